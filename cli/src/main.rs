@@ -1,0 +1,2 @@
+//! One command to run, watch and exercise a Locum network.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Control-plane member: membership, certificates, the node list.
+fn main() {}

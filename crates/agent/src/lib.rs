@@ -1,0 +1,1 @@
+//! What every node runs towards the control plane: join, heartbeat, node list.

@@ -1,0 +1,1 @@
+//! Who a node is: ids, certificates, join tokens, signing keys.

@@ -1,0 +1,1 @@
+//! QUIC connections between nodes under mutual TLS.

@@ -1,0 +1,1 @@
+//! Logs, metrics, health endpoints and drain of a process.

@@ -1,0 +1,1 @@
+//! What the edge functions share: request context, policy, errors, database.

@@ -1,0 +1,2 @@
+//! Media node: LiveKit signalling and a forwarding unit for encrypted calls.
+fn main() {}
