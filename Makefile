@@ -1,0 +1,54 @@
+# `make up` runs a whole network on this machine; `make test` passes every test. Both set up what they need.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+BIN_DIR := $(CARGO_TARGET_DIR)/debug
+FUNCTIONS := auth messages payments records scheduling tokens
+# What `locum up` is given, as in `make up ARGS="--port 9080"`.
+ARGS ?=
+
+.PHONY: help up test bench fmt lint functions pages binaries setup setup-test clean
+
+help: ## Show the commands.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+up: setup functions pages binaries ## Run a network of one region on this machine; Ctrl-C stops it.
+	@exec "$(BIN_DIR)/locum" up $(ARGS)
+
+test: setup-test ## Run every check and test; ends with `N passed, N failed`.
+	@tests/run
+
+bench: setup functions ## Measure; docs/benchmarks.md holds the results with machine and date.
+	@tests/bench
+
+fmt: setup ## Format all code.
+	@cargo fmt --all
+	@setup/node-packages web tests/browser
+	@npm --prefix web run --silent fmt
+
+lint: setup ## Formatting and lints only.
+	@tests/run lint
+
+functions: setup ## Build the edge functions to WebAssembly.
+	@setup/functions $(FUNCTIONS)
+
+pages: setup ## Build the pages.
+	@setup/pages
+
+binaries: setup
+	@echo "building: binaries"
+	@cargo build --workspace --bins --quiet
+
+setup:
+	@setup/system-packages cc=build-essential cmake
+	@setup/toolchain
+	@setup/wasm-target
+
+setup-test: setup
+	@setup/system-packages chromium
+	@setup/node-packages web tests/browser
+
+clean: ## Remove what was built; data of `make up` in .locum stays.
+	@rm -rf target web/dist edge-functions/build
