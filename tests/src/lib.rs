@@ -1,1 +1,9 @@
-//! Tests that drive the running network from outside.
+//! Drives a running Locum network from outside: starts it with `locum up`, speaks its HTTP API as browsers do.
+//!
+//! The binaries are taken from `LOCUM_BIN_DIR`, or from beside the test's own executable.
+
+mod clinic;
+mod network;
+
+pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold};
+pub use network::{Account, Network, binaries, pause, signal};

@@ -1,0 +1,225 @@
+//! The clinic's HTTP API as a browser uses it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Once};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use crate::network::{Account, Network};
+
+/// A name that must never be seen outside the encrypted store.
+pub const PATIENT: &str = "Wilhelmina Quetzalcoatl";
+
+/// One browser profile: its own cookies, talking to the region's API.
+#[derive(Clone)]
+pub struct Browser {
+    client: Client,
+    api: String,
+    origin: String,
+}
+
+/// A status with the body it came with.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names in lower case.
+    pub headers: HashMap<String, String>,
+    /// `Null` when there was no JSON body.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The slug of a problem document.
+    pub fn problem(&self) -> &str {
+        self.body["type"].as_str().and_then(|t| t.strip_prefix("urn:locum:problem:")).unwrap_or("")
+    }
+}
+
+/// What a hold answers.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// Names the hold.
+    pub id: String,
+    /// Proves that its bearer made it.
+    pub secret: String,
+}
+
+/// Who books.
+#[derive(Clone, Debug)]
+pub struct Patient {
+    /// Whole name.
+    pub name: String,
+    /// Where the invitation goes.
+    pub email: String,
+}
+
+/// A booked appointment and the link's token.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Appointment id.
+    pub appointment: String,
+    /// What stands behind `#` in the invitation.
+    pub token: String,
+}
+
+impl Browser {
+    /// A fresh profile.
+    pub fn new(network: &Network) -> Result<Self> {
+        static TLS: Once = Once::new();
+        TLS.call_once(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let address: SocketAddr = network.address("edge-1", "http")?.parse()?;
+        let zone = "locum.localhost";
+        let host = format!("eu-central.{zone}");
+        let client = Client::builder()
+            .cookie_store(true)
+            .resolve(&host, address)
+            .resolve(&format!("app.{zone}"), address)
+            .build()?;
+        let port = address.port();
+        Ok(Self { client, api: format!("http://{host}:{port}"), origin: format!("http://app.{zone}:{port}") })
+    }
+
+    /// One request below `/c/demo`; a body makes it JSON.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        self.send_with(method, path, body, &[]).await
+    }
+
+    /// The same with more headers.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
+        let url = if path.starts_with("/.well-known") || path.starts_with("/c/") {
+            format!("{}{path}", self.api)
+        } else {
+            format!("{}/c/demo{path}", self.api)
+        };
+        let mut request = self.client.request(method, url).header("origin", &self.origin);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.context("send request")?;
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let text = response.text().await?;
+        Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    }
+
+    /// `GET` that must succeed.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.send(Method::GET, path, None).await?;
+        ensure!(answer.status == 200, "GET {path}: {answer:?}");
+        Ok(answer.body)
+    }
+
+    /// `POST`, whatever it answers.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// Signs a member of staff in.
+    pub async fn sign_in(&self, account: &Account) -> Result<Answer> {
+        let body = json!({"username": account.username, "password": account.password});
+        self.post("/auth/sessions", &body).await
+    }
+
+    /// Free slots of the first service, soonest first, as bodies for a hold.
+    pub async fn slots(&self) -> Result<Vec<Value>> {
+        let clinic = self.get("/scheduling/clinic").await?;
+        let service = clinic["services"][0]["id"].as_str().context("no service")?;
+        let zone = clinic["timeZone"].as_str().context("no time zone")?;
+        let today = jiff::Timestamp::now().in_tz(zone)?.date();
+        let answer = self.get(&format!("/scheduling/slots?service={service}&from={today}&days=7")).await?;
+        let slots = answer["slots"].as_array().context("no slots")?;
+        Ok(slots
+            .iter()
+            .map(|s| json!({"service": service, "practitioner": s["practitioner"]["id"], "start": s["start"]}))
+            .collect())
+    }
+
+    /// Holds the first slot that is still free.
+    pub async fn hold_any(&self) -> Result<Hold> {
+        for slot in self.slots().await? {
+            let answer = self.post("/scheduling/holds", &slot).await?;
+            if answer.status == 201 {
+                return hold(&answer.body);
+            }
+        }
+        anyhow::bail!("no slot could be held")
+    }
+
+    /// Confirms a hold with "pay at the clinic".
+    pub async fn confirm(&self, hold: &Hold, patient: &Patient) -> Result<Answer> {
+        self.post("/payments/confirmations", &confirmation(hold, patient)).await
+    }
+
+    /// Books the next free slot and finds the link in the clinic's outbox.
+    pub async fn book(&self, staff: &Self, patient: &Patient) -> Result<Visit> {
+        let hold = self.hold_any().await?;
+        let answer = self.confirm(&hold, patient).await?;
+        ensure!(answer.status == 201, "confirm: {answer:?}");
+        let appointment = answer.body["appointment"]["id"].as_str().context("no appointment")?.to_owned();
+        let outbox = staff.get("/messages/outbox").await?;
+        let link = outbox["messages"]
+            .as_array()
+            .and_then(|all| all.iter().find(|m| m["to"] == patient.email.as_str()))
+            .and_then(|m| m["link"].as_str())
+            .context("no invitation in the outbox")?;
+        let token = link.split_once('#').context("link has no fragment")?.1.to_owned();
+        Ok(Visit { appointment, token })
+    }
+
+    /// Opens the link, arrives, and lets `doctor` admit.
+    pub async fn be_admitted(&self, doctor: &Self, visit: &Visit) -> Result<()> {
+        let opened = self.post("/auth/visit-sessions", &json!({"token": visit.token})).await?;
+        ensure!(opened.status == 201, "open link: {opened:?}");
+        let arrived = self.post("/scheduling/visit/arrive", &json!({})).await?;
+        ensure!(arrived.status == 200, "arrive: {arrived:?}");
+        let path = format!("/scheduling/appointments/{}/admit", visit.appointment);
+        let admitted = doctor.post(&path, &json!({})).await?;
+        ensure!(admitted.status == 200, "admit: {admitted:?}");
+        Ok(())
+    }
+}
+
+impl Patient {
+    /// A patient whose name a test looks for afterwards.
+    pub fn planted() -> Self {
+        Self { name: PATIENT.to_owned(), email: "wilhelmina@patients.example".to_owned() }
+    }
+
+    /// Somebody else.
+    pub fn numbered(n: usize) -> Self {
+        Self { name: format!("Patient {n}"), email: format!("patient-{n}@patients.example") }
+    }
+}
+
+/// Reads a hold's answer.
+pub fn hold(body: &Value) -> Result<Hold> {
+    let text = |key: &str| body[key].as_str().map(str::to_owned).with_context(|| format!("no {key}"));
+    Ok(Hold { id: text("id")?, secret: text("secret")? })
+}
+
+/// The body that confirms a hold.
+pub fn confirmation(hold: &Hold, patient: &Patient) -> Value {
+    json!({
+        "hold": hold.id, "secret": hold.secret, "method": "pay-at-clinic",
+        "patient": {"name": patient.name, "birthDate": "1956-03-14", "email": patient.email},
+    })
+}

@@ -1,0 +1,111 @@
+//! Booking: one winner for a slot, one use of a hold, one effect of a repeated request.
+
+use anyhow::{Result, ensure};
+use locum_network_tests::{Browser, Network, Patient, confirmation, hold};
+use reqwest::Method;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_a_hold_and_a_request_count_once() -> Result<()> {
+    let network = Network::start()?;
+    twenty_rivals_have_one_winner(&network).await?;
+    a_hold_is_used_once(&network).await?;
+    a_repeated_request_has_one_effect(&network).await?;
+    what_is_not_a_slot_is_refused(&network).await
+}
+
+async fn twenty_rivals_have_one_winner(network: &Network) -> Result<()> {
+    let slot = Browser::new(network)?.slots().await?.remove(3);
+    let mut rivals = Vec::new();
+    for _ in 0..20 {
+        let (browser, slot) = (Browser::new(network)?, slot.clone());
+        rivals.push(tokio::spawn(async move { browser.post("/scheduling/holds", &slot).await }));
+    }
+    let mut winners = 0;
+    for rival in rivals {
+        let answer = rival.await??;
+        match answer.status {
+            201 => winners += 1,
+            409 => {
+                ensure!(answer.problem() == "slot-taken", "{answer:?}");
+                ensure!(answer.body["alternatives"].as_array().is_some_and(|a| !a.is_empty()), "{answer:?}");
+            }
+            _ => anyhow::bail!("neither won nor lost: {answer:?}"),
+        }
+    }
+    ensure!(winners == 1, "{winners} winners");
+    let free = Browser::new(network)?.slots().await?;
+    ensure!(!free.contains(&slot), "a held slot is still offered");
+    Ok(())
+}
+
+async fn a_hold_is_used_once(network: &Network) -> Result<()> {
+    let browser = Browser::new(network)?;
+    let hold = browser.hold_any().await?;
+    let first = browser.confirm(&hold, &Patient::numbered(1)).await?;
+    ensure!(first.status == 201, "{first:?}");
+    let second = browser.confirm(&hold, &Patient::numbered(2)).await?;
+    ensure!(second.status == 409 && second.problem() == "hold-used", "{second:?}");
+    let mut stolen = browser.hold_any().await?;
+    stolen.secret = hold.secret;
+    let refused = browser.confirm(&stolen, &Patient::numbered(3)).await?;
+    ensure!((400..500).contains(&refused.status), "another hold's secret worked: {refused:?}");
+    let desk = staff(network).await?;
+    let told = desk.get("/messages/outbox").await?;
+    for (n, expected) in [(1, 1), (2, 0), (3, 0)] {
+        let sent = count_messages(&told, &Patient::numbered(n).email);
+        ensure!(sent == expected, "patient {n} has {sent} invitations");
+    }
+    Ok(())
+}
+
+async fn a_repeated_request_has_one_effect(network: &Network) -> Result<()> {
+    let browser = Browser::new(network)?;
+    let held = browser.hold_any().await?;
+    let patient = Patient::numbered(4);
+    let body = confirmation(&held, &patient);
+    let key = [("idempotency-key", "0d0b7d4e-6b1c-4a57-9d3f-0d9a4a1c9b11")];
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(browser.send_with(Method::POST, "/payments/confirmations", Some(&body), &key).await?);
+    }
+    let [first, again] = &answers[..] else { anyhow::bail!("two answers expected") };
+    ensure!(first.status == 201 && again.status == 201, "{answers:?}");
+    ensure!(first.body == again.body, "the second answer differs: {answers:?}");
+    ensure!(!first.headers.contains_key("idempotency-replayed"), "{first:?}");
+    ensure!(again.headers.get("idempotency-replayed").is_some_and(|v| v == "true"), "{again:?}");
+    let told = staff(network).await?.get("/messages/outbox").await?;
+    ensure!(count_messages(&told, &patient.email) == 1, "two effects: {told}");
+
+    // The same key for another request is a mistake of the client's, not a replay.
+    let other = confirmation(&held, &Patient::numbered(5));
+    let answer = browser.send_with(Method::POST, "/payments/confirmations", Some(&other), &key).await?;
+    ensure!(answer.status == 422 && answer.problem() == "idempotency-key-reused", "{answer:?}");
+    Ok(())
+}
+
+async fn what_is_not_a_slot_is_refused(network: &Network) -> Result<()> {
+    let browser = Browser::new(network)?;
+    let mut slot = browser.slots().await?.remove(0);
+    slot["start"] = json!("2020-01-01T10:00:00Z");
+    let past = browser.post("/scheduling/holds", &slot).await?;
+    ensure!(past.status == 422 && past.problem() == "not-a-slot", "{past:?}");
+    slot["start"] = json!("not a time");
+    ensure!(browser.post("/scheduling/holds", &slot).await?.status == 422);
+    let unknown = browser.send(Method::GET, "/c/nowhere/scheduling/clinic", None).await?;
+    ensure!(unknown.status == 404, "{unknown:?}");
+    let unreadable = hold(&past.body);
+    ensure!(unreadable.is_err(), "a refusal carried a hold");
+    Ok(())
+}
+
+async fn staff(network: &Network) -> Result<Browser> {
+    let browser = Browser::new(network)?;
+    let answer = browser.sign_in(&network.account("front-desk")?).await?;
+    ensure!(answer.status == 201, "{answer:?}");
+    Ok(browser)
+}
+
+fn count_messages(outbox: &serde_json::Value, to: &str) -> usize {
+    outbox["messages"].as_array().map_or(0, |all| all.iter().filter(|m| m["to"] == to).count())
+}
