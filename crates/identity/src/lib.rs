@@ -1,1 +1,17 @@
 //! Who a node is: ids, certificates, join tokens, signing keys.
+//!
+//! Everything here names machines. People never appear: not in a certificate, not in a token, not in a key id.
+
+mod certificate;
+mod ids;
+mod join_token;
+mod jws;
+pub mod private_file;
+
+pub use certificate::{
+    CertificateAuthority, CertificateError, Fingerprint, NodeCertificate, NodeIdentity, NodeKey, node_name,
+    role_name,
+};
+pub use ids::{NodeId, ParseIdError, RegionId, Role, Zone};
+pub use join_token::{JOIN_TOKEN_LIFETIME, JoinTokenClaims, JoinTokenError};
+pub use jws::{Jwk, Jwks, KeyError, SigningKey, VerifyError};

@@ -1,0 +1,82 @@
+//! What nodes say to a member of the control plane over the mesh, as JSON.
+
+use locum_identity::Jwks;
+use serde::{Deserialize, Serialize};
+
+use crate::{Load, SignedNodeList};
+
+/// How often a node says that it is there.
+pub const HEARTBEAT_INTERVAL_MS: u64 = 500;
+
+/// The one question on `locum-join/1`: make me a node.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The one-time join token.
+    pub token: String,
+    /// PKCS#10, PEM.
+    pub certificate_request: String,
+}
+
+/// The answer to a [`JoinRequest`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JoinAnswer {
+    /// The node's certificate, PEM.
+    pub certificate: String,
+    /// What to trust from now on.
+    pub trust: Trust,
+}
+
+/// What a node needs to believe others.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Trust {
+    /// The authority that signs nodes' certificates, PEM.
+    pub authority: String,
+    /// The keys that sign node lists.
+    pub list_keys: Jwks,
+}
+
+/// Questions on `locum-mesh/1` to a member of the control plane.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NodeRequest {
+    /// I am here.
+    Heartbeat(Heartbeat),
+    /// My certificate is getting old.
+    Renew {
+        /// PKCS#10, PEM.
+        certificate_request: String,
+    },
+}
+
+/// What a node says of itself. Who it is, its certificate says.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// Its public URLs, best first.
+    pub addresses: Vec<String>,
+    /// Edges: the keys with which it signs tokens.
+    pub jwks: Option<Jwks>,
+    /// How busy it is.
+    pub load: Load,
+    /// Whether it wants nobody new.
+    pub draining: bool,
+    /// The version of the node list it holds; 0 = none.
+    pub held_version: u64,
+}
+
+/// Answers to a [`NodeRequest`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeAnswer {
+    /// To a heartbeat.
+    Heartbeat {
+        /// The newest list, if newer than the one held.
+        list: Option<SignedNodeList>,
+    },
+    /// To a renewal.
+    Renewed {
+        /// The node's new certificate, PEM.
+        certificate: String,
+    },
+}
