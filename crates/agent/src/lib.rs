@@ -1,13 +1,25 @@
 //! What every node runs towards the control plane: join once, say that it is there, keep the newest node list.
+//!
+//! A node that has joined starts and runs without the control plane: it keeps its certificate and the last list on disk.
 
+mod backoff;
+mod heartbeat;
+mod joining;
+mod kept;
+
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use locum_cluster::{Load, NodeList, SignedNodeList};
-use locum_identity::{Jwks, NodeId, RegionId, Role, Zone};
+use locum_identity::{CertificateError, Jwks, NodeId, NodeIdentity, RegionId, Role, VerifyError, Zone};
+use locum_mesh::{MeshError, Refusal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::heartbeat::Heart;
+use crate::kept::StateDir;
 
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
@@ -50,27 +62,94 @@ pub enum AgentError {
     /// Told to stop before it was ready.
     #[error("stopped before the control plane answered")]
     Stopped,
+    /// Its own files.
+    #[error("use {path}")]
+    State {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No certificate (or none that is still valid), and no token to get one.
+    #[error("this node has no valid certificate and no join token: set `control.join_token_file`")]
+    NoToken,
+    /// The token is no join token.
+    #[error("read the join token in {path}")]
+    Token {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: VerifyError,
+    },
+    /// Certificate or token are of another node than the configuration describes.
+    #[error("configured as {role} in {region} of {zone}, but {what} is for {identity}")]
+    OtherNode {
+        /// The certificate or the token.
+        what: &'static str,
+        /// Whom it names.
+        identity: Box<NodeIdentity>,
+        /// As configured.
+        zone: Zone,
+        /// As configured.
+        region: RegionId,
+        /// As configured.
+        role: Role,
+    },
+    /// The control plane says no.
+    #[error("join the network")]
+    Refused(#[source] Refusal),
+    /// The control plane's answer cannot be used.
+    #[error("read the answer to the join request")]
+    Answer(#[source] serde_json::Error),
+    /// Key or certificate.
+    #[error("use the node's certificate")]
+    Certificate(#[from] CertificateError),
+    /// Sockets and TLS.
+    #[error("set up the mesh")]
+    Mesh(#[from] MeshError),
 }
 
-/// Stands between a node and the control plane.
+/// Stands between a node and the control plane. Its work goes on until the token given to [`Agent::start`] is cancelled.
 #[derive(Clone, Debug)]
 pub struct Agent {
     node: NodeId,
     list: watch::Receiver<Arc<NodeListView>>,
-    load: Arc<watch::Sender<(Load, bool)>>,
+    said: Arc<watch::Sender<Said>>,
+}
+
+/// What the next heartbeat says.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) load: Load,
+    pub(crate) draining: bool,
 }
 
 impl Agent {
-    /// Joins if it must, then keeps this node known to the control plane until `stop`.
+    /// Joins if it must, then keeps this node known to the control plane until `stop`. Returns once there is a node
+    /// list: the answer to the first heartbeat or, when the control plane does not answer soon, the list kept from
+    /// last time. Waits for ever for a control plane that a first start needs.
     ///
     /// # Errors
-    /// [`AgentError`].
+    /// [`AgentError`]: what waiting would not mend.
     pub async fn start(
-        _config: AgentConfig,
-        _announcement: Announcement,
-        _stop: CancellationToken,
+        config: AgentConfig,
+        announcement: Announcement,
+        stop: CancellationToken,
     ) -> Result<Agent, AgentError> {
-        Err(AgentError::Stopped)
+        let dir = StateDir::open(&config.state_dir)?;
+        let kept = match dir.certificate()? {
+            Some(kept) => kept,
+            None => joining::join(&config, &dir, &stop).await?,
+        };
+        config.check("the certificate", kept.certificate.identity())?;
+        let node = kept.certificate.identity().node.clone();
+        let last = dir.list(&kept.trust.list_keys)?;
+        let said = Arc::new(watch::Sender::new(Said::default()));
+        let heart = Heart::new(config.control, announcement, dir, kept, said.subscribe(), stop.clone())?;
+        let list = heart.start(last).await?;
+        Ok(Agent { node, list, said })
     }
 
     /// This node's name, as its certificate says it.
@@ -85,11 +164,26 @@ impl Agent {
 
     /// What the next heartbeats say of this node's load.
     pub fn set_load(&self, load: Load) {
-        self.load.send_modify(|said| said.0 = load);
+        self.said.send_modify(|said| said.load = load);
     }
 
-    /// From now on heartbeats say that this node wants nobody new.
+    /// From now on heartbeats say that this node wants nobody new; the first one goes at once.
     pub fn set_draining(&self) {
-        self.load.send_modify(|said| said.1 = true);
+        self.said.send_modify(|said| said.draining = true);
+    }
+}
+
+impl AgentConfig {
+    fn check(&self, what: &'static str, identity: &NodeIdentity) -> Result<(), AgentError> {
+        if identity.zone == self.zone && identity.region == self.region && identity.role == self.role {
+            return Ok(());
+        }
+        Err(AgentError::OtherNode {
+            what,
+            identity: Box::new(identity.clone()),
+            zone: self.zone.clone(),
+            region: self.region.clone(),
+            role: self.role,
+        })
     }
 }

@@ -1,1 +1,225 @@
-//! QUIC connections between nodes under mutual TLS.
+//! QUIC connections between the members of a network: questions and answers under mutual TLS, everything bounded.
+//!
+//! Two protocols share one UDP port, told apart by ALPN: [`MESH_ALPN`] between nodes that hold a certificate of the
+//! network's authority, [`JOIN_ALPN`] for a node that has none yet and knows the authority by its fingerprint.
+
+mod client;
+mod join;
+mod server;
+mod tls;
+mod wire;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use locum_identity::{NodeId, NodeIdentity, Role};
+use serde::{Deserialize, Serialize};
+
+pub use client::Client;
+pub use join::join;
+pub use server::Server;
+pub use tls::Credentials;
+
+/// ALPN between nodes.
+pub const MESH_ALPN: &[u8] = b"locum-mesh/1";
+/// ALPN of a node that asks for its first certificate.
+pub const JOIN_ALPN: &[u8] = b"locum-join/1";
+
+/// The bounds of one side of the mesh.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest question or answer.
+    pub message_bytes: usize,
+    /// Longest question of a caller without a certificate.
+    pub join_message_bytes: usize,
+    /// From the first byte of a question to the last of its answer.
+    pub deadline: Duration,
+    /// Questions at once on a connection.
+    pub streams: u32,
+    /// Connections at once, of callers, and kept open to others.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 4 << 20,
+            join_message_bytes: 64 << 10,
+            deadline: Duration::from_secs(10),
+            streams: 64,
+            connections: 1024,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Caller {
+    /// A node, by its certificate.
+    Node(NodeIdentity),
+    /// Anybody: what is asked must carry its own proof.
+    Joiner,
+}
+
+/// Whom to ask.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Peer {
+    /// Where.
+    pub address: SocketAddr,
+    /// Who must answer there.
+    pub name: PeerName,
+}
+
+/// Who must answer.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum PeerName {
+    /// This node.
+    Node(NodeId),
+    /// Any node of this role.
+    Role(Role),
+}
+
+/// Answers questions.
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to `question`. Dropped unfinished at the deadline.
+    fn answer(&self, caller: Caller, question: Bytes) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
+}
+
+/// A question that got no answer, and why.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("refused as {code}: {detail}")]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people. No secrets, no names of people.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// The question makes no sense here.
+    Invalid,
+    /// Not for this caller.
+    Denied,
+    /// The question is longer than it may be.
+    TooLarge,
+    /// Too much to do; ask again later.
+    Busy,
+    /// It took too long.
+    Deadline,
+    /// Something broke on the answering side.
+    Internal,
+}
+
+impl RefusalCode {
+    /// Its text, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefusalCode::Invalid => "invalid",
+            RefusalCode::Denied => "denied",
+            RefusalCode::TooLarge => "too-large",
+            RefusalCode::Busy => "busy",
+            RefusalCode::Deadline => "deadline",
+            RefusalCode::Internal => "internal",
+        }
+    }
+}
+
+impl std::fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The mesh could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// The address is not to be had.
+    #[error("bind mesh address {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Key, certificate and authority do not fit each other.
+    #[error("set up mesh credentials")]
+    Credentials(#[source] rustls::Error),
+    /// A certificate that is not in PEM.
+    #[error("read the authority's certificate")]
+    Authority(#[source] rustls::pki_types::pem::Error),
+}
+
+/// A question got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No connection.
+    #[error("connect to {address}")]
+    Connect {
+        /// The peer.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: ConnectError,
+    },
+    /// No answer in time. It may have been carried out.
+    #[error("no answer from {address} in time")]
+    Deadline {
+        /// The peer.
+        address: SocketAddr,
+    },
+    /// The connection broke. It may have been carried out.
+    #[error("connection to {address} lost")]
+    Lost {
+        /// The peer.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The question is longer than it may be; it was not sent.
+    #[error("question of {bytes} bytes is too long")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The peer says no.
+    #[error("{address} refuses")]
+    Refused {
+        /// The peer.
+        address: SocketAddr,
+        /// Its words.
+        #[source]
+        refusal: Refusal,
+    },
+}
+
+/// A connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No socket of our own.
+    #[error("open a socket")]
+    Socket(#[source] io::Error),
+    /// Our own credentials do not work.
+    #[error("prepare the handshake")]
+    Prepare(#[source] MeshError),
+    /// Address or name cannot be called.
+    #[error("start the handshake")]
+    Start(#[source] quinn::ConnectError),
+    /// The handshake failed: nobody there, or not who should be.
+    #[error("shake hands")]
+    Handshake(#[source] quinn::ConnectionError),
+}

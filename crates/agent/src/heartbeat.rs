@@ -1,0 +1,237 @@
+//! Saying "I am here" twice a second, and what comes back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use locum_cluster::SignedNodeList;
+use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
+use locum_identity::{CertificateError, NodeCertificate, NodeKey, Role, VerifyError};
+use locum_mesh::{Client, Limits, MeshError, Peer, PeerName, RequestError};
+use metrics::{counter, gauge};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::kept::{Kept, StateDir};
+use crate::{AgentError, Announcement, NodeListView, Said};
+
+const INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS);
+/// A heartbeat older than this is of no use, and the connection is probably dead: the node counts as down after 3 s.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a node that holds a list waits for a newer one before it starts with what it has.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries to renew the certificate, of which there are ten days.
+const RENEW_RETRY: Duration = Duration::from_secs(600);
+
+/// Why a question to the control plane was in vain.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("ask the control plane")]
+    Request(#[from] RequestError),
+    #[error("read the control plane's answer")]
+    Json(#[from] serde_json::Error),
+    #[error("the control plane's answer is to another question")]
+    Unexpected,
+    #[error("verify the node list")]
+    List(#[source] VerifyError),
+    #[error("use the renewed certificate")]
+    Certificate(#[from] CertificateError),
+    #[error("use the renewed certificate on the mesh")]
+    Mesh(#[from] MeshError),
+    #[error("keep the renewed certificate")]
+    Keep(#[source] Box<AgentError>),
+}
+
+/// The loop that keeps a node known.
+pub(crate) struct Heart {
+    client: Client,
+    control: Peer,
+    announcement: Announcement,
+    dir: StateDir,
+    kept: Kept,
+    said: watch::Receiver<Said>,
+    stop: CancellationToken,
+    renew_after: Instant,
+}
+
+impl Heart {
+    pub(crate) fn new(
+        control: SocketAddr,
+        announcement: Announcement,
+        dir: StateDir,
+        kept: Kept,
+        said: watch::Receiver<Said>,
+        stop: CancellationToken,
+    ) -> Result<Self, AgentError> {
+        let client = Client::new(control, &kept.credentials()?, Limits::default())?;
+        let control = Peer { address: control, name: PeerName::Role(Role::Control) };
+        let renew_after = Instant::now();
+        Ok(Self { client, control, announcement, dir, kept, said, stop, renew_after })
+    }
+
+    /// Begins to beat; returns with the first list.
+    pub(crate) async fn start(
+        mut self,
+        last: Option<NodeListView>,
+    ) -> Result<watch::Receiver<Arc<NodeListView>>, AgentError> {
+        self.publish_expiry();
+        let stop = self.stop.clone();
+        let held = last.as_ref().map_or(0, |view| view.list.version);
+        let first = tokio::select! {
+            () = stop.cancelled() => return Err(AgentError::Stopped),
+            newest = async {
+                match last {
+                    None => self.until_answered(held).await,
+                    Some(last) => match timeout(PATIENCE, self.until_answered(held)).await {
+                        Ok(newest) => Some(newest.unwrap_or(last)),
+                        Err(_) => {
+                            warn!("starting with the node list of last time: the control plane does not answer");
+                            Some(last)
+                        }
+                    },
+                }
+            } => newest.ok_or(AgentError::Stopped)?,
+        };
+        let lists = watch::Sender::new(Arc::new(first));
+        let list = lists.subscribe();
+        tokio::spawn(self.run(lists));
+        Ok(list)
+    }
+
+    /// The answer to the first heartbeat that gets one. `None`: what is held is the newest.
+    async fn until_answered(&self, held: u64) -> Option<NodeListView> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.beat(held).await {
+                // A control plane that has no list for a node without one is about to make it.
+                Ok(None) if held == 0 => {}
+                Ok(newest) => return newest,
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "no answer to the first heartbeat"),
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+
+    async fn run(mut self, lists: watch::Sender<Arc<NodeListView>>) {
+        let mut backoff = Backoff::default();
+        let mut connected = true;
+        let mut draining = false;
+        loop {
+            let held = lists.borrow().list.version;
+            gauge!("locum_node_list_version").set(held as f64);
+            let begun = Instant::now();
+            let answered = tokio::select! {
+                () = self.stop.cancelled() => return,
+                answered = self.beat(held) => answered,
+            };
+            gauge!("locum_control_connected").set(if answered.is_ok() { 1.0 } else { 0.0 });
+            let next = match answered {
+                Ok(newest) => {
+                    if !connected {
+                        info!("the control plane answers again");
+                    }
+                    (connected, backoff) = (true, Backoff::default());
+                    if let Some(newest) = newest {
+                        self.keep_list(newest.signed.clone()).await;
+                        lists.send_replace(Arc::new(newest));
+                    }
+                    self.renew_if_due().await;
+                    begun + INTERVAL
+                }
+                Err(error) => {
+                    if connected {
+                        warn!(error = &error as &dyn std::error::Error, "the control plane does not answer");
+                    }
+                    connected = false;
+                    Instant::now() + backoff.next()
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep_until(next) => {}
+                () = told_to_drain(&mut self.said), if !draining => {}
+            }
+            draining = self.said.borrow().draining;
+        }
+    }
+
+    /// One heartbeat; the list that came back, if it is newer than the one held.
+    async fn beat(&self, held: u64) -> Result<Option<NodeListView>, AskError> {
+        let said = *self.said.borrow();
+        let question = NodeRequest::Heartbeat(Heartbeat {
+            addresses: self.announcement.addresses.clone(),
+            jwks: self.announcement.jwks.clone(),
+            load: said.load,
+            draining: said.draining,
+            held_version: held,
+        });
+        let answer = self.ask(&question).await;
+        counter!("locum_heartbeats_sent_total", "answered" => answer.is_ok().to_string()).increment(1);
+        let NodeAnswer::Heartbeat { list } = answer? else { return Err(AskError::Unexpected) };
+        let Some(signed) = list else { return Ok(None) };
+        let list = signed.verify(&self.kept.trust.list_keys).map_err(AskError::List)?;
+        // Also signed, and also old: whoever replays it would bring back nodes that left.
+        Ok((list.version > held).then_some(NodeListView { list, signed }))
+    }
+
+    async fn ask(&self, question: &NodeRequest) -> Result<NodeAnswer, AskError> {
+        let question = serde_json::to_vec(question)?;
+        let answer = self.client.request(&self.control, &question, DEADLINE).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// A list that could not be written is only missed at a restart without a control plane.
+    async fn keep_list(&self, list: SignedNodeList) {
+        let dir = self.dir.clone();
+        let kept = tokio::task::spawn_blocking(move || dir.keep_list(&list)).await;
+        if let Ok(Err(error)) = kept {
+            warn!(%error, "could not keep the node list");
+        }
+    }
+
+    async fn renew_if_due(&mut self) {
+        let due = self.kept.certificate.renew_at() <= SystemTime::now();
+        if !due || Instant::now() < self.renew_after {
+            return;
+        }
+        self.renew_after = Instant::now() + RENEW_RETRY;
+        match self.renew().await {
+            Ok(()) => info!("renewed this node's certificate"),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "could not renew this node's certificate");
+            }
+        }
+        self.publish_expiry();
+    }
+
+    async fn renew(&mut self) -> Result<(), AskError> {
+        let key = NodeKey::generate()?;
+        let question = NodeRequest::Renew { certificate_request: key.request()? };
+        let NodeAnswer::Renewed { certificate } = self.ask(&question).await? else {
+            return Err(AskError::Unexpected);
+        };
+        let certificate = NodeCertificate::from_pem(certificate)?;
+        let kept = Kept { key, certificate, trust: self.kept.trust.clone() };
+        self.client.replace_credentials(&kept.credentials()?)?;
+        self.dir.keep_certificate(&kept).map_err(|error| AskError::Keep(Box::new(error)))?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    fn publish_expiry(&self) {
+        let expiry = self.kept.certificate.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
+        gauge!("locum_node_certificate_expiry_timestamp_seconds").set(expiry.as_secs_f64());
+    }
+}
+
+/// News that should not wait for the next heartbeat.
+async fn told_to_drain(said: &mut watch::Receiver<Said>) {
+    let told = said.wait_for(|said| said.draining).await.is_ok();
+    if !told {
+        // Nobody is left to tell.
+        std::future::pending().await
+    }
+}
