@@ -74,7 +74,7 @@ impl Heart {
 
     /// Begins to beat; returns with the first list.
     pub(crate) async fn start(
-        mut self,
+        self,
         last: Option<NodeListView>,
     ) -> Result<watch::Receiver<Arc<NodeListView>>, AgentError> {
         self.publish_expiry();
@@ -133,7 +133,8 @@ impl Heart {
                     if !connected {
                         info!("the control plane answers again");
                     }
-                    (connected, backoff) = (true, Backoff::default());
+                    connected = true;
+                    backoff.reset();
                     if let Some(newest) = newest {
                         self.keep_list(newest.signed.clone()).await;
                         lists.send_replace(Arc::new(newest));

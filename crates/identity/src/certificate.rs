@@ -229,6 +229,21 @@ impl fmt::Debug for NodeKey {
     }
 }
 
+/// The key of a node that proved to hold it. What else a request says does not count.
+#[derive(Debug)]
+pub struct CertificateRequest(rcgen::PublicKey);
+
+impl CertificateRequest {
+    /// From PKCS#10, PEM.
+    ///
+    /// # Errors
+    /// When it is malformed or not signed by its own key.
+    pub fn from_pem(pem: &str) -> Result<Self, CertificateError> {
+        let parsed = CertificateSigningRequestParams::from_pem(pem);
+        parsed.map(|parsed| Self(parsed.public_key)).map_err(make("read certificate request"))
+    }
+}
+
 /// A node's certificate.
 #[derive(Clone, Debug)]
 pub struct NodeCertificate {
@@ -340,23 +355,21 @@ impl CertificateAuthority {
         Fingerprint::of(&self.der)
     }
 
-    /// A certificate for the key of `request` (PKCS#10, PEM), naming `identity`. Of the request only the key counts.
+    /// A certificate for the key of `request`, naming `identity`.
     ///
     /// # Errors
-    /// When the request is malformed or not signed by its own key, or `identity` is of another zone.
+    /// When `identity` is of another zone, or signing fails.
     pub fn issue(
         &self,
         identity: &NodeIdentity,
-        request: &str,
+        request: &CertificateRequest,
         now: SystemTime,
     ) -> Result<NodeCertificate, CertificateError> {
         if identity.zone != self.zone {
             return Err(CertificateError::NoIdentity);
         }
-        let request = CertificateSigningRequestParams::from_pem(request)
-            .map_err(make("read certificate request"))?;
         let certificate = node_params(identity, now)?
-            .signed_by(&request.public_key, &self.issuer)
+            .signed_by(&request.0, &self.issuer)
             .map_err(make("sign node certificate"))?;
         NodeCertificate::from_pem(certificate.pem())
     }
@@ -460,6 +473,7 @@ mod tests {
         let now = SystemTime::now();
         let authority = CertificateAuthority::load_or_create(dir.path(), &zone, now).unwrap();
         let request = NodeKey::generate().unwrap().request().unwrap();
+        let request = CertificateRequest::from_pem(&request).unwrap();
         let issued = authority.issue(&identity("edge-1"), &request, now).unwrap();
         assert_eq!(issued.identity(), &identity("edge-1"));
         let left = issued.renew_at().duration_since(now).unwrap().as_secs() / 86_400;

@@ -9,7 +9,7 @@ mod jws;
 pub mod private_file;
 
 pub use certificate::{
-    CertificateAuthority, CertificateError, Fingerprint, NodeCertificate, NodeIdentity, NodeKey, node_name,
+    CertificateAuthority, CertificateError, CertificateRequest, Fingerprint, NodeCertificate, NodeIdentity, NodeKey, node_name,
     role_name,
 };
 pub use ids::{NodeId, ParseIdError, RegionId, Role, Zone};

@@ -1,0 +1,67 @@
+//! The configuration of a member.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use locum_identity::{NodeId, NodeIdentity, RegionId, Role, Zone};
+use locum_telemetry::config::{ConfigError, invalid, load, resolve};
+use serde::Deserialize;
+
+/// As in the file; see [`Config`] for the paths' meaning.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// DNS zone of the network.
+    pub(crate) zone: Zone,
+    /// Where this member runs.
+    pub(crate) region: RegionId,
+    /// This member's name.
+    #[serde(default = "default_node")]
+    pub(crate) node: String,
+    /// Keys, certificates, membership; made with mode 0700. Relative to the configuration file, like every path.
+    pub(crate) state_dir: PathBuf,
+    /// Written once ready.
+    pub(crate) ready_file: Option<PathBuf>,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub(crate) telemetry_listen: SocketAddr,
+    /// QUIC: joins and heartbeats.
+    pub(crate) mesh_listen: SocketAddr,
+    /// How long what was asked may take to finish at the end.
+    #[serde(default = "default_drain_grace_ms")]
+    drain_grace_ms: u64,
+}
+
+impl Config {
+    /// Reads and checks.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = load(path)?;
+        if config.node.parse::<NodeId>().is_err() {
+            return Err(invalid(path, "node", "must be one DNS label"));
+        }
+        config.state_dir = resolve(path, &config.state_dir);
+        config.ready_file = config.ready_file.map(|file| resolve(path, &file));
+        Ok(config)
+    }
+
+    pub(crate) fn identity(&self) -> Result<NodeIdentity, locum_identity::ParseIdError> {
+        Ok(NodeIdentity {
+            zone: self.zone.clone(),
+            region: self.region.clone(),
+            role: Role::Control,
+            node: self.node.parse()?,
+        })
+    }
+
+    pub(crate) fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
+    }
+}
+
+fn default_node() -> String {
+    "control-1".to_owned()
+}
+
+fn default_drain_grace_ms() -> u64 {
+    5_000
+}

@@ -1,0 +1,156 @@
+//! Carries out what [`Membership`] decides: to disk first, then into force, then out to the nodes.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, Trust};
+use locum_cluster::{NodeList, SignedNodeList};
+use locum_identity::{
+    CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError, NodeIdentity, SigningKey, Zone,
+};
+use metrics::{counter, histogram};
+use tracing::{error, info};
+
+use crate::membership::{Membership, Now, Record, Refused};
+use crate::store::Store;
+
+/// Why a node got no certificate or no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MemberError {
+    #[error("check join token")]
+    Token(#[from] JoinTokenError),
+    #[error("check membership")]
+    Refused(#[from] Refused),
+    #[error("issue certificate")]
+    Certificate(#[from] CertificateError),
+    #[error("keep the record")]
+    Save(#[source] io::Error),
+}
+
+/// A member's secrets.
+pub(crate) struct Keys {
+    pub(crate) authority: Arc<CertificateAuthority>,
+    pub(crate) signing: SigningKey,
+}
+
+/// A member's secrets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    #[error("open the network's authority")]
+    Authority(#[from] CertificateError),
+    #[error("open the key that signs lists and join tokens")]
+    Signing(#[from] KeyError),
+}
+
+impl Keys {
+    /// Those in `dir`; made there at the first start.
+    pub(crate) fn open(dir: &Path, zone: &Zone) -> Result<Self, KeysError> {
+        let authority = CertificateAuthority::load_or_create(dir, zone, SystemTime::now())?;
+        let signing = SigningKey::load_or_create(&dir.join("signing.key"))?;
+        Ok(Self { authority: Arc::new(authority), signing })
+    }
+}
+
+/// One member of the control plane. Blocks while it writes.
+pub(crate) struct Member<S> {
+    membership: Membership,
+    store: S,
+    keys: Keys,
+    signed: SignedNodeList,
+}
+
+impl<S: Store> Member<S> {
+    pub(crate) fn new(record: Record, store: S, keys: Keys, now: Now) -> Result<Self, serde_json::Error> {
+        let signed = SignedNodeList::sign(&record.list, &keys.signing)?;
+        Ok(Self { membership: Membership::new(record, now), store, keys, signed })
+    }
+
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    pub(crate) fn list(&self) -> &NodeList {
+        &self.membership.record().list
+    }
+
+    /// A certificate for a token, once: that the token is spent is on disk before the certificate exists.
+    pub(crate) fn join(&mut self, request: &JoinRequest, now: Now) -> Result<JoinAnswer, MemberError> {
+        let wall = wall(now);
+        let claims = JoinTokenClaims::verify(&request.token, &self.keys.signing.jwks(), wall)?;
+        // Before the token is spent: a request that cannot be served should not cost it.
+        let key = CertificateRequest::from_pem(&request.certificate_request)?;
+        let next = self.membership.join(&claims, now)?;
+        self.save(next, now).map_err(MemberError::Save)?;
+        let issued = self.keys.authority.issue(&claims.identity, &key, wall)?;
+        info!(node = %claims.identity.node, role = %claims.identity.role, "node joined");
+        let trust = Trust {
+            authority: self.keys.authority.pem().to_owned(),
+            list_keys: self.keys.signing.jwks(),
+        };
+        Ok(JoinAnswer { certificate: issued.pem().to_owned(), trust })
+    }
+
+    /// The newest list if it is newer than the one held.
+    pub(crate) fn heartbeat(
+        &mut self,
+        identity: &NodeIdentity,
+        heartbeat: Heartbeat,
+        now: Now,
+    ) -> Result<Option<SignedNodeList>, MemberError> {
+        let held = heartbeat.held_version;
+        if self.membership.heartbeat(identity, heartbeat, now)? {
+            self.look(now);
+        }
+        let version = self.list().version;
+        if held > version {
+            error!(node = %identity.node, held, version, "a node holds a newer list: this record is not the newest");
+        }
+        Ok((held < version).then(|| self.signed.clone()))
+    }
+
+    /// The next certificate of a node, PEM.
+    pub(crate) fn renew(
+        &self,
+        identity: &NodeIdentity,
+        request: &str,
+        now: Now,
+    ) -> Result<String, MemberError> {
+        self.membership.check(identity)?;
+        let issued = self.keys.authority.issue(identity, &CertificateRequest::from_pem(request)?, wall(now))?;
+        info!(node = %identity.node, "certificate renewed");
+        Ok(issued.pem().to_owned())
+    }
+
+    /// Looks at everybody; a list that is no longer true is replaced. One that cannot be kept is tried again.
+    pub(crate) fn look(&mut self, now: Now) {
+        let Some(next) = self.membership.next_list(now) else { return };
+        let signed = match SignedNodeList::sign(&next.list, &self.keys.signing) {
+            Ok(signed) => signed,
+            Err(error) => return error!(%error, "could not sign the node list"),
+        };
+        let version = next.list.version;
+        match self.save(next, now) {
+            Ok(()) => {
+                self.signed = signed;
+                info!(version, "new node list");
+            }
+            Err(error) => error!(%error, version, "could not keep the node list"),
+        }
+    }
+
+    fn save(&mut self, next: Record, now: Now) -> io::Result<()> {
+        let begun = std::time::Instant::now();
+        let saved = self.store.save(&next);
+        histogram!("locum_control_record_save_seconds").record(begun.elapsed());
+        if saved.is_err() {
+            counter!("locum_control_record_save_failures_total").increment(1);
+        }
+        saved.map(|()| self.membership.commit(next, now))
+    }
+}
+
+fn wall(now: Now) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(now.unix_ms).unwrap_or(0))
+}
