@@ -1,1 +1,34 @@
 //! What the edge functions share: request context, policy, errors, database.
+//!
+//! A function is plain library code that answers a [`context::Context`]. What surrounds it, clock, randomness, variables
+//! and database, is handed in by a [`context::Host`]: Spin's interfaces inside a component (`spin`), a temporary database
+//! in the tests (`testing`).
+
+pub mod audit;
+pub mod clinic;
+pub mod clock;
+pub mod context;
+pub mod cookies;
+pub mod database;
+pub mod fhir;
+pub mod form;
+pub mod hours;
+pub mod ids;
+pub mod money;
+pub mod phi;
+pub mod policy;
+pub mod problem;
+pub mod query;
+pub mod reply;
+pub mod secret;
+pub mod serve;
+pub mod sessions;
+pub mod variables;
+
+#[cfg(target_family = "wasm")]
+pub mod spin;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
+
+/// A future of this crate's object-safe traits. Components run on one thread, so it need not be `Send`.
+pub type Pending<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;

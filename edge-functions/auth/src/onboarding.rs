@@ -1,0 +1,267 @@
+//! The set-up of a clinic from one document.
+
+use std::collections::HashSet;
+
+use http::StatusCode;
+use jiff::tz::TimeZone;
+use kit::audit::Action;
+use kit::context::Context;
+use kit::form::{self, Name, NewPassword, Username};
+use kit::hours::{ClockTime, WeeklyRule};
+use kit::ids::{HoursId, PractitionerId, ServiceId, UserId};
+use kit::money::Money;
+use kit::params;
+use kit::policy::Role;
+use kit::problem::Problem;
+use kit::reply::{self, Reply};
+use serde::{Deserialize, Serialize};
+
+use crate::password;
+
+/// Each costs an Argon2 hash, and a function has ten seconds.
+const MAX_USERS: usize = 40;
+const MAX_SERVICES: usize = 50;
+const MAX_HOURS: usize = 20;
+
+/// What a clinic is set up from.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Document {
+    name: Name,
+    time_zone: ZoneName,
+    practitioners: Vec<Practitioner>,
+    #[serde(default)]
+    staff: Vec<Member>,
+    services: Vec<Service>,
+}
+
+/// Somebody who can be booked.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Practitioner {
+    name: Name,
+    username: Username,
+    password: NewPassword,
+    roles: Vec<Role>,
+    hours: Vec<Hours>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hours {
+    rrule: WeeklyRule,
+    start: ClockTime,
+    end: ClockTime,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Member {
+    name: Name,
+    username: Username,
+    password: NewPassword,
+    roles: Vec<Role>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Service {
+    name: Name,
+    duration_minutes: u16,
+    price: Money,
+}
+
+/// A name of the IANA time zone database.
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct ZoneName(String);
+
+impl TryFrom<String> for ZoneName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let zone = TimeZone::get(&name).map_err(|_| "must be a time zone such as Europe/Berlin")?;
+        Ok(Self(zone.iana_name().unwrap_or(&name).to_owned()))
+    }
+}
+
+/// Somebody who can sign in, whichever list they stand in.
+struct NewUser<'d> {
+    id: UserId,
+    name: &'d Name,
+    username: &'d Username,
+    password_hash: String,
+    roles: &'d [Role],
+    hours: Option<&'d [Hours]>,
+}
+
+/// `PUT /auth/clinic`. The same document again changes nothing; another one is refused.
+pub async fn put_clinic(context: &Context<'_>) -> Result<Reply, Problem> {
+    let document: Document = form::read(&context.request)?;
+    check(&document)?;
+    let text = serde_json::to_string(&document).map_err(Problem::internal)?;
+    if let Some(stored) = stored_hash(context).await? {
+        return compare(&text, &stored, &document);
+    }
+    let users = users(context, &document)?;
+    let document_hash = password::hash(&text)?;
+    let outcome = context
+        .transaction(async || {
+            insert_clinic(context, &document, &document_hash).await?;
+            for user in &users {
+                insert_user(context, user).await?;
+            }
+            for service in &document.services {
+                insert_service(context, service).await?;
+            }
+            context.audit(Action::ClinicSetUp, None::<String>).await
+        })
+        .await;
+    match (outcome, stored_hash(context).await?) {
+        (Ok(()), _) => reply::json(StatusCode::CREATED, &view(&document)),
+        // Somebody else was faster.
+        (Err(problem), Some(stored)) if problem.slug() == "clinic-exists" => {
+            compare(&text, &stored, &document)
+        }
+        (Err(problem), _) => Err(problem),
+    }
+}
+
+fn check(document: &Document) -> Result<(), Problem> {
+    let too_many = |count: usize, max: usize| count > max;
+    let people = document.practitioners.len() + document.staff.len();
+    if document.practitioners.is_empty() || too_many(people, MAX_USERS) {
+        let text = format!("there must be 1 practitioner or more, and {MAX_USERS} people at most");
+        return Err(Problem::invalid("/practitioners", text));
+    }
+    if document.services.is_empty() || too_many(document.services.len(), MAX_SERVICES) {
+        return Err(Problem::invalid("/services", format!("must be 1 to {MAX_SERVICES}")));
+    }
+    let mut names = HashSet::new();
+    let practitioners = document.practitioners.iter().map(|p| (&p.username, &p.roles));
+    let staff = document.staff.iter().map(|m| (&m.username, &m.roles));
+    let places = (0..document.practitioners.len())
+        .map(|index| format!("/practitioners/{index}"))
+        .chain((0..document.staff.len()).map(|index| format!("/staff/{index}")));
+    for ((username, roles), place) in practitioners.chain(staff).zip(places) {
+        if !names.insert(username.as_str()) {
+            return Err(Problem::invalid(format!("{place}/username"), "is used twice"));
+        }
+        check_roles(roles, &place)?;
+    }
+    for (index, practitioner) in document.practitioners.iter().enumerate() {
+        check_hours(&practitioner.hours, &format!("/practitioners/{index}/hours"))?;
+    }
+    for (index, service) in document.services.iter().enumerate() {
+        if !(5..=480).contains(&service.duration_minutes) {
+            let place = format!("/services/{index}/durationMinutes");
+            return Err(Problem::invalid(place, "must be 5 to 480"));
+        }
+    }
+    Ok(())
+}
+
+fn check_roles(roles: &[Role], place: &str) -> Result<(), Problem> {
+    let distinct = roles.iter().enumerate().all(|(index, role)| !roles[..index].contains(role));
+    if roles.is_empty() || !distinct || !roles.iter().all(|role| role.is_staff()) {
+        return Err(Problem::invalid(format!("{place}/roles"), "must be different roles of staff"));
+    }
+    Ok(())
+}
+
+fn check_hours(hours: &[Hours], place: &str) -> Result<(), Problem> {
+    if hours.len() > MAX_HOURS {
+        return Err(Problem::invalid(place, format!("must be {MAX_HOURS} at most")));
+    }
+    match hours.iter().position(|rule| rule.end <= rule.start) {
+        Some(index) => Err(Problem::invalid(format!("{place}/{index}/end"), "must be later than the start")),
+        None => Ok(()),
+    }
+}
+
+fn users<'d>(context: &Context<'_>, document: &'d Document) -> Result<Vec<NewUser<'d>>, Problem> {
+    let practitioners =
+        document.practitioners.iter().map(|p| (&p.name, &p.username, &p.password, &p.roles, Some(&p.hours)));
+    let staff = document.staff.iter().map(|m| (&m.name, &m.username, &m.password, &m.roles, None));
+    practitioners
+        .chain(staff)
+        .map(|(name, username, password, roles, hours)| {
+            let password_hash = password::hash(password.as_str())?;
+            let id = UserId::new(context.now)?;
+            let hours = hours.map(Vec::as_slice);
+            Ok(NewUser { id, name, username, password_hash, roles, hours })
+        })
+        .collect()
+}
+
+async fn stored_hash(context: &Context<'_>) -> Result<Option<String>, Problem> {
+    let sql = "SELECT document_hash FROM clinic WHERE clinic = ?";
+    let rows = context.database().query(sql, params![&context.clinic]).await?;
+    Ok(rows.first().map(|row| row.text(0)).transpose()?)
+}
+
+fn compare(text: &str, stored: &str, document: &Document) -> Result<Reply, Problem> {
+    if password::verify(text, Some(stored))? { reply::ok(&view(document)) } else { Err(exists()) }
+}
+
+fn exists() -> Problem {
+    let title = "The clinic was set up with another document";
+    Problem::new(StatusCode::CONFLICT, "clinic-exists", title)
+}
+
+fn view(document: &Document) -> serde_json::Value {
+    serde_json::json!({"name": document.name, "timeZone": document.time_zone})
+}
+
+async fn insert_clinic(
+    context: &Context<'_>,
+    document: &Document,
+    document_hash: &str,
+) -> Result<(), Problem> {
+    let sql =
+        "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at) VALUES (?, ?, ?, ?, ?)";
+    let (name, zone) = (document.name.as_str(), document.time_zone.0.as_str());
+    let values = params![&context.clinic, name, zone, document_hash, context.now];
+    match context.database().execute(sql, values).await {
+        Err(error) if error.is_duplicate_of("clinic.clinic") => Err(exists()),
+        other => Ok(other.map(drop)?),
+    }
+}
+
+async fn insert_user(context: &Context<'_>, user: &NewUser<'_>) -> Result<(), Problem> {
+    let (clinic, database) = (&context.clinic, context.database());
+    let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
+    let (username, hash) = (user.username.as_str(), user.password_hash.as_str());
+    database.execute(sql, params![clinic, user.id, username, user.name.as_str(), hash, context.now]).await?;
+    for role in user.roles {
+        let sql = "INSERT INTO staff_role (clinic, user, role) VALUES (?, ?, ?)";
+        database.execute(sql, params![clinic, user.id, role.as_str()]).await?;
+    }
+    let Some(hours) = user.hours else { return Ok(()) };
+    let practitioner = PractitionerId::new(context.now)?;
+    let sql = "INSERT INTO practitioner (clinic, id, user, name) VALUES (?, ?, ?, ?)";
+    database.execute(sql, params![clinic, practitioner, user.id, user.name.as_str()]).await?;
+    for rule in hours {
+        let sql = "INSERT INTO opening_hours (clinic, id, practitioner, rrule, opens, closes) VALUES (?, ?, ?, ?, ?, ?)";
+        let id = HoursId::new(context.now)?;
+        let (rrule, opens, closes) = (rule.rrule.to_string(), rule.start.to_string(), rule.end.to_string());
+        database.execute(sql, params![clinic, id, practitioner, rrule, opens, closes]).await?;
+    }
+    Ok(())
+}
+
+async fn insert_service(context: &Context<'_>, service: &Service) -> Result<(), Problem> {
+    let sql = "INSERT INTO service (clinic, id, name, duration_minutes, price_minor, currency) VALUES (?, ?, ?, ?, ?, ?)";
+    let id = ServiceId::new(context.now)?;
+    let (minutes, price) = (u32::from(service.duration_minutes), &service.price);
+    let values = params![
+        &context.clinic,
+        id,
+        service.name.as_str(),
+        minutes,
+        price.minor(),
+        price.currency().as_str()
+    ];
+    context.database().execute(sql, values).await?;
+    Ok(())
+}

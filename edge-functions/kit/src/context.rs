@@ -1,0 +1,116 @@
+//! What a function knows about the request it answers.
+
+use http::Request;
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::database::Database;
+use crate::ids::{AppointmentId, ClinicId, UserId};
+use crate::phi::Phi;
+use crate::policy::Role;
+use crate::problem::Problem;
+use crate::variables::Variables;
+
+/// What surrounds a function.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// The clinic's record group.
+    pub database: &'a dyn Database,
+    /// The component's variables.
+    pub variables: &'a dyn Variables,
+    /// The time.
+    pub clock: &'a dyn Clock,
+}
+
+/// A request whose caller is known and allowed.
+pub struct Context<'a> {
+    /// The clinic in the URL.
+    pub clinic: ClinicId,
+    /// The host's id of this request; empty under a host that gives none.
+    pub request_id: String,
+    /// When the request came, to the millisecond.
+    pub now: Timestamp,
+    /// The request itself.
+    pub request: Request<Vec<u8>>,
+    /// Who calls.
+    pub caller: Caller,
+    pub(crate) host: Host<'a>,
+    pub(crate) path_id: Option<String>,
+}
+
+/// Who calls: nobody known, or any of these. A browser may hold the cookies of both.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// A member of staff with a live session.
+    pub staff: Option<Staff>,
+    /// A patient with the session of a visit.
+    pub visitor: Option<Visitor>,
+    /// The holder of the network's set-up token.
+    pub operator: bool,
+}
+
+/// A member of staff.
+#[derive(Clone, Debug)]
+pub struct Staff {
+    /// Their id.
+    pub user: UserId,
+    /// Their name.
+    pub name: Phi<String>,
+    /// What they may act as.
+    pub roles: Vec<Role>,
+}
+
+/// A patient, known by the visit they were invited to.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// That visit.
+    pub appointment: AppointmentId,
+}
+
+impl Caller {
+    /// Whether the caller acts in one of the roles that `allowed` says yes to.
+    pub fn acts_as(&self, allowed: impl Fn(Role) -> bool) -> bool {
+        let staff = self.staff.iter().flat_map(|staff| staff.roles.iter().copied());
+        let visitor = self.visitor.map(|_| Role::Patient);
+        let operator = self.operator.then_some(Role::Ops);
+        staff.chain(visitor).chain(operator).any(allowed)
+    }
+}
+
+impl Context<'_> {
+    /// The clinic's record group.
+    pub fn database(&self) -> &dyn Database {
+        self.host.database
+    }
+
+    /// A variable of the component.
+    pub async fn variable(&self, name: &str) -> Result<String, Problem> {
+        Ok(self.host.variables.get(name).await?)
+    }
+
+    /// The member of staff who calls.
+    pub fn staff(&self) -> Result<&Staff, Problem> {
+        self.caller.staff.as_ref().ok_or_else(Problem::sign_in_required)
+    }
+
+    /// The patient who calls.
+    pub fn visitor(&self) -> Result<Visitor, Problem> {
+        self.caller.visitor.ok_or_else(Problem::sign_in_required)
+    }
+
+    /// The `{id}` of the path. What is no id names nothing.
+    pub fn path_id<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Problem> {
+        let id = self.path_id.as_deref().and_then(parse);
+        id.ok_or_else(|| Problem::not_found("No such id"))
+    }
+
+    /// Runs `work` so that all its writes are kept, or, if it fails, none.
+    pub async fn transaction<T>(&self, work: impl AsyncFnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+        let database = self.database();
+        database.execute("BEGIN IMMEDIATE", Vec::new()).await?;
+        let outcome = work().await;
+        let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        database.execute(end, Vec::new()).await?;
+        outcome
+    }
+}

@@ -1,0 +1,133 @@
+//! From a request to its answer: route, who calls, whether they may, then the function.
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, SET_COOKIE};
+use http::{HeaderMap, Method, Request};
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::context::{Caller, Context, Host};
+use crate::cookies;
+use crate::ids::ClinicId;
+use crate::policy::{Access, Operation, Role, Rule};
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::secret::Secret;
+use crate::sessions;
+
+/// A component's library code.
+#[allow(async_fn_in_trait, reason = "a component runs on one thread")]
+pub trait Function {
+    /// What it does, with its part of the policy table.
+    type Operation: Operation;
+
+    /// Answers a request whose caller may make it.
+    async fn call(context: &Context<'_>, operation: Self::Operation) -> Result<Reply, Problem>;
+}
+
+/// Answers `request`. A failure of ours is answered as such, and its cause given to `failed`.
+pub async fn serve<F: Function>(
+    host: Host<'_>,
+    request: Request<Vec<u8>>,
+    failed: impl FnOnce(&Problem),
+) -> Reply {
+    let mut reply = answer::<F>(host, request).await.unwrap_or_else(|problem| {
+        if problem.cause().is_some() {
+            failed(&problem);
+        }
+        problem.into_reply()
+    });
+    // Health data and secrets: nothing between us and the caller may keep them (RFC 9111 §5.2.2.5).
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+async fn answer<F: Function>(host: Host<'_>, request: Request<Vec<u8>>) -> Result<Reply, Problem> {
+    let (clinic, path) = split(request.uri().path()).ok_or_else(Problem::no_route)?;
+    let (rule, path_id) = route::<F::Operation>(request.method(), path)?;
+    let path_id = path_id.map(str::to_owned);
+    let now = clock::to_millisecond(host.clock.now());
+    let Known { caller, renewed } = identify(host, &clinic, request.headers(), rule.access, now).await?;
+    authorize(&caller, rule.access)?;
+    let request_id = request.headers().get("locum-request-id").and_then(|id| id.to_str().ok());
+    let request_id = request_id.unwrap_or_default().to_owned();
+    let context = Context { clinic, request_id, now, request, caller, host, path_id };
+    let mut reply = F::call(&context, rule.operation).await?;
+    if let (Some(value), false) = (renewed, reply.headers().contains_key(SET_COOKIE)) {
+        let zone = context.variable("zone").await?;
+        let cookie = cookies::set(cookies::STAFF, &value, &zone, &context.clinic);
+        reply.headers_mut().insert(SET_COOKIE, cookie.map_err(Problem::internal)?);
+    }
+    Ok(reply)
+}
+
+/// `/c/{clinic}/auth/session` as the clinic and `/auth/session`.
+fn split(path: &str) -> Option<(ClinicId, &str)> {
+    let rest = path.strip_prefix("/c/")?;
+    let slash = rest.find('/')?;
+    let (clinic, path) = rest.split_at(slash);
+    Some((ClinicId::parse(clinic)?, path))
+}
+
+type Found<'p, O> = (&'static Rule<O>, Option<&'p str>);
+
+fn route<'p, O: Operation>(method: &Method, path: &'p str) -> Result<Found<'p, O>, Problem> {
+    let mut allowed = Vec::new();
+    for rule in O::RULES {
+        match rule.matches(path) {
+            Some(id) if rule.method == *method => return Ok((rule, id)),
+            Some(_) => allowed.push(rule.method.as_str()),
+            None => {}
+        }
+    }
+    if allowed.is_empty() {
+        Err(Problem::no_route())
+    } else {
+        Err(Problem::method_not_allowed(&allowed.join(", ")))
+    }
+}
+
+struct Known {
+    caller: Caller,
+    renewed: Option<String>,
+}
+
+/// Looks only at the credentials that could open the door.
+async fn identify(
+    host: Host<'_>,
+    clinic: &ClinicId,
+    headers: &HeaderMap,
+    access: Access,
+    now: Timestamp,
+) -> Result<Known, Problem> {
+    let mut known = Known { caller: Caller::default(), renewed: None };
+    let Access::Roles(roles) = access else { return Ok(known) };
+    if roles.iter().any(|role| role.is_staff())
+        && let Some(live) = sessions::staff(host.database, clinic, headers, now).await?
+    {
+        known.caller.staff = Some(live.staff);
+        known.renewed = live.renewed;
+    }
+    if roles.contains(&Role::Patient) {
+        known.caller.visitor = sessions::visitor(host.database, clinic, headers, now).await?;
+    }
+    if roles.contains(&Role::Ops) {
+        known.caller.operator = holds_setup_token(host, headers).await?;
+    }
+    Ok(known)
+}
+
+async fn holds_setup_token(host: Host<'_>, headers: &HeaderMap) -> Result<bool, Problem> {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else { return Ok(false) };
+    let wanted = host.variables.get("setup_token").await?;
+    // Hashes are compared: how far two of them agree says nothing about the token. Without a token nobody holds it.
+    Ok(!wanted.is_empty() && Secret::presented(given).hash() == Secret::presented(&wanted).hash())
+}
+
+fn authorize(caller: &Caller, access: Access) -> Result<(), Problem> {
+    if access == Access::Anyone || caller.acts_as(|role| access.allows(role)) {
+        return Ok(());
+    }
+    let known = caller.acts_as(|_| true);
+    Err(if known { Problem::role_not_allowed() } else { Problem::sign_in_required() })
+}

@@ -1,0 +1,148 @@
+//! Sessions: random secrets in cookies, kept here as their hash.
+//!
+//! A session of staff ends 12 hours after sign-in, and after 30 minutes without a request. The time of the last request
+//! travels in the cookie itself, authenticated with a key that only the session's row holds: so a request that reads
+//! needs no write, and every region's replica can decide.
+
+use http::HeaderMap;
+use http::header::HeaderValue;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::context::{Context, Staff, Visitor};
+use crate::cookies;
+use crate::database::Database;
+use crate::ids::{AppointmentId, ClinicId, UserId};
+use crate::params;
+use crate::phi::Phi;
+use crate::policy::Role;
+use crate::problem::Problem;
+use crate::secret::{self, Secret};
+
+/// The longest that anybody stays signed in.
+pub const ABSOLUTE: SignedDuration = SignedDuration::from_hours(12);
+/// The longest pause between two requests.
+pub const IDLE: SignedDuration = SignedDuration::from_mins(30);
+/// A time of last use older than this is renewed.
+const RENEW_AFTER: SignedDuration = SignedDuration::from_mins(1);
+
+/// A live session of staff, and the cookie's next value if it is time for one.
+pub(crate) struct Live {
+    pub(crate) staff: Staff,
+    pub(crate) renewed: Option<String>,
+}
+
+/// Begins a session for `user`: the cookie to set.
+pub async fn begin_staff(context: &Context<'_>, user: UserId) -> Result<HeaderValue, Problem> {
+    let (secret, seen_key) = (Secret::new::<32>()?, secret::random::<32>()?);
+    context
+        .database()
+        .execute(
+            "INSERT INTO session (clinic, secret_hash, user, seen_key, created_at) VALUES (?, ?, ?, ?, ?)",
+            params![&context.clinic, secret.hash(), user, seen_key, context.now],
+        )
+        .await?;
+    let value = stamped(secret.reveal(), &seen_key, context.now);
+    let zone = context.variable("zone").await?;
+    cookies::set(cookies::STAFF, &value, &zone, &context.clinic).map_err(Problem::internal)
+}
+
+/// Ends the session that the request came with: the cookie to set.
+pub async fn end_staff(context: &Context<'_>) -> Result<HeaderValue, Problem> {
+    if let Some((secret, _)) = cookies::read(context.request.headers(), cookies::STAFF).and_then(parts) {
+        let sql = "UPDATE session SET ended_at = ? WHERE clinic = ? AND secret_hash = ? AND ended_at IS NULL";
+        let hash = Secret::presented(secret).hash();
+        context.database().execute(sql, params![context.now, &context.clinic, hash]).await?;
+    }
+    let zone = context.variable("zone").await?;
+    cookies::clear(cookies::STAFF, &zone, &context.clinic).map_err(Problem::internal)
+}
+
+/// Begins the session of a visit: the cookie to set.
+pub async fn begin_visit(context: &Context<'_>, appointment: AppointmentId) -> Result<HeaderValue, Problem> {
+    let secret = Secret::new::<32>()?;
+    context
+        .database()
+        .execute(
+            "INSERT INTO visit_session (clinic, secret_hash, appointment, created_at) VALUES (?, ?, ?, ?)",
+            params![&context.clinic, secret.hash(), appointment, context.now],
+        )
+        .await?;
+    let zone = context.variable("zone").await?;
+    cookies::set(cookies::VISIT, secret.reveal(), &zone, &context.clinic).map_err(Problem::internal)
+}
+
+/// The member of staff whose cookie the request has, while their session lives.
+pub(crate) async fn staff(
+    database: &dyn Database,
+    clinic: &ClinicId,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Live>, Problem> {
+    let Some((secret, stamp)) = cookies::read(headers, cookies::STAFF).and_then(parts) else {
+        return Ok(None);
+    };
+    let rows = database
+        .query(
+            "SELECT s.user, u.name, s.seen_key,
+                    (SELECT group_concat(r.role, ' ') FROM staff_role r WHERE r.clinic = u.clinic AND r.user = u.id)
+             FROM session s JOIN staff_user u ON u.clinic = s.clinic AND u.id = s.user
+             WHERE s.clinic = ? AND s.secret_hash = ? AND s.ended_at IS NULL AND s.created_at > ?",
+            params![clinic, Secret::presented(secret).hash(), now - ABSOLUTE],
+        )
+        .await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let seen_key = row.bytes::<32>(2)?;
+    let Some(seen) = stamp.verify(secret, &seen_key).filter(|seen| now - IDLE < *seen) else {
+        return Ok(None);
+    };
+    let roles = row.text_or_null(3)?.unwrap_or_default();
+    let staff = Staff {
+        user: row.parsed(0, UserId::parse)?,
+        name: Phi::new(row.text(1)?),
+        roles: roles.split(' ').filter_map(Role::parse).collect(),
+    };
+    let renewed = (seen < now - RENEW_AFTER).then(|| stamped(secret, &seen_key, now));
+    Ok(Some(Live { staff, renewed }))
+}
+
+/// The patient whose cookie the request has.
+pub(crate) async fn visitor(
+    database: &dyn Database,
+    clinic: &ClinicId,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Visitor>, Problem> {
+    let Some(secret) = cookies::read(headers, cookies::VISIT) else { return Ok(None) };
+    let sql = "SELECT appointment FROM visit_session WHERE clinic = ? AND secret_hash = ? AND created_at > ?";
+    let hash = Secret::presented(secret).hash();
+    let rows = database.query(sql, params![clinic, hash, now - ABSOLUTE]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(Visitor { appointment: row.parsed(0, AppointmentId::parse)? }))
+}
+
+/// When a session was last used, as its cookie says.
+struct Stamp<'c> {
+    millis: &'c str,
+    tag: &'c str,
+}
+
+impl Stamp<'_> {
+    fn verify(&self, secret: &str, seen_key: &[u8; 32]) -> Option<Timestamp> {
+        let message = format!("{secret}.{}", self.millis);
+        let genuine = secret::mac_matches(seen_key, &message, self.tag);
+        let millis = self.millis.parse().ok().filter(|_| genuine)?;
+        Timestamp::from_millisecond(millis).ok()
+    }
+}
+
+fn stamped(secret: &str, seen_key: &[u8; 32], now: Timestamp) -> String {
+    let message = format!("{secret}.{}", now.as_millisecond());
+    let tag = secret::mac(seen_key, &message);
+    format!("{message}.{tag}")
+}
+
+fn parts(cookie: &str) -> Option<(&str, Stamp<'_>)> {
+    let (secret, rest) = cookie.split_once('.')?;
+    let (millis, tag) = rest.split_once('.')?;
+    Some((secret, Stamp { millis, tag }))
+}

@@ -1,0 +1,124 @@
+//! The host's side inside a component: Spin's interfaces.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{BodyExt as _, Full};
+use spin_sdk::http::Request;
+use spin_sdk::{sqlite, variables};
+
+use crate::Pending;
+use crate::clock::SystemClock;
+use crate::context::Host;
+use crate::database::{Database, DatabaseError, Row, Value};
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::serve::{Function, serve};
+use crate::variables::{VariableError, Variables};
+
+/// Answers a request of Spin's HTTP trigger with `F`.
+pub async fn handle<F: Function>(request: Request) -> Response<Full<Bytes>> {
+    respond::<F>(request)
+        .await
+        .unwrap_or_else(|problem| {
+            log(&problem);
+            problem.into_reply()
+        })
+        .map(|body| Full::new(Bytes::from(body)))
+}
+
+async fn respond<F: Function>(request: Request) -> Result<Reply, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Problem::unreadable_body())?;
+    let request = http::Request::from_parts(parts, body.to_bytes().to_vec());
+    let database = SpinDatabase::open().await?;
+    let host = Host { database: &database, variables: &SpinVariables, clock: &SystemClock };
+    Ok(serve::<F>(host, request, log).await)
+}
+
+/// Standard error is the host's log. The text is of our own errors, which hold no value of a request or a row.
+#[allow(clippy::print_stderr, reason = "a component's only log")]
+fn log(problem: &Problem) {
+    let mut text = format!("failed: {}", problem.slug());
+    let mut cause: Option<&dyn Error> = problem.cause();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    eprintln!("{text}");
+}
+
+struct SpinDatabase(sqlite::Connection);
+
+impl SpinDatabase {
+    async fn open() -> Result<Self, DatabaseError> {
+        let opened = sqlite::Connection::open_default().await;
+        opened.map(Self).map_err(|error| DatabaseError::Open(error.to_string()))
+    }
+
+    async fn run(&self, sql: &str, parameters: Vec<Value>) -> Result<Vec<sqlite::RowResult>, DatabaseError> {
+        let parameters = parameters.into_iter().map(|value| match value {
+            Value::Null => sqlite::Value::Null,
+            Value::Integer(number) => sqlite::Value::Integer(number),
+            Value::Text(text) => sqlite::Value::Text(text),
+            Value::Blob(bytes) => sqlite::Value::Blob(bytes),
+        });
+        self.0.execute(sql, parameters).await.map_err(sorted)?.collect().await.map_err(sorted)
+    }
+}
+
+fn sorted(error: sqlite::Error) -> DatabaseError {
+    match error {
+        sqlite::Error::Io(text) => DatabaseError::from_statement(text),
+        other => DatabaseError::Statement(other.to_string()),
+    }
+}
+
+impl Database for SpinDatabase {
+    fn query<'a>(
+        &'a self,
+        sql: &'a str,
+        parameters: Vec<Value>,
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+        Box::pin(async move {
+            let rows = self.run(sql, parameters).await?;
+            rows.into_iter()
+                .map(|row| row.values.into_iter().map(value).collect::<Result<_, _>>().map(Row::new))
+                .collect()
+        })
+    }
+
+    fn execute<'a>(
+        &'a self,
+        sql: &'a str,
+        parameters: Vec<Value>,
+    ) -> Pending<'a, Result<u64, DatabaseError>> {
+        Box::pin(async move {
+            self.run(sql, parameters).await?;
+            Ok(self.0.changes().await)
+        })
+    }
+}
+
+fn value(value: sqlite::Value) -> Result<Value, DatabaseError> {
+    match value {
+        sqlite::Value::Null => Ok(Value::Null),
+        sqlite::Value::Integer(number) => Ok(Value::Integer(number)),
+        sqlite::Value::Text(text) => Ok(Value::Text(text)),
+        sqlite::Value::Blob(bytes) => Ok(Value::Blob(bytes)),
+        sqlite::Value::Real(_) => {
+            Err(DatabaseError::Statement("a real number, which no table of ours has".into()))
+        }
+    }
+}
+
+struct SpinVariables;
+
+impl Variables for SpinVariables {
+    fn get<'a>(&'a self, name: &'a str) -> Pending<'a, Result<String, VariableError>> {
+        Box::pin(
+            async move { variables::get(name).await.map_err(|_| VariableError::Missing(name.to_owned())) },
+        )
+    }
+}

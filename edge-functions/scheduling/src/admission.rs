@@ -1,0 +1,89 @@
+//! Letting the patient in, and ending the visit.
+
+use kit::audit::Action;
+use kit::context::Context;
+use kit::fhir::AppointmentStatus;
+use kit::form::{self, Empty};
+use kit::ids::AppointmentId;
+use kit::params;
+use kit::problem::Problem;
+use kit::reply::{self, Reply};
+use kit::secret;
+use serde::Serialize;
+
+use crate::day::{self, AppointmentView};
+
+#[derive(Serialize)]
+struct Changed {
+    appointment: AppointmentView,
+}
+
+/// `POST /scheduling/appointments/{id}/admit`. Who was let in stays so.
+pub async fn admit_patient(context: &Context<'_>) -> Result<Reply, Problem> {
+    let Empty {} = form::read(&context.request)?;
+    let id = context.path_id(AppointmentId::parse)?;
+    context.transaction(async || admit(context, id).await).await?;
+    changed(context, id).await
+}
+
+/// `POST /scheduling/appointments/{id}/end`. What is over stays so.
+pub async fn end_visit(context: &Context<'_>) -> Result<Reply, Problem> {
+    let Empty {} = form::read(&context.request)?;
+    let id = context.path_id(AppointmentId::parse)?;
+    context.transaction(async || end(context, id).await).await?;
+    changed(context, id).await
+}
+
+async fn changed(context: &Context<'_>, id: AppointmentId) -> Result<Reply, Problem> {
+    reply::ok(&Changed { appointment: find(context, id).await? })
+}
+
+async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
+    let (clinic, database) = (&context.clinic, context.database());
+    let sql = "UPDATE appointment SET admitted_at = ?
+               WHERE clinic = ? AND id = ? AND status = 'arrived' AND admitted_at IS NULL";
+    if database.execute(sql, params![context.now, clinic, id]).await? == 0 {
+        let found = find(context, id).await?;
+        return match found.status {
+            AppointmentStatus::Arrived if found.admitted => Ok(()),
+            status if status.is_over() => Err(Problem::visit_over()),
+            _ => Err(Problem::not_arrived()),
+        };
+    }
+    let sql = "INSERT INTO room (clinic, appointment, name, sink, created_at) VALUES (?, ?, ?, ?, ?)";
+    let (name, sink) = (secret::random_name()?, secret::random_name()?);
+    database.execute(sql, params![clinic, id, name, sink, context.now]).await?;
+    let sql = "UPDATE encounter SET status = 'in-progress', started_at = ?
+               WHERE clinic = ? AND appointment = ? AND status = 'planned'";
+    database.execute(sql, params![context.now, clinic, id]).await?;
+    context.audit(Action::PatientAdmitted, id).await
+}
+
+async fn end(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
+    let (clinic, database) = (&context.clinic, context.database());
+    let sql = "UPDATE appointment SET status = 'fulfilled', ended_at = ?
+               WHERE clinic = ? AND id = ? AND status = 'arrived' AND admitted_at IS NOT NULL";
+    if database.execute(sql, params![context.now, clinic, id]).await? == 0 {
+        return match find(context, id).await?.status {
+            AppointmentStatus::Fulfilled => Ok(()),
+            AppointmentStatus::Arrived => Err(Problem::not_admitted()),
+            AppointmentStatus::Booked => Err(Problem::not_arrived()),
+            AppointmentStatus::Cancelled | AppointmentStatus::NoShow => Err(Problem::visit_over()),
+        };
+    }
+    let sql = "UPDATE encounter SET status = 'finished', ended_at = ? WHERE clinic = ? AND appointment = ?";
+    database.execute(sql, params![context.now, clinic, id]).await?;
+    // Of the call nothing stays, not even its random names.
+    for sql in [
+        "DELETE FROM room_participant WHERE clinic = ? AND appointment = ?",
+        "DELETE FROM room WHERE clinic = ? AND appointment = ?",
+    ] {
+        database.execute(sql, params![clinic, id]).await?;
+    }
+    context.audit(Action::VisitEnded, id).await
+}
+
+async fn find(context: &Context<'_>, id: AppointmentId) -> Result<AppointmentView, Problem> {
+    let found = day::appointment(context, id).await?;
+    found.ok_or_else(|| Problem::not_found("No such appointment"))
+}

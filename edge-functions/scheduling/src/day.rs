@@ -1,0 +1,103 @@
+//! The clinic's list of a day.
+
+use jiff::{Timestamp, ToSpan as _};
+use kit::context::Context;
+use kit::database::{DatabaseError, Row};
+use kit::fhir::AppointmentStatus;
+use kit::form;
+use kit::ids::{AppointmentId, EncounterId, PractitionerId};
+use kit::params;
+use kit::problem::Problem;
+use kit::query::Query;
+use kit::reply::{self, Reply};
+use serde::Serialize;
+
+use crate::catalogue::Practitioner;
+
+/// One statement for the list and for a single appointment; what follows `WHERE` is added to it.
+macro_rules! select_appointments {
+    ($condition:literal) => {
+        concat!(
+            "SELECT a.id, a.start_at, a.end_at, a.status, t.name, p.id, p.name, s.name, a.arrived_at, e.id, a.admitted_at
+             FROM appointment a
+             JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
+             JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
+             JOIN service s ON s.clinic = a.clinic AND s.id = a.service
+             JOIN encounter e ON e.clinic = a.clinic AND e.appointment = a.id
+             WHERE a.clinic = ? AND ",
+            $condition
+        )
+    };
+}
+
+/// An appointment as staff see it. Made to be answered: the patient's name in it is open.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppointmentView {
+    id: AppointmentId,
+    start: Timestamp,
+    end: Timestamp,
+    /// Where it stands.
+    pub(crate) status: AppointmentStatus,
+    patient: Named,
+    practitioner: Practitioner,
+    service: Named,
+    arrived_at: Option<Timestamp>,
+    encounter: EncounterId,
+    /// Whether the patient was let in.
+    pub(crate) admitted: bool,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DayView {
+    time_zone: String,
+    appointments: Vec<AppointmentView>,
+}
+
+/// `GET /scheduling/appointments`.
+pub async fn list_appointments(context: &Context<'_>) -> Result<Reply, Problem> {
+    let mut query = Query::of(context.request.uri());
+    let day = query.required("date", "a date such as 2026-01-31", form::parse_day)?;
+    query.finish()?;
+    let clinic = context.clinic().await?;
+    let next = day.checked_add(1.days()).ok();
+    let bounds = (clinic.start_of(day), next.and_then(|next| clinic.start_of(next)));
+    let (Some(from), Some(until)) = bounds else {
+        return Err(Problem::invalid("?date", "is beyond the calendar"));
+    };
+    let sql = select_appointments!("a.start_at >= ? AND a.start_at < ? ORDER BY a.start_at, a.id");
+    let rows = context.database().query(sql, params![&context.clinic, from, until]).await?;
+    let appointments = rows.iter().map(read).collect::<Result<_, _>>()?;
+    reply::ok(&DayView { time_zone: clinic.time_zone, appointments })
+}
+
+/// The appointment `id`, if the clinic has it.
+pub async fn appointment(
+    context: &Context<'_>,
+    id: AppointmentId,
+) -> Result<Option<AppointmentView>, Problem> {
+    let sql = select_appointments!("a.id = ?");
+    let rows = context.database().query(sql, params![&context.clinic, id]).await?;
+    Ok(rows.first().map(read).transpose()?)
+}
+
+fn read(row: &Row) -> Result<AppointmentView, DatabaseError> {
+    Ok(AppointmentView {
+        id: row.parsed(0, AppointmentId::parse)?,
+        start: row.time(1)?,
+        end: row.time(2)?,
+        status: row.parsed(3, AppointmentStatus::parse)?,
+        patient: Named { name: row.text(4)? },
+        practitioner: Practitioner { id: row.parsed(5, PractitionerId::parse)?, name: row.text(6)? },
+        service: Named { name: row.text(7)? },
+        arrived_at: row.time_or_null(8)?,
+        encounter: row.parsed(9, EncounterId::parse)?,
+        admitted: row.time_or_null(10)?.is_some(),
+    })
+}

@@ -1,0 +1,127 @@
+//! The patient's side of a visit: what is booked, and the waiting room.
+
+use jiff::{SignedDuration, Timestamp};
+use kit::context::Context;
+use kit::fhir::AppointmentStatus;
+use kit::form::{self, Empty};
+use kit::ids::{AppointmentId, PractitionerId};
+use kit::params;
+use kit::problem::Problem;
+use kit::reply::{self, Reply};
+use serde::Serialize;
+
+/// Whoever arrived longer ago and was never let in has left.
+const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(12);
+
+#[derive(Serialize)]
+struct VisitView {
+    appointment: AppointmentView,
+    clinic: ClinicView,
+    practitioner: Named,
+    service: Named,
+    waiting: Option<Waiting>,
+    admitted: bool,
+}
+
+#[derive(Serialize)]
+struct AppointmentView {
+    id: AppointmentId,
+    start: Timestamp,
+    end: Timestamp,
+    status: AppointmentStatus,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClinicView {
+    name: String,
+    time_zone: String,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: String,
+}
+
+/// A place in the waiting room; the next one in has position 1.
+#[derive(Serialize)]
+struct Waiting {
+    position: i64,
+}
+
+/// `GET /scheduling/visit`.
+pub async fn get_visit(context: &Context<'_>) -> Result<Reply, Problem> {
+    reply::ok(&view(context).await?)
+}
+
+/// `POST /scheduling/visit/arrive`. Arriving twice is arriving once.
+pub async fn arrive_at_visit(context: &Context<'_>) -> Result<Reply, Problem> {
+    let Empty {} = form::read(&context.request)?;
+    let sql = "UPDATE appointment SET status = 'arrived', arrived_at = ?
+               WHERE clinic = ? AND id = ? AND status = 'booked'";
+    let appointment = context.visitor()?.appointment;
+    context.database().execute(sql, params![context.now, &context.clinic, appointment]).await?;
+    reply::ok(&view(context).await?)
+}
+
+async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
+    let appointment = context.visitor()?.appointment;
+    let rows = context
+        .database()
+        .query(
+            "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id
+             FROM appointment a
+             JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
+             JOIN service s ON s.clinic = a.clinic AND s.id = a.service
+             WHERE a.clinic = ? AND a.id = ?",
+            params![&context.clinic, appointment],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| Problem::not_found("No such visit"))?;
+    let status = row.parsed(3, AppointmentStatus::parse)?;
+    if status.is_over() {
+        return Err(Problem::visit_over());
+    }
+    let admitted = row.time_or_null(5)?.is_some();
+    let waiting = match row.time_or_null(4)? {
+        Some(arrived_at) if !admitted => {
+            let position =
+                position(context, row.parsed(8, PractitionerId::parse)?, appointment, arrived_at).await?;
+            Some(Waiting { position })
+        }
+        _ => None,
+    };
+    let clinic = context.clinic().await?;
+    Ok(VisitView {
+        appointment: AppointmentView {
+            id: row.parsed(0, AppointmentId::parse)?,
+            start: row.time(1)?,
+            end: row.time(2)?,
+            status,
+        },
+        clinic: ClinicView { name: clinic.name, time_zone: clinic.time_zone },
+        practitioner: Named { name: row.text(6)? },
+        service: Named { name: row.text(7)? },
+        waiting,
+        admitted,
+    })
+}
+
+/// The place among those who wait for the same practitioner, in the order of their arrival.
+async fn position(
+    context: &Context<'_>,
+    practitioner: PractitionerId,
+    appointment: AppointmentId,
+    arrived_at: Timestamp,
+) -> Result<i64, Problem> {
+    let rows = context
+        .database()
+        .query(
+            "SELECT count(*) FROM appointment
+             WHERE clinic = ?1 AND practitioner = ?2 AND status = 'arrived' AND admitted_at IS NULL
+               AND arrived_at > ?5 AND (arrived_at < ?4 OR (arrived_at = ?4 AND id < ?3))",
+            params![&context.clinic, practitioner, appointment, arrived_at, context.now - WAITS_AT_MOST],
+        )
+        .await?;
+    Ok(1 + rows.first().map_or(Ok(0), |row| row.integer(0))?)
+}
