@@ -1,0 +1,24 @@
+import type { paths } from './schema'
+
+type Method = 'get' | 'post' | 'put'
+type Json<Content> = Content extends { content: { 'application/json': infer Body } } ? Body : never
+
+/** Body of the successful answer of an operation, as docs/openapi.yaml has it. */
+export type Answer<Path extends keyof paths, M extends Method & keyof paths[Path]> = paths[Path][M] extends {
+  responses: infer Responses
+}
+  ? Json<Responses[keyof Responses & (200 | 201)]>
+  : never
+
+export type Clinic = Answer<'/c/{clinic}/scheduling/clinic', 'get'>
+export type Service = Clinic['services'][number]
+export type Practitioner = Clinic['practitioners'][number]
+export type Slot = Answer<'/c/{clinic}/scheduling/slots', 'get'>['slots'][number]
+export type Hold = Answer<'/c/{clinic}/scheduling/holds', 'post'>
+export type Confirmation = Answer<'/c/{clinic}/payments/confirmations', 'post'>
+export type Visit = Answer<'/c/{clinic}/scheduling/visit', 'get'>
+export type Session = Answer<'/c/{clinic}/auth/session', 'get'>
+export type DayList = Answer<'/c/{clinic}/scheduling/appointments', 'get'>
+export type Appointment = DayList['appointments'][number]
+export type Encounter = Answer<'/c/{clinic}/records/encounters/{id}', 'get'>
+export type Message = Answer<'/c/{clinic}/messages/outbox', 'get'>['messages'][number]

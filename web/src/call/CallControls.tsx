@@ -1,0 +1,51 @@
+import { useLocalParticipant } from '@livekit/components-react'
+import { useState } from 'react'
+import { Icon } from '../design/Icon'
+import { t } from '../i18n/text'
+import { DeviceMenu } from './DeviceMenu'
+import type { Call } from './useCall'
+
+/** Each button says what pressing it does; what is on and off is what is really sent. */
+export function CallControls({ call, onLeave }: { call: Call; onLeave: () => void }) {
+  const { isMicrophoneEnabled, isCameraEnabled } = useLocalParticipant()
+  const [choosing, setChoosing] = useState(false)
+  const connected = call.phase === 'connected'
+  return (
+    <>
+      {choosing && <DeviceMenu />}
+      <fieldset className="controls" aria-label={t('call.controls')}>
+        <button
+          type="button"
+          className={isMicrophoneEnabled ? 'control' : 'control off'}
+          disabled={!connected}
+          onClick={() => void call.setMicrophone(!isMicrophoneEnabled)}
+        >
+          <Icon name={isMicrophoneEnabled ? 'microphone' : 'microphoneOff'} />
+          {isMicrophoneEnabled ? t('call.mute') : t('call.unmute')}
+        </button>
+        <button
+          type="button"
+          className={isCameraEnabled ? 'control' : 'control off'}
+          disabled={!connected}
+          onClick={() => void call.setCamera(!isCameraEnabled)}
+        >
+          <Icon name={isCameraEnabled ? 'camera' : 'cameraOff'} />
+          {isCameraEnabled ? t('call.cameraStop') : t('call.cameraStart')}
+        </button>
+        <button
+          type="button"
+          className="control"
+          aria-expanded={choosing}
+          onClick={() => setChoosing(!choosing)}
+        >
+          <Icon name="settings" />
+          {t('call.devices')}
+        </button>
+        <button type="button" className="control leave" onClick={onLeave}>
+          <Icon name="leave" />
+          {t('call.leave')}
+        </button>
+      </fieldset>
+    </>
+  )
+}

@@ -1,0 +1,42 @@
+import { RoomAudioRenderer, RoomContext } from '@livekit/components-react'
+import { CallControls } from './CallControls'
+import { CallStage } from './CallStage'
+import { ConnectionBanner } from './ConnectionBanner'
+import type { DeviceChoice } from './devices'
+import type { Grant } from './keepConnected'
+import { SoundGate } from './SoundGate'
+import { TroubleHelp } from './TroubleHelp'
+import { useCall } from './useCall'
+import './call.css'
+
+interface Props {
+  /** Who is expected on the other side, as this person knows them. */
+  other: string
+  join: () => Promise<Grant>
+  choice: DeviceChoice
+  onLeave: () => void
+  onRefused: (error: unknown) => void
+}
+
+/** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
+export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
+  const call = useCall({ join, choice, onRefused })
+  return (
+    <RoomContext.Provider value={call.room}>
+      <div className="call">
+        <ConnectionBanner phase={call.phase} onRetry={call.retry} />
+        <TroubleHelp
+          opened={{
+            stream: null,
+            cameraTrouble: call.cameraTrouble,
+            microphoneTrouble: call.microphoneTrouble,
+          }}
+        />
+        <SoundGate />
+        <CallStage other={other} connected={call.phase === 'connected'} />
+        <CallControls call={call} onLeave={onLeave} />
+        <RoomAudioRenderer />
+      </div>
+    </RoomContext.Provider>
+  )
+}

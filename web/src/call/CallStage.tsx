@@ -1,0 +1,31 @@
+import { useRemoteParticipants } from '@livekit/components-react'
+import { t } from '../i18n/text'
+import { RemotePerson } from './RemotePerson'
+import { SelfView } from './SelfView'
+
+/** The other side large, oneself small. */
+export function CallStage({ other, connected }: { other: string; connected: boolean }) {
+  const people = useRemoteParticipants()
+  return (
+    <section className="stage" aria-label={t('call.stage')}>
+      <p className="unseen" role="status">
+        {connected &&
+          (people.length > 0 ? t('call.here', { name: other }) : t('call.notHere', { name: other }))}
+      </p>
+      {people.length === 0 ? (
+        <p className="stage-empty">{connected ? t('call.notHere', { name: other }) : t('call.connecting')}</p>
+      ) : (
+        <div className="stage-people" data-count={people.length}>
+          {people.map((person) => (
+            <RemotePerson
+              key={person.identity}
+              participant={person}
+              name={people.length === 1 ? other : null}
+            />
+          ))}
+        </div>
+      )}
+      <SelfView />
+    </section>
+  )
+}

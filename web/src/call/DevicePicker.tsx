@@ -1,0 +1,66 @@
+import { useId } from 'react'
+import { t } from '../i18n/text'
+import type { DeviceChoice } from './devices'
+import type { Preview } from './usePreview'
+
+interface Props {
+  preview: Preview
+  choice: DeviceChoice
+  onChange: (choice: DeviceChoice) => void
+}
+
+/** Camera on or off, and which device where there is a choice. */
+export function DevicePicker({ preview, choice, onChange }: Props) {
+  const inUse = preview.opened?.stream
+  return (
+    <div className="stack close">
+      <label className="choice">
+        <input
+          type="checkbox"
+          checked={choice.camera}
+          onChange={(event) => onChange({ ...choice, camera: event.target.checked })}
+        />
+        {t('devices.useCamera')}
+      </label>
+      {choice.camera && preview.cameras.length > 1 && (
+        <Select
+          label={t('devices.camera')}
+          devices={preview.cameras}
+          value={choice.cameraId ?? inUse?.getVideoTracks()[0]?.getSettings().deviceId ?? ''}
+          onChange={(cameraId) => onChange({ ...choice, cameraId })}
+        />
+      )}
+      {preview.microphones.length > 1 && (
+        <Select
+          label={t('devices.microphone')}
+          devices={preview.microphones}
+          value={choice.microphoneId ?? inUse?.getAudioTracks()[0]?.getSettings().deviceId ?? ''}
+          onChange={(microphoneId) => onChange({ ...choice, microphoneId })}
+        />
+      )}
+    </div>
+  )
+}
+
+interface SelectProps {
+  label: string
+  devices: MediaDeviceInfo[]
+  value: string
+  onChange: (id: string) => void
+}
+
+function Select({ label, devices, value, onChange }: SelectProps) {
+  const id = useId()
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <select id={id} className="input" value={value} onChange={(event) => onChange(event.target.value)}>
+        {devices.map((device, index) => (
+          <option key={device.deviceId} value={device.deviceId}>
+            {device.label || t('devices.unnamed', { number: index + 1 })}
+          </option>
+        ))}
+      </select>
+    </div>
+  )
+}

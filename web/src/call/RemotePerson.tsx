@@ -1,0 +1,35 @@
+import { useParticipantTracks, useTrackMutedIndicator, VideoTrack } from '@livekit/components-react'
+import { type RemoteParticipant, Track } from 'livekit-client'
+import { Icon } from '../design/Icon'
+import { t } from '../i18n/text'
+
+interface Props {
+  participant: RemoteParticipant
+  /** `null` where it cannot be known: media nodes and their tokens carry no names. */
+  name: string | null
+}
+
+/** Somebody else in the call: their picture, or in words that there is none. */
+export function RemotePerson({ participant, name }: Props) {
+  const [camera] = useParticipantTracks([Track.Source.Camera], participant.identity)
+  const { isMuted } = useTrackMutedIndicator({ participant, source: Track.Source.Microphone })
+  const seen = camera && !camera.publication.isMuted && camera.publication.isSubscribed
+  return (
+    <figure className="remote">
+      {seen ? (
+        <VideoTrack trackRef={camera} className="remote-video" />
+      ) : (
+        <p className="stage-empty">{t('call.cameraOff', { name: name ?? t('call.someone') })}</p>
+      )}
+      <figcaption className="caption">
+        {name ?? t('call.someone')}
+        {isMuted && (
+          <>
+            <Icon name="microphoneOff" />
+            <span className="small">{t('call.mutedOther')}</span>
+          </>
+        )}
+      </figcaption>
+    </figure>
+  )
+}

@@ -1,0 +1,78 @@
+import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useClinicApi } from '../api/ClinicApi'
+import { body } from '../api/client'
+import { hasStatus } from '../api/problem'
+import { useLoaded } from '../api/useLoaded'
+import { Button } from '../design/Button'
+import { Dialog } from '../design/Dialog'
+import { Loading } from '../design/Loading'
+import { Notice } from '../design/Notice'
+import { Page } from '../design/Page'
+import { t } from '../i18n/text'
+import { SignInForm } from './SignInForm'
+import { SignInPage } from './SignInPage'
+import { StaffRoutes } from './StaffRoutes'
+import { StaffContext } from './staff'
+import { useOutboxThere } from './useOutboxThere'
+import { useSessionLost } from './useSessionLost'
+import './clinic.css'
+
+/** The staff's side. A session that ends in the middle of a call asks to sign in over the call, not instead of it. */
+export function ClinicArea({ path }: { path: string }) {
+  const { api, clinic } = useClinicApi()
+  const load = useCallback(
+    () => body(api.GET('/c/{clinic}/auth/session', { params: { path: { clinic } } })),
+    [api, clinic],
+  )
+  const session = useLoaded(load)
+  const [signedOut, setSignedOut] = useState(false)
+  const { lost, regained } = useSessionLost(api)
+  const outbox = useOutboxThere(session.data)
+
+  const signOut = useCallback(async () => {
+    await api.DELETE('/c/{clinic}/auth/session', { params: { path: { clinic } } }).catch(() => undefined)
+    setSignedOut(true)
+  }, [api, clinic])
+
+  const staff = useMemo(
+    () => session.data && { session: session.data, signOut, outbox },
+    [session.data, signOut, outbox],
+  )
+
+  const signedIn = useCallback(async () => {
+    await session.reload()
+    setSignedOut(false)
+    regained()
+  }, [session.reload, regained])
+
+  // Another page is reached by signing in again, never by going back.
+  useEffect(() => {
+    if (signedOut) document.title = t('signIn.title')
+  }, [signedOut])
+
+  if (signedOut || (!staff && hasStatus(session.error, 401))) return <SignInPage onSignedIn={signedIn} />
+  if (!staff) {
+    return (
+      <Page name={t('product.name')} title={t('signIn.title')} narrow>
+        {session.error === null ? (
+          <Loading />
+        ) : (
+          <Notice tone="bad" title={t('network.unreachable')}>
+            <Button onClick={() => void session.reload()}>{t('page.tryAgain')}</Button>
+          </Notice>
+        )}
+      </Page>
+    )
+  }
+  return (
+    <StaffContext value={staff}>
+      <StaffRoutes path={path} />
+      {lost && (
+        <Dialog title={t('signIn.again')}>
+          <p>{t('signIn.again.body')}</p>
+          <SignInForm onSignedIn={signedIn} />
+        </Dialog>
+      )}
+    </StaffContext>
+  )
+}

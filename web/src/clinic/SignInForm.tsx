@@ -1,0 +1,67 @@
+import { type SyntheticEvent, useState } from 'react'
+import { useClinicApi } from '../api/ClinicApi'
+import { body } from '../api/client'
+import { hasStatus } from '../api/problem'
+import { Button } from '../design/Button'
+import { Field } from '../design/Field'
+import { Notice } from '../design/Notice'
+import { t } from '../i18n/text'
+
+type Failure = 'wrong' | 'tooMany' | 'unreachable'
+
+export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
+  const { api, clinic } = useClinicApi()
+  const [username, setUsername] = useState('')
+  const [password, setPassword] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [failure, setFailure] = useState<Failure | null>(null)
+
+  async function submit(event: SyntheticEvent) {
+    event.preventDefault()
+    if (busy) return
+    setBusy(true)
+    setFailure(null)
+    try {
+      const params = { path: { clinic } }
+      await body(api.POST('/c/{clinic}/auth/sessions', { params, body: { username, password } }))
+      await onSignedIn()
+    } catch (error) {
+      setFailure(failureOf(error))
+    } finally {
+      setBusy(false)
+    }
+  }
+
+  return (
+    <form className="stack" onSubmit={submit}>
+      {failure && <Notice tone="bad" title={t(`signIn.${failure}`)} />}
+      <Field
+        label={t('signIn.username')}
+        name="username"
+        autoComplete="username"
+        autoCapitalize="none"
+        spellCheck={false}
+        required
+        value={username}
+        onChange={(event) => setUsername(event.target.value)}
+      />
+      <Field
+        label={t('signIn.password')}
+        name="password"
+        type="password"
+        autoComplete="current-password"
+        required
+        value={password}
+        onChange={(event) => setPassword(event.target.value)}
+      />
+      <Button type="submit" look="primary" size="full" busy={busy}>
+        {busy ? t('signIn.busy') : t('signIn.submit')}
+      </Button>
+    </form>
+  )
+}
+
+function failureOf(error: unknown): Failure {
+  if (hasStatus(error, 401) || hasStatus(error, 422)) return 'wrong'
+  return hasStatus(error, 429) ? 'tooMany' : 'unreachable'
+}

@@ -1,0 +1,57 @@
+import type { ReactNode } from 'react'
+import { useClinicApi } from '../api/ClinicApi'
+import { Button } from '../design/Button'
+import { Page } from '../design/Page'
+import { t } from '../i18n/text'
+import { Link } from '../Link'
+import { usePlace } from '../routing'
+import { useStaff } from './staff'
+
+interface Props {
+  title: string
+  tabTitle?: string
+  wide?: boolean
+  children: ReactNode
+}
+
+/** A page's frame with the way around the clinic and who is signed in. */
+export function StaffPage({ title, tabTitle, wide = false, children }: Props) {
+  const { clinic } = useClinicApi()
+  const { session, signOut, outbox } = useStaff()
+  const { path } = usePlace()
+  const outboxPath = `/clinic/${clinic}/outbox`
+  return (
+    <Page
+      name={session.clinic.name}
+      title={title}
+      tabTitle={tabTitle ?? title}
+      wide={wide}
+      actions={
+        <nav className="staff-nav" aria-label={t('staff.nav')}>
+          <Link
+            className="nav-link"
+            href={`/clinic/${clinic}`}
+            aria-current={current(path === `/clinic/${clinic}`)}
+          >
+            {t('staff.today')}
+          </Link>
+          {outbox && (
+            <Link className="nav-link" href={outboxPath} aria-current={current(path === outboxPath)}>
+              {t('staff.outbox')}
+            </Link>
+          )}
+          <span className="staff-name">{session.user.name}</span>
+          <Button look="plain" onClick={() => void signOut()}>
+            {t('staff.signOut')}
+          </Button>
+        </nav>
+      }
+    >
+      {children}
+    </Page>
+  )
+}
+
+function current(is: boolean): 'page' | undefined {
+  return is ? 'page' : undefined
+}

@@ -1,0 +1,15 @@
+import { NotFoundPage } from '../NotFoundPage'
+import { match } from '../routing'
+import { ConsultPage } from './ConsultPage'
+import { DayPage } from './DayPage'
+import { OutboxPage } from './OutboxPage'
+
+export function StaffRoutes({ path }: { path: string }) {
+  if (match('/clinic/:clinic', path)) return <DayPage day={null} />
+  const day = match('/clinic/:clinic/day/:day', path)
+  if (day) return <DayPage day={day.day ?? null} />
+  const consult = match('/clinic/:clinic/day/:day/visit/:appointment', path)
+  if (consult) return <ConsultPage day={consult.day ?? ''} appointmentId={consult.appointment ?? ''} />
+  if (match('/clinic/:clinic/outbox', path)) return <OutboxPage />
+  return <NotFoundPage />
+}

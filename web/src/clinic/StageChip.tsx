@@ -1,0 +1,23 @@
+import type { Appointment } from '../api/types'
+import { plural, t } from '../i18n/text'
+import { minutesSince } from '../i18n/time'
+import { type Stage, stageOf } from './useDay'
+
+const TONES: Record<Stage, string> = {
+  booked: 'chip',
+  waiting: 'chip warm',
+  inCall: 'chip accent',
+  done: 'chip good',
+  cancelled: 'chip',
+  noshow: 'chip',
+}
+
+export function StageChip({ appointment, now }: { appointment: Appointment; now: number }) {
+  const stage = stageOf(appointment)
+  const waited = stage === 'waiting' && appointment.arrivedAt
+  return (
+    <span className={TONES[stage]}>
+      {waited ? plural('clinic.waiting.minutes', minutesSince(waited, now)) : t(`stage.${stage}`)}
+    </span>
+  )
+}

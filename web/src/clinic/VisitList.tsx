@@ -1,0 +1,47 @@
+import type { Appointment } from '../api/types'
+import { t } from '../i18n/text'
+import { type Day, timeText } from '../i18n/time'
+import { StageChip } from './StageChip'
+import { stageOf } from './useDay'
+import { VisitAction } from './VisitAction'
+
+interface Props {
+  appointments: Appointment[]
+  day: Day
+  zone: string
+  now: number
+}
+
+/** The day in the order of the clock. */
+export function VisitList({ appointments, day, zone, now }: Props) {
+  const sorted = [...appointments].sort((a, b) => Date.parse(a.start) - Date.parse(b.start))
+  return (
+    <section className="stack" aria-labelledby="visits-heading">
+      <h2 id="visits-heading">{t('day.visits')}</h2>
+      {sorted.length === 0 ? (
+        <p className="soft">{t('day.none')}</p>
+      ) : (
+        <ol className="visits">
+          {sorted.map((one) => (
+            <li key={one.id} className="visit" data-stage={stageOf(one)}>
+              <span className="visit-time">
+                {timeText(one.start, zone)}
+                <span className="soft">–{timeText(one.end, zone)}</span>
+              </span>
+              <span className="visit-person">
+                <strong className="person">{one.patient.name}</strong>
+                <span className="soft small">
+                  {one.service.name} · {one.practitioner.name}
+                </span>
+              </span>
+              <StageChip appointment={one} now={now} />
+              <span className="visit-action">
+                {stageOf(one) !== 'waiting' && <VisitAction appointment={one} day={day} />}
+              </span>
+            </li>
+          ))}
+        </ol>
+      )}
+    </section>
+  )
+}

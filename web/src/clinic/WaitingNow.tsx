@@ -1,0 +1,51 @@
+import type { Appointment } from '../api/types'
+import { plural, t } from '../i18n/text'
+import { type Day, minutesSince, timeText } from '../i18n/time'
+import { VisitAction } from './VisitAction'
+
+interface Props {
+  /** The longest waiting first. */
+  waiting: Appointment[]
+  day: Day
+  zone: string
+  now: number
+}
+
+/** Who sits in the waiting room; a screen reader hears each newcomer once. */
+export function WaitingNow({ waiting, day, zone, now }: Props) {
+  const latest = waiting.at(-1)
+  return (
+    <section className="stack" aria-labelledby="waiting-heading">
+      <h2 id="waiting-heading" className="row">
+        {t('clinic.waiting.title')}
+        <span className={waiting.length > 0 ? 'badge' : 'badge none'}>{waiting.length}</span>
+      </h2>
+      <p className="unseen" role="status">
+        {latest && t('clinic.waiting.announce', { name: latest.patient.name })}
+      </p>
+      {waiting.length === 0 ? (
+        <p className="soft">{t('clinic.waiting.nobody')}</p>
+      ) : (
+        <ul className="waiting-cards">
+          {waiting.map((one) => (
+            <li key={one.id} className="waiting-card">
+              <div>
+                <strong className="person">{one.patient.name}</strong>
+                <p className="soft">
+                  {timeText(one.start, zone)} · {one.service.name} · {one.practitioner.name}
+                </p>
+                {one.arrivedAt && (
+                  <p className="since">
+                    {t('clinic.waiting.since', { time: timeText(one.arrivedAt, zone) })} ·{' '}
+                    {plural('clinic.waiting.minutes', minutesSince(one.arrivedAt, now))}
+                  </p>
+                )}
+              </div>
+              <VisitAction appointment={one} day={day} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  )
+}

@@ -1,0 +1,45 @@
+import { useCallback } from 'react'
+import { useClinicApi } from '../api/ClinicApi'
+import { body } from '../api/client'
+import type { Appointment, DayList } from '../api/types'
+import { type Loaded, useLoaded } from '../api/useLoaded'
+import type { Day } from '../i18n/time'
+
+/** A day's appointments, asked for again all the time: the front desk never reloads a page. */
+export function useDay(day: Day, everyMs: number): Loaded<DayList> {
+  const { api, clinic } = useClinicApi()
+  const load = useCallback(
+    () =>
+      body(
+        api.GET('/c/{clinic}/scheduling/appointments', {
+          params: { path: { clinic }, query: { date: day } },
+        }),
+      ),
+    [api, clinic, day],
+  )
+  return useLoaded(load, { everyMs })
+}
+
+export type Stage = 'booked' | 'waiting' | 'inCall' | 'done' | 'cancelled' | 'noshow'
+
+/** Where a visit stands, in the words of a front desk. */
+export function stageOf({ status, admitted }: Pick<Appointment, 'status' | 'admitted'>): Stage {
+  switch (status) {
+    case 'arrived':
+      return admitted ? 'inCall' : 'waiting'
+    case 'fulfilled':
+      return 'done'
+    case 'cancelled':
+    case 'noshow':
+      return status
+    default:
+      return 'booked'
+  }
+}
+
+/** Who waits, the longest first. */
+export function waitingOf(appointments: readonly Appointment[]): Appointment[] {
+  return appointments
+    .filter((one) => stageOf(one) === 'waiting')
+    .sort((a, b) => Date.parse(a.arrivedAt ?? a.start) - Date.parse(b.arrivedAt ?? b.start))
+}

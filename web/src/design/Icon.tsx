@@ -1,0 +1,35 @@
+const SHAPES = {
+  microphone: 'M12 3a3 3 0 0 0-3 3v5a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3zM6 11a6 6 0 0 0 12 0M12 17v4M9 21h6',
+  microphoneOff:
+    'M15 9.5V6a3 3 0 0 0-5.8-1.1M9 9v2a3 3 0 0 0 4.5 2.6M6 11a6 6 0 0 0 9.4 5M18 11a6 6 0 0 1-.4 2.1M12 17v4M9 21h6M4 4l16 16',
+  camera: 'M4 7h9a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H4a2 2 0 0 1-2-2V9a2 2 0 0 1 2-2zM15 11l6-3v8l-6-3z',
+  cameraOff: 'M10 7h3a2 2 0 0 1 2 2v2l6-3v8l-3-1.5M13.5 17H4a2 2 0 0 1-2-2V9a2 2 0 0 1 2-2M3 3l18 18',
+  leave: 'M3 14.5c5-5 13-5 18 0l-2.2 2.6-4-1.6V13a10 10 0 0 0-5.6 0v2.5l-4 1.6z',
+  settings: 'M4 7h9M17 7h3M15 5v4M4 12h3M11 12h9M9 10v4M4 17h11M19 17h1M17 15v4',
+  check: 'M5 12.5l4.5 4.5L19 7.5',
+  clock: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 7v5l3.5 2',
+  back: 'M15 5l-7 7 7 7',
+  next: 'M9 5l7 7-7 7',
+} as const
+
+export type IconName = keyof typeof SHAPES
+
+/** A drawing beside words: it says nothing by itself. */
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg
+      className="icon"
+      viewBox="0 0 24 24"
+      width="22"
+      height="22"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.9"
+      strokeLinecap="round"
+      strokeLinejoin="round"
+      aria-hidden="true"
+    >
+      <path d={SHAPES[name]} />
+    </svg>
+  )
+}

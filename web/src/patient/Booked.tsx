@@ -1,0 +1,34 @@
+import type { Clinic, Confirmation, Hold } from '../api/types'
+import { Notice } from '../design/Notice'
+import { t } from '../i18n/text'
+import { moneyText } from '../i18n/time'
+import { VisitFacts } from './VisitFacts'
+
+interface Props {
+  clinic: Clinic
+  hold: Hold
+  confirmation: Confirmation
+  email: string
+}
+
+export function Booked({ clinic, hold, confirmation, email }: Props) {
+  return (
+    <>
+      <Notice tone="good" title={t('booking.sent.notice')}>
+        <p>{t('booking.sent.body', { email: email.trim() })}</p>
+      </Notice>
+      <section className="card stack">
+        <VisitFacts clinicZone={clinic.timeZone} visit={hold} />
+        <p>{t('booking.sent.pay', { amount: moneyText(confirmation.invoice) })}</p>
+      </section>
+      <section className="stack close">
+        <h2>{t('booking.sent.next')}</h2>
+        <ol className="next">
+          <li>{t('booking.sent.next.1')}</li>
+          <li>{t('booking.sent.next.2')}</li>
+          <li>{t('booking.sent.next.3')}</li>
+        </ol>
+      </section>
+    </>
+  )
+}

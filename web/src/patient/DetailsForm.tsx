@@ -1,0 +1,70 @@
+import { type SyntheticEvent, useRef, useState } from 'react'
+import { Button } from '../design/Button'
+import { Field } from '../design/Field'
+import { t } from '../i18n/text'
+import { dayOf, readerZone } from '../i18n/time'
+import { BirthDateField } from './BirthDateField'
+import { type Details, type DetailsError, mistakes } from './details'
+
+interface Props {
+  details: Details
+  /** The time is no longer held: nothing can be confirmed. */
+  blocked: boolean
+  busy: boolean
+  onChange: (details: Details) => void
+  onSubmit: () => void
+}
+
+export function DetailsForm({ details, blocked, busy, onChange, onSubmit }: Props) {
+  const [shown, setShown] = useState<DetailsError[]>([])
+  const form = useRef<HTMLFormElement>(null)
+
+  function submit(event: SyntheticEvent) {
+    event.preventDefault()
+    if (busy || blocked) return
+    const found = mistakes(details, dayOf(Date.now(), readerZone()))
+    setShown(found)
+    const [first] = found
+    if (!first) onSubmit()
+    else form.current?.querySelector<HTMLInputElement>(`[data-field="${fieldOf(first)}"]`)?.focus()
+  }
+
+  const error = (...kinds: DetailsError[]) => {
+    const kind = kinds.find((one) => shown.includes(one))
+    return kind && t(`details.error.${kind}`)
+  }
+
+  return (
+    <form ref={form} className="stack wide" noValidate onSubmit={submit}>
+      <Field
+        label={t('details.name')}
+        data-field="name"
+        autoComplete="name"
+        value={details.name}
+        error={error('name')}
+        onChange={(event) => onChange({ ...details, name: event.target.value })}
+      />
+      <BirthDateField details={details} error={error('birthDate', 'birthDateFuture')} onChange={onChange} />
+      <Field
+        label={t('details.email')}
+        hint={t('details.email.hint')}
+        data-field="email"
+        type="email"
+        autoComplete="email"
+        value={details.email}
+        error={error('email')}
+        onChange={(event) => onChange({ ...details, email: event.target.value })}
+      />
+      <div className="stack close">
+        <Button type="submit" look="primary" size="full" busy={busy || blocked}>
+          {busy ? t('details.confirming') : t('details.confirm')}
+        </Button>
+        <p className="small soft">{t('details.payLater')}</p>
+      </div>
+    </form>
+  )
+}
+
+function fieldOf(error: DetailsError): string {
+  return error === 'birthDateFuture' ? 'birthDate' : error
+}

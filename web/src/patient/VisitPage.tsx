@@ -1,0 +1,50 @@
+import { useCallback } from 'react'
+import { useClinicApi } from '../api/ClinicApi'
+import { body } from '../api/client'
+import { hasStatus } from '../api/problem'
+import { useLoaded } from '../api/useLoaded'
+import { Button } from '../design/Button'
+import { Loading } from '../design/Loading'
+import { Notice } from '../design/Notice'
+import { Page } from '../design/Page'
+import { t } from '../i18n/text'
+import { useInvitation } from './invitation'
+import { VisitOver } from './VisitOver'
+import { VisitRoom } from './VisitRoom'
+
+/** Where an invitation leads. Opening the page has no effect; the token is used by this page's own request. */
+export function VisitPage() {
+  const { api, clinic } = useClinicApi()
+  const token = useInvitation(clinic)
+  const open = useCallback(async () => {
+    await body(
+      api.POST('/c/{clinic}/auth/visit-sessions', {
+        params: { path: { clinic } },
+        body: { token: token ?? '' },
+      }),
+    )
+    return true
+  }, [api, clinic, token])
+  const session = useLoaded(token ? open : null)
+
+  if (hasStatus(session.error, 410)) return <VisitOver />
+  if (session.data) return <VisitRoom onSessionLost={session.reload} />
+  if (!token || hasStatus(session.error, 404)) {
+    return (
+      <Page name={t('product.name')} title={t('link.unknown')} narrow>
+        <p>{t('link.unknown.help')}</p>
+      </Page>
+    )
+  }
+  return (
+    <Page name={t('product.name')} title={t('visit.title')} narrow>
+      {session.error === null ? (
+        <Loading label={t('link.opening')} />
+      ) : (
+        <Notice tone="bad" title={t('network.unreachable')}>
+          <Button onClick={() => void session.reload()}>{t('page.tryAgain')}</Button>
+        </Notice>
+      )}
+    </Page>
+  )
+}

@@ -1,0 +1,112 @@
+import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
+import { useClinicApi } from '../api/ClinicApi'
+import { body } from '../api/client'
+import { hasStatus } from '../api/problem'
+import { useLoaded } from '../api/useLoaded'
+import type { DeviceChoice } from '../call/devices'
+import { useWakeLock } from '../call/useWakeLock'
+import { Button } from '../design/Button'
+import { Loading } from '../design/Loading'
+import { Notice } from '../design/Notice'
+import { Page } from '../design/Page'
+import { t } from '../i18n/text'
+import { BeforeVisit } from './BeforeVisit'
+import { keepChoice, keptChoice } from './invitation'
+import { VisitOver } from './VisitOver'
+import { WaitingRoom } from './WaitingRoom'
+
+const CallRoom = lazy(() => import('../call/CallRoom').then((m) => ({ default: m.CallRoom })))
+
+const POLL_MS = 2000
+
+/** One patient's way through a visit: check the devices, wait, talk, done. The clinic's answer says where they are. */
+export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void> }) {
+  const { api, clinic } = useClinicApi()
+  const [choice, setChoice] = useState<DeviceChoice | null>(() => keptChoice(clinic))
+  const [arriving, setArriving] = useState(false)
+  const [left, setLeft] = useState(false)
+  const path = { params: { path: { clinic } } }
+  const load = useCallback(
+    () => body(api.GET('/c/{clinic}/scheduling/visit', { params: { path: { clinic } } })),
+    [api, clinic],
+  )
+  const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
+  const join = useCallback(
+    () => body(api.POST('/c/{clinic}/tokens/join', { params: { path: { clinic } }, body: {} })),
+    [api, clinic],
+  )
+  useWakeLock(choice !== null)
+
+  const lost = hasStatus(error, 401)
+  useEffect(() => {
+    if (lost) void onSessionLost()
+  }, [lost, onSessionLost])
+
+  async function arrive(chosen: DeviceChoice) {
+    setArriving(true)
+    try {
+      await body(api.POST('/c/{clinic}/scheduling/visit/arrive', { ...path, body: {} }))
+      keepChoice(clinic, chosen)
+      setChoice(chosen)
+    } catch {
+      // The poll below tells why, and the button is there to press again.
+    } finally {
+      setArriving(false)
+      await reload()
+    }
+  }
+
+  if (hasStatus(error, 410)) return <VisitOver />
+  const name = visit?.clinic.name ?? t('product.name')
+  if (!visit) {
+    return (
+      <Page name={name} title={t('visit.title')} narrow>
+        {error ? <Notice tone="bad" title={t('network.retrying')} /> : <Loading label={t('link.opening')} />}
+      </Page>
+    )
+  }
+  const offline = error !== null && <Notice tone="warm" title={t('network.retrying')} />
+  const arrived = visit.appointment.status !== 'booked'
+  if (!choice || !arrived) {
+    return (
+      <Page name={name} title={t('visit.title')}>
+        {offline}
+        <BeforeVisit visit={visit} joining={arriving} onReady={(chosen) => void arrive(chosen)} />
+      </Page>
+    )
+  }
+  if (!visit.admitted) {
+    return (
+      <Page name={name} title={t('waiting.title')} narrow>
+        {offline}
+        <WaitingRoom visit={visit} camera={choice.camera} />
+      </Page>
+    )
+  }
+  return (
+    <Page
+      name={name}
+      title={left ? t('left.title') : t('call.title', { name: visit.practitioner.name })}
+      wide={!left}
+    >
+      {left ? (
+        <>
+          <p>{t('left.body')}</p>
+          <Button look="primary" onClick={() => setLeft(false)}>
+            {t('left.return')}
+          </Button>
+        </>
+      ) : (
+        <Suspense fallback={<Loading label={t('call.connecting')} />}>
+          <CallRoom
+            other={visit.practitioner.name}
+            join={join}
+            choice={choice}
+            onLeave={() => setLeft(true)}
+            onRefused={() => void reload()}
+          />
+        </Suspense>
+      )}
+    </Page>
+  )
+}

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { birthDate, birthDateOrder, type Details, mistakes } from './details'
+
+const ana: Details = { name: 'Ana Example', day: '7', month: '3', year: '1961', email: 'ana@example.org' }
+
+test('a complete form has no mistakes', () => {
+  expect(mistakes(ana, '2026-03-01')).toEqual([])
+  expect(birthDate(ana)).toBe('1961-03-07')
+})
+
+test('every mistake is found, in the order of the form', () => {
+  const empty = { name: ' ', day: '', month: '', year: '', email: 'ana' }
+  expect(mistakes(empty, '2026-03-01')).toEqual(['name', 'birthDate', 'email'])
+})
+
+test('days that no calendar has are no birth dates', () => {
+  expect(birthDate({ ...ana, day: '30', month: '2' })).toBeNull()
+  expect(birthDate({ ...ana, day: '29', month: '2', year: '1961' })).toBeNull()
+  expect(birthDate({ ...ana, day: '29', month: '2', year: '1960' })).toBe('1960-02-29')
+  expect(birthDate({ ...ana, year: '61' })).toBeNull()
+})
+
+test('nobody is born tomorrow', () => {
+  expect(mistakes({ ...ana, day: '2', month: '3', year: '2026' }, '2026-03-01')).toEqual(['birthDateFuture'])
+})
+
+test('the order follows the reader', () => {
+  expect(birthDateOrder('en-US')).toEqual(['month', 'day', 'year'])
+  expect(birthDateOrder('en-GB')).toEqual(['day', 'month', 'year'])
+})
