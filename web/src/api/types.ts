@@ -1,4 +1,4 @@
-import type { paths } from './schema'
+import type { components, paths } from './schema'
 
 type Method = 'get' | 'post' | 'put'
 type Json<Content> = Content extends { content: { 'application/json': infer Body } } ? Body : never
@@ -14,6 +14,8 @@ export type Clinic = Answer<'/c/{clinic}/scheduling/clinic', 'get'>
 export type Service = Clinic['services'][number]
 export type Practitioner = Clinic['practitioners'][number]
 export type Slot = Answer<'/c/{clinic}/scheduling/slots', 'get'>['slots'][number]
+/** The problem document of a hold that came too late. */
+export type SlotTaken = components['schemas']['SlotTaken']
 export type Hold = Answer<'/c/{clinic}/scheduling/holds', 'post'>
 export type Confirmation = Answer<'/c/{clinic}/payments/confirmations', 'post'>
 export type Visit = Answer<'/c/{clinic}/scheduling/visit', 'get'>

@@ -15,7 +15,9 @@ interface Props {
 export function NoteConflict({ theirs, keeper, zone }: Props) {
   return (
     <Notice tone="warm" title={t('note.conflict')}>
-      <p>{theirs.updatedAt && t('note.conflict.when', { time: timeText(theirs.updatedAt, zone) })}</p>
+      {theirs.author && theirs.updatedAt && (
+        <p>{t('note.conflict.by', { name: theirs.author, time: timeText(theirs.updatedAt, zone) })}</p>
+      )}
       <blockquote className="theirs">{theirs.text}</blockquote>
       <div className="row">
         <Button onClick={() => keeper.send({ kind: 'keepMine' })}>{t('note.keepMine')}</Button>

@@ -262,7 +262,7 @@ export const en = {
   'note.is.saved': 'Saved',
   'note.is.empty': 'Saves by itself',
   'note.conflict': 'Somebody else changed this note.',
-  'note.conflict.when': 'At {time} it became the following. Your own text is below, untouched.',
+  'note.conflict.by': '{name} saved this at {time}. Your own text is below, untouched.',
   'note.keepMine': 'Keep my text instead',
   'note.takeTheirs': 'Use this text',
 

@@ -2,7 +2,7 @@ import { useCallback, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasSlug, isRefusal } from '../api/problem'
-import type { Confirmation, Hold, Slot } from '../api/types'
+import type { Confirmation, Hold, Slot, SlotTaken } from '../api/types'
 import { navigate } from '../routing'
 import { birthDate, type Details } from './details'
 
@@ -88,8 +88,8 @@ export function useBooking(): Booking {
 
 function setbackOf(error: unknown): Setback {
   if (hasSlug(error, 'slot-taken')) {
-    // The problem's own member, described in docs/openapi.yaml.
-    return { kind: 'taken', alternatives: (error.document.alternatives ?? []) as Slot[] }
+    const { alternatives } = error.document as Partial<SlotTaken>
+    return { kind: 'taken', alternatives: alternatives ?? [] }
   }
   if (hasSlug(error, 'not-a-slot')) return { kind: 'gone' }
   if (hasSlug(error, 'hold-expired')) return { kind: 'expired' }

@@ -1,0 +1,94 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium } from 'playwright-core'
+import { RESULTS } from './network.js'
+
+const DEADLINE_MS = 15_000
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** One person's browser: a profile of its own in a process of its own, with a camera and a microphone that are simulated. */
+export class Person {
+  /** @type {string[]} */
+  #said = []
+
+  /**
+   * @param {string} name
+   * @param {import('playwright-core').BrowserContext} context
+   * @param {string} profile
+   */
+  constructor(name, context, profile) {
+    this.name = name
+    this.context = context
+    this.profile = profile
+  }
+
+  /**
+   * @param {string} name
+   * @param {import('playwright-core').BrowserContextOptions} [options]
+   */
+  static async open(name, options = {}) {
+    const profile = await mkdtemp(join(tmpdir(), 'locum-profile-'))
+    const context = await chromium.launchPersistentContext(profile, {
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      viewport: { width: 1280, height: 860 },
+      locale: 'en-GB',
+      permissions: ['camera', 'microphone'],
+      args: ['--no-sandbox', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+      ...options,
+    })
+    context.setDefaultTimeout(DEADLINE_MS)
+    await context.addInitScript(rememberPeerConnections)
+    return new Person(name, context, profile)
+  }
+
+  async page() {
+    const page = await this.context.newPage()
+    page.on('console', (message) => this.#said.push(`${message.type()}: ${message.text()}`))
+    page.on('pageerror', (error) => this.#said.push(`uncaught: ${error.stack ?? error.message}`))
+    return page
+  }
+
+  /** What went wrong in this person's pages without any test having asked. */
+  get uncaught() {
+    return this.#said.filter(
+      (line) => line.startsWith('uncaught') || line.includes('Content Security Policy'),
+    )
+  }
+
+  /**
+   * Keeps pictures and console of a failed test.
+   *
+   * @param {string} test
+   */
+  async keepEvidence(test) {
+    const folder = join(RESULTS, test.replace(/[^a-z0-9]+/gi, '-'))
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, `${this.name}.log`), this.#said.join('\n'))
+    for (const [index, page] of this.context.pages().entries()) {
+      await page.screenshot({ path: join(folder, `${this.name}-${index}.png`) }).catch(() => undefined)
+    }
+  }
+
+  async close() {
+    await this.context.close()
+    await rm(this.profile, { recursive: true, force: true })
+  }
+}
+
+/** Runs in each page before its own scripts. */
+function rememberPeerConnections() {
+  const Original = window.RTCPeerConnection
+  /** @type {RTCPeerConnection[]} */
+  const all = []
+  Object.assign(window, { peerConnections: all })
+  window.RTCPeerConnection = class extends Original {
+    /** @param {RTCConfiguration} [configuration] */
+    constructor(configuration) {
+      super(configuration)
+      all.push(this)
+    }
+  }
+}

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { after, afterEach, before, test } from 'node:test'
+import { Audit } from './audit.js'
+import { Person } from './browser.js'
+import { seesAndHears } from './media.js'
+import { Network } from './network.js'
+import { dayAt, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
+
+// One consult, told in the order in which it happens: each test goes on where the one before ended.
+
+const PATIENT = { name: 'Ines Example', email: 'ines@patients.example' }
+const NOTE = 'Cough for three days, no fever. Rest, fluids; back in a week if it stays.'
+const PICTURES = resolve(import.meta.dirname, '../../docs/images')
+
+const audit = new Audit()
+/** @type {Network} */
+let network
+/** @type {Person} */
+let patient
+/** @type {Person} */
+let clinic
+/** @type {import('playwright-core').Page} */
+let patientPage
+/** @type {import('playwright-core').Page} */
+let clinicPage
+let invitation = ''
+let day = ''
+
+before(async () => {
+  network = await Network.start()
+  // Another zone than the demo clinic's: the pages have to say so.
+  patient = await Person.open('patient', { timezoneId: 'America/New_York' })
+  clinic = await Person.open('clinic', { timezoneId: 'Europe/Berlin' })
+  patientPage = await patient.page()
+  clinicPage = await clinic.page()
+})
+
+after(async () => {
+  await Promise.allSettled([patient?.close(), clinic?.close()])
+  await network?.remove()
+})
+
+afterEach(async (context) => {
+  if ('passed' in context && context.passed) return
+  await Promise.all([patient.keepEvidence(context.name), clinic.keepEvidence(context.name)])
+})
+
+test('a patient books a free time, in their own time zone', async () => {
+  await patientPage.goto(network.page('/'))
+  await audit.visit(patientPage, 'welcome')
+  await patientPage.getByRole('link', { name: 'Book a visit' }).click()
+  await patientPage.locator('button.time').first().waitFor()
+  await patientPage.getByText('Times are in your time zone, Eastern Time').waitFor()
+  await audit.visit(patientPage, 'booking')
+  await picture(patientPage, 'booking')
+  const start = await takeFirstTime(patientPage)
+  await audit.visit(patientPage, 'details')
+  await giveDetails(patientPage, PATIENT)
+  await audit.visit(patientPage, 'booked')
+  day = dayAt(start, 'Europe/Berlin')
+})
+
+test('the invitation is in the demo outbox, for the front desk', async () => {
+  await clinicPage.goto(network.page('/clinic/demo'))
+  await audit.visit(clinicPage, 'sign-in')
+  await signIn(clinicPage, network.account('front-desk'))
+  await clinicPage.getByRole('link', { name: 'Demo outbox' }).click()
+  const message = clinicPage.getByRole('listitem').filter({ hasText: PATIENT.email })
+  invitation = (await message.getByRole('link').getAttribute('href')) ?? ''
+  await audit.visit(clinicPage, 'outbox')
+  assert.match(invitation, /\/c\/demo\/visit#[\w-]{20,}$/)
+  await signOut(clinicPage)
+})
+
+test('the link opens the visit, and its secret leaves the address bar', async () => {
+  await patientPage.goto(invitation)
+  await patientPage.getByRole('heading', { name: 'Can you be seen and heard?' }).waitFor()
+  assert.equal(new URL(patientPage.url()).hash, '')
+  await audit.visit(patientPage, 'visit')
+  await patientPage.reload()
+  await patientPage.getByRole('heading', { name: 'Can you be seen and heard?' }).waitFor()
+})
+
+test('two taps: device check, waiting room', async () => {
+  await patientPage.getByRole('button', { name: 'Turn on camera and microphone' }).click()
+  await patientPage.getByText('We can hear you.').waitFor()
+  await audit.visit(patientPage, 'device check')
+  await patientPage.getByRole('button', { name: 'Go to the waiting room' }).click()
+  await patientPage.getByText('You are next').waitFor()
+  await audit.visit(patientPage, 'waiting room')
+})
+
+test('the clinician sees who waits and admits; the call starts by itself for the patient', async () => {
+  await signIn(clinicPage, network.account('doctor'))
+  await clinicPage.goto(network.page(`/clinic/demo/day/${day}`))
+  await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).waitFor()
+  await audit.visit(clinicPage, 'day')
+  await picture(clinicPage, 'clinic')
+  await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).click()
+  await clinicPage.getByRole('heading', { name: PATIENT.name }).waitFor()
+  await patientPage.getByRole('region', { name: 'Pictures of the call' }).waitFor()
+})
+
+test('both see moving pictures of each other and hear each other', async () => {
+  const [patientReceives, clinicReceives] = await Promise.all([
+    seesAndHears(patientPage, 'the patient'),
+    seesAndHears(clinicPage, 'the clinician'),
+  ])
+  assert.ok(patientReceives.framesDecoded > 0 && clinicReceives.framesDecoded > 0)
+  await audit.visit(patientPage, 'call of the patient')
+  await audit.visit(clinicPage, 'call of the clinician')
+})
+
+test('muting and stopping the camera show on the other side', async () => {
+  await patientPage.getByRole('button', { name: 'Mute', exact: true }).click()
+  await clinicPage.getByText('muted').waitFor()
+  await patientPage.getByRole('button', { name: 'Unmute' }).click()
+  await clinicPage.getByText('muted').waitFor({ state: 'detached' })
+  await patientPage.getByRole('button', { name: 'Stop camera' }).click()
+  await clinicPage.getByText(`${PATIENT.name} has no camera on.`).waitFor()
+  await patientPage.getByRole('button', { name: 'Start camera' }).click()
+  await seesAndHears(clinicPage, 'the clinician, after the camera came back,')
+})
+
+test('a reload in the middle of the call leads back into it', async () => {
+  await patientPage.reload()
+  await patientPage.locator('.remote-video').waitFor()
+  const sound = patientPage.getByRole('button', { name: 'Turn the sound on' })
+  if (await sound.isVisible()) await sound.click()
+  await seesAndHears(patientPage, 'the patient, after a reload,')
+})
+
+test('the note saves itself', async () => {
+  await clinicPage.getByRole('textbox', { name: 'Note' }).fill(NOTE)
+  await clinicPage.getByText(/^Saved at/).waitFor()
+  await picture(clinicPage, 'call')
+})
+
+test('ending the visit ends it for both, and the link says so', async () => {
+  await clinicPage.getByRole('button', { name: 'End visit' }).click()
+  await clinicPage.getByRole('dialog').getByRole('button', { name: 'End visit' }).click()
+  await clinicPage.getByRole('heading', { name: 'Visits' }).waitFor()
+  await patientPage.getByRole('heading', { name: 'Your visit is over' }).waitFor()
+  await audit.visit(patientPage, 'over')
+
+  const again = await patient.page()
+  await again.goto(invitation)
+  await again.getByRole('heading', { name: 'Your visit is over' }).waitFor()
+  await again.goto(network.page('/c/demo/visit#AAAAAAAAAAAAAAAAAAAAAA'))
+  await again.getByRole('heading', { name: 'This link does not lead to a visit' }).waitFor()
+  await audit.visit(again, 'unknown link')
+  await again.close()
+})
+
+test('after a restart of the network the note is there', async () => {
+  await network.stop()
+  await network.start()
+  // Another port is another origin: the sign-in starts anew where the cookie does not say otherwise.
+  await clinic.context.clearCookies()
+  await clinicPage.goto(network.page(`/clinic/demo/day/${day}`))
+  await signIn(clinicPage, network.account('doctor'))
+  await clinicPage.getByRole('link', { name: `Note about ${PATIENT.name}` }).click()
+  const note = clinicPage.getByRole('textbox', { name: 'Note' })
+  await clinicPage.getByText(/^Saved at/).waitFor()
+  assert.equal(await note.inputValue(), NOTE)
+  await audit.visit(clinicPage, 'note afterwards')
+})
+
+test('no page has a serious accessibility violation', () => {
+  assert.ok(audit.visited.length >= 14, `visited only ${audit.visited.join(', ')}`)
+  assert.deepEqual(audit.accessibility, [])
+})
+
+test('every page fits 360 pixels, with targets that a thumb can hit', () => {
+  assert.deepEqual(audit.layout, [])
+})
+
+test('no page broke its content security policy or threw', () => {
+  assert.deepEqual([...patient.uncaught, ...clinic.uncaught], [])
+})
+
+/**
+ * @param {import('playwright-core').Page} page
+ * @param {string} name
+ */
+async function picture(page, name) {
+  if (process.env.SCREENSHOTS !== '1') return
+  mkdirSync(PICTURES, { recursive: true })
+  await page.screenshot({ path: join(PICTURES, `${name}.png`) })
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, test } from 'node:test'
+import { Person } from './browser.js'
+import { Network } from './network.js'
+
+/** @type {Network} */
+let network
+/** @type {Person} */
+let patient
+
+before(async () => {
+  network = await Network.start()
+  patient = await Person.open('keyboard')
+})
+
+after(async () => {
+  await patient?.close()
+  await network?.remove()
+})
+
+afterEach(async (context) => {
+  if (!('passed' in context && context.passed)) await patient.keepEvidence(context.name)
+})
+
+test('a visit can be booked with the keyboard alone', async () => {
+  const page = await patient.page()
+  await page.goto(network.page('/c/demo'))
+  await page.locator('button.time').first().waitFor()
+
+  await page.keyboard.press('Tab')
+  assert.equal(await focused(page), 'Skip to the content', 'the first stop leads past the top bar')
+  await page.keyboard.press('Enter')
+  await tabTo(page, 'input[name=service]')
+  await page.keyboard.press('ArrowDown')
+  await tabTo(page, 'input[name=day]')
+  await page.locator('button.time').first().waitFor()
+  await tabTo(page, 'button.time')
+  await page.keyboard.press('Enter')
+
+  await page.getByRole('heading', { name: 'Who is coming?' }).waitFor()
+  assert.equal(await focused(page), 'Who is coming?', 'focus follows to the next step')
+  await tabTo(page, 'input[autocomplete=name]')
+  await page.keyboard.press('Enter')
+  await page.getByText('Please enter your name.').waitFor()
+  assert.ok(await page.evaluate(() => document.activeElement?.matches('[aria-invalid=true]')))
+
+  await page.keyboard.type('Key Board')
+  await page.keyboard.press('Tab')
+  for (const part of ['01', '02', '1970', 'key@patients.example']) {
+    await page.keyboard.type(part)
+    await page.keyboard.press('Tab')
+  }
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Your visit is booked' }).waitFor()
+})
+
+test('what is focused can be seen', async () => {
+  const page = await patient.page()
+  await page.goto(network.page('/c/demo'))
+  await page.locator('button.time').first().waitFor()
+  await tabTo(page, 'button.time')
+  const outline = await page.evaluate(() => {
+    const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement ?? document.body)
+    return `${outlineStyle} ${outlineWidth}`
+  })
+  assert.equal(outline, 'solid 3px')
+})
+
+/**
+ * Presses Tab until an element that matches has the focus.
+ *
+ * @param {import('playwright-core').Page} page
+ * @param {string} selector
+ */
+async function tabTo(page, selector) {
+  for (let presses = 0; presses < 60; presses++) {
+    await page.keyboard.press('Tab')
+    if (await page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return
+  }
+  assert.fail(`60 presses of Tab did not lead to ${selector}`)
+}
+
+/** @param {import('playwright-core').Page} page */
+function focused(page) {
+  return page.evaluate(() => document.activeElement?.textContent?.trim())
+}

@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process'
+import { createWriteStream, existsSync, mkdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+export const RESULTS = join(ROOT, 'tests/results/browser')
+
+const START_DEADLINE_MS = 60_000
+const STOP_DEADLINE_MS = 20_000
+
+/** @typedef {{ username: string, password: string, roles: string[] }} Account */
+/** @typedef {{ processes: Record<string, { pid: number, addresses: Record<string, string> }>, accounts: Account[] }} Ready */
+
+/** A network of one region in a folder of its own, started by `locum up`. */
+export class Network {
+  /** @type {import('node:child_process').ChildProcess | null} */
+  #up = null
+  /** @type {Ready | null} */
+  #ready = null
+  #data
+
+  /** @param {string} data */
+  constructor(data) {
+    this.#data = data
+  }
+
+  static async start() {
+    const network = new Network(await mkdtemp(join(tmpdir(), 'locum-browser-')))
+    await network.start()
+    return network
+  }
+
+  async start() {
+    const binary = join(process.env.LOCUM_BIN_DIR ?? join(ROOT, 'target/debug'), 'locum')
+    if (!existsSync(binary)) throw new Error(`no ${binary}: build the binaries or set LOCUM_BIN_DIR`)
+    mkdirSync(RESULTS, { recursive: true })
+    const log = createWriteStream(join(RESULTS, 'network.log'), { flags: 'a' })
+    // A process group of its own: whatever happens to this test, nothing of the network stays behind.
+    const up = spawn(binary, ['up', '--json', '--port', '0', '--data', join(this.#data, 'data')], {
+      cwd: ROOT,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#up = up
+    process.once('exit', this.#kill)
+    up.stderr.pipe(log)
+    this.#ready = await readiness(up)
+  }
+
+  /** Asks the network to end, as an operator would, and waits for that. */
+  async stop() {
+    const up = this.#up
+    if (!up) return
+    this.#up = null
+    const ended = up.exitCode !== null || up.signalCode !== null ? Promise.resolve() : exit(up)
+    up.kill('SIGTERM')
+    const late = setTimeout(() => killGroup(up), STOP_DEADLINE_MS)
+    await ended
+    clearTimeout(late)
+    killGroup(up)
+    process.off('exit', this.#kill)
+  }
+
+  /** Stops the network and forgets its data. */
+  async remove() {
+    await this.stop()
+    await rm(this.#data, { recursive: true, force: true })
+  }
+
+  /** @param {string} path */
+  page(path) {
+    const address = this.#ready?.processes['edge-1']?.addresses.http ?? ''
+    return `http://app.locum.localhost:${address.split(':').pop()}${path}`
+  }
+
+  /**
+   * @param {string} role
+   * @returns {Account}
+   */
+  account(role) {
+    const found = this.#ready?.accounts.find(({ roles }) => roles.includes(role))
+    if (!found) throw new Error(`the demo clinic has no ${role}`)
+    return found
+  }
+
+  #kill = () => this.#up && killGroup(this.#up)
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} up
+ * @returns {Promise<Ready>}
+ */
+async function readiness(up) {
+  const deadline = setTimeout(() => killGroup(up), START_DEADLINE_MS)
+  try {
+    if (!up.stdout) throw new Error('no output to read')
+    for await (const line of createInterface({ input: up.stdout })) {
+      const said = line.startsWith('{') ? JSON.parse(line) : {}
+      if (said.processes) return said
+    }
+    throw new Error(`\`locum up\` was not ready within ${START_DEADLINE_MS} ms; see ${RESULTS}/network.log`)
+  } finally {
+    clearTimeout(deadline)
+  }
+}
+
+/** @param {import('node:child_process').ChildProcess} up */
+function killGroup(up) {
+  try {
+    if (up.pid) process.kill(-up.pid, 'SIGKILL')
+  } catch {
+    // Nothing of the group is left.
+  }
+}
+
+/** @param {import('node:child_process').ChildProcess} child */
+function exit(child) {
+  return new Promise((done) => child.once('exit', done))
+}

@@ -1,0 +1,59 @@
+/** @typedef {import('playwright-core').Page} Page */
+
+/**
+ * Fills the short form and confirms.
+ *
+ * @param {Page} page
+ * @param {{ name: string, email: string }} patient
+ */
+export async function giveDetails(page, { name, email }) {
+  await page.getByLabel('Full name').fill(name)
+  await page.getByLabel('Day', { exact: true }).fill('14')
+  await page.getByLabel('Month').fill('3')
+  await page.getByLabel('Year').fill('1956')
+  await page.getByLabel('E-mail').fill(email)
+  await page.getByRole('button', { name: 'Confirm and pay at the clinic' }).click()
+  await page.getByRole('heading', { name: 'Your visit is booked' }).waitFor()
+}
+
+/**
+ * Takes the first free time; answers its start.
+ *
+ * @param {Page} page
+ */
+export async function takeFirstTime(page) {
+  const held = page.waitForResponse(
+    (response) => response.url().endsWith('/scheduling/holds') && response.status() === 201,
+  )
+  await page.locator('button.time').first().click()
+  const { start } = await (await held).json()
+  await page.getByRole('heading', { name: 'Who is coming?' }).waitFor()
+  return String(start)
+}
+
+/**
+ * @param {Page} page
+ * @param {{ username: string, password: string }} account
+ */
+export async function signIn(page, { username, password }) {
+  await page.getByLabel('User name').fill(username)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('heading', { name: 'Visits' }).waitFor()
+}
+
+/** @param {Page} page */
+export async function signOut(page) {
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('heading', { name: 'Staff sign-in' }).waitFor()
+}
+
+/**
+ * The day of an instant as the clinic's calendar has it.
+ *
+ * @param {string} instant
+ * @param {string} zone
+ */
+export function dayAt(instant, zone) {
+  return new Intl.DateTimeFormat('en-CA', { timeZone: zone }).format(new Date(instant))
+}
