@@ -1,2 +1,57 @@
-//! One command to run, watch and exercise a Locum network. (Being written by the integrator: leave this folder alone.)
-fn main() {}
+//! `locum`: one command to run and watch a network.
+
+mod client;
+mod status;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Run and watch a Locum network.
+#[derive(Parser)]
+#[command(name = "locum", version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, or stopped as asked; 1 something failed, standard error says what; \
+2 the command line is wrong; 64 a configuration file is wrong.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
+    Up(up::Options),
+    /// Show the processes of a network that runs on this machine, and what the node list says.
+    Status {
+        /// The folder of the network.
+        #[arg(long, default_value = ".locum", value_name = "FOLDER")]
+        data: PathBuf,
+        /// One JSON document instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// One thread: a child that dies with its parent dies with the *thread* that started it (prctl(2)).
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Up(options) => up::run(options).await,
+        Command::Status { data, json } => status::run(&data, json).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "a command-line tool's errors go to standard error")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
