@@ -135,7 +135,7 @@ impl Stamp<'_> {
     }
 }
 
-fn stamped(secret: &str, seen_key: &[u8; 32], now: Timestamp) -> String {
+pub(crate) fn stamped(secret: &str, seen_key: &[u8; 32], now: Timestamp) -> String {
     let message = format!("{secret}.{}", now.as_millisecond());
     let tag = secret::mac(seen_key, &message);
     format!("{message}.{tag}")

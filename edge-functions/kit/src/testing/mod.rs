@@ -1,7 +1,11 @@
 //! A clinic in a temporary database, for the tests of the functions.
 
+mod client;
 mod libsql_database;
+mod seed;
 mod world;
 
+pub use client::{Answer, Client};
 pub use libsql_database::LibsqlDatabase;
-pub use world::{Answer, PRICE_MINOR, Seeded, World};
+pub use seed::{Booked, Seeded};
+pub use world::World;

@@ -1,1 +1,112 @@
+//! A record group with a clock and variables that a test owns.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+use super::{Client, LibsqlDatabase};
+use crate::Pending;
+use crate::clock::Clock;
+use crate::context::Host;
+use crate::database::{Database as _, Row, Value};
+use crate::variables::{VariableError, Variables};
+
+/// What surrounds a function under test.
+pub struct World {
+    file: PathBuf,
+    /// Removes the file in the end; only the world that made it has this.
+    _folder: Option<TempDir>,
+    pub(super) database: LibsqlDatabase,
+    now: Cell<Timestamp>,
+    variables: RefCell<BTreeMap<String, String>>,
+}
+
+impl World {
+    /// An empty record group; it is Monday, 2 March 2026, 07:00 UTC.
+    pub async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("records.db");
+        LibsqlDatabase::open(&file).await.migrate().await;
+        Self { _folder: Some(folder), ..Self::open(&file).await }
+    }
+
+    /// Another connection to the record group in `file`, as another instance of a component has it.
+    pub async fn open(file: &Path) -> Self {
+        let variables =
+            [("zone", "locum.test"), ("pages_origin", "https://app.locum.test"), ("demo", "true")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            file: file.to_owned(),
+            _folder: None,
+            database: LibsqlDatabase::open(file).await,
+            now: Cell::new("2026-03-02T07:00:00Z".parse().unwrap()),
+            variables: RefCell::new(BTreeMap::from(variables)),
+        }
+    }
+
+    /// Where the record group is.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    /// Moves the clock.
+    pub fn set_now(&self, now: &str) {
+        self.now.set(now.parse().unwrap());
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, by: SignedDuration) {
+        self.now.set(self.now.get() + by);
+    }
+
+    /// Sets a variable.
+    pub fn set(&self, name: &str, value: &str) {
+        self.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// A browser that has no cookies yet.
+    pub fn client(&self, clinic: &str) -> Client<'_> {
+        Client::new(self, clinic)
+    }
+
+    /// Rows of the record group.
+    pub async fn query(&self, sql: &str, parameters: Vec<Value>) -> Vec<Row> {
+        self.database.query(sql, parameters).await.unwrap()
+    }
+
+    /// The only value of the only row of `sql`.
+    pub async fn count(&self, sql: &str) -> i64 {
+        self.query(sql, Vec::new()).await.first().unwrap().integer(0).unwrap()
+    }
+
+    /// What was recorded, oldest first, as `actor_kind action`.
+    pub async fn audit_trail(&self) -> Vec<String> {
+        let sql = "SELECT actor_kind || ' ' || action FROM audit_event ORDER BY id";
+        self.query(sql, Vec::new()).await.iter().map(|row| row.text(0).unwrap()).collect()
+    }
+
+    pub(super) fn host(&self) -> Host<'_> {
+        Host { database: &self.database, variables: self, clock: self }
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+}
+
+impl Variables for World {
+    fn get<'a>(&'a self, name: &'a str) -> Pending<'a, Result<String, VariableError>> {
+        let value = self.variables.borrow().get(name).cloned();
+        Box::pin(async move { value.ok_or_else(|| VariableError::Missing(name.to_owned())) })
+    }
+}

@@ -1,0 +1,125 @@
+//! A browser, without the network between it and the function.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
+use http::{HeaderMap, Method, Request};
+use serde_json::Value as Json;
+
+use super::World;
+use crate::serve::{Function, serve};
+
+/// A browser with its cookies, at one clinic.
+pub struct Client<'w> {
+    pub(super) world: &'w World,
+    pub(super) clinic: String,
+    cookies: RefCell<BTreeMap<String, String>>,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its JSON, or `null`.
+    pub body: Json,
+}
+
+impl Answer {
+    /// The slug of the problem that it is, or nothing.
+    pub fn problem(&self) -> &str {
+        let kind = self.body["type"].as_str().unwrap_or_default();
+        kind.strip_prefix("urn:locum:problem:").unwrap_or_default()
+    }
+
+    /// Status and problem at once.
+    pub fn refusal(&self) -> (u16, &str) {
+        (self.status, self.problem())
+    }
+
+    /// A text of the body.
+    pub fn text(&self, pointer: &str) -> String {
+        let found = self.body.pointer(pointer).and_then(Json::as_str);
+        found.unwrap_or_else(|| panic!("no text at {pointer}: {}", self.body)).to_owned()
+    }
+}
+
+impl<'w> Client<'w> {
+    pub(super) fn new(world: &'w World, clinic: &str) -> Self {
+        Self { world, clinic: clinic.to_owned(), cookies: RefCell::default() }
+    }
+
+    /// The value of a cookie that this browser has.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies.borrow().get(name).cloned()
+    }
+
+    /// Gives this browser a cookie.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.cookies.borrow_mut().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Asks `F` for something.
+    pub async fn get<F: Function>(&self, path: &str) -> Answer {
+        self.send::<F>(Method::GET, path, None, &[]).await
+    }
+
+    /// Posts JSON to `F`.
+    pub async fn post<F: Function>(&self, path: &str, body: Json) -> Answer {
+        self.send::<F>(Method::POST, path, Some(body), &[]).await
+    }
+
+    /// Any request to `F`, with `path` below the clinic.
+    pub async fn send<F: Function>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Json>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("/c/{}{path}", self.clinic));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let cookies = self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}"));
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies);
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.header("locum-request-id", "test");
+        let request =
+            request.body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default()).unwrap();
+        let reply = serve::<F>(self.world.host(), request, |problem| {
+            let mut cause: Option<&dyn Error> = problem.cause();
+            while let Some(error) = cause {
+                println!("caused by: {error}");
+                cause = error.source();
+            }
+        })
+        .await;
+        for cookie in reply.headers().get_all(SET_COOKIE) {
+            self.keep(cookie.to_str().unwrap());
+        }
+        let (parts, body) = reply.into_parts();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    fn keep(&self, cookie: &str) {
+        let (pair, attributes) = cookie.split_once(';').unwrap();
+        let (name, value) = pair.split_once('=').unwrap();
+        assert!(attributes.contains("HttpOnly; SameSite=Lax; Secure"), "{cookie}");
+        if attributes.contains("Max-Age=0") {
+            self.cookies.borrow_mut().remove(name);
+        } else {
+            self.set_cookie(name, value);
+        }
+    }
+}

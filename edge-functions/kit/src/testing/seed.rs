@@ -1,0 +1,172 @@
+//! Rows to begin a test with, without the functions that would make them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Client, World};
+use crate::cookies;
+use crate::database::{Database as _, DatabaseError, Value};
+use crate::fhir::{AppointmentStatus, EncounterStatus};
+use crate::ids::{
+    AppointmentId, EncounterId, HoldId, HoursId, InvoiceId, PatientId, PractitionerId, ServiceId, UserId,
+};
+use crate::params;
+use crate::policy::Role;
+use crate::secret::Secret;
+use crate::sessions;
+
+/// A clinic that is open from 9 to 12 every day, with one doctor and a service of 30 minutes for EUR 60.
+#[derive(Clone, Debug)]
+pub struct Seeded {
+    /// Its name in URLs.
+    pub clinic: String,
+    /// Who can be booked.
+    pub practitioner: PractitionerId,
+    /// What can be booked.
+    pub service: ServiceId,
+    /// The doctor's account.
+    pub doctor: UserId,
+}
+
+/// A visit that was booked.
+#[derive(Clone, Debug)]
+pub struct Booked {
+    /// Its appointment.
+    pub appointment: AppointmentId,
+    /// Its encounter.
+    pub encounter: EncounterId,
+    /// The token of its link.
+    pub link: String,
+}
+
+impl World {
+    /// Sets a clinic up.
+    pub async fn seed(&self, clinic: &str, time_zone: &str) -> Seeded {
+        let now = self.now();
+        let doctor = UserId::new(now).unwrap();
+        let (practitioner, service) = (PractitionerId::new(now).unwrap(), ServiceId::new(now).unwrap());
+        let rule = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU";
+        self.run("INSERT INTO clinic VALUES (?, 'Test clinic', ?, 'x', ?)", params![clinic, time_zone, now])
+            .await;
+        self.seed_user(clinic, doctor, &[Role::Doctor]).await;
+        self.run(
+            "INSERT INTO practitioner VALUES (?, ?, ?, 'Dr Grey')",
+            params![clinic, practitioner, doctor],
+        )
+        .await;
+        let hours = HoursId::new(now).unwrap();
+        self.run(
+            "INSERT INTO opening_hours VALUES (?, ?, ?, ?, '09:00', '12:00')",
+            params![clinic, hours, practitioner, rule],
+        )
+        .await;
+        self.run("INSERT INTO service VALUES (?, ?, 'Consult', 30, 6000, 'EUR')", params![clinic, service])
+            .await;
+        Seeded { clinic: clinic.to_owned(), practitioner, service, doctor }
+    }
+
+    async fn seed_user(&self, clinic: &str, user: UserId, roles: &[Role]) {
+        let sql = "INSERT INTO staff_user VALUES (?, ?, ?, 'Somebody', 'no password', ?)";
+        self.run(sql, params![clinic, user, user.to_string(), self.now()]).await;
+        for role in roles {
+            let sql = "INSERT INTO staff_role VALUES (?, ?, ?)";
+            self.run(sql, params![clinic, user, role.as_str()]).await;
+        }
+    }
+
+    /// Books the visit that begins at `start`.
+    pub async fn seed_visit(&self, seeded: &Seeded, start: &str) -> Booked {
+        let (now, clinic) = (self.now(), seeded.clinic.as_str());
+        let start: Timestamp = start.parse().unwrap();
+        let end = start + SignedDuration::from_mins(30);
+        let (hold, patient) = (HoldId::new(now).unwrap(), PatientId::new(now).unwrap());
+        let (appointment, encounter) = (AppointmentId::new(now).unwrap(), EncounterId::new(now).unwrap());
+        let (practitioner, service) = (seeded.practitioner, seeded.service);
+        self.run(
+            "INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![clinic, hold, [0_u8; 32], practitioner, service, start, end, now, now, now],
+        )
+        .await;
+        self.run(
+            "INSERT INTO patient VALUES (?, ?, 'Paula Patient', '1980-01-31', 'paula@example.org', ?)",
+            params![clinic, patient, now],
+        )
+        .await;
+        let none = None::<String>;
+        self.run(
+            "INSERT INTO appointment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                clinic,
+                appointment,
+                hold,
+                patient,
+                practitioner,
+                service,
+                start,
+                end,
+                AppointmentStatus::Booked,
+                now,
+                none.clone(),
+                none.clone(),
+                none.clone()
+            ],
+        )
+        .await;
+        let invoice = InvoiceId::new(now).unwrap();
+        self.run(
+            "INSERT INTO invoice VALUES (?, ?, ?, 'issued', 'pay-at-clinic', 6000, 'EUR', ?)",
+            params![clinic, invoice, appointment, now],
+        )
+        .await;
+        self.run(
+            "INSERT INTO encounter (clinic, id, appointment, status, note_version) VALUES (?, ?, ?, ?, 'v0')",
+            params![clinic, encounter, appointment, EncounterStatus::Planned],
+        )
+        .await;
+        let link = Secret::new::<16>().unwrap();
+        self.run(
+            "INSERT INTO invitation VALUES (?, ?, ?, ?)",
+            params![clinic, link.hash(), appointment, now],
+        )
+        .await;
+        Booked { appointment, encounter, link: link.reveal().to_owned() }
+    }
+
+    /// Changes rows behind the functions' back.
+    pub async fn run(&self, sql: &str, parameters: Vec<Value>) -> u64 {
+        self.try_run(sql, parameters).await.unwrap()
+    }
+
+    /// The same where the database may refuse.
+    pub async fn try_run(&self, sql: &str, parameters: Vec<Value>) -> Result<u64, DatabaseError> {
+        self.database.execute(sql, parameters).await
+    }
+}
+
+impl Client<'_> {
+    /// Signs a new member of staff with `role` in.
+    pub async fn sign_in_as(&self, role: Role) -> UserId {
+        let user = UserId::new(self.world.now()).unwrap();
+        self.world.seed_user(&self.clinic, user, &[role]).await;
+        self.begin_session(user).await;
+        user
+    }
+
+    /// Begins a session of a member of staff that is there.
+    pub async fn begin_session(&self, user: UserId) {
+        let (secret, seen_key) = (Secret::new::<32>().unwrap(), [9_u8; 32]);
+        let sql =
+            "INSERT INTO session (clinic, secret_hash, user, seen_key, created_at) VALUES (?, ?, ?, ?, ?)";
+        let now = self.world.now();
+        self.world.run(sql, params![self.clinic.as_str(), secret.hash(), user, seen_key, now]).await;
+        self.set_cookie(cookies::STAFF, &sessions::stamped(secret.reveal(), &seen_key, now));
+    }
+
+    /// Begins the session of a visit.
+    pub async fn begin_visit(&self, visit: &Booked) {
+        let secret = Secret::new::<32>().unwrap();
+        let sql = "INSERT INTO visit_session VALUES (?, ?, ?, ?)";
+        let now = self.world.now();
+        self.world.run(sql, params![self.clinic.as_str(), secret.hash(), visit.appointment, now]).await;
+        self.set_cookie(cookies::VISIT, secret.reveal());
+    }
+}

@@ -1,0 +1,153 @@
+//! The policy table, docs/openapi.yaml and spin.toml say the same.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use kit::policy::{self, Access, Role};
+use serde_json::Value as Json;
+
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+fn project_file(name: &str) -> String {
+    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(name);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn openapi() -> Json {
+    serde_saphyr::from_str(&project_file("docs/openapi.yaml")).unwrap()
+}
+
+/// Of each operation: tag, operation id, method, path below the clinic, roles.
+fn documented() -> BTreeSet<String> {
+    let document = openapi();
+    let mut operations = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let below = path.strip_prefix("/c/{clinic}").unwrap_or_else(|| panic!("{path} is of no clinic"));
+        for (method, operation) in item.as_object().unwrap() {
+            if !METHODS.contains(&method.as_str()) {
+                continue;
+            }
+            let roles = operation.get("x-locum-roles").map_or("anyone".to_owned(), Json::to_string);
+            let (tag, id) = (&operation["tags"][0], &operation["operationId"]);
+            operations.insert(format!("{tag} {id} {} {below} {roles}", method.to_uppercase()));
+        }
+    }
+    operations
+}
+
+fn allowed() -> BTreeSet<String> {
+    let line = |entry: policy::Entry| {
+        let (first, rest) = entry.name.split_at(1);
+        let id = format!("{}{rest}", first.to_lowercase());
+        let roles = match entry.access {
+            Access::Anyone => "anyone".to_owned(),
+            Access::Roles(roles) => serde_json::to_string(roles).unwrap(),
+        };
+        format!("{:?} {id:?} {} {} {roles}", entry.component, entry.method, entry.path)
+    };
+    policy::table().into_iter().map(line).collect()
+}
+
+#[test]
+fn every_documented_operation_is_in_the_policy_table_and_the_reverse() {
+    let (documented, allowed) = (documented(), allowed());
+    assert!(documented.len() > 15, "the document was not read");
+    let only_documented: Vec<_> = documented.difference(&allowed).collect();
+    let only_allowed: Vec<_> = allowed.difference(&documented).collect();
+    assert!(
+        only_documented.is_empty() && only_allowed.is_empty(),
+        "only in openapi.yaml: {only_documented:#?}\nonly in the policy table: {only_allowed:#?}"
+    );
+}
+
+#[test]
+fn no_two_operations_answer_the_same_request() {
+    let mut seen = BTreeSet::new();
+    for entry in policy::table() {
+        assert!(seen.insert((entry.method.to_string(), entry.path)), "{} {} twice", entry.method, entry.path);
+        let prefix = format!("/{}/", entry.component);
+        assert!(entry.path.starts_with(&prefix), "{} does not belong to {}", entry.path, entry.component);
+    }
+}
+
+#[test]
+fn what_is_open_to_anyone_is_meant_to_be() {
+    let open: Vec<_> = policy::table()
+        .into_iter()
+        .filter(|entry| entry.access == Access::Anyone)
+        .map(|entry| entry.name)
+        .collect();
+    let meant =
+        ["CreateSession", "CreateVisitSession", "GetClinic", "ListSlots", "CreateHold", "CreateConfirmation"];
+    assert_eq!(open, meant);
+}
+
+#[test]
+fn every_role_has_an_answer_for_every_operation() {
+    // A patient reaches nothing of the staff's, an auditor and a biller no record, operations no clinic's data.
+    for entry in policy::table() {
+        let allowed: Vec<_> = Role::ALL.into_iter().filter(|role| entry.access.allows(*role)).collect();
+        assert!(!allowed.is_empty(), "{} is open to nobody", entry.name);
+        if entry.access == Access::Anyone {
+            continue;
+        }
+        let clinical =
+            ["/records/", "/scheduling/appointments"].iter().any(|part| entry.path.starts_with(part));
+        for role in [Role::Patient, Role::Proxy, Role::Billing, Role::Auditor, Role::Ops] {
+            assert!(!(clinical && allowed.contains(&role)), "{role} reaches {}", entry.name);
+        }
+        assert_eq!(allowed.contains(&Role::Ops), entry.name == "PutClinic", "{}", entry.name);
+    }
+}
+
+#[test]
+fn problems_and_secured_operations_are_described() {
+    for (path, item) in openapi()["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if !METHODS.contains(&method.as_str()) {
+                continue;
+            }
+            let place = format!("{method} {path}");
+            assert!(operation["responses"].get("default").is_some(), "{place}: no problem");
+            let secured = operation["security"].as_array().is_some_and(|list| !list.is_empty());
+            assert_eq!(secured, operation.get("x-locum-roles").is_some(), "{place}");
+            let keyed = operation["parameters"].to_string().contains("IdempotencyKey");
+            assert_eq!(keyed, method != "get", "{place}: Idempotency-Key");
+        }
+    }
+}
+
+#[test]
+fn spin_routes_every_component_and_nothing_else() {
+    let manifest: toml::Table = project_file("spin.toml").parse().unwrap();
+    let mut routed = BTreeSet::new();
+    for trigger in manifest["trigger"]["http"].as_array().unwrap() {
+        let component = trigger["component"].as_str().unwrap();
+        assert_eq!(trigger["route"].as_str(), Some(format!("/c/:clinic/{component}/...").as_str()));
+        assert_eq!(
+            manifest["component"][component]["source"].as_str(),
+            Some(format!("edge-functions/build/{component}.wasm").as_str())
+        );
+        routed.insert(component.to_owned());
+    }
+    let answering: BTreeSet<_> =
+        policy::table().into_iter().map(|entry| entry.component.to_owned()).collect();
+    let declared: BTreeSet<_> = manifest["component"].as_table().unwrap().keys().cloned().collect();
+    assert_eq!(routed, answering);
+    assert_eq!(declared, answering);
+}
+
+#[test]
+fn reads_that_write_are_reads_and_declared() {
+    let manifest: toml::Table = project_file("spin.toml").parse().unwrap();
+    for (id, component) in manifest["component"].as_table().unwrap() {
+        let writes = component.get("tool").and_then(|tool| tool["locum"].get("writes"));
+        for route in writes.and_then(toml::Value::as_array).into_iter().flatten() {
+            let path = route.as_str().unwrap().strip_prefix("/c/:clinic").unwrap().replace(":id", "{id}");
+            let known = policy::table().into_iter().any(|entry| {
+                entry.component == id && entry.path == path && entry.method == http::Method::GET
+            });
+            assert!(known, "{id}: {path} is no GET");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Join tokens, read by an implementation of JWT that is not ours.
+
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
+use jiff::SignedDuration;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use kit::cookies;
+use kit::params;
+use kit::policy::Role;
+use kit::testing::{Answer, Booked, Client, Seeded, World};
+use serde_json::{Value as Json, json};
+use tokens::TokensFunction;
+
+struct Clinic {
+    world: World,
+    seeded: Seeded,
+    public_pem: String,
+}
+
+async fn clinic() -> Clinic {
+    let world = World::new().await;
+    let seeded = world.seed("demo", "Europe/Berlin").await;
+    let key = SigningKey::from_bytes(&[7; 32]);
+    world.set("token_signing_key", &key.to_pkcs8_pem(LineEnding::LF).unwrap());
+    world.set("token_key_id", "key-1");
+    world.set("issuer", "edge-1");
+    let nodes = json!([{"id": "m2", "region": "eu-central", "url": "ws://m2"}, {"id": "m1", "region": "us-west", "url": "ws://m1"}]);
+    world.set("media_nodes", &nodes.to_string());
+    let public_pem = key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+    Clinic { world, seeded, public_pem }
+}
+
+impl Clinic {
+    /// A visit from 08:00 to 08:30; it is 07:00.
+    async fn visit(&self) -> Booked {
+        self.world.seed_visit(&self.seeded, "2026-03-02T08:00:00Z").await
+    }
+
+    async fn admit(&self, visit: &Booked) {
+        let sql =
+            "UPDATE appointment SET status = 'arrived', arrived_at = ?1, admitted_at = ?1 WHERE id = ?2";
+        self.world.run(sql, params![self.world.now(), visit.appointment]).await;
+        let sql =
+            "INSERT INTO room VALUES ('demo', ?, 'roomroomroomroomroomro', 'sinksinksinksinksinksi', 0)";
+        self.world.run(sql, params![visit.appointment]).await;
+    }
+
+    fn read(&self, token: &str) -> Json {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&["locum-media"]);
+        validation.validate_exp = false;
+        let key = DecodingKey::from_ed_pem(self.public_pem.as_bytes()).unwrap();
+        jsonwebtoken::decode::<Json>(token, &key, &validation).unwrap().claims
+    }
+}
+
+async fn join(client: &Client<'_>, body: Json) -> Answer {
+    client.post::<TokensFunction>("/tokens/join", body).await
+}
+
+#[tokio::test]
+async fn a_token_opens_one_room_and_names_nobody() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let patient = clinic.world.client("demo");
+    patient.begin_visit(&visit).await;
+    let answer = join(&patient, json!({})).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let token = answer.text("/token");
+    let header = jsonwebtoken::decode_header(&token).unwrap();
+    assert_eq!((header.alg, header.kid.as_deref()), (Algorithm::EdDSA, Some("key-1")));
+
+    let mut claims = clinic.read(&token);
+    let jti = claims["jti"].take();
+    assert_eq!(jti.as_str().unwrap().len(), 22);
+    let participant = answer.text("/participant");
+    assert_eq!(participant.len(), 22);
+    // 08:30 and half an hour.
+    assert_eq!(
+        claims,
+        json!({
+            "iss": "edge-1", "aud": "locum-media", "sub": participant, "jti": null,
+            "nbf": clinic.world.now().as_second() - 10,
+            "exp": clinic.world.now().as_second() + 2 * 60 * 60,
+            "video": {"roomJoin": true, "room": "roomroomroomroomroomro", "canPublish": true, "canSubscribe": true,
+                      "canPublishData": true, "canPublishSources": ["camera", "microphone", "screen_share"]},
+            "sink": "sinksinksinksinksinksi"
+        })
+    );
+    assert_eq!(answer.body["room"], "roomroomroomroomroomro");
+    assert_eq!(answer.body["expiresAt"], "2026-03-02T09:00:00Z");
+    assert_eq!(answer.body["nodes"][0], json!({"id": "m2", "region": "eu-central", "url": "ws://m2"}));
+    assert_eq!(clinic.world.audit_trail().await, ["visitor token-minted"]);
+}
+
+#[tokio::test]
+async fn a_doctor_who_overruns_keeps_half_an_hour() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    clinic.world.advance(SignedDuration::from_hours(3));
+    let doctor = clinic.world.client("demo");
+    doctor.sign_in_as(Role::Doctor).await;
+    let answer = join(&doctor, json!({"appointment": visit.appointment})).await;
+    assert_eq!(answer.body["expiresAt"], "2026-03-02T10:30:00Z");
+    let claims = clinic.read(&answer.text("/token"));
+    assert_eq!(claims["exp"], clinic.world.now().as_second() + 30 * 60);
+}
+
+#[tokio::test]
+async fn people_have_different_ids_and_keep_them_in_the_call() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let (patient, doctor, nurse) =
+        (clinic.world.client("demo"), clinic.world.client("demo"), clinic.world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    nurse.sign_in_as(Role::Nurse).await;
+    let staff = json!({"appointment": visit.appointment});
+    let mut ids = Vec::new();
+    for (client, body) in [(&patient, json!({})), (&doctor, staff.clone()), (&nurse, staff.clone())] {
+        let (first, again) = (join(client, body.clone()).await, join(client, body).await);
+        assert_eq!(
+            first.text("/participant"),
+            again.text("/participant"),
+            "coming back made a second participant"
+        );
+        assert_ne!(first.text("/token"), again.text("/token"));
+        ids.push(first.text("/participant"));
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[tokio::test]
+async fn a_browser_with_both_cookies_joins_as_what_it_asks_for() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let both = clinic.world.client("demo");
+    both.begin_visit(&visit).await;
+    both.sign_in_as(Role::Doctor).await;
+    let patient = join(&both, json!({})).await.text("/participant");
+    let doctor = join(&both, json!({"appointment": visit.appointment})).await.text("/participant");
+    assert_ne!(patient, doctor);
+}
+
+#[tokio::test]
+async fn nobody_joins_before_or_after() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    let (patient, doctor) = (clinic.world.client("demo"), clinic.world.client("demo"));
+    assert_eq!(join(&patient, json!({})).await.refusal(), (401, "sign-in-required"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    let staff = json!({"appointment": visit.appointment});
+    assert_eq!(join(&patient, json!({})).await.refusal(), (409, "not-admitted"));
+    assert_eq!(join(&doctor, staff.clone()).await.refusal(), (409, "not-admitted"));
+    clinic.world.run("UPDATE appointment SET status = 'arrived'", vec![]).await;
+    assert_eq!(join(&patient, json!({})).await.refusal(), (409, "not-admitted"));
+    clinic.world.run("UPDATE appointment SET status = 'fulfilled'", vec![]).await;
+    assert_eq!(join(&patient, json!({})).await.refusal(), (410, "visit-over"));
+    assert_eq!(join(&doctor, staff).await.refusal(), (410, "visit-over"));
+    assert!(clinic.world.audit_trail().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_patient_cannot_name_a_visit_and_another_clinic_has_none() {
+    let clinic = clinic().await;
+    let (mine, theirs) =
+        (clinic.visit().await, clinic.world.seed_visit(&clinic.seeded, "2026-03-02T09:00:00Z").await);
+    clinic.admit(&mine).await;
+    let patient = clinic.world.client("demo");
+    patient.begin_visit(&mine).await;
+    for visit in [&mine, &theirs] {
+        let answer = join(&patient, json!({"appointment": visit.appointment})).await;
+        assert_eq!(answer.refusal(), (401, "sign-in-required"));
+    }
+    clinic.world.seed("other", "Europe/Berlin").await;
+    let stranger = clinic.world.client("other");
+    stranger.sign_in_as(Role::Doctor).await;
+    let answer = join(&stranger, json!({"appointment": mine.appointment})).await;
+    assert_eq!(answer.refusal(), (404, "not-found"));
+    stranger.set_cookie(cookies::VISIT, &patient.cookie(cookies::VISIT).unwrap());
+    assert_eq!(join(&stranger, json!({})).await.refusal(), (401, "sign-in-required"));
+    let desk = clinic.world.client("demo");
+    desk.sign_in_as(Role::FrontDesk).await;
+    assert_eq!(
+        join(&desk, json!({"appointment": mine.appointment})).await.refusal(),
+        (403, "role-not-allowed")
+    );
+}
+
+#[tokio::test]
+async fn without_a_node_or_a_key_there_is_no_token() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let patient = clinic.world.client("demo");
+    patient.begin_visit(&visit).await;
+    clinic.world.set("media_nodes", "[]");
+    let answer = join(&patient, json!({})).await;
+    assert_eq!(answer.refusal(), (503, "no-media-node"));
+    assert_eq!(answer.headers["retry-after"], "2");
+    clinic.world.set("media_nodes", r#"[{"id": "m", "region": "r", "url": "u"}]"#);
+    clinic.world.set("token_signing_key", "");
+    assert_eq!(join(&patient, json!({})).await.refusal(), (500, "internal"));
+}
