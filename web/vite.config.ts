@@ -8,6 +8,7 @@ export default defineConfig({
     // The pages' content security policy allows neither inline scripts nor `data:` URLs.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: { checks: { pluginTimings: false } },
     // The call (media SDK) is one lazy chunk of about 600 kB: loaded by those who have a visit, never by those who book.
     chunkSizeWarningLimit: 700,
   },

@@ -46,9 +46,18 @@ export class Person {
 
   async page() {
     const page = await this.context.newPage()
-    page.on('console', (message) => this.#said.push(`${message.type()}: ${message.text()}`))
-    page.on('pageerror', (error) => this.#said.push(`uncaught: ${error.stack ?? error.message}`))
+    page.on('console', (message) => this.#note(message.type(), message.text()))
+    page.on('pageerror', (error) => this.#note('uncaught', error.stack ?? error.message))
     return page
+  }
+
+  /**
+   * @param {string} kind
+   * @param {string} text
+   */
+  #note(kind, text) {
+    // Join tokens and invitations stand behind these.
+    this.#said.push(`${kind}: ${text.replaceAll(/(access_token=|visit#)[^\s&]+/g, '$1…').slice(0, 500)}`)
   }
 
   /** What went wrong in this person's pages without any test having asked. */

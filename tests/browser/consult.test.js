@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { after, afterEach, before, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
 import { seesAndHears } from './media.js'
 import { Network } from './network.js'
 import { dayAt, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
 
-// One consult, told in the order in which it happens: each test goes on where the one before ended.
+// One consult, told in the order in which it happens: each step goes on where the one before ended.
 
 const PATIENT = { name: 'Ines Example', email: 'ines@patients.example' }
 const NOTE = 'Cough for three days, no fever. Rest, fluids; back in a week if it stays.'
@@ -42,12 +42,28 @@ after(async () => {
   await network?.remove()
 })
 
-afterEach(async (context) => {
-  if ('passed' in context && context.passed) return
-  await Promise.all([patient.keepEvidence(context.name), clinic.keepEvidence(context.name)])
-})
+let broken = false
 
-test('a patient books a free time, in their own time zone', async () => {
+/**
+ * A part of the story: once one has failed, the rest has nothing to stand on.
+ *
+ * @param {string} name
+ * @param {() => Promise<void>} part
+ */
+function step(name, part) {
+  test(name, async (context) => {
+    if (broken) return context.skip('an earlier step failed')
+    try {
+      await part()
+    } catch (error) {
+      broken = true
+      await Promise.all([patient.keepEvidence(name), clinic.keepEvidence(name)])
+      throw error
+    }
+  })
+}
+
+step('a patient books a free time, in their own time zone', async () => {
   await patientPage.goto(network.page('/'))
   await audit.visit(patientPage, 'welcome')
   await patientPage.getByRole('link', { name: 'Book a visit' }).click()
@@ -62,7 +78,7 @@ test('a patient books a free time, in their own time zone', async () => {
   day = dayAt(start, 'Europe/Berlin')
 })
 
-test('the invitation is in the demo outbox, for the front desk', async () => {
+step('the invitation is in the demo outbox, for the front desk', async () => {
   await clinicPage.goto(network.page('/clinic/demo'))
   await audit.visit(clinicPage, 'sign-in')
   await signIn(clinicPage, network.account('front-desk'))
@@ -74,7 +90,7 @@ test('the invitation is in the demo outbox, for the front desk', async () => {
   await signOut(clinicPage)
 })
 
-test('the link opens the visit, and its secret leaves the address bar', async () => {
+step('the link opens the visit, and its secret leaves the address bar', async () => {
   await patientPage.goto(invitation)
   await patientPage.getByRole('heading', { name: 'Can you be seen and heard?' }).waitFor()
   assert.equal(new URL(patientPage.url()).hash, '')
@@ -83,7 +99,7 @@ test('the link opens the visit, and its secret leaves the address bar', async ()
   await patientPage.getByRole('heading', { name: 'Can you be seen and heard?' }).waitFor()
 })
 
-test('two taps: device check, waiting room', async () => {
+step('two taps: device check, waiting room', async () => {
   await patientPage.getByRole('button', { name: 'Turn on camera and microphone' }).click()
   await patientPage.getByText('We can hear you.').waitFor()
   await audit.visit(patientPage, 'device check')
@@ -92,7 +108,7 @@ test('two taps: device check, waiting room', async () => {
   await audit.visit(patientPage, 'waiting room')
 })
 
-test('the clinician sees who waits and admits; the call starts by itself for the patient', async () => {
+step('the clinician sees who waits and admits; the call starts by itself for the patient', async () => {
   await signIn(clinicPage, network.account('doctor'))
   await clinicPage.goto(network.page(`/clinic/demo/day/${day}`))
   await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).waitFor()
@@ -103,7 +119,7 @@ test('the clinician sees who waits and admits; the call starts by itself for the
   await patientPage.getByRole('region', { name: 'Pictures of the call' }).waitFor()
 })
 
-test('both see moving pictures of each other and hear each other', async () => {
+step('both see moving pictures of each other and hear each other', async () => {
   const [patientReceives, clinicReceives] = await Promise.all([
     seesAndHears(patientPage, 'the patient'),
     seesAndHears(clinicPage, 'the clinician'),
@@ -113,7 +129,7 @@ test('both see moving pictures of each other and hear each other', async () => {
   await audit.visit(clinicPage, 'call of the clinician')
 })
 
-test('muting and stopping the camera show on the other side', async () => {
+step('muting and stopping the camera show on the other side', async () => {
   await patientPage.getByRole('button', { name: 'Mute', exact: true }).click()
   await clinicPage.getByText('muted').waitFor()
   await patientPage.getByRole('button', { name: 'Unmute' }).click()
@@ -124,7 +140,7 @@ test('muting and stopping the camera show on the other side', async () => {
   await seesAndHears(clinicPage, 'the clinician, after the camera came back,')
 })
 
-test('a reload in the middle of the call leads back into it', async () => {
+step('a reload in the middle of the call leads back into it', async () => {
   await patientPage.reload()
   await patientPage.locator('.remote-video').waitFor()
   const sound = patientPage.getByRole('button', { name: 'Turn the sound on' })
@@ -132,13 +148,13 @@ test('a reload in the middle of the call leads back into it', async () => {
   await seesAndHears(patientPage, 'the patient, after a reload,')
 })
 
-test('the note saves itself', async () => {
+step('the note saves itself', async () => {
   await clinicPage.getByRole('textbox', { name: 'Note' }).fill(NOTE)
   await clinicPage.getByText(/^Saved at/).waitFor()
   await picture(clinicPage, 'call')
 })
 
-test('ending the visit ends it for both, and the link says so', async () => {
+step('ending the visit ends it for both, and the link says so', async () => {
   await clinicPage.getByRole('button', { name: 'End visit' }).click()
   await clinicPage.getByRole('dialog').getByRole('button', { name: 'End visit' }).click()
   await clinicPage.getByRole('heading', { name: 'Visits' }).waitFor()
@@ -154,7 +170,7 @@ test('ending the visit ends it for both, and the link says so', async () => {
   await again.close()
 })
 
-test('after a restart of the network the note is there', async () => {
+step('after a restart of the network the note is there', async () => {
   await network.stop()
   await network.start()
   // Another port is another origin: the sign-in starts anew where the cookie does not say otherwise.

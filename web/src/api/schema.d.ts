@@ -457,6 +457,7 @@ export interface components {
             start: components["schemas"]["ClockTime"];
             end: components["schemas"]["ClockTime"];
         };
+        /** @description `24:00` is the end of the day. */
         ClockTime: string;
         DurationMinutes: number;
         Money: {
@@ -610,10 +611,11 @@ export interface components {
     };
     responses: {
         /**
-         * @description What went wrong, among others: `malformed-json` (400), `sign-in-required` (401), `role-not-allowed` and
-         *     `foreign-origin` (403), `not-found`, `no-route`, `unknown-clinic` (404), `method-not-allowed` (405),
-         *     `body-too-large` (413), `unsupported-media-type` (415), `invalid-input` (422, with `errors`), `too-many-requests`
-         *     (429), `internal` (500), `overloaded` (503), `deadline` (504).
+         * @description What went wrong, among others: `malformed-json` and `bad-request` (400), `sign-in-required` (401),
+         *     `role-not-allowed` and `foreign-origin` (403), `not-found`, `no-route` and `unknown-clinic` (404),
+         *     `method-not-allowed` (405), `request-timeout` (408), `body-too-large` (413), `unsupported-media-type` (415),
+         *     `invalid-input` (with `errors`) and `idempotency-key-reused` (422), `internal` and `function-failed` (500),
+         *     `busy` and `store-busy` (503, with `Retry-After`), `deadline` (504).
          */
         Problem: {
             headers: {

@@ -16,7 +16,7 @@ export function CallControls({ call, onLeave }: { call: Call; onLeave: () => voi
       <fieldset className="controls" aria-label={t('call.controls')}>
         <button
           type="button"
-          className={isMicrophoneEnabled ? 'control' : 'control off'}
+          className={isMicrophoneEnabled || !connected ? 'control' : 'control off'}
           disabled={!connected}
           onClick={() => void call.setMicrophone(!isMicrophoneEnabled)}
         >
@@ -25,7 +25,7 @@ export function CallControls({ call, onLeave }: { call: Call; onLeave: () => voi
         </button>
         <button
           type="button"
-          className={isCameraEnabled ? 'control' : 'control off'}
+          className={isCameraEnabled || !connected ? 'control' : 'control off'}
           disabled={!connected}
           onClick={() => void call.setCamera(!isCameraEnabled)}
         >

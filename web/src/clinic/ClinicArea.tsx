@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useMemo, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
@@ -9,6 +9,7 @@ import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
+import { navigate } from '../routing'
 import { SignInForm } from './SignInForm'
 import { SignInPage } from './SignInPage'
 import { StaffRoutes } from './StaffRoutes'
@@ -32,6 +33,8 @@ export function ClinicArea({ path }: { path: string }) {
   const signOut = useCallback(async () => {
     await api.DELETE('/c/{clinic}/auth/session', { params: { path: { clinic } } }).catch(() => undefined)
     setSignedOut(true)
+    // Whoever signs in next begins at the beginning.
+    navigate(`/clinic/${clinic}`, 'replace')
   }, [api, clinic])
 
   const staff = useMemo(
@@ -44,11 +47,6 @@ export function ClinicArea({ path }: { path: string }) {
     setSignedOut(false)
     regained()
   }, [session.reload, regained])
-
-  // Another page is reached by signing in again, never by going back.
-  useEffect(() => {
-    if (signedOut) document.title = t('signIn.title')
-  }, [signedOut])
 
   if (signedOut || (!staff && hasStatus(session.error, 401))) return <SignInPage onSignedIn={signedIn} />
   if (!staff) {

@@ -4,6 +4,7 @@ import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
 import { Button } from '../design/Button'
+import { Icon } from '../design/Icon'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { plural, t } from '../i18n/text'
@@ -65,13 +66,14 @@ function Consult({ day, appointment, waiting }: Props) {
   )
 
   return (
-    <StaffPage title={patient.name} wide={stage === 'inCall'}>
-      <div className="row spread">
-        <p className="soft">
-          {timeText(start, zone)}–{timeText(end, zone)} · {service.name}
-        </p>
-        <div className="row">
-          <Link className="button plain" href={board}>
+    <StaffPage
+      title={patient.name}
+      subtitle={`${timeText(start, zone)}–${timeText(end, zone)} · ${service.name}`}
+      wide={stage === 'inCall'}
+      beside={
+        <div className="consult-actions">
+          <Link className="button" href={board}>
+            <Icon name="back" />
             {waiting > 0 ? plural('consult.back.waiting', waiting) : t('consult.back')}
           </Link>
           {stage === 'inCall' && doctor && (
@@ -80,7 +82,8 @@ function Consult({ day, appointment, waiting }: Props) {
             </Button>
           )}
         </div>
-      </div>
+      }
+    >
       {refused && <Notice tone="bad" title={refused} />}
       <div className={stage === 'inCall' ? 'consult' : 'stack wide'}>
         {stage === 'inCall' ? (

@@ -29,12 +29,10 @@ export function DayPage({ day }: { day: Day | null }) {
   return (
     <StaffPage
       title={title}
+      subtitle={t('day.clock', { time: timeText(now, zone), zone: zoneText(zone) })}
       tabTitle={count > 0 ? `(${count}) ${plural('clinic.waiting.count', count)}` : title}
+      beside={<DayNav base={`/clinic/${clinic}`} day={shown} today={today} />}
     >
-      <div className="row spread">
-        <p className="soft">{t('day.clock', { time: timeText(now, zone), zone: zoneText(zone) })}</p>
-        <DayNav base={`/clinic/${clinic}`} day={shown} today={today} />
-      </div>
       {error !== null && !hasStatus(error, 401) && <Notice tone="warm" title={t('network.retrying')} />}
       {!data && error === null && <Loading />}
       {data && (

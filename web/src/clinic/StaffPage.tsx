@@ -9,13 +9,15 @@ import { useStaff } from './staff'
 
 interface Props {
   title: string
+  subtitle?: string
   tabTitle?: string
   wide?: boolean
+  beside?: ReactNode
   children: ReactNode
 }
 
 /** A page's frame with the way around the clinic and who is signed in. */
-export function StaffPage({ title, tabTitle, wide = false, children }: Props) {
+export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, children }: Props) {
   const { clinic } = useClinicApi()
   const { session, signOut, outbox } = useStaff()
   const { path } = usePlace()
@@ -24,8 +26,10 @@ export function StaffPage({ title, tabTitle, wide = false, children }: Props) {
     <Page
       name={session.clinic.name}
       title={title}
+      subtitle={subtitle}
       tabTitle={tabTitle ?? title}
       wide={wide}
+      beside={beside}
       actions={
         <nav className="staff-nav" aria-label={t('staff.nav')}>
           <Link

@@ -41,6 +41,7 @@ export function VisitAction({ appointment, day }: { appointment: Appointment; da
         <div className="stack close">
           <Button
             look="primary"
+            size="full"
             busy={busy}
             onClick={() => void admit()}
             aria-label={t('visit.admit.name', { name })}

@@ -26,25 +26,27 @@ export function WaitingNow({ waiting, day, zone, now }: Props) {
       {waiting.length === 0 ? (
         <p className="soft">{t('clinic.waiting.nobody')}</p>
       ) : (
-        <ul className="waiting-cards">
+        <ol className="waiting-list">
           {waiting.map((one) => (
-            <li key={one.id} className="waiting-card">
-              <div>
+            <li key={one.id} className="waiting-row">
+              <div className="waiting-who">
                 <strong className="person">{one.patient.name}</strong>
-                <p className="soft">
+                <p className="soft small">
                   {timeText(one.start, zone)} · {one.service.name} · {one.practitioner.name}
                 </p>
-                {one.arrivedAt && (
-                  <p className="since">
-                    {t('clinic.waiting.since', { time: timeText(one.arrivedAt, zone) })} ·{' '}
-                    {plural('clinic.waiting.minutes', minutesSince(one.arrivedAt, now))}
-                  </p>
-                )}
               </div>
+              {one.arrivedAt && (
+                <p className="since">
+                  <strong>{plural('clinic.waiting.minutes', minutesSince(one.arrivedAt, now))}</strong>
+                  <span className="small">
+                    {t('clinic.waiting.since', { time: timeText(one.arrivedAt, zone) })}
+                  </span>
+                </p>
+              )}
               <VisitAction appointment={one} day={day} />
             </li>
           ))}
-        </ul>
+        </ol>
       )}
     </section>
   )

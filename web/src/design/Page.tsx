@@ -6,16 +6,30 @@ interface Props {
   /** Name in the top bar: the clinic, or the product where no clinic is known yet. */
   name: string
   title: string
+  subtitle?: string | undefined
   /** Text of the browser's tab when it says more than the title. */
   tabTitle?: string
   narrow?: boolean
   wide?: boolean
+  /** In the top bar. */
   actions?: ReactNode
+  /** Beside the heading, where there is room. */
+  beside?: ReactNode
   children: ReactNode
 }
 
 /** The frame of every page. Moves focus to the heading when the page changes, as a new document would. */
-export function Page({ name, title, tabTitle, narrow = false, wide = false, actions, children }: Props) {
+export function Page({
+  name,
+  title,
+  subtitle,
+  tabTitle,
+  narrow = false,
+  wide = false,
+  actions,
+  beside,
+  children,
+}: Props) {
   const heading = useRef<HTMLHeadingElement>(null)
   const main = useRef<HTMLElement>(null)
   const first = useRef(true)
@@ -52,9 +66,15 @@ export function Page({ name, title, tabTitle, narrow = false, wide = false, acti
       </header>
       <main ref={main} id="main" tabIndex={-1} className={width}>
         <div className="stack wide">
-          <h1 ref={heading} tabIndex={-1}>
-            {title}
-          </h1>
+          <div className="row spread">
+            <div className="stack tight">
+              <h1 ref={heading} tabIndex={-1}>
+                {title}
+              </h1>
+              {subtitle && <p className="soft">{subtitle}</p>}
+            </div>
+            {beside}
+          </div>
           {children}
         </div>
       </main>
