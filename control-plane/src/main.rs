@@ -58,7 +58,9 @@ fn main() -> anyhow::Result<()> {
     match args.command {
         Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region),
         None if args.check => Ok(()),
-        None => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config)),
+        None => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config))
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, Trust};
 use locum_cluster::{NodeList, SignedNodeList};
 use locum_identity::{
-    CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError, NodeIdentity, SigningKey, Zone,
+    CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError,
+    NodeIdentity, SigningKey, Zone,
 };
 use metrics::{counter, histogram};
 use tracing::{error, info};
@@ -85,10 +86,8 @@ impl<S: Store> Member<S> {
         self.save(next, now).map_err(MemberError::Save)?;
         let issued = self.keys.authority.issue(&claims.identity, &key, wall)?;
         info!(node = %claims.identity.node, role = %claims.identity.role, "node joined");
-        let trust = Trust {
-            authority: self.keys.authority.pem().to_owned(),
-            list_keys: self.keys.signing.jwks(),
-        };
+        let trust =
+            Trust { authority: self.keys.authority.pem().to_owned(), list_keys: self.keys.signing.jwks() };
         Ok(JoinAnswer { certificate: issued.pem().to_owned(), trust })
     }
 
@@ -118,7 +117,8 @@ impl<S: Store> Member<S> {
         now: Now,
     ) -> Result<String, MemberError> {
         self.membership.check(identity)?;
-        let issued = self.keys.authority.issue(identity, &CertificateRequest::from_pem(request)?, wall(now))?;
+        let issued =
+            self.keys.authority.issue(identity, &CertificateRequest::from_pem(request)?, wall(now))?;
         info!(node = %identity.node, "certificate renewed");
         Ok(issued.pem().to_owned())
     }

@@ -252,8 +252,10 @@ impl Heard {
         let moved = said.used_permille().abs_diff(told.used_permille()) >= LOAD_STEP_PERMILLE
             || said.is_full() != told.is_full()
             || said.capacity != told.capacity;
+        // A node that has just started has not yet said how much it can take.
+        let first = told == Load::default();
         let waited = self.load_told_at.is_none_or(|at| now.elapsed.saturating_sub(at) >= LOAD_EVERY);
-        moved && waited
+        moved && (first || waited)
     }
 }
 

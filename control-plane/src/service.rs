@@ -155,7 +155,8 @@ fn measure<S: Store>(member: &Member<S>, now: Now) {
 
 fn parse<T: DeserializeOwned>(question: &[u8]) -> Result<T, Refusal> {
     // Not the parser's own words: they quote what was sent, and a token may be in it.
-    serde_json::from_slice(question).map_err(|_| Refusal::new(RefusalCode::Invalid, "not a question known here"))
+    serde_json::from_slice(question)
+        .map_err(|_| Refusal::new(RefusalCode::Invalid, "not a question known here"))
 }
 
 fn refusal(error: &MemberError) -> Refusal {

@@ -40,7 +40,9 @@ fn invariants_hold_through_crashes() {
     }
     println!("{tally:?}");
     // A simulation in which nothing happens proves nothing.
-    assert!(tally.joins > SEEDS && tally.reuses > SEEDS && tally.crashes > SEEDS && tally.versions > 10 * SEEDS);
+    assert!(
+        tally.joins > SEEDS && tally.reuses > SEEDS && tally.crashes > SEEDS && tally.versions > 10 * SEEDS
+    );
 }
 
 const BEGIN: Duration = Duration::from_secs(1_800_000_000);
@@ -157,8 +159,7 @@ impl<'a> World<'a> {
         let node = self.random.below(6);
         let identity = format!("spiffe://locum.localhost/west/{role}/{role}-{node}").parse().unwrap();
         let wall = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.now().unix_ms).unwrap());
-        let claims =
-            JoinTokenClaims::new(identity, self.fixed.authority.fingerprint(), wall).unwrap();
+        let claims = JoinTokenClaims::new(identity, self.fixed.authority.fingerprint(), wall).unwrap();
         let token = claims.sign(&self.fixed.signing).unwrap();
         self.tokens.push((claims, token));
     }

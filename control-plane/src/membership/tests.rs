@@ -145,6 +145,16 @@ fn load_is_told_in_steps_and_not_too_often() {
 }
 
 #[test]
+fn the_first_load_after_a_start_does_not_wait() {
+    let media = identity("media", "media-1");
+    let mut membership = joined(&[&media]);
+    membership.heartbeat(&media, Heartbeat::default(), at(0)).unwrap();
+    assert_eq!(look(&mut membership, at(0)), 1);
+    membership.heartbeat(&media, Heartbeat { addresses: Vec::new(), ..saying(0) }, at(500)).unwrap();
+    assert_eq!(look(&mut membership, at(500)), 2);
+}
+
+#[test]
 fn a_heartbeat_may_not_say_too_much() {
     let (edge, media) = (identity("edge", "edge-1"), identity("media", "media-1"));
     let mut membership = joined(&[&edge, &media]);

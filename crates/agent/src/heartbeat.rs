@@ -78,22 +78,9 @@ impl Heart {
         last: Option<NodeListView>,
     ) -> Result<watch::Receiver<Arc<NodeListView>>, AgentError> {
         self.publish_expiry();
-        let stop = self.stop.clone();
-        let held = last.as_ref().map_or(0, |view| view.list.version);
         let first = tokio::select! {
-            () = stop.cancelled() => return Err(AgentError::Stopped),
-            newest = async {
-                match last {
-                    None => self.until_answered(held).await,
-                    Some(last) => match timeout(PATIENCE, self.until_answered(held)).await {
-                        Ok(newest) => Some(newest.unwrap_or(last)),
-                        Err(_) => {
-                            warn!("starting with the node list of last time: the control plane does not answer");
-                            Some(last)
-                        }
-                    },
-                }
-            } => newest.ok_or(AgentError::Stopped)?,
+            () = self.stop.cancelled() => return Err(AgentError::Stopped),
+            first = self.first_list(last) => first,
         };
         let lists = watch::Sender::new(Arc::new(first));
         let list = lists.subscribe();
@@ -101,15 +88,40 @@ impl Heart {
         Ok(list)
     }
 
+    /// The newest list, or the `last` one when nobody has a newer one or nobody answers soon.
+    async fn first_list(&self, last: Option<NodeListView>) -> NodeListView {
+        let Some(last) = last else {
+            loop {
+                // A member that has no list yet is about to make one: this node is on it.
+                if let Some(first) = self.until_answered(0).await {
+                    self.keep_list(first.signed.clone()).await;
+                    return first;
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        match timeout(PATIENCE, self.until_answered(last.list.version)).await {
+            Ok(Some(newer)) => {
+                self.keep_list(newer.signed.clone()).await;
+                newer
+            }
+            Ok(None) => last,
+            Err(_) => {
+                warn!("starting with the node list of last time: the control plane does not answer");
+                last
+            }
+        }
+    }
+
     /// The answer to the first heartbeat that gets one. `None`: what is held is the newest.
     async fn until_answered(&self, held: u64) -> Option<NodeListView> {
         let mut backoff = Backoff::default();
         loop {
             match self.beat(held).await {
-                // A control plane that has no list for a node without one is about to make it.
-                Ok(None) if held == 0 => {}
                 Ok(newest) => return newest,
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "no answer to the first heartbeat"),
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "no answer to the first heartbeat")
+                }
             }
             tokio::time::sleep(backoff.next()).await;
         }

@@ -20,8 +20,8 @@ pub(crate) async fn join(
     let token = private_file::read_to_string(path)
         .map_err(|source| AgentError::State { path: path.clone(), source })?;
     let token = token.trim();
-    let claims = JoinTokenClaims::peek(token)
-        .map_err(|source| AgentError::Token { path: path.clone(), source })?;
+    let claims =
+        JoinTokenClaims::peek(token).map_err(|source| AgentError::Token { path: path.clone(), source })?;
     config.check("the join token", &claims.identity)?;
 
     let key = NodeKey::generate()?;

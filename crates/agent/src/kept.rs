@@ -43,8 +43,7 @@ impl Kept {
 
 impl StateDir {
     pub(crate) fn open(dir: &Path) -> Result<Self, AgentError> {
-        private_file::create_dir(dir)
-            .map_err(|source| AgentError::State { path: dir.to_owned(), source })?;
+        private_file::create_dir(dir).map_err(|source| AgentError::State { path: dir.to_owned(), source })?;
         Ok(Self { certificate: dir.join("node.json"), list: dir.join("nodes.jws") })
     }
 

@@ -10,9 +10,8 @@ pub fn ranked_media<'a>(list: &'a NodeList, region: &RegionId) -> Vec<&'a NodeRe
     let takes_people = |node: &&NodeRecord| node.role == Role::Media && node.state == NodeState::Up;
     let mut ranked: Vec<_> = list.nodes.iter().filter(takes_people).collect();
     ranked.sort_by(|a, b| {
-        let key = |node: &NodeRecord| {
-            (node.load.is_full(), node.region != *region, node.load.used_permille())
-        };
+        let key =
+            |node: &NodeRecord| (node.load.is_full(), node.region != *region, node.load.used_permille());
         key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
     });
     ranked

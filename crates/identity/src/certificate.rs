@@ -336,7 +336,8 @@ impl CertificateAuthority {
             }
         };
         let der = pem_to_der(&pem)?;
-        let issuer = Issuer::from_ca_cert_pem(&pem, key).map_err(make("parse the authority's certificate"))?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&pem, key).map_err(make("parse the authority's certificate"))?;
         Ok(Self { zone: zone.clone(), pem, der, issuer })
     }
 
@@ -377,7 +378,9 @@ impl CertificateAuthority {
 
 impl fmt::Debug for CertificateAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CertificateAuthority").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
+        f.debug_struct("CertificateAuthority")
+            .field("fingerprint", &self.fingerprint())
+            .finish_non_exhaustive()
     }
 }
 

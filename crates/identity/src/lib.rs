@@ -9,8 +9,8 @@ mod jws;
 pub mod private_file;
 
 pub use certificate::{
-    CertificateAuthority, CertificateError, CertificateRequest, Fingerprint, NodeCertificate, NodeIdentity, NodeKey, node_name,
-    role_name,
+    CertificateAuthority, CertificateError, CertificateRequest, Fingerprint, NodeCertificate, NodeIdentity,
+    NodeKey, node_name, role_name,
 };
 pub use ids::{NodeId, ParseIdError, RegionId, Role, Zone};
 pub use join_token::{JOIN_TOKEN_LIFETIME, JoinTokenClaims, JoinTokenError};

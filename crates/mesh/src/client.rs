@@ -29,8 +29,7 @@ impl Client {
     /// [`MeshError`].
     pub fn new(reachable: SocketAddr, credentials: &Credentials, limits: Limits) -> Result<Self, MeshError> {
         let address = any_port(reachable);
-        let endpoint =
-            Endpoint::client(address).map_err(|source| MeshError::Bind { address, source })?;
+        let endpoint = Endpoint::client(address).map_err(|source| MeshError::Bind { address, source })?;
         Ok(Self {
             endpoint,
             zone: credentials.zone().clone(),
@@ -123,9 +122,8 @@ pub(crate) async fn shake_hands(
     name: &str,
 ) -> Result<Connection, RequestError> {
     let failed = |source| RequestError::Connect { address, source };
-    let connecting = endpoint
-        .connect_with(config, address, name)
-        .map_err(|error| failed(ConnectError::Start(error)))?;
+    let connecting =
+        endpoint.connect_with(config, address, name).map_err(|error| failed(ConnectError::Start(error)))?;
     connecting.await.map_err(|error| failed(ConnectError::Handshake(error)))
 }
 

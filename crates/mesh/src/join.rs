@@ -29,8 +29,7 @@ pub async fn join(
     let endpoint =
         Endpoint::client(any_port(address)).map_err(|error| failed(ConnectError::Socket(error)))?;
     let ask = async {
-        let connection =
-            shake_hands(&endpoint, config, address, &role_name(zone, Role::Control)).await?;
+        let connection = shake_hands(&endpoint, config, address, &role_name(zone, Role::Control)).await?;
         exchange(&connection, address, question, limits.message_bytes).await
     };
     let answer = timeout(limits.deadline, ask).await.unwrap_or(Err(RequestError::Deadline { address }));

@@ -85,7 +85,11 @@ pub enum PeerName {
 /// Answers questions.
 pub trait Handler: Send + Sync + 'static {
     /// The answer to `question`. Dropped unfinished at the deadline.
-    fn answer(&self, caller: Caller, question: Bytes) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
+    fn answer(
+        &self,
+        caller: Caller,
+        question: Bytes,
+    ) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
 }
 
 /// A question that got no answer, and why.

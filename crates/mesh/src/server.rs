@@ -117,7 +117,11 @@ fn admit(
     Some((incoming, slot))
 }
 
-async fn serve_connection<H: Handler>(incoming: Incoming, slot: OwnedSemaphorePermit, context: Arc<Context<H>>) {
+async fn serve_connection<H: Handler>(
+    incoming: Incoming,
+    slot: OwnedSemaphorePermit,
+    context: Arc<Context<H>>,
+) {
     let connection = match timeout(context.limits.deadline, incoming).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return debug!(%error, "mesh handshake failed"),

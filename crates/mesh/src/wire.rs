@@ -28,7 +28,10 @@ pub(crate) async fn read_question(stream: &mut RecvStream, limit: usize) -> Resu
     read_body(stream, limit).await
 }
 
-pub(crate) async fn write_answer(stream: &mut SendStream, answer: Result<Vec<u8>, Refusal>) -> io::Result<()> {
+pub(crate) async fn write_answer(
+    stream: &mut SendStream,
+    answer: Result<Vec<u8>, Refusal>,
+) -> io::Result<()> {
     let (status, body) = match answer {
         Ok(body) => (ANSWER, body),
         Err(refusal) => (REFUSAL, serde_json::to_vec(&refusal)?),
@@ -46,9 +49,7 @@ pub(crate) async fn read_answer(
     let body = read_body(stream, limit).await?;
     match status {
         [ANSWER] => Ok(Ok(body)),
-        [REFUSAL] => {
-            serde_json::from_slice(&body).map(Err).map_err(|error| ReadError::Broken(error.into()))
-        }
+        [REFUSAL] => serde_json::from_slice(&body).map(Err).map_err(|error| ReadError::Broken(error.into())),
         _ => Err(ReadError::Broken(io::Error::new(io::ErrorKind::InvalidData, "neither answer nor refusal"))),
     }
 }

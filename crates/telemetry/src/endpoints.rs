@@ -36,7 +36,11 @@ pub async fn serve(listener: TcpListener, health: Health, telemetry: Telemetry, 
 }
 
 async fn readyz(State((health, _)): State<(Health, Telemetry)>) -> impl IntoResponse {
-    if health.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+    if health.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
 }
 
 async fn render(State((_, telemetry)): State<(Health, Telemetry)>) -> impl IntoResponse {

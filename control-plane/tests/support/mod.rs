@@ -1,0 +1,187 @@
+//! A real member as a process, and agents that talk to it.
+
+#![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub, reason = "support of tests")]
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use locum_agent::{Agent, AgentConfig, AgentError, Announcement, NodeListView};
+use locum_cluster::{NodeRecord, NodeState};
+use locum_identity::{Role, private_file};
+use locum_telemetry::ReadyFile;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// A member that is killed at the end of the test. Its log goes to the test's output when it does not start.
+pub struct Control {
+    pub dir: TempDir,
+    process: Option<Child>,
+    pub addresses: BTreeMap<String, SocketAddr>,
+}
+
+impl Control {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut control = Self { dir, process: None, addresses: BTreeMap::new() };
+        control.write_config("127.0.0.1:0".parse().unwrap());
+        control.run().await;
+        // From now on it comes back where it was.
+        control.write_config(control.mesh());
+        control
+    }
+
+    pub fn mesh(&self) -> SocketAddr {
+        self.addresses["mesh"]
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub async fn run(&mut self) {
+        let log = std::fs::File::create(self.path("log")).unwrap();
+        let process = command(&self.path("control.toml")).stderr(log).spawn().unwrap();
+        let pid = process.id();
+        self.process = Some(process);
+        let begun = Instant::now();
+        loop {
+            // A killed member leaves its file: only this process's own counts.
+            let ready = ReadyFile::read(&self.path("ready.json")).ok().filter(|ready| ready.pid == pid);
+            if let Some(ready) = ready {
+                self.addresses = ready.addresses;
+                return;
+            }
+            let log = || std::fs::read_to_string(self.path("log")).unwrap_or_default();
+            assert!(begun.elapsed() < LONG, "not ready: {}", log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Asks it to stop and returns its exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let pid = process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = process.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < LONG, "did not stop");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn token(&self, role: Role, node: &str) -> String {
+        let made = Command::new(env!("CARGO_BIN_EXE_locum-control"))
+            .args(["join-token", "--role", role.as_str(), "--node", node, "--config"])
+            .arg(self.path("control.toml"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap()
+    }
+
+    /// The configuration of a node whose token, if any, is in place.
+    pub fn node(&self, role: Role, node: &str, token: Option<&str>) -> AgentConfig {
+        let file = self.path(&format!("{node}.join"));
+        if let Some(token) = token {
+            private_file::write(&file, token.as_bytes()).unwrap();
+        }
+        AgentConfig {
+            zone: "locum.localhost".parse().unwrap(),
+            region: "eu-central".parse().unwrap(),
+            role,
+            control: self.mesh(),
+            join_token_file: Some(file),
+            state_dir: self.path(node),
+        }
+    }
+
+    /// The body of a telemetry endpoint, and its status line.
+    pub fn get(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.addresses["telemetry"]).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    fn write_config(&self, mesh: SocketAddr) {
+        let text = format!(
+            "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"control-1\"\n\
+             ready_file = \"ready.json\"\ntelemetry_listen = \"127.0.0.1:0\"\nmesh_listen = \"{mesh}\"\n"
+        );
+        std::fs::write(self.path("control.toml"), text).unwrap();
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub fn command(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_locum-control"));
+    command.arg("--config").arg(config).stdin(Stdio::null());
+    command
+}
+
+/// A node that runs until it is dropped.
+pub struct Node {
+    pub agent: Agent,
+    stop: CancellationToken,
+}
+
+impl Node {
+    pub async fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        let stop = CancellationToken::new();
+        let announcement = Announcement { addresses: vec!["ws://media.example:7880".to_owned()], jwks: None };
+        let agent = timeout(LONG, Agent::start(config, announcement, stop.clone())).await.unwrap()?;
+        Ok(Self { agent, stop })
+    }
+
+    pub fn list(&self) -> Arc<NodeListView> {
+        self.agent.list().borrow().clone()
+    }
+
+    /// Waits until its list says `state` of `node`.
+    pub async fn sees(&self, node: &str, state: NodeState) -> NodeRecord {
+        let find = |view: &NodeListView| {
+            view.list.nodes.iter().find(|record| record.id.as_str() == node && record.state == state).cloned()
+        };
+        let mut list = self.agent.list();
+        let seen = timeout(LONG, list.wait_for(|view| find(view).is_some())).await;
+        match seen {
+            Ok(view) => find(&view.unwrap()).unwrap(),
+            Err(_) => panic!("{node} did not become {state}: {:?}", self.list().list),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
