@@ -1,0 +1,215 @@
+//! `edge.toml`: everything an operator can set on an edge host.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use locum_identity::{RegionId, Zone};
+use locum_telemetry::config::{ConfigError, invalid, load, resolve};
+use serde::Deserialize;
+
+use crate::clinic::Clinics;
+
+/// One edge host's configuration. Paths are as seen from the file's folder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// DNS zone of the network.
+    pub zone: Zone,
+    /// Region this host stands in; its API is `<region>.<zone>`.
+    pub region: RegionId,
+    /// The host's own folder (0700): records, keys, certificate, compiled functions.
+    pub state_dir: PathBuf,
+    /// Written once ready, with the process id and the addresses.
+    pub ready_file: Option<PathBuf>,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub telemetry_listen: SocketAddr,
+    /// Longest wait for running requests when told to stop.
+    #[serde(default = "default_drain_grace_ms")]
+    pub drain_grace_ms: u64,
+    /// The application: a Spin manifest, version 2.
+    pub manifest: PathBuf,
+    /// Pages and API.
+    pub http_listen: SocketAddr,
+    /// Port that clients see; default the bound one.
+    pub public_port: Option<u16>,
+    /// 32 random bytes in hexadecimal (0600) that wrap the record groups' keys.
+    pub store_key_file: PathBuf,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<TlsConfig>,
+    /// The control plane to join. Without it the host runs alone and knows no media nodes.
+    pub control: Option<ControlConfig>,
+    /// Clinic → record group.
+    #[serde(default)]
+    pub clinics: Clinics,
+    /// Values for the manifest's variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Secret>,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Certificate chain and key, both PEM.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain, the host's own certificate first.
+    pub certificate: PathBuf,
+    /// Its key (0600).
+    pub key: PathBuf,
+}
+
+/// Where and how to join.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlConfig {
+    /// A member of the control plane.
+    pub address: SocketAddr,
+    /// One-time token; needed only until the node has its certificate.
+    pub join_token_file: Option<PathBuf>,
+}
+
+/// Bounds of one host. Over one of them a request gets a clear error; nothing queues without end.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Functions that run at once.
+    pub concurrent_calls: u32,
+    /// Requests that wait or still send their body.
+    pub queued_calls: u32,
+    /// Longest wait for a free place.
+    pub queue_wait_ms: u64,
+    /// Longest run of a function.
+    pub deadline_ms: u64,
+    /// Linear memory of one function call.
+    pub memory_mib: u32,
+    /// Request body.
+    pub body_bytes: u32,
+    /// Answer body.
+    pub answer_bytes: u32,
+    /// Longest time for a request's head, and for its body.
+    pub read_timeout_ms: u64,
+    /// Connections at once.
+    pub connections: u32,
+    /// Longest time from a request's first write to its commit.
+    pub transaction_hold_ms: u64,
+    /// Longest wait for the record group's writer.
+    pub transaction_wait_ms: u64,
+}
+
+/// A value that must not be printed.
+#[derive(Clone, Deserialize, Eq, PartialEq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl EdgeConfig {
+    /// Reads the file and makes its paths absolute or relative to the working folder.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = load(path)?;
+        let from_file = |own: &mut PathBuf| *own = resolve(path, own);
+        from_file(&mut config.state_dir);
+        from_file(&mut config.manifest);
+        from_file(&mut config.store_key_file);
+        config.ready_file.as_mut().map(from_file);
+        if let Some(tls) = &mut config.tls {
+            from_file(&mut tls.certificate);
+            from_file(&mut tls.key);
+        }
+        if let Some(control) = &mut config.control {
+            control.join_token_file.as_mut().map(from_file);
+        }
+        config.limits.check().map_err(|problem| invalid(path, "limits", problem))?;
+        Ok(config)
+    }
+
+    /// Longest wait for running requests when told to stop.
+    pub fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
+    }
+}
+
+impl Limits {
+    /// Longest run of a function.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+
+    /// Linear memory of one call, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        (self.memory_mib as usize) << 20
+    }
+
+    /// Longest time for a request's head, and for its body.
+    pub fn read_timeout(&self) -> Duration {
+        Duration::from_millis(self.read_timeout_ms)
+    }
+
+    /// Longest wait for a free place.
+    pub fn queue_wait(&self) -> Duration {
+        Duration::from_millis(self.queue_wait_ms)
+    }
+
+    /// The upper ends are the network's own (architecture: a request 1 MiB, a function 10 s and 128 MiB, a queue 1,024).
+    fn check(&self) -> Result<(), String> {
+        let bounds = [
+            ("concurrent_calls", u64::from(self.concurrent_calls), 512),
+            ("queued_calls", u64::from(self.queued_calls), 1_024),
+            ("queue_wait_ms", self.queue_wait_ms, 10_000),
+            ("deadline_ms", self.deadline_ms, 10_000),
+            ("memory_mib", u64::from(self.memory_mib), 128),
+            ("body_bytes", u64::from(self.body_bytes), 1 << 20),
+            ("answer_bytes", u64::from(self.answer_bytes), 4 << 20),
+            ("read_timeout_ms", self.read_timeout_ms, 60_000),
+            ("connections", u64::from(self.connections), 16_384),
+            ("transaction_hold_ms", self.transaction_hold_ms, 2_000),
+            ("transaction_wait_ms", self.transaction_wait_ms, 10_000),
+        ];
+        match bounds.iter().find(|(_, value, most)| value > most || *value == 0) {
+            Some((key, _, most)) => Err(format!("`{key}` is between 1 and {most}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrent_calls: 64,
+            queued_calls: 256,
+            queue_wait_ms: 2_000,
+            deadline_ms: 10_000,
+            memory_mib: 128,
+            body_bytes: 1 << 20,
+            answer_bytes: 4 << 20,
+            read_timeout_ms: 10_000,
+            connections: 1_024,
+            transaction_hold_ms: 2_000,
+            transaction_wait_ms: 5_000,
+        }
+    }
+}
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+fn default_drain_grace_ms() -> u64 {
+    5_000
+}

@@ -1,0 +1,168 @@
+//! Connections: accepted up to a bound, TLS or not, HTTP/1.1 or 2, slow heads cut off, drained on stop.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::service::Edge;
+use crate::config::{Limits, TlsConfig};
+
+/// A request's head, all headers together.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+const MAX_HEADERS: usize = 100;
+/// Requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 64;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// After a failed accept (no file descriptors, say): a pause instead of a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The TLS files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file.
+    #[error("read {path}")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not fit.
+    #[error("use certificate and key")]
+    Config(#[source] rustls::Error),
+}
+
+/// Accepts connections for an [`Edge`].
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    places: Arc<Semaphore>,
+    builder: Builder<TokioExecutor>,
+    read_timeout: Duration,
+}
+
+/// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1.
+pub fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
+    let pem = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| TlsError::Pem { path, source }
+    };
+    let certificates = CertificateDer::pem_file_iter(&config.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(pem(&config.certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&config.key).map_err(pem(&config.key))?;
+    let mut server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
+        .map_err(TlsError::Config)?;
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+impl Server {
+    /// A server on a bound listener.
+    pub fn new(listener: TcpListener, tls: Option<TlsAcceptor>, limits: &Limits) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.read_timeout())
+            .max_buf_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_HEADERS);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_BYTES as u32);
+        let places = Arc::new(Semaphore::new(limits.connections as usize));
+        Self { listener, tls, places, builder, read_timeout: limits.read_timeout() }
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts until `stop`; connections then finish what they are answering. `tasks` holds them.
+    pub async fn run(self, edge: Arc<Edge>, stop: CancellationToken, tasks: TaskTracker) {
+        let server = Arc::new(self);
+        loop {
+            // A full house leaves newcomers in the kernel's own bounded queue.
+            let Ok(place) = Arc::clone(&server.places).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = server.listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (server, edge, stop) = (Arc::clone(&server), Arc::clone(&edge), stop.clone());
+            tasks.spawn(async move {
+                metrics::gauge!("locum_edge_connections").increment(1.0);
+                server.connection(stream, peer, edge, stop).await;
+                metrics::gauge!("locum_edge_connections").decrement(1.0);
+                drop(place);
+            });
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, edge: Arc<Edge>, stop: CancellationToken) {
+        // Small answers must not wait for an acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.http(stream, peer, edge, stop).await,
+            Some(tls) => {
+                if let Ok(Ok(stream)) = tokio::time::timeout(self.read_timeout, tls.accept(stream)).await {
+                    self.http(stream, peer, edge, stop).await;
+                }
+            }
+        }
+    }
+
+    async fn http<S>(&self, stream: S, peer: SocketAddr, edge: Arc<Edge>, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let edge = Arc::clone(&edge);
+            async move { Ok::<Response<Full<Bytes>>, Infallible>(edge.answer(request, peer).await.map(Full::new)) }
+        });
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        // What goes wrong on one connection is between the peer and hyper: nothing to log, nothing to do.
+        let _ = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+    }
+}

@@ -1,0 +1,14 @@
+//! The public side: connections, origins, pages, and the way of a request to its function and back.
+
+mod access_log;
+mod answer;
+mod body;
+mod connection;
+mod function_request;
+mod origin;
+mod pages;
+mod service;
+
+pub use connection::{Server, TlsError, tls_acceptor};
+pub use pages::Pages;
+pub use service::{Edge, FunctionRoute};

@@ -1,0 +1,63 @@
+//! Who sent the browser here. Cookies are `SameSite=Lax` and our hosts share a site, so the exact origin decides.
+
+use http::header::ORIGIN;
+use http::{HeaderMap, Method};
+
+use crate::network::Origins;
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Sender {
+    /// No browser page: a program, or a person's own navigation.
+    Direct,
+    /// This very host.
+    Same,
+    /// Our pages: may read answers, with credentials.
+    Pages,
+    /// Anybody else, `null` included.
+    Foreign,
+}
+
+impl Sender {
+    pub(super) fn of(headers: &HeaderMap, origins: &Origins) -> Self {
+        let mut values = headers.get_all(ORIGIN).iter();
+        match (values.next().map(|value| value.as_bytes()), values.next()) {
+            (None, _) => Self::Direct,
+            (Some(origin), None) if origin == origins.pages.as_bytes() => Self::Pages,
+            (Some(origin), None) if origin == origins.api.as_bytes() => Self::Same,
+            _ => Self::Foreign,
+        }
+    }
+
+    /// Whether a request of this method goes on.
+    pub(super) fn may(self, method: &Method) -> bool {
+        self != Self::Foreign || method.is_safe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_exact_origins_are_ours() {
+        let origins = Origins {
+            pages: "http://app.locum.localhost:8080".to_owned(),
+            api: "http://eu.locum.localhost:8080".to_owned(),
+            scheme: "http",
+            zone: "locum.localhost".to_owned(),
+        };
+        let sender = |value: &'static str| {
+            Sender::of(&HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(value))]), &origins)
+        };
+        assert_eq!(Sender::of(&HeaderMap::new(), &origins), Sender::Direct);
+        assert_eq!(sender("http://app.locum.localhost:8080"), Sender::Pages);
+        assert_eq!(sender("http://eu.locum.localhost:8080"), Sender::Same);
+        for foreign in ["null", "", "http://app.locum.localhost", "https://app.locum.localhost:8080", "http://evil.locum.localhost:8080"] {
+            assert_eq!(sender(foreign), Sender::Foreign, "{foreign}");
+            assert!(!Sender::Foreign.may(&Method::POST));
+            assert!(Sender::Foreign.may(&Method::GET));
+        }
+    }
+}

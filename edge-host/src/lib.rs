@@ -1,0 +1,23 @@
+//! Edge host: runs the functions of `spin.toml` beside the record store, and serves the pages.
+//!
+//! [`start`] brings everything up in the order in which it can fail: configuration and manifest (exit code 64), record
+//! store, functions, listeners, control plane; then the host says that it is ready.
+
+mod admission;
+mod clinic;
+mod clock;
+pub mod config;
+mod http;
+mod idempotency;
+pub mod manifest;
+mod network;
+mod problem;
+mod routes;
+pub mod runtime;
+mod start;
+pub mod store;
+pub mod variables;
+
+pub use clinic::{ClinicId, Clinics};
+pub use problem::Problem;
+pub use start::{Prepared, StartError, prepare, run};

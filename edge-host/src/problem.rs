@@ -1,0 +1,118 @@
+//! The host's own errors, as `application/problem+json` (RFC 9457).
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+/// An error of the host. Its text is constant: nothing of a request is ever repeated in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Problem {
+    slug: &'static str,
+    title: &'static str,
+    status: StatusCode,
+    retry_after_s: Option<u32>,
+}
+
+macro_rules! problems {
+    (@after) => { None };
+    (@after $after:literal) => { Some($after) };
+    ($($(#[$doc:meta])* $name:ident = $status:ident $slug:literal $title:literal $(retry $after:literal)?;)*) => {
+        impl Problem {
+            $($(#[$doc])* pub const $name: Self = Self {
+                slug: $slug,
+                title: $title,
+                status: StatusCode::$status,
+                retry_after_s: problems!(@after $($after)?),
+            };)*
+
+            /// Every problem, for the documentation and its test.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+problems! {
+    /// No clinic of that name.
+    UNKNOWN_CLINIC = NOT_FOUND "unknown-clinic" "There is no clinic of that name here";
+    /// No route.
+    NOT_FOUND = NOT_FOUND "not-found" "There is nothing at this address";
+    /// The web application's files are missing.
+    PAGES_NOT_BUILT = NOT_FOUND "pages-not-built" "The pages are not built on this host";
+    /// Not a method of this API.
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method-not-allowed" "This method is not allowed here";
+    /// The head makes no sense.
+    BAD_REQUEST = BAD_REQUEST "bad-request" "The request cannot be understood";
+    /// `Idempotency-Key` is empty, too long or not printable.
+    BAD_IDEMPOTENCY_KEY = BAD_REQUEST "idempotency-key-invalid"
+        "An Idempotency-Key is 1 to 255 printable ASCII characters";
+    /// Another page sent the browser here.
+    FOREIGN_ORIGIN = FORBIDDEN "foreign-origin" "Requests from this web origin are not accepted";
+    /// The body came too slowly.
+    REQUEST_TIMEOUT = REQUEST_TIMEOUT "request-timeout" "The request's body did not arrive in time";
+    /// The body is over its bound.
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE "body-too-large" "The request's body is too large";
+    /// The same key came with another request.
+    IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY "idempotency-key-reused"
+        "This Idempotency-Key was used for another request";
+    /// A `GET` or `HEAD` tried to write.
+    READ_ONLY_REQUEST = INTERNAL_SERVER_ERROR "read-only-request"
+        "The function tried to write during a request that only reads";
+    /// It trapped.
+    FUNCTION_FAILED = INTERNAL_SERVER_ERROR "function-failed" "The function failed; nothing was changed";
+    /// It wanted more memory than it may have.
+    FUNCTION_MEMORY = INTERNAL_SERVER_ERROR "function-memory-limit"
+        "The function needed too much memory; nothing was changed";
+    /// Its answer is over its bound.
+    ANSWER_TOO_LARGE = INTERNAL_SERVER_ERROR "answer-too-large"
+        "The function's answer was too large; nothing was changed";
+    /// The record store did not commit.
+    STORE_FAILED = INTERNAL_SERVER_ERROR "store-failed" "The record store failed; nothing was changed";
+    /// Every place is taken.
+    BUSY = SERVICE_UNAVAILABLE "busy" "Too many requests at once; nothing was changed" retry 1;
+    /// The record group's writer is taken.
+    STORE_BUSY = SERVICE_UNAVAILABLE "store-busy" "The record store is busy; nothing was changed" retry 1;
+    /// The transaction was held too long.
+    TRANSACTION_TIMEOUT = SERVICE_UNAVAILABLE "transaction-timeout"
+        "The transaction took too long and was rolled back" retry 1;
+    /// It ran too long.
+    DEADLINE = GATEWAY_TIMEOUT "deadline" "The function took too long; nothing was changed";
+}
+
+impl Problem {
+    /// The answer.
+    pub fn response(self) -> Response<Bytes> {
+        let body = serde_json::json!({
+            "type": format!("urn:locum:problem:{}", self.slug),
+            "title": self.title,
+            "status": self.status.as_u16(),
+        });
+        let mut response = Response::new(Bytes::from(body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// Its stable name.
+    pub fn slug(self) -> &'static str {
+        self.slug
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_overload_says_when_to_come_back() {
+        for problem in Problem::ALL {
+            let response = problem.response();
+            let overload = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), overload, "{}", problem.slug());
+        }
+    }
+}

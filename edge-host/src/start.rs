@@ -1,0 +1,267 @@
+//! Bringing a host up and down.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use locum_agent::AgentError;
+use locum_cluster::Load;
+use locum_identity::{SigningKey, private_file};
+use locum_telemetry::config::{ConfigError, invalid};
+use locum_telemetry::{Health, TelemetryError, signals, write_ready_file};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::EdgeConfig;
+use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
+use crate::idempotency;
+use crate::manifest::Application;
+use crate::network::{Network, Origins};
+use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient};
+use crate::store::{
+    GroupId, KeyError, MasterKey, MigrationError, OpenError, RecordStore, ResultLimits, SingleFileStore,
+    StoreSettings, TransactionLimits, load_migrations,
+};
+use crate::variables::{Supplier, Variables};
+
+const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Configuration and manifest, read and checked against each other; nothing on disk was touched yet.
+pub struct Prepared {
+    config: EdgeConfig,
+    application: Application,
+}
+
+/// The host does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Logs or metrics.
+    #[error("set up telemetry")]
+    Telemetry(#[source] TelemetryError),
+    /// A folder, file, signal or thread.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The token key.
+    #[error("token key")]
+    TokenKey(#[source] locum_identity::KeyError),
+    /// The master key.
+    #[error("store_key_file")]
+    MasterKey(#[source] KeyError),
+    /// The schema files.
+    #[error("migrations")]
+    Migrations(#[source] MigrationError),
+    /// The record store.
+    #[error("open the record store")]
+    Store(#[source] OpenError),
+    /// wasmtime.
+    #[error("set up wasmtime")]
+    Engine(#[source] wasmtime::Error),
+    /// A component.
+    #[error("load functions")]
+    Function(#[source] LoadError),
+    /// Variables, after they were checked.
+    #[error("variables")]
+    Variables(#[source] crate::variables::VariableError),
+    /// TLS files.
+    #[error("set up TLS")]
+    Tls(#[source] TlsError),
+    /// TLS for outbound requests.
+    #[error("set up TLS for outbound requests")]
+    Outbound(#[source] rustls::Error),
+    /// The control plane.
+    #[error("join the control plane")]
+    Join(#[source] AgentError),
+}
+
+/// Reads configuration and manifest. Every error names its key.
+pub fn prepare(config_path: &Path) -> Result<Prepared, ConfigError> {
+    let config = EdgeConfig::read(config_path)?;
+    let application = Application::read(&config.manifest)?;
+    // The host's own values are not known yet; what counts here is that every name has a source.
+    let nothing: Supplier = Arc::new(String::new);
+    let named = SUPPLIED.iter().map(|name| (*name, Arc::clone(&nothing))).collect();
+    Variables::new(&application, &config.variables, &named)
+        .map_err(|error| invalid(config_path, "variables", error.to_string()))?;
+    Ok(Prepared { config, application })
+}
+
+/// Runs the host until SIGTERM or SIGINT.
+pub fn run(prepared: Prepared) -> Result<(), StartError> {
+    let telemetry = locum_telemetry::init("locum-edge").map_err(StartError::Telemetry)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(io_error("start the runtime"))?;
+    runtime.block_on(serve(prepared, telemetry))
+}
+
+async fn serve(prepared: Prepared, telemetry: locum_telemetry::Telemetry) -> Result<(), StartError> {
+    let Prepared { config, application } = prepared;
+    let (health, gone) = (Health::new(), CancellationToken::new());
+    let stop = signals::shutdown().map_err(io_error("listen for signals"))?;
+    let telemetry_listener = bind(config.telemetry_listen, "telemetry_listen").await?;
+    let telemetry_address = telemetry_listener.local_addr().map_err(io_error("telemetry_listen"))?;
+    let told = tokio::spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, gone.clone()));
+
+    private_file::create_dir(&config.state_dir).map_err(io_error("create state_dir"))?;
+    let listener = bind(config.http_listen, "http_listen").await?;
+    let http_address = listener.local_addr().map_err(io_error("http_listen"))?;
+    let origins = Origins::new(&config, config.public_port.unwrap_or(http_address.port()));
+    let token_key = SigningKey::load_or_create(&config.state_dir.join("token-key.pem")).map_err(StartError::TokenKey)?;
+    let token_pem = token_key.private_pem().map_err(StartError::TokenKey)?;
+    let network = Arc::new(Network::new(origins, config.region.clone(), token_key));
+    let store = open_store(&config, &application)?;
+    let engine = FunctionEngine::new(&config.limits, config.state_dir.join("cache")).map_err(StartError::Engine)?;
+    let _ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
+    let suppliers = suppliers(&network, token_pem);
+    let variables =
+        Variables::new(&application, &config.variables, &suppliers).map_err(StartError::Variables)?;
+    let functions = load_functions(&engine, &config, &application, &variables)?;
+    let tls = config.tls.as_ref().map(tls_acceptor).transpose().map_err(StartError::Tls)?;
+    let pages = Arc::new(Pages::new(application.pages.clone()));
+    let server = Server::new(listener, tls, &config.limits);
+    let edge = Edge::new(functions, config.clinics.clone(), store, pages, Arc::clone(&network), config.limits);
+    let edge = Arc::new(edge);
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(server.run(Arc::clone(&edge), stop.clone(), tasks.clone()));
+    tasks.spawn(purge_hourly(Arc::clone(&edge.store), stop.clone()));
+    if let Some(control) = &config.control {
+        network.join(&config, control, stop.clone()).await.map_err(StartError::Join)?;
+        let (network, busy, stop) = (Arc::clone(&network), Arc::clone(&edge), stop.clone());
+        tasks.spawn(async move { network.report_load(|| load_of(&busy), stop).await });
+    }
+    if let Some(path) = &config.ready_file {
+        let addresses = [("http", http_address), ("telemetry", telemetry_address)];
+        let addresses = BTreeMap::from(addresses.map(|(name, address)| (name.to_owned(), address)));
+        write_ready_file(path, &addresses).map_err(io_error("write ready_file"))?;
+    }
+    health.set_ready(true);
+    tracing::info!(application = application.name, http = %http_address, "ready");
+
+    stop.cancelled().await;
+    health.set_ready(false);
+    locum_telemetry::drain(config.drain_grace(), stop, tasks).await;
+    gone.cancel();
+    // It ends by itself; a panic in it was logged when it happened.
+    let _ = told.await;
+    Ok(())
+}
+
+/// Names of the variables this host can supply.
+const SUPPLIED: [&str; 6] = ["zone", "token_signing_key", "token_key_id", "issuer", "media_nodes", "pages_origin"];
+
+fn suppliers(network: &Arc<Network>, token_pem: String) -> BTreeMap<&'static str, Supplier> {
+    let token_pem = crate::config::Secret::new(token_pem);
+    let read = |value: fn(&Network) -> String| -> Supplier {
+        let network = Arc::clone(network);
+        Arc::new(move || value(&network))
+    };
+    BTreeMap::from([
+        ("zone", read(|network| network.origins.zone.clone())),
+        ("pages_origin", read(|network| network.origins.pages.clone())),
+        ("issuer", read(|network| network.node_id().to_owned())),
+        ("media_nodes", read(Network::media_nodes)),
+        ("token_key_id", read(|network| network.token_key_id().to_owned())),
+        ("token_signing_key", Arc::new(move || token_pem.expose().to_owned()) as Supplier),
+    ])
+}
+
+fn open_store(config: &EdgeConfig, application: &Application) -> Result<Arc<dyn RecordStore>, StartError> {
+    let master_key = MasterKey::read(&config.store_key_file).map_err(StartError::MasterKey)?;
+    let migrations = match &application.migrations {
+        Some(folder) => load_migrations(folder).map_err(StartError::Migrations)?,
+        None => Vec::new(),
+    };
+    let settings = StoreSettings {
+        state_dir: &config.state_dir,
+        master_key: &master_key,
+        migrations: &migrations,
+        results: ResultLimits::default(),
+        transactions: TransactionLimits {
+            wait: Duration::from_millis(config.limits.transaction_wait_ms),
+            hold: Duration::from_millis(config.limits.transaction_hold_ms),
+        },
+    };
+    let store = SingleFileStore::open(config.clinics.groups(), &settings).map_err(StartError::Store)?;
+    Ok(Arc::new(store))
+}
+
+fn load_functions(
+    engine: &FunctionEngine,
+    config: &EdgeConfig,
+    application: &Application,
+    variables: &Variables,
+) -> Result<Vec<FunctionRoute>, StartError> {
+    let client = OutboundClient::new().map_err(StartError::Outbound)?;
+    let mut loaded: BTreeMap<&str, Arc<Function>> = BTreeMap::new();
+    for (id, component) in &application.components {
+        let limits = &config.limits;
+        let environment = Environment {
+            component: id.clone(),
+            environment: component.environment.clone(),
+            templates: component.variables.clone(),
+            variables: variables.clone(),
+            sqlite_databases: component.sqlite_databases.clone(),
+            key_value_stores: component.key_value_stores.clone(),
+            outbound: component.outbound.clone(),
+            client: client.clone(),
+            deadline: component.deadline.unwrap_or(limits.deadline()).min(limits.deadline()),
+            memory_bytes: component.memory_bytes.unwrap_or(limits.memory_bytes()).min(limits.memory_bytes()),
+            answer_bytes: limits.answer_bytes as usize,
+        };
+        let function = engine.load(&component.source, Arc::new(environment)).map_err(StartError::Function)?;
+        loaded.insert(id, Arc::new(function));
+    }
+    let routes = application.routes.iter().filter_map(|(route, id)| {
+        let (component, function) = (application.components.get(id)?, loaded.get(id.as_str())?);
+        Some(FunctionRoute {
+            route: route.clone(),
+            function: Arc::clone(function),
+            reads: component.reads.clone().into(),
+            writes: component.writes.clone().into(),
+        })
+    });
+    Ok(routes.collect())
+}
+
+async fn purge_hourly(store: Arc<dyn RecordStore>, stop: CancellationToken) {
+    loop {
+        for group in store.groups() {
+            if let Err(error) = purge(store.as_ref(), &group).await {
+                tracing::warn!(%group, %error, "purge of old answers failed");
+            }
+        }
+        if tokio::time::timeout(PURGE_INTERVAL, stop.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+async fn purge(store: &dyn RecordStore, group: &GroupId) -> Result<(), crate::store::StoreError> {
+    idempotency::purge(store, group).await
+}
+
+fn load_of(edge: &Edge) -> Load {
+    let (sessions, capacity) = edge.load();
+    Load { sessions, capacity, cpu_permille: 0 }
+}
+
+async fn bind(address: std::net::SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(io_error(key))
+}
+
+fn io_error(doing: &str) -> impl FnOnce(io::Error) -> StartError + use<> {
+    let doing = doing.to_owned();
+    move |source| StartError::Io { doing, source }
+}
+

@@ -1,0 +1,162 @@
+//! What a statement may touch, decided while SQLite compiles it (its authorizer callback).
+//!
+//! SQLite asks about every table, function and pragma of a statement, also inside views and triggers, so nothing
+//! that this table refuses can be reached by a cleverer spelling.
+
+use libsql_sys::ffi;
+
+/// Prefix of the tables and savepoints that belong to the host.
+pub(super) const HOST_PREFIX: &str = "locum_";
+
+/// On whose behalf, and where, a statement runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Authority {
+    /// A function on the read path.
+    FunctionRead,
+    /// A function inside the host's transaction.
+    FunctionWrite,
+    /// A migration file: may also change the schema.
+    Migration,
+    /// The host itself, before its transaction.
+    HostRead,
+    /// The host itself.
+    Host,
+}
+
+/// Why a statement was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    /// It writes, and this connection only reads.
+    Write,
+    /// Nobody but the host may do this; the text says what.
+    Forbidden(&'static str),
+}
+
+/// One question of SQLite's authorizer: the action code and its first two arguments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Action<'a> {
+    pub(super) code: i32,
+    pub(super) first: Option<&'a str>,
+    pub(super) second: Option<&'a str>,
+}
+
+impl Authority {
+    pub(super) fn check(self, action: Action<'_>) -> Result<(), Refusal> {
+        match (self, action.code) {
+            (Self::Host, _) => return Ok(()),
+            (Self::HostRead, ffi::SQLITE_SELECT | ffi::SQLITE_READ | ffi::SQLITE_FUNCTION) => return Ok(()),
+            // Sends the statement on to the writer, where a savepoint means something.
+            (Self::HostRead, _) | (Self::FunctionRead, ffi::SQLITE_SAVEPOINT) => return Err(Refusal::Write),
+            _ => {}
+        }
+        match action.code {
+            ffi::SQLITE_SELECT | ffi::SQLITE_RECURSIVE => Ok(()),
+            ffi::SQLITE_READ => not_of_the_host(action.first),
+            ffi::SQLITE_FUNCTION => function(action.second),
+            ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => self.write(action.first),
+            ffi::SQLITE_SAVEPOINT => not_of_the_host(action.second),
+            ffi::SQLITE_PRAGMA => pragma(action.first, action.second),
+            ffi::SQLITE_ATTACH | ffi::SQLITE_DETACH => Err(Refusal::Forbidden("ATTACH and DETACH")),
+            ffi::SQLITE_TRANSACTION => Err(Refusal::Forbidden("the host's transaction")),
+            _ if self == Self::Migration => {
+                not_of_the_host(action.first).and_then(|()| not_of_the_host(action.second))
+            }
+            _ => Err(Refusal::Forbidden("a change of the schema outside a migration")),
+        }
+    }
+
+    fn write(self, table: Option<&str>) -> Result<(), Refusal> {
+        not_of_the_host(table)?;
+        match (self, table) {
+            (Self::FunctionRead, _) => Err(Refusal::Write),
+            // CREATE and DROP edit the schema table; a function may not do so by hand.
+            (Self::FunctionWrite, Some(table)) if is_schema(table) => {
+                Err(Refusal::Forbidden("a change of the schema outside a migration"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Refusal {
+    /// For the function's author; holds nothing of the statement's data.
+    pub(super) fn message(self) -> String {
+        match self {
+            Self::Write => "read-only request: a GET or HEAD may not write (see `writes` in tool.locum)".into(),
+            Self::Forbidden(what) => format!("not authorized: {what}"),
+        }
+    }
+}
+
+fn not_of_the_host(name: Option<&str>) -> Result<(), Refusal> {
+    let of_the_host = name.and_then(|name| name.get(..HOST_PREFIX.len()));
+    if of_the_host.is_some_and(|start| start.eq_ignore_ascii_case(HOST_PREFIX)) {
+        return Err(Refusal::Forbidden("tables and savepoints of the host (locum_*)"));
+    }
+    Ok(())
+}
+
+fn is_schema(table: &str) -> bool {
+    ["sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"]
+        .iter()
+        .any(|name| table.eq_ignore_ascii_case(name))
+}
+
+fn function(name: Option<&str>) -> Result<(), Refusal> {
+    const REFUSED: [&str; 4] = ["load_extension", "fts3_tokenizer", "sqlite_rename_table", "writefile"];
+    match name {
+        Some(name) if REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused)) => {
+            Err(Refusal::Forbidden("this SQL function"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// FTS5 asks for `data_version` on every query of its own accord; it only reads.
+fn pragma(name: Option<&str>, argument: Option<&str>) -> Result<(), Refusal> {
+    match (name, argument) {
+        (Some(name), None) if name.eq_ignore_ascii_case("data_version") => Ok(()),
+        _ => Err(Refusal::Forbidden("PRAGMA")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(code: i32, first: &'static str) -> Action<'static> {
+        Action { code, first: Some(first), second: None }
+    }
+
+    #[test]
+    fn nobody_but_the_host_reaches_its_tables() {
+        for authority in [Authority::FunctionRead, Authority::FunctionWrite, Authority::Migration] {
+            for code in [ffi::SQLITE_READ, ffi::SQLITE_INSERT, ffi::SQLITE_UPDATE, ffi::SQLITE_DELETE] {
+                let refused = authority.check(action(code, "LOCUM_idempotency"));
+                assert!(matches!(refused, Err(Refusal::Forbidden(_))), "{authority:?} {code}");
+            }
+        }
+        assert_eq!(Authority::Host.check(action(ffi::SQLITE_INSERT, "locum_idempotency")), Ok(()));
+    }
+
+    #[test]
+    fn a_reader_never_writes_and_a_writer_never_changes_the_schema() {
+        let insert = action(ffi::SQLITE_INSERT, "patient");
+        assert_eq!(Authority::FunctionRead.check(insert), Err(Refusal::Write));
+        assert_eq!(Authority::FunctionWrite.check(insert), Ok(()));
+        let create = action(ffi::SQLITE_CREATE_TABLE, "patient");
+        assert!(Authority::FunctionWrite.check(create).is_err());
+        assert!(Authority::FunctionWrite.check(action(ffi::SQLITE_INSERT, "sqlite_master")).is_err());
+        assert_eq!(Authority::Migration.check(create), Ok(()));
+    }
+
+    #[test]
+    fn doors_out_of_the_database_stay_shut() {
+        for code in [ffi::SQLITE_ATTACH, ffi::SQLITE_DETACH, ffi::SQLITE_PRAGMA, ffi::SQLITE_TRANSACTION] {
+            assert!(Authority::Migration.check(action(code, "x")).is_err(), "{code}");
+            assert!(Authority::FunctionWrite.check(action(code, "x")).is_err(), "{code}");
+        }
+        let load = Action { code: ffi::SQLITE_FUNCTION, first: None, second: Some("load_extension") };
+        assert!(Authority::FunctionRead.check(load).is_err());
+    }
+}

@@ -1,0 +1,297 @@
+//! The record store: one database per record group, seen through one trait.
+//!
+//! The single-file store (one region) stands behind [`RecordStore`] now; the replicated one will look the same from
+//! above. Nothing above this module knows where a group's database lives or who acknowledges its commits.
+
+mod gate;
+mod group;
+mod key_value;
+mod keys;
+mod migrations;
+mod session;
+mod single_file;
+mod sqlite;
+mod transaction_words;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+
+pub use key_value::{KeyValueError, KeyValueStore};
+pub use keys::{KeyError, MasterKey};
+pub use migrations::{Migration, MigrationError, load as load_migrations};
+pub use single_file::{OpenError, SingleFileStore, StoreSettings};
+
+/// Names a record group; also the name of its folder.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[serde(try_from = "String")]
+pub struct GroupId(String);
+
+/// One SQL value.
+#[derive(Clone, PartialEq)]
+pub enum Value {
+    /// SQL NULL.
+    Null,
+    /// 64-bit signed integer.
+    Integer(i64),
+    /// IEEE 754 double.
+    Real(f64),
+    /// UTF-8 text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// What a statement answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueryResult {
+    /// Names of the columns, in order.
+    pub columns: Vec<String>,
+    /// One entry a row, in the order of `columns`.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Bounds on one statement's answer.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultLimits {
+    /// Most rows.
+    pub rows: usize,
+    /// Most bytes of values, all rows together.
+    pub bytes: usize,
+}
+
+/// Whether a request may write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// `GET` and `HEAD`, and what the manifest declares as `reads`.
+    Read,
+    /// Everything else.
+    Write,
+}
+
+/// On whose behalf a statement runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Caller {
+    /// A function: never the host's tables, the schema, other files or settings.
+    Function,
+    /// The host itself, for its own tables in the same transaction.
+    Host,
+}
+
+/// What went wrong with a statement. The text is for the function, in SQLite's own words; it is never logged, because
+/// a constraint's message can hold what a person typed.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// SQLite refused.
+    #[error("{message}")]
+    Sqlite {
+        /// SQLite's extended result code.
+        code: i32,
+        /// SQLite's words, e.g. `UNIQUE constraint failed: appointment.slot`.
+        message: String,
+    },
+    /// The statement may not do this here.
+    #[error("{message}")]
+    Refused {
+        /// It was refused because the request only reads.
+        write: bool,
+        /// Why.
+        message: String,
+    },
+    /// The answer went over its bound.
+    #[error("the result is over the limit of {rows} rows or {bytes} bytes")]
+    TooLarge {
+        /// Bound on rows.
+        rows: usize,
+        /// Bound on bytes.
+        bytes: usize,
+    },
+    /// The session ended before this statement, see [`Failure`].
+    #[error("{0}")]
+    Ended(Failure),
+    /// Used wrongly.
+    #[error("{0}")]
+    Misuse(String),
+}
+
+/// Why a session can do nothing any more; the request's answer is then the host's, not the function's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// Another writer held the group for too long.
+    #[error("the record store is busy")]
+    Busy,
+    /// The transaction was held longer than its bound and is rolled back.
+    #[error("the transaction took too long and was rolled back")]
+    TransactionTimeout,
+    /// SQLite ended the transaction by itself, or the store failed.
+    #[error("the transaction was lost and rolled back")]
+    TransactionLost,
+}
+
+/// A session could not be opened or committed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such group on this host.
+    #[error("no record group `{0}` on this host")]
+    UnknownGroup(GroupId),
+    /// The session failed before.
+    #[error("record session")]
+    Failed(#[source] Failure),
+    /// The commit did not happen.
+    #[error("commit")]
+    Commit(#[source] SqlError),
+}
+
+/// Every record group this host serves.
+pub trait RecordStore: Send + Sync {
+    /// One request's view of a group. Opening costs nothing; connections are taken at the first statement.
+    /// Statements of the session are interrupted at `deadline`.
+    fn session(&self, group: &GroupId, access: Access, deadline: Instant)
+    -> Result<Arc<dyn Session>, StoreError>;
+
+    /// The groups, in order.
+    fn groups(&self) -> Vec<GroupId>;
+}
+
+/// One request's work on one record group.
+///
+/// Reads see one snapshot. The first write (or the function's own `BEGIN`) opens the host's transaction on the group's
+/// only writer; from then on reads see it too. What was read before that is not part of the transaction: a function
+/// that decides on what it read says `BEGIN` first. Dropping a session rolls back.
+pub trait Session: Send + Sync {
+    /// Runs one statement. `BEGIN`, `COMMIT` and `ROLLBACK` of a function become a savepoint.
+    fn execute(
+        &self,
+        sql: String,
+        parameters: Vec<Value>,
+        caller: Caller,
+    ) -> BoxFuture<'_, Result<QueryResult, SqlError>>;
+
+    /// Rowid of the last successful `INSERT`, or 0.
+    fn last_insert_rowid(&self) -> i64;
+
+    /// Rows changed by the last `INSERT`, `UPDATE` or `DELETE`.
+    fn changes(&self) -> u64;
+
+    /// True from the first write until commit or rollback.
+    fn in_transaction(&self) -> bool;
+
+    /// True when a write was refused because the session only reads.
+    fn write_refused(&self) -> bool;
+
+    /// Set once the session can do nothing any more.
+    fn failure(&self) -> Option<Failure>;
+
+    /// Makes what was written durable; answers only then. Without a write this ends the snapshot.
+    fn commit(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Undoes what was written.
+    fn rollback(&self) -> BoxFuture<'_, ()>;
+}
+
+impl GroupId {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for GroupId {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        crate::clinic::check_slug(&name).map(|()| Self(name))
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Values are health data: only their kind is ever printed.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "Null",
+            Self::Integer(_) => "Integer([phi])",
+            Self::Real(_) => "Real([phi])",
+            Self::Text(_) => "Text([phi])",
+            Self::Blob(_) => "Blob([phi])",
+        })
+    }
+}
+
+impl Value {
+    /// Bytes it counts for against [`ResultLimits`].
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Null => 1,
+            Self::Integer(_) | Self::Real(_) => 8,
+            Self::Text(text) => text.len(),
+            Self::Blob(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl Default for ResultLimits {
+    fn default() -> Self {
+        Self { rows: 10_000, bytes: 4 << 20 }
+    }
+}
+
+impl From<gate::Refusal> for SqlError {
+    fn from(refusal: gate::Refusal) -> Self {
+        Self::Refused { write: refusal == gate::Refusal::Write, message: refusal.message() }
+    }
+}
+
+impl SqlError {
+    fn misuse(text: &str) -> Self {
+        Self::Misuse(text.to_owned())
+    }
+
+    /// The primary result code, when SQLite gave one.
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Sqlite { code, .. } => Some(code & 0xff),
+            _ => None,
+        }
+    }
+
+    /// The disk, or the database's own bound, is full.
+    pub fn is_full(&self) -> bool {
+        self.code() == Some(libsql_sys::ffi::SQLITE_FULL)
+    }
+}
+
+/// Waiting for the group's writer, and holding it.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionLimits {
+    /// Longest wait for the writer.
+    pub wait: Duration,
+    /// Longest time from the first write to the commit.
+    pub hold: Duration,
+}
+
+impl Default for TransactionLimits {
+    fn default() -> Self {
+        Self { wait: Duration::from_secs(5), hold: Duration::from_secs(2) }
+    }
+}

@@ -1,0 +1,353 @@
+//! One request on a single-file group: a snapshot until the first write, then the host's transaction.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::gate::Authority;
+use super::group::{Group, Transaction};
+use super::sqlite::Database;
+use super::transaction_words::{self, TransactionWord};
+use super::{Access, Caller, Failure, QueryResult, ResultLimits, Session, SqlError, StoreError, Value};
+
+/// Holds what a function wrote since its own `BEGIN`.
+const FUNCTION_SAVEPOINT: &str = "locum_function";
+
+pub(super) struct GroupSession {
+    group: Arc<Group>,
+    access: Access,
+    limits: ResultLimits,
+    /// Of the whole request; a transaction's own bound is shorter.
+    deadline: Instant,
+    state: Mutex<State>,
+    failure: OnceLock<Failure>,
+    write_refused: AtomicBool,
+    in_transaction: AtomicBool,
+    last_insert_rowid: AtomicI64,
+    changes: AtomicU64,
+    /// For the watch over the transaction's time.
+    this: Weak<Self>,
+}
+
+struct State {
+    phase: Phase,
+    /// Between a function's `BEGIN` and its `COMMIT`.
+    function_transaction: bool,
+}
+
+enum Phase {
+    /// Nothing read yet, or a connection is in use on a blocking thread.
+    Idle,
+    Reading(Database),
+    Writing(Transaction),
+}
+
+/// One statement with what it is bound to.
+struct Bound {
+    sql: String,
+    parameters: Vec<Value>,
+    limits: ResultLimits,
+}
+
+impl GroupSession {
+    pub(super) fn new(group: Arc<Group>, access: Access, limits: ResultLimits, deadline: Instant) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            group,
+            access,
+            limits,
+            deadline,
+            state: Mutex::new(State { phase: Phase::Idle, function_transaction: false }),
+            failure: OnceLock::new(),
+            write_refused: AtomicBool::new(false),
+            in_transaction: AtomicBool::new(false),
+            last_insert_rowid: AtomicI64::new(0),
+            changes: AtomicU64::new(0),
+            this: this.clone(),
+        })
+    }
+
+    async fn statement(&self, sql: String, parameters: Vec<Value>, caller: Caller) -> Result<QueryResult, SqlError> {
+        let mut state = self.state.lock().await;
+        self.still_going()?;
+        if caller == Caller::Function
+            && let Some(word) = transaction_words::parse(&sql)
+        {
+            return self.transaction_word(&mut state, word).await;
+        }
+        let bound = Bound { sql, parameters, limits: self.limits };
+        if matches!(state.phase, Phase::Writing(_)) {
+            return self.on_writer(&mut state, bound, writer_authority(caller)).await;
+        }
+        let (bound, answer) = self.on_reader(&mut state, bound, reader_authority(caller)).await;
+        if !matches!(answer, Err(SqlError::Refused { write: true, .. })) {
+            return answer;
+        }
+        if self.access == Access::Read {
+            self.write_refused.store(true, Ordering::Relaxed);
+            return answer;
+        }
+        self.begin(&mut state).await?;
+        self.on_writer(&mut state, bound, writer_authority(caller)).await
+    }
+
+    /// `BEGIN` opens the host's transaction too: what a function reads after it is what it decides on.
+    async fn transaction_word(&self, state: &mut State, word: TransactionWord) -> Result<QueryResult, SqlError> {
+        let savepoint: &[&str] = match (word, state.function_transaction) {
+            (TransactionWord::Begin | TransactionWord::BeginWrite, true) => {
+                return Err(SqlError::misuse("cannot start a transaction within a transaction"));
+            }
+            (TransactionWord::Commit | TransactionWord::Rollback, false) => {
+                return Err(SqlError::misuse("cannot commit or roll back - no transaction is active"));
+            }
+            (TransactionWord::BeginWrite, false) if self.access == Access::Read => {
+                self.write_refused.store(true, Ordering::Relaxed);
+                return Err(super::gate::Refusal::Write.into());
+            }
+            (TransactionWord::Begin | TransactionWord::BeginWrite, false) => &["SAVEPOINT"],
+            (TransactionWord::Commit, true) => &["RELEASE"],
+            (TransactionWord::Rollback, true) => &["ROLLBACK TO", "RELEASE"],
+        };
+        // A reading session is one snapshot anyway.
+        if self.access == Access::Write {
+            if matches!(state.phase, Phase::Idle | Phase::Reading(_)) {
+                self.begin(state).await?;
+            }
+            for words in savepoint {
+                self.on_writer(state, Bound::host(format!("{words} {FUNCTION_SAVEPOINT}")), Authority::Host).await?;
+            }
+        }
+        state.function_transaction = matches!(word, TransactionWord::Begin | TransactionWord::BeginWrite);
+        Ok(QueryResult::default())
+    }
+
+    /// Opens the host's transaction, ending the snapshot.
+    async fn begin(&self, state: &mut State) -> Result<(), SqlError> {
+        if let Phase::Reading(reader) = std::mem::replace(&mut state.phase, Phase::Idle) {
+            let group = Arc::clone(&self.group);
+            on_blocking_thread(move || group.end_read(reader)).await?;
+        }
+        let turn = self.group.turn().await.map_err(|failure| self.fail(failure))?;
+        let group = Arc::clone(&self.group);
+        let transaction = on_blocking_thread(move || group.begin_write(turn)).await??;
+        state.phase = Phase::Writing(transaction);
+        self.in_transaction.store(true, Ordering::Release);
+        let (this, hold) = (self.this.clone(), self.group.hold_limit());
+        tokio::spawn(async move {
+            tokio::time::sleep(hold).await;
+            if let Some(session) = this.upgrade() {
+                session.expire().await;
+            }
+        });
+        Ok(())
+    }
+
+    async fn on_reader(
+        &self,
+        state: &mut State,
+        bound: Bound,
+        authority: Authority,
+    ) -> (Bound, Result<QueryResult, SqlError>) {
+        let open = match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Reading(reader) => Some(reader),
+            _ => None,
+        };
+        let (group, deadline) = (Arc::clone(&self.group), self.deadline);
+        let ran = on_blocking_thread(move || {
+            let mut reader = match open.map_or_else(|| group.begin_read(deadline), Ok) {
+                Ok(reader) => reader,
+                Err(error) => return (bound, None, Err(error)),
+            };
+            let answer = reader.run(&bound.sql, &bound.parameters, authority, bound.limits);
+            (bound, Some(reader), answer)
+        });
+        match ran.await {
+            Ok((bound, reader, answer)) => {
+                state.phase = reader.map_or(Phase::Idle, Phase::Reading);
+                (bound, answer)
+            }
+            Err(error) => (Bound::host(String::new()), Err(error)),
+        }
+    }
+
+    async fn on_writer(
+        &self,
+        state: &mut State,
+        bound: Bound,
+        authority: Authority,
+    ) -> Result<QueryResult, SqlError> {
+        let Phase::Writing(mut transaction) = std::mem::replace(&mut state.phase, Phase::Idle) else {
+            return Err(SqlError::Ended(self.fail_with(Failure::TransactionLost)));
+        };
+        let (transaction, answer, counters) = on_blocking_thread(move || {
+            let Some(writer) = transaction.writer() else {
+                return (transaction, Err(SqlError::Ended(Failure::TransactionLost)), (0, 0));
+            };
+            let answer = writer.run(&bound.sql, &bound.parameters, authority, bound.limits);
+            let counters = (writer.last_insert_rowid(), writer.changes());
+            (transaction, answer, counters)
+        })
+        .await?;
+        if authority == Authority::FunctionWrite && answer.is_ok() {
+            self.last_insert_rowid.store(counters.0, Ordering::Relaxed);
+            self.changes.store(counters.1, Ordering::Relaxed);
+        }
+        self.keep_if_open(state, transaction).await?;
+        answer
+    }
+
+    /// An error or `OR ROLLBACK` may have ended the transaction: then nothing more may run, least of all outside one.
+    async fn keep_if_open(&self, state: &mut State, mut transaction: Transaction) -> Result<(), SqlError> {
+        if transaction.writer().is_some() && !transaction.is_over_time() {
+            state.phase = Phase::Writing(transaction);
+            return Ok(());
+        }
+        let late = transaction.is_over_time();
+        on_blocking_thread(move || drop(transaction)).await?;
+        Err(self.fail(if late { Failure::TransactionTimeout } else { Failure::TransactionLost }))
+    }
+
+    async fn expire(&self) {
+        let mut state = self.state.lock().await;
+        if let Phase::Writing(transaction) = std::mem::replace(&mut state.phase, Phase::Idle) {
+            self.fail_with(Failure::TransactionTimeout);
+            metrics::counter!("locum_edge_transactions_timed_out_total").increment(1);
+            // The group's turn is free once this has rolled back.
+            let _ = on_blocking_thread(move || drop(transaction)).await;
+        }
+    }
+
+    async fn finish(&self, commit: bool) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        let phase = std::mem::replace(&mut state.phase, Phase::Idle);
+        let ended = match phase {
+            Phase::Idle => Ok(Ok(())),
+            Phase::Reading(reader) => {
+                let group = Arc::clone(&self.group);
+                on_blocking_thread(move || Ok(group.end_read(reader))).await
+            }
+            Phase::Writing(transaction) if !commit => on_blocking_thread(move || Ok(drop(transaction))).await,
+            Phase::Writing(transaction) if transaction.is_over_time() => {
+                let _ = on_blocking_thread(move || drop(transaction)).await;
+                self.fail_with(Failure::TransactionTimeout);
+                Ok(Ok(()))
+            }
+            Phase::Writing(transaction) => {
+                let unfinished = std::mem::take(&mut state.function_transaction);
+                on_blocking_thread(move || commit_transaction(transaction, unfinished)).await
+            }
+        };
+        self.in_transaction.store(false, Ordering::Release);
+        match self.failure.get() {
+            Some(failure) if commit => Err(StoreError::Failed(*failure)),
+            _ => ended.and_then(|committed| committed).map_err(StoreError::Commit),
+        }
+    }
+
+    fn still_going(&self) -> Result<(), SqlError> {
+        self.failure.get().map_or(Ok(()), |failure| Err(SqlError::Ended(*failure)))
+    }
+
+    fn fail(&self, failure: Failure) -> SqlError {
+        SqlError::Ended(self.fail_with(failure))
+    }
+
+    /// The first failure stands.
+    fn fail_with(&self, failure: Failure) -> Failure {
+        *self.failure.get_or_init(|| failure)
+    }
+}
+
+impl Session for GroupSession {
+    fn execute(
+        &self,
+        sql: String,
+        parameters: Vec<Value>,
+        caller: Caller,
+    ) -> BoxFuture<'_, Result<QueryResult, SqlError>> {
+        self.statement(sql, parameters, caller).boxed()
+    }
+
+    fn last_insert_rowid(&self) -> i64 {
+        self.last_insert_rowid.load(Ordering::Relaxed)
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.in_transaction.load(Ordering::Acquire)
+    }
+
+    fn write_refused(&self) -> bool {
+        self.write_refused.load(Ordering::Relaxed)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.failure.get().copied()
+    }
+
+    fn commit(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.finish(true).boxed()
+    }
+
+    fn rollback(&self) -> BoxFuture<'_, ()> {
+        self.finish(false).map(drop).boxed()
+    }
+}
+
+impl Drop for GroupSession {
+    /// A request that was cancelled: its connection must not be closed, nor rolled back, on an executor thread.
+    fn drop(&mut self) {
+        let phase = std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle);
+        if matches!(phase, Phase::Idle) {
+            return;
+        }
+        let group = Arc::clone(&self.group);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || match phase {
+                Phase::Reading(reader) => group.end_read(reader),
+                other => drop(other),
+            });
+        }
+    }
+}
+
+impl Bound {
+    fn host(sql: String) -> Self {
+        Self { sql, parameters: Vec::new(), limits: ResultLimits::default() }
+    }
+}
+
+/// What a function began and did not commit is undone, as closing its connection would.
+fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<(), SqlError> {
+    if let Some(writer) = transaction.writer().filter(|_| unfinished) {
+        writer.host(&format!("ROLLBACK TO {FUNCTION_SAVEPOINT}"), &[])?;
+        writer.host(&format!("RELEASE {FUNCTION_SAVEPOINT}"), &[])?;
+    }
+    transaction.commit()
+}
+
+fn reader_authority(caller: Caller) -> Authority {
+    match caller {
+        Caller::Function => Authority::FunctionRead,
+        Caller::Host => Authority::HostRead,
+    }
+}
+
+fn writer_authority(caller: Caller) -> Authority {
+    match caller {
+        Caller::Function => Authority::FunctionWrite,
+        Caller::Host => Authority::Host,
+    }
+}
+
+/// SQLite blocks, and an executor thread must not. The task only fails when the runtime shuts down.
+async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SqlError> {
+    spawn_blocking(work).await.map_err(|_| SqlError::Ended(Failure::TransactionLost))
+}

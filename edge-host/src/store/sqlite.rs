@@ -1,0 +1,364 @@
+//! One connection to an encrypted libSQL file: a small safe wrapper over the C interface.
+//!
+//! The `libsql` crate's own connection is not used for statements of functions: it cuts text at the first NUL,
+//! panics on text that is not UTF-8, and offers no deadline inside a running statement.
+#![allow(unsafe_code)] // The only module that talks to the C interface; every block states why it is sound.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::time::{Duration, Instant};
+
+use libsql_sys::connection::{Cipher, set_encryption_cipher, set_encryption_key};
+use libsql_sys::ffi;
+
+use super::gate::{Action, Authority, Refusal};
+use super::{QueryResult, ResultLimits, SqlError, Value};
+
+/// Virtual-machine steps between two looks at the deadline: some tens of microseconds.
+const STEPS_BETWEEN_CHECKS: c_int = 1_000;
+/// Waiting for another connection's lock; writers queue before they come here, so this is for checkpoints.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Key of one record group's database.
+pub(super) struct DatabaseKey(pub(super) [u8; 32]);
+
+/// One connection. Used by one thread at a time, which `&mut self` enforces.
+pub(super) struct Database {
+    raw: NonNull<ffi::sqlite3>,
+    watch: NonNull<Watch>,
+}
+
+// SAFETY: SQLite is compiled with SQLITE_THREADSAFE=1 and the connection opened with NOMUTEX, so it may move between
+// threads as long as two never use it at once; every method takes `&mut self`, and `Watch` moves with it.
+unsafe impl Send for Database {}
+
+/// What the callbacks look at; they run only inside calls on this connection, on the calling thread.
+struct Watch {
+    authority: Cell<Authority>,
+    deadline: Cell<Option<Instant>>,
+    refusal: RefCell<Option<Refusal>>,
+}
+
+/// A compiled statement, finalized when dropped.
+struct Statement<'a> {
+    raw: *mut ffi::sqlite3_stmt,
+    database: &'a Database,
+}
+
+impl Database {
+    /// Opens (or creates) the file. Nothing is read yet: a wrong key shows at the first statement.
+    pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
+        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| SqlError::misuse("path holds a NUL"))?;
+        let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_NOMUTEX;
+        let mut raw = ptr::null_mut();
+        // SAFETY: the path is NUL-terminated and `raw` outlives the call.
+        let code = unsafe { ffi::sqlite3_open_v2(c_path.as_ptr(), &raw mut raw, flags, ptr::null()) };
+        let Some(raw) = NonNull::new(raw) else {
+            return Err(SqlError::misuse("no memory for a connection"));
+        };
+        let watch = Box::new(Watch {
+            authority: Cell::new(Authority::Host),
+            deadline: Cell::new(None),
+            refusal: RefCell::new(None),
+        });
+        // Raw from here on: SQLite holds this pointer until `drop` closes the connection, then frees it.
+        let watch = NonNull::from(Box::leak(watch));
+        let mut database = Self { raw, watch };
+        database.check(code)?;
+        database.configure(key)?;
+        Ok(database)
+    }
+
+    fn configure(&mut self, key: &DatabaseKey) -> Result<(), SqlError> {
+        let raw = self.raw.as_ptr();
+        // SAFETY: `raw` is an open connection; the key is copied by the callee.
+        let code = unsafe {
+            if set_encryption_cipher(raw, Cipher::Aes256Cbc.cipher_id()) == -1 {
+                return Err(SqlError::misuse("the cipher is not compiled in"));
+            }
+            set_encryption_key(raw, &key.0)
+        };
+        self.check(code)?;
+        for (limit, value) in [
+            (ffi::SQLITE_LIMIT_LENGTH, 8 << 20),
+            (ffi::SQLITE_LIMIT_SQL_LENGTH, 128 << 10),
+            (ffi::SQLITE_LIMIT_ATTACHED, 0),
+            (ffi::SQLITE_LIMIT_WORKER_THREADS, 0),
+        ] {
+            // SAFETY: `raw` is an open connection; the call only sets an integer.
+            unsafe { ffi::sqlite3_limit(raw, limit, value) };
+        }
+        for (option, on) in [
+            (ffi::SQLITE_DBCONFIG_DEFENSIVE, 1),
+            (ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+            (ffi::SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
+        ] {
+            // SAFETY: these options take an int and an optional out-pointer, as the C interface documents.
+            let code = unsafe { ffi::sqlite3_db_config(raw, option, on as c_int, ptr::null_mut::<c_int>()) };
+            self.check(code)?;
+        }
+        let watch = self.watch.as_ptr().cast::<c_void>();
+        // SAFETY: both callbacks get `watch`, which lives until the connection is closed.
+        let code = unsafe {
+            ffi::sqlite3_busy_timeout(raw, BUSY_TIMEOUT.as_millis() as c_int);
+            ffi::sqlite3_progress_handler(raw, STEPS_BETWEEN_CHECKS, Some(on_progress), watch);
+            ffi::sqlite3_set_authorizer(raw, Some(on_authorize), watch)
+        };
+        self.check(code)
+    }
+
+    /// Statements after this instant are interrupted, also while they run.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.watch().deadline.set(deadline);
+    }
+
+    /// Runs exactly one statement and reads its rows.
+    pub(super) fn run(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        authority: Authority,
+        limits: ResultLimits,
+    ) -> Result<QueryResult, SqlError> {
+        self.watch().authority.set(authority);
+        let (statement, tail) = self.prepare(sql)?;
+        let Some(statement) = statement else {
+            return Ok(QueryResult::default());
+        };
+        if self.prepare(tail)?.0.is_some() {
+            return Err(SqlError::misuse("more than one statement in one call"));
+        }
+        statement.bind(parameters)?;
+        statement.rows(limits)
+    }
+
+    /// Runs a whole script, as migrations are; rows are ignored.
+    pub(super) fn run_script(&mut self, script: &str, authority: Authority) -> Result<(), SqlError> {
+        self.watch().authority.set(authority);
+        let mut rest = script;
+        while !rest.is_empty() {
+            let (statement, tail) = self.prepare(rest)?;
+            if let Some(statement) = statement {
+                while statement.step()? {}
+            }
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// A statement of the host, for its effect only.
+    pub(super) fn host(&mut self, sql: &str, parameters: &[Value]) -> Result<QueryResult, SqlError> {
+        self.run(sql, parameters, Authority::Host, ResultLimits::default())
+    }
+
+    /// True while no transaction is open. SQLite ends one by itself after some errors and `OR ROLLBACK`.
+    pub(super) fn is_autocommit(&self) -> bool {
+        // SAFETY: `raw` is an open connection.
+        unsafe { ffi::sqlite3_get_autocommit(self.raw.as_ptr()) != 0 }
+    }
+
+    pub(super) fn last_insert_rowid(&self) -> i64 {
+        // SAFETY: `raw` is an open connection.
+        unsafe { ffi::sqlite3_last_insert_rowid(self.raw.as_ptr()) }
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        // SAFETY: `raw` is an open connection.
+        let changes = unsafe { ffi::sqlite3_changes64(self.raw.as_ptr()) };
+        u64::try_from(changes).unwrap_or(0)
+    }
+
+    fn prepare<'a>(&'a self, sql: &'a str) -> Result<(Option<Statement<'a>>, &'a str), SqlError> {
+        if sql.as_bytes().contains(&0) {
+            return Err(SqlError::misuse("the statement holds a NUL"));
+        }
+        let length = c_int::try_from(sql.len()).map_err(|_| SqlError::misuse("the statement is too long"))?;
+        let (mut raw, mut tail) = (ptr::null_mut(), ptr::null());
+        self.watch().refusal.take();
+        let start = sql.as_ptr().cast::<c_char>();
+        // SAFETY: `start` is valid for `length` bytes; the out-pointers outlive the call; `tail` points into `sql`.
+        let code = unsafe {
+            ffi::sqlite3_prepare_v3(self.raw.as_ptr(), start, length, 0, &raw mut raw, &raw mut tail)
+        };
+        self.check(code)?;
+        // SAFETY: on success SQLite sets `tail` to a byte inside `sql` or one past its end.
+        let used = usize::try_from(unsafe { tail.offset_from(start) }).unwrap_or(sql.len());
+        let statement = (!raw.is_null()).then_some(Statement { raw, database: self });
+        Ok((statement, sql.get(used..).unwrap_or("")))
+    }
+
+    fn check(&self, code: c_int) -> Result<(), SqlError> {
+        if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) { Ok(()) } else { Err(self.error(code)) }
+    }
+
+    fn error(&self, code: c_int) -> SqlError {
+        if code & 0xff == ffi::SQLITE_AUTH
+            && let Some(refusal) = self.watch().refusal.take()
+        {
+            return refusal.into();
+        }
+        // SAFETY: `raw` is an open connection; the text is valid until the next call on it and copied here.
+        let message = unsafe { CStr::from_ptr(ffi::sqlite3_errmsg(self.raw.as_ptr())) };
+        SqlError::Sqlite { code, message: message.to_string_lossy().into_owned() }
+    }
+
+    fn watch(&self) -> &Watch {
+        // SAFETY: allocated in `open`, freed only in `drop`; only shared references to it ever exist.
+        unsafe { self.watch.as_ref() }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // SAFETY: no statement outlives the borrow of `self`, so the close succeeds and SQLite drops its pointer to
+        // `watch`, which was leaked from a box in `open` and is freed exactly here.
+        unsafe {
+            ffi::sqlite3_close_v2(self.raw.as_ptr());
+            drop(Box::from_raw(self.watch.as_ptr()));
+        }
+    }
+}
+
+impl Statement<'_> {
+    fn bind(&self, parameters: &[Value]) -> Result<(), SqlError> {
+        // SAFETY: `raw` is a live statement.
+        let wanted = unsafe { ffi::sqlite3_bind_parameter_count(self.raw) };
+        if usize::try_from(wanted).ok() != Some(parameters.len()) {
+            return Err(SqlError::misuse("the number of parameters does not match the statement"));
+        }
+        for (index, value) in (1..).zip(parameters) {
+            // SAFETY: text and blobs are copied by SQLite (SQLITE_TRANSIENT) and valid for the given length.
+            let code = unsafe {
+                match value {
+                    Value::Null => ffi::sqlite3_bind_null(self.raw, index),
+                    Value::Integer(value) => ffi::sqlite3_bind_int64(self.raw, index, *value),
+                    Value::Real(value) => ffi::sqlite3_bind_double(self.raw, index, *value),
+                    Value::Text(text) => ffi::sqlite3_bind_text64(
+                        self.raw,
+                        index,
+                        text.as_ptr().cast(),
+                        text.len() as u64,
+                        ffi::SQLITE_TRANSIENT(),
+                        ffi::SQLITE_UTF8 as u8,
+                    ),
+                    Value::Blob(bytes) if bytes.is_empty() => ffi::sqlite3_bind_zeroblob(self.raw, index, 0),
+                    Value::Blob(bytes) => ffi::sqlite3_bind_blob64(
+                        self.raw,
+                        index,
+                        bytes.as_ptr().cast(),
+                        bytes.len() as u64,
+                        ffi::SQLITE_TRANSIENT(),
+                    ),
+                }
+            };
+            self.database.check(code)?;
+        }
+        Ok(())
+    }
+
+    fn rows(&self, limits: ResultLimits) -> Result<QueryResult, SqlError> {
+        // SAFETY: `raw` is a live statement.
+        let width = unsafe { ffi::sqlite3_column_count(self.raw) };
+        let mut result = QueryResult { columns: (0..width).map(|i| self.column_name(i)).collect(), rows: Vec::new() };
+        let mut bytes = 0_usize;
+        while self.step()? {
+            let row = (0..width).map(|i| self.column(i)).collect::<Result<Vec<_>, _>>()?;
+            bytes = bytes.saturating_add(row.iter().map(Value::size).sum());
+            if result.rows.len() >= limits.rows || bytes > limits.bytes {
+                return Err(SqlError::TooLarge { rows: limits.rows, bytes: limits.bytes });
+            }
+            result.rows.push(row);
+        }
+        Ok(result)
+    }
+
+    /// True while there is a row to read.
+    fn step(&self) -> Result<bool, SqlError> {
+        // SAFETY: `raw` is a live statement.
+        let code = unsafe { ffi::sqlite3_step(self.raw) };
+        self.database.check(code).map(|()| code == ffi::SQLITE_ROW)
+    }
+
+    fn column_name(&self, index: c_int) -> String {
+        // SAFETY: `index` is below the column count; the text is copied before the next call on the statement.
+        unsafe {
+            let name = ffi::sqlite3_column_name(self.raw, index);
+            if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
+        }
+    }
+
+    fn column(&self, index: c_int) -> Result<Value, SqlError> {
+        // SAFETY: the statement stands on a row and `index` is below the column count.
+        let kind = unsafe { ffi::sqlite3_column_type(self.raw, index) };
+        // SAFETY: as above; the accessor matches the type, so SQLite converts nothing.
+        unsafe {
+            Ok(match kind {
+                ffi::SQLITE_INTEGER => Value::Integer(ffi::sqlite3_column_int64(self.raw, index)),
+                ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_column_double(self.raw, index)),
+                ffi::SQLITE_TEXT => {
+                    let start = ffi::sqlite3_column_text(self.raw, index);
+                    let text = String::from_utf8(self.bytes_at(start, index));
+                    Value::Text(text.map_err(|_| SqlError::misuse("text is not valid UTF-8"))?)
+                }
+                ffi::SQLITE_BLOB => {
+                    let start = ffi::sqlite3_column_blob(self.raw, index);
+                    Value::Blob(self.bytes_at(start.cast(), index))
+                }
+                _ => Value::Null,
+            })
+        }
+    }
+
+    /// # Safety
+    /// `start` is what SQLite just answered for the text or blob in column `index` of the current row.
+    unsafe fn bytes_at(&self, start: *const u8, index: c_int) -> Vec<u8> {
+        // SAFETY: SQLite keeps the bytes until the next step; an empty blob has no address.
+        unsafe {
+            let length = usize::try_from(ffi::sqlite3_column_bytes(self.raw, index)).unwrap_or(0);
+            if start.is_null() { Vec::new() } else { std::slice::from_raw_parts(start, length).to_vec() }
+        }
+    }
+}
+
+impl Drop for Statement<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `raw` came from prepare and is finalized exactly once.
+        unsafe { ffi::sqlite3_finalize(self.raw) };
+    }
+}
+
+/// Non-zero interrupts the statement.
+unsafe extern "C" fn on_progress(watch: *mut c_void) -> c_int {
+    // SAFETY: `watch` is the connection's own `Watch`, alive as long as the connection.
+    let watch = unsafe { &*watch.cast::<Watch>() };
+    c_int::from(watch.deadline.get().is_some_and(|deadline| Instant::now() >= deadline))
+}
+
+unsafe extern "C" fn on_authorize(
+    watch: *mut c_void,
+    code: c_int,
+    first: *const c_char,
+    second: *const c_char,
+    _database: *const c_char,
+    _inner: *const c_char,
+) -> c_int {
+    /// # Safety
+    /// `text` is null or NUL-terminated and outlives `'a`.
+    unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
+        // SAFETY: the caller's promise. A name that is not UTF-8 must not pass as "no name".
+        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_str().unwrap_or(super::gate::HOST_PREFIX))
+    }
+    // SAFETY: `watch` is the connection's own `Watch`; SQLite's texts live for the duration of the call.
+    let (watch, action) =
+        unsafe { (&*watch.cast::<Watch>(), Action { code, first: text(first), second: text(second) }) };
+    match watch.authority.get().check(action) {
+        Ok(()) => ffi::SQLITE_OK,
+        Err(refusal) => {
+            watch.refusal.borrow_mut().get_or_insert(refusal);
+            ffi::SQLITE_DENY
+        }
+    }
+}
