@@ -1,8 +1,10 @@
 import react from '@vitejs/plugin-react'
-import { defineConfig } from 'vite'
+import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   plugins: [react()],
+  // Away from UTC, where mistakes with zones would hide.
+  test: { env: { TZ: 'America/Los_Angeles' } },
   build: {
     target: ['chrome123', 'edge123', 'firefox120', 'safari17.5'],
     // The pages' content security policy allows neither inline scripts nor `data:` URLs.

@@ -9,6 +9,7 @@ function clinic() {
   let version = 1
   let text = ''
   let connected = true
+  let attempts = 0
   const writes: string[] = []
   const stored = (): Stored => ({
     text,
@@ -24,6 +25,7 @@ function clinic() {
   const keeper = new NoteKeeper({
     load: async () => stored(),
     save: async (next, etag) => {
+      attempts += 1
       if (!connected) throw new TypeError('Failed to fetch')
       if (etag !== String(version)) throw new Overtaken()
       write(next)
@@ -34,6 +36,7 @@ function clinic() {
   return {
     keeper,
     writes,
+    attempts: () => attempts,
     shown: () => shownAs(keeper.state()),
     otherWriter: write,
     connect: (on: boolean) => {
@@ -75,12 +78,13 @@ test('a network that is cut is told, tried again, and nothing is lost', async ()
 })
 
 test('another writer’s text is never overwritten unseen', async () => {
-  const { keeper, writes, shown, otherWriter } = await opened()
+  const { keeper, writes, attempts, shown, otherWriter } = await opened()
   otherWriter('from the nurse')
   keeper.send({ kind: 'typed', text: 'from the doctor' })
   await vi.advanceTimersByTimeAsync(60_000)
   expect([shown(), writes]).toEqual(['conflict', ['from the nurse']])
   expect(await keeper.flush()).toBe(false)
+  expect(attempts(), 'nothing is tried until somebody has chosen').toBe(1)
 
   keeper.send({ kind: 'keepMine' })
   await vi.advanceTimersByTimeAsync(1000)
