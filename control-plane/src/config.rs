@@ -19,7 +19,8 @@ pub(crate) struct Config {
     /// This member's name.
     #[serde(default = "default_node")]
     pub(crate) node: String,
-    /// Keys, certificates, membership; made with mode 0700. Relative to the configuration file, like every path.
+    /// Keys, certificates, membership; made with mode 0700. Relative to the configuration file, like every
+    /// path.
     pub(crate) state_dir: PathBuf,
     /// Written once ready.
     pub(crate) ready_file: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! Control-plane member: membership, certificates, the node list.
 //!
-//! One member for now. What it decides is in `membership` (pure), what it does about it in `member`, and how it is
-//! reached in `service`.
+//! One member for now. What it decides is in `membership` (pure), what it does about it in `member`, and how
+//! it is reached in `service`.
 
 mod config;
 mod member;

@@ -104,7 +104,7 @@ impl<S: Store> Member<S> {
         }
         let version = self.list().version;
         if held > version {
-            error!(node = %identity.node, held, version, "a node holds a newer list: this record is not the newest");
+            error!(node = %identity.node, held, version, "a node holds a newer list than this member");
         }
         Ok((held < version).then(|| self.signed.clone()))
     }

@@ -1,7 +1,8 @@
 //! Who belongs to the network and how they are: decides, without clock and without I/O.
 //!
-//! What must survive a crash is the [`Record`]; a decision that changes it returns the next one, which counts only once
-//! [`Membership::commit`] was told that it is on disk. Heartbeats change only what a restart may forget.
+//! What must survive a crash is the [`Record`]; a decision that changes it returns the next one, which counts
+//! only once [`Membership::commit`] was told that it is on disk. Heartbeats change only what a restart may
+//! forget.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -41,8 +42,8 @@ pub(crate) struct Record {
     pub(crate) members: BTreeMap<NodeId, Member>,
     /// Join tokens that were used, with the second they expire in.
     pub(crate) spent: BTreeMap<String, u64>,
-    /// Tokens expiring by this second are refused: their use may have been forgotten. Makes "never twice" hold
-    /// whatever the clock does.
+    /// Tokens expiring by this second are refused: their use may have been forgotten. Makes "never twice"
+    /// hold whatever the clock does.
     pub(crate) forgotten_until: u64,
     /// The newest list.
     pub(crate) list: NodeList,
@@ -99,7 +100,8 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// From what was on disk. Nodes get as long as after a heartbeat to be heard from before they count as down.
+    /// From what was on disk. Nodes get as long as after a heartbeat to be heard from before they count as
+    /// down.
     pub(crate) fn new(record: Record, now: Now) -> Self {
         Self { record, heard: HashMap::new(), since: now.elapsed }
     }
@@ -166,7 +168,8 @@ impl Membership {
         Ok(news)
     }
 
-    /// The record with the next list, if the newest one is no longer true. `None` also when versions are used up.
+    /// The record with the next list, if the newest one is no longer true. `None` also when versions are used
+    /// up.
     pub(crate) fn next_list(&self, now: Now) -> Option<Record> {
         let nodes: Vec<_> =
             self.record.members.iter().filter_map(|(id, member)| self.node(id, member, now)).collect();

@@ -1,6 +1,5 @@
 //! The member behind the mesh: one thread owns it, questions queue for it.
 
-use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +8,7 @@ use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, No
 use locum_cluster::{NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Handler, Refusal, RefusalCode};
+use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
@@ -160,11 +160,11 @@ fn parse<T: DeserializeOwned>(question: &[u8]) -> Result<T, Refusal> {
 }
 
 fn refusal(error: &MemberError) -> Refusal {
-    warn!(error = error as &dyn Error, "question refused");
+    warn!(error = chain(error), "question refused");
     let code = match error {
         MemberError::Token(_) | MemberError::Refused(_) => RefusalCode::Denied,
         MemberError::Certificate(_) => RefusalCode::Invalid,
         MemberError::Save(_) => return Refusal::new(RefusalCode::Internal, "the record could not be kept"),
     };
-    Refusal::new(code, locum_telemetry::config::chain(error))
+    Refusal::new(code, chain(error))
 }

@@ -1,5 +1,5 @@
-//! A seeded life of a member: nodes join, beat, drain and fall silent, tokens are shown twice, the disk fails, the member
-//! crashes before, during and after writing. What must hold is checked after each step.
+//! A seeded life of a member: nodes join, beat, drain and fall silent, tokens are shown twice, the disk
+//! fails, the member crashes before, during and after writing. What must hold is checked after each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

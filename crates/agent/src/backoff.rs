@@ -23,7 +23,8 @@ impl Backoff {
         self.next_with(getrandom::u32().unwrap_or(u32::MAX))
     }
 
-    /// Between half of the doubled wait and all of it, so that nodes cut off together do not come back together.
+    /// Between half of the doubled wait and all of it, so that nodes cut off together do not come back
+    /// together.
     fn next_with(&mut self, random: u32) -> Duration {
         let whole = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);

@@ -8,6 +8,7 @@ use locum_cluster::SignedNodeList;
 use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
 use locum_identity::{CertificateError, NodeCertificate, NodeKey, Role, VerifyError};
 use locum_mesh::{Client, Limits, MeshError, Peer, PeerName, RequestError};
+use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,7 +20,8 @@ use crate::kept::{Kept, StateDir};
 use crate::{AgentError, Announcement, NodeListView, Said};
 
 const INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS);
-/// A heartbeat older than this is of no use, and the connection is probably dead: the node counts as down after 3 s.
+/// A heartbeat older than this is of no use, and the connection is probably dead: the node counts as down
+/// after 3 s.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a node that holds a list waits for a newer one before it starts with what it has.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -120,7 +122,7 @@ impl Heart {
             match self.beat(held).await {
                 Ok(newest) => return newest,
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "no answer to the first heartbeat")
+                    warn!(error = chain(&error), "no answer to the first heartbeat")
                 }
             }
             tokio::time::sleep(backoff.next()).await;
@@ -156,7 +158,7 @@ impl Heart {
                 }
                 Err(error) => {
                     if connected {
-                        warn!(error = &error as &dyn std::error::Error, "the control plane does not answer");
+                        warn!(error = chain(&error), "the control plane does not answer");
                     }
                     connected = false;
                     Instant::now() + backoff.next()
@@ -214,7 +216,7 @@ impl Heart {
         match self.renew().await {
             Ok(()) => info!("renewed this node's certificate"),
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not renew this node's certificate");
+                warn!(error = chain(&error), "could not renew this node's certificate");
             }
         }
         self.publish_expiry();

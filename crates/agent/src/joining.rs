@@ -3,6 +3,7 @@
 use locum_cluster::protocol::{JoinAnswer, JoinRequest};
 use locum_identity::{JoinTokenClaims, NodeCertificate, NodeKey, private_file};
 use locum_mesh::{Limits, RefusalCode, RequestError};
+use locum_telemetry::config::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -10,7 +11,8 @@ use crate::backoff::Backoff;
 use crate::kept::{Kept, StateDir};
 use crate::{AgentConfig, AgentError};
 
-/// Joins by the configured token. Waits for ever for a control plane that does not answer; takes its "no" for an answer.
+/// Joins by the configured token. Waits for ever for a control plane that does not answer; takes its "no" for
+/// an answer.
 pub(crate) async fn join(
     config: &AgentConfig,
     dir: &StateDir,
@@ -48,7 +50,7 @@ async fn ask(config: &AgentConfig, claims: &JoinTokenClaims, question: &[u8]) ->
             Err(RequestError::Refused { refusal, .. }) if !passes(refusal.code) => {
                 return Err(AgentError::Refused(refusal));
             }
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "could not join yet"),
+            Err(error) => warn!(error = chain(&error), "could not join yet"),
         }
         tokio::time::sleep(backoff.next()).await;
     }

@@ -1,6 +1,8 @@
-//! What every node runs towards the control plane: join once, say that it is there, keep the newest node list.
+//! What every node runs towards the control plane: join once, say that it is there, keep the newest node
+//! list.
 //!
-//! A node that has joined starts and runs without the control plane: it keeps its certificate and the last list on disk.
+//! A node that has joined starts and runs without the control plane: it keeps its certificate and the last
+//! list on disk.
 
 mod backoff;
 mod heartbeat;
@@ -111,7 +113,8 @@ pub enum AgentError {
     Mesh(#[from] MeshError),
 }
 
-/// Stands between a node and the control plane. Its work goes on until the token given to [`Agent::start`] is cancelled.
+/// Stands between a node and the control plane. Its work goes on until the token given to [`Agent::start`] is
+/// cancelled.
 #[derive(Clone, Debug)]
 pub struct Agent {
     node: NodeId,
@@ -127,9 +130,9 @@ pub(crate) struct Said {
 }
 
 impl Agent {
-    /// Joins if it must, then keeps this node known to the control plane until `stop`. Returns once there is a node
-    /// list: the answer to the first heartbeat or, when the control plane does not answer soon, the list kept from
-    /// last time. Waits for ever for a control plane that a first start needs.
+    /// Joins if it must, then keeps this node known to the control plane until `stop`. Returns once there is
+    /// a node list: the answer to the first heartbeat or, when the control plane does not answer soon, the
+    /// list kept from last time. Waits for ever for a control plane that a first start needs.
     ///
     /// # Errors
     /// [`AgentError`]: what waiting would not mend.

@@ -1,5 +1,5 @@
-//! The vocabulary of the control plane: nodes, their load and state, the signed node list, and what nodes and members
-//! of the control plane say to each other. Pure: no clock, no I/O.
+//! The vocabulary of the control plane: nodes, their load and state, the signed node list, and what nodes and
+//! members of the control plane say to each other. Pure: no clock, no I/O.
 
 mod list;
 mod load;

@@ -75,7 +75,8 @@ pub struct NodeList {
 }
 
 impl NodeList {
-    /// The union of the keys with which edges sign tokens, also of edges that are down: their tokens are still good.
+    /// The union of the keys with which edges sign tokens, also of edges that are down: their tokens are
+    /// still good.
     pub fn token_keys(&self) -> Jwks {
         let keys =
             self.nodes.iter().filter(|node| node.role == Role::Edge).filter_map(|node| node.jwks.as_ref());

@@ -4,8 +4,8 @@ use locum_identity::{RegionId, Role};
 
 use crate::{NodeList, NodeRecord, NodeState};
 
-/// The media nodes that take new people, best first: those with room before the full ones, `region`'s own before others,
-/// then the less busy, then by id. The same list always gives the same order.
+/// The media nodes that take new people, best first: those with room before the full ones, `region`'s own
+/// before others, then the less busy, then by id. The same list always gives the same order.
 pub fn ranked_media<'a>(list: &'a NodeList, region: &RegionId) -> Vec<&'a NodeRecord> {
     let takes_people = |node: &&NodeRecord| node.role == Role::Media && node.state == NodeState::Up;
     let mut ranked: Vec<_> = list.nodes.iter().filter(takes_people).collect();

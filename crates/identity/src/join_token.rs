@@ -1,4 +1,5 @@
-//! The one-time token that lets a node join: signed by the control plane, carried to the node by its operator.
+//! The one-time token that lets a node join: signed by the control plane, carried to the node by its
+//! operator.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -70,7 +71,8 @@ impl JoinTokenClaims {
         key.sign_typed(TYPE, self).map_err(JoinTokenError::Encode)
     }
 
-    /// The claims of a token signed by one of `keys` and valid `now`. Whether it was spent is another question.
+    /// The claims of a token signed by one of `keys` and valid `now`. Whether it was spent is another
+    /// question.
     ///
     /// # Errors
     /// [`JoinTokenError`].
@@ -87,7 +89,8 @@ impl JoinTokenClaims {
         Ok(claims)
     }
 
-    /// The claims without any verification, for the node that was handed the token and cannot know the signing key.
+    /// The claims without any verification, for the node that was handed the token and cannot know the
+    /// signing key.
     ///
     /// # Errors
     /// [`VerifyError::Malformed`].

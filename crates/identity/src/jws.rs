@@ -1,4 +1,5 @@
-//! Ed25519 signing keys, and compact JWS (RFC 7515) signed and verified with them: EdDSA (RFC 8037) and nothing else.
+//! Ed25519 signing keys, and compact JWS (RFC 7515) signed and verified with them: EdDSA (RFC 8037) and
+//! nothing else.
 
 use std::fmt;
 use std::io;
@@ -221,8 +222,8 @@ pub struct Jwks {
 }
 
 impl Jwks {
-    /// The claims of `token` if one of these keys signed it with EdDSA. Says nothing of expiry or audience: those are
-    /// the claims' own.
+    /// The claims of `token` if one of these keys signed it with EdDSA. Says nothing of expiry or audience:
+    /// those are the claims' own.
     ///
     /// # Errors
     /// [`VerifyError`].

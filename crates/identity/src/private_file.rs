@@ -17,7 +17,8 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 /// After a crash at any moment there is the old file or the new one.
 ///
 /// # Errors
-/// Whatever the file system says. The old file then still stands, or the new one stands without its folder flushed.
+/// Whatever the file system says. The old file then still stands, or the new one stands without its folder
+/// flushed.
 pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     let beside = beside(path)?;
     let written = write_beside(&beside, contents).and_then(|()| fs::rename(&beside, path));

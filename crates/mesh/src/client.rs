@@ -53,8 +53,8 @@ impl Client {
     /// Asks `peer`, within `deadline` and the limits.
     ///
     /// # Errors
-    /// [`RequestError`]. After `Deadline` and `Lost` the question may have been carried out: ask again only what may
-    /// be done twice.
+    /// [`RequestError`]. After `Deadline` and `Lost` the question may have been carried out: ask again only
+    /// what may be done twice.
     pub async fn request(
         &self,
         peer: &Peer,
@@ -137,7 +137,8 @@ pub(crate) async fn exchange(
     let closed = |error: ConnectionError| lost(error.into());
     let (mut send, mut receive) = connection.open_bi().await.map_err(closed)?;
     let written = write_question(&mut send, question).await;
-    // A peer that refuses a question while it is being written stops the stream and says why: so read first, then judge.
+    // A peer that refuses a question while it is being written stops the stream and says why: so read first,
+    // then judge.
     match read_answer(&mut receive, limit).await {
         Ok(answer) => answer.map_err(|refusal| RequestError::Refused { address, refusal }),
         Err(ReadError::TooLarge) => {

@@ -1,7 +1,9 @@
-//! QUIC connections between the members of a network: questions and answers under mutual TLS, everything bounded.
+//! QUIC connections between the members of a network: questions and answers under mutual TLS, everything
+//! bounded.
 //!
-//! Two protocols share one UDP port, told apart by ALPN: [`MESH_ALPN`] between nodes that hold a certificate of the
-//! network's authority, [`JOIN_ALPN`] for a node that has none yet and knows the authority by its fingerprint.
+//! Two protocols share one UDP port, told apart by ALPN: [`MESH_ALPN`] between nodes that hold a certificate
+//! of the network's authority, [`JOIN_ALPN`] for a node that has none yet and knows the authority by its
+//! fingerprint.
 
 mod client;
 mod join;

@@ -138,7 +138,8 @@ fn no_cipher(_: NoInitialCipherSuite) -> MeshError {
     MeshError::Credentials(Error::General("no TLS 1.3 cipher suite for QUIC".to_owned()))
 }
 
-/// Believes a server whose chain holds the authority of this fingerprint, and is otherwise what WebPKI demands.
+/// Believes a server whose chain holds the authority of this fingerprint, and is otherwise what WebPKI
+/// demands.
 #[derive(Debug)]
 struct ByFingerprint {
     authority: Fingerprint,

@@ -1,6 +1,7 @@
 //! How a question and its answer look on a stream.
 //!
-//! Question: length (u32, big endian), body. Answer: one byte (0 = answer, 1 = refusal as JSON), length, body.
+//! Question: length (u32, big endian), body. Answer: one byte (0 = answer, 1 = refusal as JSON), length,
+//! body.
 
 use std::io;
 

@@ -102,8 +102,8 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     }
 }
 
-/// `invalid type: string "hunter2", expected u16` → `invalid type: string, expected u16`: everything from the first
-/// quote to the last one goes, and numbers and booleans in backquotes with their value.
+/// `invalid type: string "hunter2", expected u16` → `invalid type: string, expected u16`: everything from the
+/// first quote to the last one goes, and numbers and booleans in backquotes with their value.
 fn without_values(message: &str) -> String {
     let Some(expected) = message.rfind(", expected ") else {
         return if message.contains('"') { "invalid value".to_owned() } else { message.to_owned() };

@@ -34,8 +34,8 @@ pub enum TelemetryError {
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
 }
 
-/// Sets up JSON logs on standard error (filter: `LOCUM_LOG`, default `info`) and the recorder behind `metrics::…!`.
-/// Once a process, before anything logs.
+/// Sets up JSON logs on standard error (filter: `LOCUM_LOG`, default `info`) and the recorder behind
+/// `metrics::…!`. Once a process, before anything logs.
 ///
 /// # Errors
 /// [`TelemetryError`].
