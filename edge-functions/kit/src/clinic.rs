@@ -1,12 +1,11 @@
 //! The clinic of a request.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
 use crate::context::Context;
 use crate::params;
-use crate::phi::Phi;
 use crate::problem::Problem;
 
 /// What everybody may know of a clinic.
@@ -23,13 +22,13 @@ pub struct Clinic {
 impl Clinic {
     /// Midnight, or what comes first after it, at the beginning of `day` in the clinic.
     pub fn start_of(&self, day: Date) -> Option<Timestamp> {
-        self.at(day, Time::midnight())
+        self.at(day.to_datetime(Time::midnight()))
     }
 
     /// The instant of a local time. One that a clock change skips is taken as long after the change as it is after its
     /// beginning; one that happens twice is taken the first time (RFC 5545 §3.3.5).
-    pub fn at(&self, day: Date, time: Time) -> Option<Timestamp> {
-        self.zone.to_ambiguous_timestamp(day.to_datetime(time)).compatible().ok()
+    pub fn at(&self, local: DateTime) -> Option<Timestamp> {
+        self.zone.to_ambiguous_timestamp(local).compatible().ok()
     }
 
     /// The calendar day that `at` falls on in the clinic.
@@ -49,12 +48,5 @@ impl Context<'_> {
         let time_zone = row.text(1)?;
         let zone = TimeZone::get(&time_zone).map_err(Problem::internal)?;
         Ok(Clinic { name: row.text(0)?, time_zone, zone })
-    }
-
-    /// The name of a person who acts in the clinic, for an answer to somebody who may see it.
-    pub async fn staff_name(&self, user: crate::ids::UserId) -> Result<Phi<String>, Problem> {
-        let sql = "SELECT name FROM staff_user WHERE clinic = ? AND id = ?";
-        let rows = self.database().query(sql, params![&self.clinic, user]).await?;
-        Ok(Phi::new(rows.first().map_or(Ok(String::new()), |row| row.text(0))?))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use jiff::civil::{Date, Time, Weekday};
+use jiff::ToSpan as _;
+use jiff::civil::{Date, DateTime, Time, Weekday};
 use serde::{Deserialize, Serialize};
 
 /// The days of the week by their names in RFC 5545, Monday first.
@@ -75,31 +76,33 @@ impl From<WeeklyRule> for String {
     }
 }
 
-/// A local time to the minute, `HH:MM`.
+/// A local time to the minute, `HH:MM`, in minutes since midnight. `24:00` is the end of the day (ISO 8601-1 §5.3.1).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ClockTime(Time);
+pub struct ClockTime(u16);
 
 impl ClockTime {
-    /// `None` unless `text` is `00:00` to `23:59`.
+    /// `None` unless `text` is `00:00` to `24:00`.
     pub fn parse(text: &str) -> Option<Self> {
         let (hour, minute) = text.split_once(':')?;
         let two_digits = |part: &str| part.len() == 2 && part.bytes().all(|c| c.is_ascii_digit());
         if !two_digits(hour) || !two_digits(minute) {
             return None;
         }
-        Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok().map(Self)
+        let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+        let minutes = hour * 60 + minute;
+        (minute < 60 && minutes <= 24 * 60).then_some(Self(minutes))
     }
 
-    /// The same for jiff.
-    pub const fn time(self) -> Time {
-        self.0
+    /// This time of `day`; `None` beyond the calendar.
+    pub fn on(self, day: Date) -> Option<DateTime> {
+        day.to_datetime(Time::midnight()).checked_add(i64::from(self.0).minutes()).ok()
     }
 }
 
 impl fmt::Display for ClockTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}", self.0.hour(), self.0.minute())
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
     }
 }
 
@@ -159,7 +162,12 @@ mod tests {
     fn clock_times_are_hours_and_minutes() {
         assert_eq!(ClockTime::parse("08:30").unwrap().to_string(), "08:30");
         assert!(ClockTime::parse("08:30") < ClockTime::parse("18:00"));
-        for text in ["24:00", "8:30", "08:60", "08:30:00", "+8:30", "", "08.30"] {
+        assert_eq!(ClockTime::parse("24:00").unwrap().to_string(), "24:00");
+        assert_eq!(
+            ClockTime::parse("24:00").unwrap().on(date(2026, 12, 31)),
+            Some(date(2027, 1, 1).at(0, 0, 0, 0))
+        );
+        for text in ["24:01", "25:00", "8:30", "08:60", "08:30:00", "+8:30", "", "08.30"] {
             assert!(ClockTime::parse(text).is_none(), "{text}");
         }
     }

@@ -6,6 +6,7 @@ use kit::clinic::Clinic;
 use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form;
+use kit::hours::ClockTime;
 use kit::ids::{PractitionerId, ServiceId};
 use kit::params;
 use kit::problem::Problem;
@@ -161,7 +162,7 @@ pub fn views(slots: &[Slot], practitioners: &[Practitioner]) -> Vec<SlotView> {
 mod tests {
     use jiff::civil::date;
     use jiff::tz::TimeZone;
-    use kit::hours::{ClockTime, WeeklyRule};
+    use kit::hours::WeeklyRule;
 
     use super::*;
 
@@ -223,6 +224,15 @@ mod tests {
         assert_eq!(starts.len(), 8);
         assert_eq!(starts.first().unwrap(), "2026-10-24T23:00:00Z");
         assert_eq!(starts.last().unwrap(), "2026-10-25T02:30:00Z");
+    }
+
+    #[test]
+    fn a_whole_day_is_as_long_as_the_clocks_make_it() {
+        let whole = |day| starts("Europe/Berlin", day, "00:00", "24:00").len();
+        assert_eq!(
+            (whole(date(2026, 3, 28)), whole(date(2026, 3, 29)), whole(date(2026, 10, 25))),
+            (48, 46, 50)
+        );
     }
 
     #[test]

@@ -85,8 +85,8 @@ impl<'w> Client<'w> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let cookies = self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}"));
-        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        let pair = |(name, value): (&String, &String)| format!("{name}={value}");
+        let cookies = self.cookies.borrow().iter().map(pair).collect::<Vec<_>>().join("; ");
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies);
         }
