@@ -28,15 +28,19 @@ export class Person {
   /**
    * @param {string} name
    * @param {import('playwright-core').BrowserContextOptions} [options]
+   * @param {'allows' | 'refuses'} [devices] what this person answers when asked for camera and microphone
    */
-  static async open(name, options = {}) {
+  static async open(name, options = {}, devices = 'allows') {
+    const args = ['--no-sandbox', '--use-fake-device-for-media-stream']
+    // Without this, a browser without a screen refuses for its person.
+    if (devices === 'allows') args.push('--use-fake-ui-for-media-stream')
     const profile = await mkdtemp(join(tmpdir(), 'locum-profile-'))
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
       viewport: { width: 1280, height: 860 },
       locale: 'en-GB',
-      permissions: ['camera', 'microphone'],
-      args: ['--no-sandbox', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+      permissions: devices === 'allows' ? ['camera', 'microphone'] : [],
+      args,
       ...options,
     })
     context.setDefaultTimeout(DEADLINE_MS)

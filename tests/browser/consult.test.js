@@ -99,6 +99,23 @@ step('the link opens the visit, and its secret leaves the address bar', async ()
   await patientPage.getByRole('heading', { name: 'Can you be seen and heard?' }).waitFor()
 })
 
+step('who refuses camera and microphone is told how to allow them', async () => {
+  const refuser = await Person.open('refuser', { viewport: { width: 360, height: 740 } }, 'refuses')
+  try {
+    const page = await refuser.page()
+    await page.goto(invitation)
+    await page.getByRole('button', { name: 'Turn on camera and microphone' }).click()
+    await page.getByText('The browser may not use camera and microphone.').waitFor()
+    await page.getByRole('button', { name: 'Try again' }).waitFor()
+    await audit.visit(page, 'refused devices')
+  } catch (error) {
+    await refuser.keepEvidence('refused devices')
+    throw error
+  } finally {
+    await refuser.close()
+  }
+})
+
 step('two taps: device check, waiting room', async () => {
   await patientPage.getByRole('button', { name: 'Turn on camera and microphone' }).click()
   await patientPage.getByText('We can hear you.').waitFor()

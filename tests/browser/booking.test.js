@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { Person } from './browser.js'
 import { Network } from './network.js'
+import { giveDetails, takeFirstTime } from './steps.js'
 
 /** @type {Network} */
 let network
@@ -10,7 +11,7 @@ let patient
 
 before(async () => {
   network = await Network.start()
-  patient = await Person.open('keyboard')
+  patient = await Person.open('booking')
 })
 
 after(async () => {
@@ -52,6 +53,22 @@ test('a visit can be booked with the keyboard alone', async () => {
   }
   await page.keyboard.press('Enter')
   await page.getByRole('heading', { name: 'Your visit is booked' }).waitFor()
+})
+
+test('a time that somebody else has just taken: others are offered at once', async () => {
+  const slow = await patient.page()
+  await slow.goto(network.page('/c/demo'))
+  await slow.locator('button.time').first().waitFor()
+  const fast = await patient.page()
+  await fast.goto(network.page('/c/demo'))
+  await fast.locator('button.time').first().waitFor()
+  await takeFirstTime(fast)
+  await fast.getByText(/^Kept for you: \d+:\d\d$/).waitFor()
+
+  await slow.locator('button.time').first().click()
+  await slow.getByText('Somebody was faster').waitFor()
+  await slow.locator('.notice').getByRole('button').first().click()
+  await giveDetails(slow, { name: 'Second Choice', email: 'second@patients.example' })
 })
 
 test('what is focused can be seen', async () => {
