@@ -108,8 +108,8 @@ pub fn on_day(clinic: &Clinic, day: Date, openings: &[Opening], minutes: i64) ->
     let length = SignedDuration::from_mins(minutes.max(1));
     let mut slots = Vec::new();
     for opening in openings.iter().filter(|opening| opening.rule.holds_on(day)) {
-        let opens = clinic.at(day, opening.opens.time());
-        let (Some(mut start), Some(closes)) = (opens, clinic.at(day, opening.closes.time())) else {
+        let instant = |time: ClockTime| time.on(day).and_then(|local| clinic.at(local));
+        let (Some(mut start), Some(closes)) = (instant(opening.opens), instant(opening.closes)) else {
             continue;
         };
         while let Ok(end) = start.checked_add(length) {
