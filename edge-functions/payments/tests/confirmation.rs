@@ -1,6 +1,5 @@
 //! A hold becomes an appointment once, or not at all.
 
-use http::Method;
 use jiff::SignedDuration;
 use kit::ids::HoldId;
 use kit::params;
@@ -161,8 +160,7 @@ async fn input_is_checked_without_being_repeated() {
     let mut unknown = confirmation(&held);
     unknown["patient"]["insurance"] = json!("x");
     assert_eq!(confirm(&world, unknown).await.body["errors"][0]["pointer"], "/patient/insurance");
-    let get =
-        world.client("demo").send::<PaymentsFunction>(Method::GET, "/payments/confirmations", None, &[]);
-    assert_eq!(get.await.status, 405);
+    let browser = world.client("demo");
+    assert_eq!(browser.get::<PaymentsFunction>("/payments/confirmations").await.status, 405);
     assert_eq!(rows(&world).await, [0; 6]);
 }
