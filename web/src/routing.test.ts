@@ -16,3 +16,9 @@ test('another path, a longer one and a malformed one do not match', () => {
   expect(match('/c/:clinic', '/c/demo/visit')).toBeNull()
   expect(match('/c/:clinic', '/c/%E0%A4%A')).toBeNull()
 })
+
+test('an open pattern takes any rest, also none', () => {
+  expect(match('/clinic/:clinic/*', '/clinic/demo')).toEqual({ clinic: 'demo' })
+  expect(match('/clinic/:clinic/*', '/clinic/demo/day/2026-03-01')).toEqual({ clinic: 'demo' })
+  expect(match('/clinic/:clinic/*', '/c/demo')).toBeNull()
+})

@@ -9,11 +9,12 @@ interface PlaceState {
   arrived?: boolean
 }
 
-/** Values of a pattern's `:names` in a path, or `null` when the path is another one. */
+/** Values of a pattern's `:names` in a path, or `null` when the path is another one; a last `*` is any rest. */
 export function match(pattern: string, path: string): Record<string, string> | null {
-  const wanted = pattern.split('/').filter(Boolean)
-  const given = path.split('/').filter(Boolean)
-  if (wanted.length !== given.length) return null
+  const open = pattern.endsWith('/*')
+  const wanted = parts(open ? pattern.slice(0, -2) : pattern)
+  const given = parts(path)
+  if (open ? wanted.length > given.length : wanted.length !== given.length) return null
   const values: Record<string, string> = {}
   for (const [index, part] of wanted.entries()) {
     const value = given[index] ?? ''
@@ -53,6 +54,10 @@ function subscribe(changed: () => void): () => void {
     removeEventListener('popstate', changed)
     removeEventListener('hashchange', changed)
   }
+}
+
+function parts(path: string): string[] {
+  return path.split('/').filter(Boolean)
 }
 
 function decode(part: string): string | null {

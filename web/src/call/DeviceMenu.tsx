@@ -1,35 +1,25 @@
 import { useMediaDeviceSelect } from '@livekit/components-react'
-import { useId } from 'react'
 import { t } from '../i18n/text'
+import { DeviceSelect } from './DeviceSelect'
 
 /** Changes camera and microphone during the call. */
 export function DeviceMenu() {
+  const microphone = useMediaDeviceSelect({ kind: 'audioinput' })
+  const camera = useMediaDeviceSelect({ kind: 'videoinput' })
   return (
     <div className="device-menu">
-      <Choice kind="audioinput" label={t('devices.microphone')} />
-      <Choice kind="videoinput" label={t('devices.camera')} />
-    </div>
-  )
-}
-
-function Choice({ kind, label }: { kind: 'audioinput' | 'videoinput'; label: string }) {
-  const id = useId()
-  const { devices, activeDeviceId, setActiveMediaDevice } = useMediaDeviceSelect({ kind })
-  return (
-    <div className="field">
-      <label htmlFor={id}>{label}</label>
-      <select
-        id={id}
-        className="input"
-        value={activeDeviceId}
-        onChange={(event) => void setActiveMediaDevice(event.target.value)}
-      >
-        {devices.map((device, index) => (
-          <option key={device.deviceId} value={device.deviceId}>
-            {device.label || t('devices.unnamed', { number: index + 1 })}
-          </option>
-        ))}
-      </select>
+      <DeviceSelect
+        label={t('devices.microphone')}
+        devices={microphone.devices}
+        value={microphone.activeDeviceId}
+        onChange={(id) => void microphone.setActiveMediaDevice(id)}
+      />
+      <DeviceSelect
+        label={t('devices.camera')}
+        devices={camera.devices}
+        value={camera.activeDeviceId}
+        onChange={(id) => void camera.setActiveMediaDevice(id)}
+      />
     </div>
   )
 }

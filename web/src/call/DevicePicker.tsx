@@ -1,5 +1,5 @@
-import { useId } from 'react'
 import { t } from '../i18n/text'
+import { DeviceSelect } from './DeviceSelect'
 import type { DeviceChoice } from './devices'
 import type { Preview } from './usePreview'
 
@@ -23,7 +23,7 @@ export function DevicePicker({ preview, choice, onChange }: Props) {
         {t('devices.useCamera')}
       </label>
       {choice.camera && preview.cameras.length > 1 && (
-        <Select
+        <DeviceSelect
           label={t('devices.camera')}
           devices={preview.cameras}
           value={choice.cameraId ?? inUse?.getVideoTracks()[0]?.getSettings().deviceId ?? ''}
@@ -31,36 +31,13 @@ export function DevicePicker({ preview, choice, onChange }: Props) {
         />
       )}
       {preview.microphones.length > 1 && (
-        <Select
+        <DeviceSelect
           label={t('devices.microphone')}
           devices={preview.microphones}
           value={choice.microphoneId ?? inUse?.getAudioTracks()[0]?.getSettings().deviceId ?? ''}
           onChange={(microphoneId) => onChange({ ...choice, microphoneId })}
         />
       )}
-    </div>
-  )
-}
-
-interface SelectProps {
-  label: string
-  devices: MediaDeviceInfo[]
-  value: string
-  onChange: (id: string) => void
-}
-
-function Select({ label, devices, value, onChange }: SelectProps) {
-  const id = useId()
-  return (
-    <div className="field">
-      <label htmlFor={id}>{label}</label>
-      <select id={id} className="input" value={value} onChange={(event) => onChange(event.target.value)}>
-        {devices.map((device, index) => (
-          <option key={device.deviceId} value={device.deviceId}>
-            {device.label || t('devices.unnamed', { number: index + 1 })}
-          </option>
-        ))}
-      </select>
     </div>
   )
 }

@@ -1,6 +1,7 @@
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
-import type { Opened, Trouble } from './devices'
+import type { Opened } from './devices'
+import { TroubleSteps } from './TroubleSteps'
 
 /** What is wrong with the devices and what the person can do about it, in the order they would do it. */
 export function TroubleHelp({ opened }: { opened: Opened }) {
@@ -9,7 +10,7 @@ export function TroubleHelp({ opened }: { opened: Opened }) {
   if (camera === microphone && camera) {
     return (
       <Notice tone="warm" title={t(`trouble.both.${camera}`)}>
-        <Steps trouble={camera} />
+        <TroubleSteps trouble={camera} />
       </Notice>
     )
   }
@@ -17,28 +18,15 @@ export function TroubleHelp({ opened }: { opened: Opened }) {
     <>
       {microphone && (
         <Notice tone="warm" title={t(`trouble.microphone.${microphone}`)}>
-          <Steps trouble={microphone} />
+          <TroubleSteps trouble={microphone} />
         </Notice>
       )}
       {camera && (
         <Notice tone="warm" title={t(`trouble.camera.${camera}`)}>
-          <Steps trouble={camera} />
+          <TroubleSteps trouble={camera} />
           {!microphone && <p>{t('trouble.camera.without')}</p>}
         </Notice>
       )}
     </>
   )
-}
-
-function Steps({ trouble }: { trouble: Trouble }) {
-  if (trouble === 'denied') {
-    return (
-      <ol>
-        <li>{t('trouble.denied.1')}</li>
-        <li>{t('trouble.denied.2')}</li>
-        <li>{t('trouble.denied.3')}</li>
-      </ol>
-    )
-  }
-  return <p>{t(`trouble.${trouble}.help`)}</p>
 }

@@ -19,7 +19,7 @@ import { useSessionLost } from './useSessionLost'
 import './clinic.css'
 
 /** The staff's side. A session that ends in the middle of a call asks to sign in over the call, not instead of it. */
-export function ClinicArea({ path }: { path: string }) {
+export function ClinicArea() {
   const { api, clinic } = useClinicApi()
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/auth/session', { params: { path: { clinic } } })),
@@ -64,7 +64,7 @@ export function ClinicArea({ path }: { path: string }) {
   }
   return (
     <StaffContext value={staff}>
-      <StaffRoutes path={path} />
+      <StaffRoutes />
       {lost && (
         <Dialog title={t('signIn.again')}>
           <p>{t('signIn.again.body')}</p>

@@ -1,25 +1,10 @@
-import { lazy, Suspense, useCallback, useState } from 'react'
-import { useClinicApi } from '../api/ClinicApi'
-import { body } from '../api/client'
-import { hasStatus } from '../api/problem'
-import type { Appointment } from '../api/types'
-import { Button } from '../design/Button'
-import { Icon } from '../design/Icon'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
-import { plural, t } from '../i18n/text'
-import { type Day, dayOf, timeText } from '../i18n/time'
-import { Link } from '../Link'
-import { navigate } from '../routing'
-import { EndVisit } from './EndVisit'
-import { NotePanel } from './NotePanel'
+import { t } from '../i18n/text'
+import type { Day } from '../i18n/time'
+import { Consult } from './Consult'
 import { StaffPage } from './StaffPage'
-import { hasRole, useStaff } from './staff'
-import { stageOf, useDay, waitingOf } from './useDay'
-import { useNote } from './useNote'
-import { VisitAction } from './VisitAction'
-
-const CallRoom = lazy(() => import('../call/CallRoom').then((m) => ({ default: m.CallRoom })))
+import { useDay, waitingOf } from './useDay'
 
 const POLL_MS = 4000
 
@@ -40,82 +25,3 @@ export function ConsultPage({ day, appointmentId }: { day: Day; appointmentId: s
     </StaffPage>
   )
 }
-
-interface Props {
-  day: Day
-  appointment: Appointment
-  waiting: number
-}
-
-function Consult({ day, appointment, waiting }: Props) {
-  const { api, clinic } = useClinicApi()
-  const { session } = useStaff()
-  const note = useNote(appointment.encounter)
-  const [ending, setEnding] = useState(false)
-  const [refused, setRefused] = useState<string | null>(null)
-  const zone = session.clinic.timeZone
-  const board = day === dayOf(Date.now(), zone) ? `/clinic/${clinic}` : `/clinic/${clinic}/day/${day}`
-  const { id, patient, start, end, service } = appointment
-  const stage = stageOf(appointment)
-  const doctor = hasRole(session, 'doctor')
-
-  const join = useCallback(
-    () =>
-      body(api.POST('/c/{clinic}/tokens/join', { params: { path: { clinic } }, body: { appointment: id } })),
-    [api, clinic, id],
-  )
-
-  return (
-    <StaffPage
-      title={patient.name}
-      subtitle={`${timeText(start, zone)}–${timeText(end, zone)} · ${service.name}`}
-      wide={stage === 'inCall'}
-      beside={
-        <div className="consult-actions">
-          <Link className="button" href={board}>
-            <Icon name="back" />
-            {waiting > 0 ? plural('consult.back.waiting', waiting) : t('consult.back')}
-          </Link>
-          {stage === 'inCall' && doctor && (
-            <Button look="danger" onClick={() => setEnding(true)}>
-              {t('consult.end')}
-            </Button>
-          )}
-        </div>
-      }
-    >
-      {refused && <Notice tone="bad" title={refused} />}
-      <div className={stage === 'inCall' ? 'consult' : 'stack wide'}>
-        {stage === 'inCall' ? (
-          <Suspense fallback={<Loading label={t('call.connecting')} />}>
-            <CallRoom
-              other={patient.name}
-              join={join}
-              choice={CLINICIAN}
-              onLeave={() => navigate(board)}
-              onRefused={(error) =>
-                setRefused(hasStatus(error, 410) ? t('consult.over') : t('consult.refused'))
-              }
-            />
-          </Suspense>
-        ) : (
-          <div className="row">
-            <p>{t(`consult.${stage}`)}</p>
-            {stage === 'waiting' && <VisitAction appointment={appointment} day={day} />}
-          </div>
-        )}
-        <NotePanel note={note} readOnly={!doctor} zone={zone} />
-      </div>
-      {ending && (
-        <EndVisit
-          appointment={appointment}
-          note={note}
-          onClose={() => setEnding(false)}
-          onEnded={() => navigate(board)}
-        />
-      )}
-    </StaffPage>
-  )
-}
-
-const CLINICIAN = { camera: true }

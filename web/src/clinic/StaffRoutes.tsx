@@ -1,10 +1,11 @@
 import { NotFoundPage } from '../NotFoundPage'
-import { match } from '../routing'
+import { match, usePlace } from '../routing'
 import { ConsultPage } from './ConsultPage'
 import { DayPage } from './DayPage'
 import { OutboxPage } from './OutboxPage'
 
-export function StaffRoutes({ path }: { path: string }) {
+export function StaffRoutes() {
+  const { path } = usePlace()
   if (match('/clinic/:clinic', path)) return <DayPage day={null} />
   const day = match('/clinic/:clinic/day/:day', path)
   if (day) return <DayPage day={day.day ?? null} />
