@@ -1,0 +1,144 @@
+//! The node's configuration, read once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use locum_identity::{RegionId, Zone};
+use locum_telemetry::config::{self, ConfigError};
+use serde::Deserialize;
+
+/// What stands in `media.toml`. Paths are relative to the file's folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// DNS zone of the network.
+    pub zone: Zone,
+    /// Region this node is in.
+    pub region: RegionId,
+    /// Where the node keeps what it must remember; created for its owner alone.
+    pub state_dir: PathBuf,
+    /// Written once the node is ready, with its addresses.
+    pub ready_file: Option<PathBuf>,
+    /// Health and metrics.
+    #[serde(default = "any_loopback_port")]
+    pub telemetry_listen: SocketAddr,
+    /// How long the node waits for its clients to move elsewhere when told to stop.
+    #[serde(default = "default_drain_grace_ms")]
+    pub drain_grace_ms: u64,
+    /// Signalling, HTTP and WebSocket.
+    pub signal_listen: SocketAddr,
+    /// Media, UDP, all sessions.
+    pub media_listen: SocketAddr,
+    /// Host name clients reach the signalling by.
+    pub announce_host: String,
+    /// Address clients send media to; default: the address of `media_listen`.
+    pub announce_ip: Option<IpAddr>,
+    /// Participants of all rooms together.
+    #[serde(default = "default_capacity")]
+    pub capacity: u32,
+    /// The control plane. Without it, `jwks_file` says whom to believe.
+    pub control: Option<Control>,
+    /// Keys of the edge hosts, for a node that stands alone (RFC 7517 JWK set).
+    pub jwks_file: Option<PathBuf>,
+}
+
+/// Where the control plane is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Its mesh address.
+    pub address: SocketAddr,
+    /// One-time token; needed until the node has its certificate.
+    pub join_token_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Names the file and the key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut read: Self = config::load(path)?;
+        let resolve = |relative: &mut PathBuf| *relative = config::resolve(path, relative);
+        resolve(&mut read.state_dir);
+        read.ready_file.iter_mut().chain(&mut read.jwks_file).for_each(resolve);
+        read.control.iter_mut().filter_map(|control| control.join_token_file.as_mut()).for_each(resolve);
+
+        match (&read.control, &read.jwks_file) {
+            (Some(_), Some(_)) => Err(config::invalid(path, "jwks_file", "keys come from the control plane")),
+            (None, None) => Err(config::invalid(path, "control", "either `[control]` or `jwks_file` is needed")),
+            _ if read.announced_ip().is_unspecified() => {
+                Err(config::invalid(path, "announce_ip", "`media_listen` is no address clients could send to"))
+            }
+            _ if read.capacity == 0 => Err(config::invalid(path, "capacity", "must be at least 1")),
+            _ => Ok(read),
+        }
+    }
+
+    /// Address clients send media to.
+    #[must_use]
+    pub fn announced_ip(&self) -> IpAddr {
+        self.announce_ip.unwrap_or(self.media_listen.ip())
+    }
+
+    /// How long a drain may take.
+    #[must_use]
+    pub const fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
+    }
+}
+
+const fn any_loopback_port() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0)
+}
+
+const fn default_drain_grace_ms() -> u64 {
+    5_000
+}
+
+/// Some 30 µs a forwarded packet and 250 packets a second for each participant of a call of two: half a core.
+const fn default_capacity() -> u32 {
+    64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        zone = "locum.localhost"
+        region = "eu-central"
+        state_dir = "media-1"
+        signal_listen = "127.0.0.1:0"
+        media_listen = "127.0.0.1:0"
+        announce_host = "media.eu-central.locum.localhost"
+    "#;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("media.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).map_err(|error| config::chain(&error))
+    }
+
+    #[test]
+    fn a_small_file_is_enough() {
+        let config = load(&format!("{GOOD}\njwks_file = \"keys.json\"")).unwrap();
+        assert_eq!(config.announced_ip(), IpAddr::from([127, 0, 0, 1]));
+        assert!(config.jwks_file.unwrap().is_absolute());
+        assert!(load(&format!("{GOOD}\n[control]\naddress = \"127.0.0.1:4443\"")).is_ok());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |text: String| load(&text).unwrap_err();
+        assert!(error(format!("{GOOD}\nsignal_lisen = \"x\"")).contains("unknown key `signal_lisen`"));
+        assert!(error(GOOD.to_owned()).contains("key `control`"));
+        let anywhere = GOOD.replace("media_listen = \"127.0.0.1:0\"", "media_listen = \"0.0.0.0:0\"");
+        assert!(error(format!("{anywhere}\njwks_file = \"k\"")).contains("key `announce_ip`"));
+        assert!(error(format!("{GOOD}\ncapacity = 0\njwks_file = \"k\"")).contains("key `capacity`"));
+        let both = format!("{GOOD}\njwks_file = \"k\"\n[control]\naddress = \"127.0.0.1:1\"");
+        assert!(error(both).contains("key `jwks_file`"));
+    }
+}

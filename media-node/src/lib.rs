@@ -1,0 +1,19 @@
+//! The media node: LiveKit signalling, and a forwarding unit for calls that stay encrypted end to end.
+//!
+//! ```text
+//!  HTTP, WebSocket ── signal ──┐ commands            ┌── transport ── UDP
+//!                    token     └─► shard ── room ────┘  (rtc, stun, addresses)
+//!                      ▲           one thread: rooms decide, the event loop does
+//!                   control
+//! ```
+//!
+//! The node knows random ids and opaque packets: no names, no health data, no keys of a call.
+
+pub mod config;
+pub mod control;
+pub mod node;
+pub mod room;
+pub mod shard;
+pub mod signal;
+pub mod token;
+pub mod transport;

@@ -1,0 +1,165 @@
+//! A running media node: start, serve, drain.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use locum_agent::Agent;
+use locum_telemetry::{Health, Telemetry};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::control;
+use crate::room::{Ids, Limits, Rooms};
+use crate::shard::{self, Shard};
+use crate::signal::{self, Signal};
+use crate::token::KeySet;
+use crate::transport::rtc::RtcTransport;
+
+/// Participants of one room.
+const MAX_PARTICIPANTS: usize = 16;
+
+/// Published tracks of one participant: camera, microphone, screen and its sound, and as many again in exchange.
+const MAX_TRACKS: usize = 8;
+
+/// Runs a node until `stop`, then drains it.
+///
+/// # Errors
+/// When the node cannot start, or its event loop ends under it.
+pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
+    create_private(&config.state_dir).context("create state_dir")?;
+    let health = Health::new();
+    let telemetry_listener = listen(config.telemetry_listen, "telemetry_listen").await?;
+    let signal_listener = listen(config.signal_listen, "signal_listen").await?;
+    let media_socket = shard::bind(config.media_listen).context("bind media_listen")?;
+    let media = media_socket.local_addr()?;
+    let addresses = BTreeMap::from([
+        ("signal".to_owned(), signal_listener.local_addr()?),
+        ("media".to_owned(), media),
+        ("telemetry".to_owned(), telemetry_listener.local_addr()?),
+    ]);
+
+    let announced = SocketAddr::new(config.announced_ip(), media.port());
+    let transport = RtcTransport::new(announced).context("set up the media transport")?;
+    let (shard, shard_ended) =
+        Shard::start(media_socket, transport, rooms(&config)).context("start the event loop")?;
+
+    // Outlives the drain: clients are still told to leave, and operators that the node drains.
+    let over = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, over.clone()));
+
+    let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
+    let sockets = TaskTracker::new();
+    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone() };
+    tasks.spawn(serve_signal(signal_listener, signal, over.clone()));
+
+    let url = format!("ws://{}:{}", config.announce_host, addresses["signal"].port());
+    let agent = connect(&config, &shard, keys, url, &tasks, &stop, &over).await?;
+    if let Some(path) = &config.ready_file {
+        locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;
+    }
+    health.set_ready(true);
+    info!("ready");
+
+    let ended = wait(&stop, shard_ended).await;
+    health.set_ready(false);
+    if let Some(agent) = &agent {
+        agent.set_draining();
+    }
+    drain(&shard, &sockets, config.drain_grace()).await;
+    over.cancel();
+    tasks.close();
+    tasks.wait().await;
+    ended
+}
+
+fn rooms(config: &Config) -> Rooms {
+    let limits = Limits {
+        sessions: usize::try_from(config.capacity).unwrap_or(usize::MAX),
+        participants: MAX_PARTICIPANTS,
+        tracks: MAX_TRACKS,
+    };
+    Rooms::new(limits, config.region.to_string(), Ids::new(random))
+}
+
+/// Eight random bytes. Without randomness nothing here is safe, so there is nothing to go on with.
+fn random() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    #[expect(clippy::expect_used, reason = "the kernel's generator is seeded since boot and does not fail then")]
+    getrandom::fill(&mut bytes).expect("the kernel gives randomness");
+    bytes
+}
+
+/// Learns whose tokens to believe: from the control plane, or from a file when the node stands alone.
+async fn connect(
+    config: &Config,
+    shard: &Shard,
+    keys: watch::Sender<Arc<KeySet>>,
+    url: String,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    over: &CancellationToken,
+) -> anyhow::Result<Option<Agent>> {
+    if let Some(path) = &config.jwks_file {
+        let read = control::keys_from_file(path)?;
+        warn!(keys = read.len(), "standing alone: token keys are read from a file, once");
+        keys.send_replace(Arc::new(read));
+        tasks.spawn(async move { keys.closed().await });
+        return Ok(None);
+    }
+    let control = config.control.as_ref().context("no [control]")?;
+    let agent = control::join(config, control, url, stop.clone()).await.context("join the control plane")?;
+    info!(node = %agent.node_id(), "joined");
+    tasks.spawn(control::follow_keys(agent.clone(), keys, over.clone()));
+    tasks.spawn(control::report_load(agent.clone(), shard.clone(), config.capacity, over.clone()));
+    Ok(Some(agent))
+}
+
+async fn serve_signal(listener: TcpListener, signal: Signal, over: CancellationToken) {
+    let served = axum::serve(listener, signal::router(signal));
+    tokio::select! {
+        ended = served => if let Err(error) = ended {
+            warn!(%error, "signalling endpoint ended");
+        },
+        () = over.cancelled() => {}
+    }
+}
+
+async fn wait(stop: &CancellationToken, shard_ended: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        _ = shard_ended => Err(anyhow::anyhow!("the event loop ended")),
+    }
+}
+
+/// Sends everybody away and waits for the last socket to be closed.
+async fn drain(shard: &Shard, sockets: &TaskTracker, grace: Duration) {
+    let (sessions, clients) = (shard.session_count(), sockets.len());
+    info!(sessions, clients, "draining");
+    sockets.close();
+    let drained = async {
+        let _ = shard.drain().await;
+        sockets.wait().await;
+    };
+    if tokio::time::timeout(grace, drained).await.is_err() {
+        warn!(left = sockets.len(), "grace period over");
+    }
+    let _ = shard.stop().await;
+}
+
+async fn listen(address: SocketAddr, key: &'static str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("bind {key}"))
+}
+
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}

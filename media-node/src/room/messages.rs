@@ -1,0 +1,98 @@
+//! What the node says in the LiveKit protocol.
+
+use livekit_protocol as proto;
+use proto::leave_request::Action as LeaveAction;
+use proto::request_response::Reason;
+pub use proto::signal_response::Message;
+
+use crate::transport::Codec;
+
+/// Protocol version the node speaks; SDKs choose what to use by it.
+const PROTOCOL_VERSION: i32 = 17;
+
+/// SDKs compare this with versions of LiveKit's own server to know what it can do.
+const SERVER_VERSION: &str = "1.13.0";
+
+/// Clients send a ping this often…
+const PING_INTERVAL_SECONDS: i32 = 5;
+
+/// …and reconnect without an answer for this long.
+const PING_TIMEOUT_SECONDS: i32 = 15;
+
+/// Describes the node.
+#[must_use]
+pub fn server_info(region: &str) -> proto::ServerInfo {
+    proto::ServerInfo {
+        version: SERVER_VERSION.to_owned(),
+        protocol: PROTOCOL_VERSION,
+        region: region.to_owned(),
+        ..proto::ServerInfo::default()
+    }
+}
+
+/// First message to somebody who joined.
+#[must_use]
+pub fn joined(
+    region: &str,
+    room: proto::Room,
+    participant: proto::ParticipantInfo,
+    others: Vec<proto::ParticipantInfo>,
+) -> Message {
+    Message::Join(proto::JoinResponse {
+        room: Some(room),
+        participant: Some(participant),
+        other_participants: others,
+        server_version: SERVER_VERSION.to_owned(),
+        server_region: region.to_owned(),
+        server_info: Some(server_info(region)),
+        ping_interval: PING_INTERVAL_SECONDS,
+        ping_timeout: PING_TIMEOUT_SECONDS,
+        enabled_publish_codecs: codecs(&[Codec::Opus, Codec::Vp8, Codec::H264]),
+        fast_publish: true,
+        ..proto::JoinResponse::default()
+    })
+}
+
+/// First message to somebody who came back with a new socket.
+#[must_use]
+pub fn resumed(region: &str, last_message_seq: u32) -> Message {
+    Message::Reconnect(proto::ReconnectResponse {
+        server_info: Some(server_info(region)),
+        last_message_seq,
+        ..proto::ReconnectResponse::default()
+    })
+}
+
+/// Last message on a socket.
+#[must_use]
+pub fn leave(action: LeaveAction, reason: proto::DisconnectReason) -> Message {
+    Message::Leave(proto::LeaveRequest {
+        can_reconnect: action != LeaveAction::Disconnect,
+        reason: reason.into(),
+        action: action.into(),
+        ..proto::LeaveRequest::default()
+    })
+}
+
+/// News of participants.
+#[must_use]
+pub fn update(participants: Vec<proto::ParticipantInfo>) -> Message {
+    Message::Update(proto::ParticipantUpdate { participants })
+}
+
+/// Says what became of a request.
+#[must_use]
+pub fn outcome(request_id: u32, reason: Reason, message: &str) -> Message {
+    Message::RequestResponse(proto::RequestResponse {
+        request_id,
+        reason: reason.into(),
+        message: message.to_owned(),
+        ..proto::RequestResponse::default()
+    })
+}
+
+/// Codecs as the protocol lists them.
+#[must_use]
+pub fn codecs(codecs: &[Codec]) -> Vec<proto::Codec> {
+    codecs.iter().map(|codec| proto::Codec { mime: codec.mime().to_owned(), ..proto::Codec::default() }).collect()
+}

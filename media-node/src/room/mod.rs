@@ -1,0 +1,320 @@
+//! Rooms, participants and what passes between them, without I/O.
+//!
+//! [`Rooms`] decides and its [`Action`]s say what to do; the event loop does it. No socket, no clock, no randomness of
+//! its own: time is passed in, so tests own it.
+
+mod data;
+mod ids;
+mod keyframes;
+mod messages;
+mod participant;
+mod publication;
+mod receiving;
+mod requests;
+mod single;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use livekit_protocol as proto;
+use proto::DisconnectReason;
+use proto::leave_request::Action as LeaveAction;
+
+pub use ids::{Identity, Ids, ParticipantSid, RoomName, RoomSid, SessionId, TrackSid};
+pub use messages::Message;
+pub use publication::Leg;
+
+use crate::token::Admission;
+use crate::transport::sdp::{Offer, Section};
+use crate::transport::{Channel, Mid};
+use single::Room;
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// An empty room keeps its id for so long, for somebody who reloads the page.
+const EMPTY_ROOM_LASTS: Duration = Duration::from_secs(20);
+
+/// A moment, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For deadlines.
+    pub at: Instant,
+    /// For people: milliseconds since 1970.
+    pub unix_ms: i64,
+}
+
+/// Bounds of one node.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Participants of all rooms together.
+    pub sessions: usize,
+    /// Participants of one room.
+    pub participants: usize,
+    /// Published tracks of one participant.
+    pub tracks: usize,
+}
+
+/// Somebody at the door.
+#[derive(Debug)]
+pub struct Joining {
+    /// What the token allows.
+    pub admission: Admission,
+    /// What the client says of itself.
+    pub request: proto::JoinRequest,
+}
+
+/// Why somebody may not come in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum JoinError {
+    /// The node takes nobody any more.
+    #[error("this media node is going away")]
+    Draining,
+    /// As many as configured are here.
+    #[error("this media node is full")]
+    NodeFull,
+    /// As many as may be are in the room.
+    #[error("the room is full")]
+    RoomFull,
+    /// There is no such stay to resume, or it is somebody else's.
+    #[error("there is nothing to resume")]
+    UnknownStay,
+}
+
+/// What the event loop is to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Send a message on the session's socket.
+    Signal(SessionId, Box<Message>),
+    /// Answer an offer as planned, and report by [`Rooms::negotiated`].
+    Negotiate {
+        /// Whose.
+        session: SessionId,
+        /// The client's number of its offer.
+        offer_id: u32,
+        /// The offer.
+        offer: Box<Offer>,
+        /// What each of its sections is for.
+        plan: Vec<Section>,
+    },
+    /// From now on, send what arrives on a section to these.
+    Route {
+        /// Publisher.
+        session: SessionId,
+        /// Its section.
+        mid: Mid,
+        /// Receivers.
+        legs: Vec<Leg>,
+    },
+    /// Ask a publisher for a keyframe.
+    RequestKeyframe(SessionId, Mid),
+    /// Send a message on a data channel.
+    SendData(SessionId, Channel, Bytes),
+    /// End the session: its socket after what was sent, and its media.
+    Close(SessionId),
+}
+
+/// What happened to a session's media.
+#[derive(Debug)]
+pub enum MediaEvent {
+    /// It is connected.
+    Connected,
+    /// It is closed.
+    Closed,
+    /// The client proved that it is still there.
+    Heard,
+    /// The first packet arrived on a section.
+    TrackStarted(Mid),
+    /// The client cannot decode what it gets on a section.
+    KeyframeWanted(Mid),
+    /// A data channel brought a message.
+    Data(Channel, Bytes),
+}
+
+/// All rooms of a node.
+pub struct Rooms {
+    limits: Limits,
+    region: String,
+    ids: Ids,
+    rooms: HashMap<RoomName, Room>,
+    sessions: HashMap<SessionId, RoomName>,
+    next_session: SessionId,
+    next_tick: Option<Instant>,
+    actions: VecDeque<Action>,
+    draining: bool,
+}
+
+/// What a room may use while it decides.
+struct Context<'a> {
+    now: Now,
+    limits: &'a Limits,
+    region: &'a str,
+    ids: &'a mut Ids,
+    actions: &'a mut VecDeque<Action>,
+}
+
+impl Context<'_> {
+    fn signal(&mut self, session: SessionId, message: Message) {
+        self.actions.push_back(Action::Signal(session, Box::new(message)));
+    }
+}
+
+impl Rooms {
+    /// No rooms yet.
+    #[must_use]
+    pub fn new(limits: Limits, region: String, ids: Ids) -> Self {
+        Self {
+            limits,
+            region,
+            ids,
+            rooms: HashMap::new(),
+            sessions: HashMap::new(),
+            next_session: SessionId::first(),
+            next_tick: None,
+            actions: VecDeque::new(),
+            draining: false,
+        }
+    }
+
+    /// Lets somebody in, or back in. The first message to them is then on its way.
+    ///
+    /// # Errors
+    /// See [`JoinError`].
+    pub fn join(&mut self, now: Now, joining: Joining) -> Result<SessionId, JoinError> {
+        if self.draining {
+            return Err(JoinError::Draining);
+        }
+        let session = if joining.request.reconnect { self.resume(now, &joining) } else { self.enter(now, joining) };
+        self.settle();
+        session
+    }
+
+    /// A client asked for something.
+    pub fn request(&mut self, now: Now, session: SessionId, request: proto::signal_request::Message) {
+        self.with_room(now, session, |room, cx| room.request(cx, session, request));
+    }
+
+    /// The client's socket is gone; it may come back.
+    pub fn signal_lost(&mut self, now: Now, session: SessionId) {
+        self.with_room(now, session, |room, cx| room.signal_lost(cx, session));
+    }
+
+    /// What became of [`Action::Negotiate`]: the answer, or `None` when there is none.
+    pub fn negotiated(&mut self, now: Now, session: SessionId, offer_id: u32, answer: Option<String>) {
+        self.with_room(now, session, |room, cx| match answer {
+            Some(sdp) => room.answered(cx, session, offer_id, sdp),
+            // With a new connection it may work; with this one it will not.
+            None => room.remove(cx, session, LeaveAction::Reconnect, DisconnectReason::MediaFailure),
+        });
+    }
+
+    /// Something happened to a session's media.
+    pub fn media(&mut self, now: Now, session: SessionId, event: MediaEvent) {
+        self.with_room(now, session, |room, cx| room.media(cx, session, event));
+    }
+
+    /// The session cannot go on, for a reason the rooms do not know.
+    pub fn abandon(&mut self, now: Now, session: SessionId, reason: DisconnectReason) {
+        self.with_room(now, session, |room, cx| room.remove(cx, session, LeaveAction::Reconnect, reason));
+    }
+
+    /// Sends everybody to another node, and lets nobody in any more.
+    pub fn drain(&mut self, now: Now) {
+        self.draining = true;
+        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.abandon(now, session, DisconnectReason::ServerShutdown);
+        }
+    }
+
+    /// Looks at deadlines.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.next_tick.is_some_and(|at| now.at < at) {
+            return;
+        }
+        let Self { limits, region, ids, rooms, actions, .. } = self;
+        for room in rooms.values_mut() {
+            room.tick(&mut Context { now, limits, region, ids, actions });
+        }
+        rooms.retain(|_, room| !room.is_over(now.at, EMPTY_ROOM_LASTS));
+        self.next_tick = (!self.rooms.is_empty()).then(|| now.at + TICK);
+        self.settle();
+    }
+
+    /// When [`Rooms::handle_timeout`] should run next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_tick
+    }
+
+    /// The next thing to do. To be drained after every other call.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Participants of all rooms.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Rooms, with those that wait for somebody to come back.
+    #[must_use]
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
+    fn enter(&mut self, now: Now, joining: Joining) -> Result<SessionId, JoinError> {
+        let Joining { admission, request } = joining;
+        let Self { limits, region, ids, rooms, actions, sessions, .. } = self;
+        let returning = rooms.get(&admission.room).and_then(|room| room.session_of(&admission.identity));
+        if sessions.len() >= limits.sessions && returning.is_none() {
+            return Err(JoinError::NodeFull);
+        }
+        let session = self.next_session;
+        self.next_session = session.next().ok_or(JoinError::NodeFull)?;
+        let mut cx = Context { now, limits, region, ids, actions };
+        let name = admission.room.clone();
+        let room = rooms.entry(name.clone()).or_insert_with(|| Room::new(&mut cx, name.clone()));
+        if let Some(old) = returning {
+            room.remove(&mut cx, old, LeaveAction::Disconnect, DisconnectReason::DuplicateIdentity);
+        }
+        room.enter(&mut cx, session, admission, request)?;
+        sessions.insert(session, name);
+        self.next_tick.get_or_insert(now.at + TICK);
+        Ok(session)
+    }
+
+    fn resume(&mut self, now: Now, joining: &Joining) -> Result<SessionId, JoinError> {
+        let Self { limits, region, ids, rooms, actions, .. } = self;
+        let room = rooms.get_mut(&joining.admission.room).ok_or(JoinError::UnknownStay)?;
+        let sid = &joining.request.participant_sid;
+        let session = room.stay_of(&joining.admission.identity, sid).ok_or(JoinError::UnknownStay)?;
+        room.resume(&mut Context { now, limits, region, ids, actions }, session);
+        Ok(session)
+    }
+
+    fn with_room(&mut self, now: Now, session: SessionId, act: impl FnOnce(&mut Room, &mut Context<'_>)) {
+        let Self { limits, region, ids, rooms, actions, sessions, .. } = self;
+        let Some(room) = sessions.get(&session).and_then(|name| rooms.get_mut(name)) else { return };
+        act(room, &mut Context { now, limits, region, ids, actions });
+        self.settle();
+    }
+
+    /// Forgets sessions that were closed.
+    fn settle(&mut self) {
+        for action in &self.actions {
+            if let Action::Close(session) = action {
+                self.sessions.remove(session);
+            }
+        }
+    }
+}
+
+/// Why a stay that cannot be resumed ends, for a client that asked to resume it.
+#[must_use]
+pub fn unknown_stay() -> Message {
+    messages::leave(LeaveAction::Reconnect, DisconnectReason::StateMismatch)
+}

@@ -1,0 +1,327 @@
+//! One room.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use livekit_protocol as proto;
+use proto::DisconnectReason;
+use proto::leave_request::Action as LeaveAction;
+
+use super::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
+use super::messages::{self, Message};
+use super::participant::{Media, Participant};
+use super::publication::Leg;
+use super::receiving::Wanted;
+use super::{Action, Context, JoinError, MediaEvent, data};
+use crate::token::Admission;
+use crate::transport::{Channel, Codec, MediaKind, Mid};
+
+/// A room and who is in it.
+pub(super) struct Room {
+    name: RoomName,
+    sid: RoomSid,
+    created_ms: i64,
+    pub(super) participants: BTreeMap<SessionId, Participant>,
+    empty_since: Option<Instant>,
+}
+
+impl Room {
+    pub(super) fn new(cx: &mut Context<'_>, name: RoomName) -> Self {
+        let (sid, created_ms) = (cx.ids.room(), cx.now.unix_ms);
+        Self { name, sid, created_ms, participants: BTreeMap::new(), empty_since: Some(cx.now.at) }
+    }
+
+    /// The session of an identity, if it is here.
+    pub(super) fn session_of(&self, identity: &Identity) -> Option<SessionId> {
+        self.participants.iter().find(|(_, p)| p.identity == *identity).map(|(session, _)| *session)
+    }
+
+    /// The session of a stay, if it is that identity's.
+    pub(super) fn stay_of(&self, identity: &Identity, sid: &str) -> Option<SessionId> {
+        let is_it = |p: &Participant| p.identity == *identity && p.sid.as_str() == sid;
+        self.participants.iter().find(|(_, p)| is_it(p)).map(|(session, _)| *session)
+    }
+
+    /// Whether the room has been empty for longer than `patience`.
+    pub(super) fn is_over(&self, now: Instant, patience: Duration) -> bool {
+        self.empty_since.is_some_and(|since| now.saturating_duration_since(since) >= patience)
+    }
+
+    pub(super) fn enter(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        admission: Admission,
+        request: proto::JoinRequest,
+    ) -> Result<(), JoinError> {
+        if self.participants.len() >= cx.limits.participants {
+            return Err(JoinError::RoomFull);
+        }
+        let protocol = request.client_info.as_ref().map_or(0, |client| client.client_protocol);
+        let (identity, grants) = (admission.identity, admission.grants);
+        let mut participant = Participant::new(cx.now, cx.ids.participant(), identity, grants, protocol);
+        participant.receiving.automatic =
+            request.connection_settings.as_ref().is_none_or(|settings| settings.auto_subscribe);
+        // Beyond the bound they are left out: a join is no place to argue.
+        let _ = participant.set_attributes(&request.participant_attributes);
+
+        let others: Vec<_> = self.participants.values().map(Participant::info).collect();
+        let info = participant.info();
+        self.broadcast(cx, session, messages::update(vec![info.clone()]));
+        self.participants.insert(session, participant);
+        self.empty_since = None;
+        cx.signal(session, messages::joined(cx.region, self.info(), info, others));
+        for track in request.add_track_requests {
+            self.add_track(cx, session, track);
+        }
+        if let Some(offer) = request.publisher_offer {
+            self.offer(cx, session, offer);
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>, session: SessionId) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        participant.signal_lost_at = None;
+        cx.signal(session, messages::resumed(cx.region, participant.last_data_sequence));
+        // Whatever changed meanwhile.
+        let everybody = self.participants.values().map(Participant::info).collect();
+        cx.signal(session, messages::update(everybody));
+        self.refresh(cx);
+    }
+
+    pub(super) fn signal_lost(&mut self, cx: &mut Context<'_>, session: SessionId) {
+        if let Some(participant) = self.participants.get_mut(&session) {
+            participant.signal_lost_at = Some(cx.now.at);
+        }
+    }
+
+    /// The peer made an answer: it goes to the client, and packets may flow by it.
+    pub(super) fn answered(&mut self, cx: &mut Context<'_>, session: SessionId, id: u32, sdp: String) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        participant.receiving.answered();
+        let mid_to_track_id = participant.receiving.track_ids();
+        let answer = proto::SessionDescription { r#type: "answer".to_owned(), sdp, id, mid_to_track_id };
+        cx.signal(session, Message::Answer(answer));
+        self.refresh(cx);
+    }
+
+    pub(super) fn media(&mut self, cx: &mut Context<'_>, session: SessionId, event: MediaEvent) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        match event {
+            MediaEvent::Connected => {
+                participant.media = Media::ConnectedAndHeard(cx.now.at);
+                self.announce(cx, session);
+            }
+            MediaEvent::Heard => {
+                if let Media::ConnectedAndHeard(last) = &mut participant.media {
+                    *last = cx.now.at;
+                }
+                return;
+            }
+            MediaEvent::Closed => participant.media = Media::ClosedSince(cx.now.at),
+            MediaEvent::TrackStarted(mid) => {
+                let publication = participant.publications.iter_mut().find(|p| p.mid == Some(mid));
+                if let Some(publication) = publication.filter(|p| !p.started) {
+                    publication.started = true;
+                    self.announce(cx, session);
+                }
+            }
+            MediaEvent::KeyframeWanted(mid) => {
+                let carried = participant.receiving.carried_on(mid).map(|(from, track)| (from, track.clone()));
+                if let Some((publisher, track)) = carried {
+                    self.want_keyframe(cx, publisher, &track);
+                }
+                return;
+            }
+            MediaEvent::Data(channel, message) => return self.relay(cx, session, channel, &message),
+        }
+        self.refresh(cx);
+    }
+
+    /// Ends a stay: the participant is told why, the others that it left.
+    pub(super) fn remove(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        action: LeaveAction,
+        reason: DisconnectReason,
+    ) {
+        let Some(gone) = self.participants.remove(&session) else { return };
+        cx.signal(session, messages::leave(action, reason));
+        cx.actions.push_back(Action::Close(session));
+        self.broadcast(cx, session, messages::update(vec![gone.farewell(reason)]));
+        for publication in &gone.publications {
+            self.forget_track(&publication.sid);
+        }
+        if self.participants.is_empty() {
+            self.empty_since = Some(cx.now.at);
+        }
+        self.refresh(cx);
+    }
+
+    /// Looks at deadlines.
+    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
+        let overdue: Vec<_> = self
+            .participants
+            .iter()
+            .filter_map(|(session, participant)| Some((*session, participant.overdue(cx.now.at)?)))
+            .collect();
+        for (session, reason) in overdue {
+            self.remove(cx, session, LeaveAction::Reconnect, reason);
+        }
+        for (session, participant) in &mut self.participants {
+            for publication in &mut participant.publications {
+                if let Some(mid) = publication.mid
+                    && publication.keyframes.due(cx.now.at)
+                {
+                    cx.actions.push_back(Action::RequestKeyframe(*session, mid));
+                }
+            }
+        }
+        self.refresh(cx);
+    }
+
+    /// Tells everybody, the participant itself too, what it looks like now.
+    pub(super) fn announce(&mut self, cx: &mut Context<'_>, session: SessionId) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        participant.touch();
+        let update = messages::update(vec![participant.info()]);
+        cx.signal(session, update.clone());
+        self.broadcast(cx, session, update);
+    }
+
+    /// A track is gone: nobody's choice about it means anything any more.
+    pub(super) fn forget_track(&mut self, track: &TrackSid) {
+        for participant in self.participants.values_mut() {
+            participant.receiving.forget(track);
+        }
+    }
+
+    /// Brings packets and sections in line with who publishes and who wants what.
+    pub(super) fn refresh(&mut self, cx: &mut Context<'_>) {
+        self.refresh_routes(cx);
+        for session in self.participants.keys().copied().collect::<Vec<_>>() {
+            let wanted = self.wanted(session);
+            let Some(participant) = self.participants.get_mut(&session) else { continue };
+            if participant.signal_lost_at.is_some() {
+                continue;
+            }
+            if let Some(missing) = participant.receiving.ask(cx.now.at, &wanted) {
+                let requirement =
+                    proto::MediaSectionsRequirement { num_audios: missing.audio, num_videos: missing.video };
+                cx.signal(session, Message::MediaSectionsRequirement(requirement));
+            }
+        }
+    }
+
+    /// What a participant should receive now.
+    pub(super) fn wanted(&self, session: SessionId) -> Vec<Wanted> {
+        let Some(subscriber) = self.participants.get(&session).filter(|p| p.grants.subscribe) else {
+            return Vec::new();
+        };
+        let mut wanted = Vec::new();
+        for (publisher, participant) in self.participants.iter().filter(|(other, _)| **other != session) {
+            let started = participant.publications.iter().filter(|publication| publication.started);
+            wanted.extend(started.filter(|publication| subscriber.receiving.wants(&publication.sid)).map(
+                |publication| Wanted {
+                    publisher: *publisher,
+                    track: publication.sid.clone(),
+                    kind: publication.kind,
+                    stream: format!("{}|{}", participant.sid, publication.stream()),
+                },
+            ));
+        }
+        wanted
+    }
+
+    fn refresh_routes(&mut self, cx: &mut Context<'_>) {
+        let mut changed = Vec::new();
+        for (session, participant) in &self.participants {
+            for publication in &participant.publications {
+                let legs = self.legs(*session, &publication.sid);
+                if legs != publication.legs {
+                    changed.push((*session, publication.sid.clone(), legs));
+                }
+            }
+        }
+        for (session, track, legs) in changed {
+            let Some(publication) = self.publication_mut(session, &track) else { continue };
+            let joined = legs.iter().any(|leg| !publication.legs.contains(leg));
+            publication.legs.clone_from(&legs);
+            let (kind, Some(mid)) = (publication.kind, publication.mid) else { continue };
+            cx.actions.push_back(Action::Route { session, mid, legs });
+            if joined && kind == MediaKind::Video {
+                self.want_keyframe(cx, session, &track);
+            }
+        }
+    }
+
+    fn legs(&self, publisher: SessionId, track: &TrackSid) -> Vec<Leg> {
+        let others = self.participants.iter().filter(|(session, p)| **session != publisher && p.is_connected());
+        others.filter_map(|(session, p)| Some(Leg { session: *session, mid: p.receiving.leg(track)? })).collect()
+    }
+
+    fn want_keyframe(&mut self, cx: &mut Context<'_>, publisher: SessionId, track: &TrackSid) {
+        let now = cx.now.at;
+        let Some(publication) = self.publication_mut(publisher, track) else { return };
+        if let Some(mid) = publication.mid
+            && publication.kind == MediaKind::Video
+            && publication.keyframes.want(now)
+        {
+            cx.actions.push_back(Action::RequestKeyframe(publisher, mid));
+        }
+    }
+
+    fn publication_mut(
+        &mut self,
+        session: SessionId,
+        track: &TrackSid,
+    ) -> Option<&mut super::publication::Publication> {
+        self.participants.get_mut(&session)?.publications.iter_mut().find(|p| p.sid == *track)
+    }
+
+    fn relay(&mut self, cx: &mut Context<'_>, session: SessionId, channel: Channel, message: &[u8]) {
+        let Some(sender) = self.participants.get_mut(&session).filter(|p| p.grants.data) else { return };
+        let Some(relayed) = data::relay(message, &sender.identity, &sender.sid) else {
+            metrics::counter!("locum_media_data_refused_total").increment(1);
+            return;
+        };
+        if channel == Channel::Reliable {
+            sender.last_data_sequence = sender.last_data_sequence.max(relayed.sequence);
+        }
+        let message = bytes::Bytes::from(relayed.message);
+        for (other, participant) in &self.participants {
+            let addressed = relayed.destinations.is_empty()
+                || relayed.destinations.iter().any(|identity| identity == participant.identity.as_str());
+            if *other != session && addressed && participant.is_connected() {
+                cx.actions.push_back(Action::SendData(*other, channel, message.clone()));
+            }
+        }
+    }
+
+    fn broadcast(&self, cx: &mut Context<'_>, except: SessionId, message: Message) {
+        for session in self.participants.keys().filter(|session| **session != except) {
+            cx.signal(*session, message.clone());
+        }
+    }
+
+    fn info(&self) -> proto::Room {
+        proto::Room {
+            sid: self.sid.to_string(),
+            name: self.name.to_string(),
+            creation_time: self.created_ms / 1_000,
+            creation_time_ms: self.created_ms,
+            num_participants: u32::try_from(self.participants.len()).unwrap_or(u32::MAX),
+            enabled_codecs: messages::codecs(&[Codec::Opus, Codec::Vp8, Codec::H264]),
+            ..proto::Room::default()
+        }
+    }
+}
+
+/// Section a publication was bound to, and that it is gone from there.
+pub(super) fn unroute(cx: &mut Context<'_>, session: SessionId, mid: Option<Mid>) {
+    if let Some(mid) = mid {
+        cx.actions.push_back(Action::Route { session, mid, legs: Vec::new() });
+    }
+}

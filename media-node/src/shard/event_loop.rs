@@ -1,0 +1,416 @@
+//! The loop: datagrams in, decisions, datagrams out.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use livekit_protocol::DisconnectReason;
+use metrics::counter;
+use mio::{Events, Interest, Poll, Token, Waker};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::continuity::Continuity;
+use super::counters::Counters;
+use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
+use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Rooms, SessionId};
+use crate::transport::addresses::Addresses;
+use crate::transport::datagrams::{BATCH, Inbound, Outbound};
+use crate::transport::sdp::{Offer, Section};
+use crate::transport::{MediaPacket, Mid, Peer, PeerEvent, Transport, stun};
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// Batches read before timers and commands get their turn.
+const MAX_BATCHES: usize = 8;
+
+/// Timers closer together are served together: a backend would otherwise wake the loop for each.
+const TIMER_GRAIN: Duration = Duration::from_millis(5);
+
+/// Longest sleep; deadlines further away than this are no reason for precision.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+
+pub(super) struct EventLoop<T: Transport> {
+    socket: mio::net::UdpSocket,
+    poll: Poll,
+    inbox: mpsc::Receiver<Command>,
+    inbound: Inbound,
+    io: Sending,
+    transport: T,
+    rooms: Rooms,
+    sessions: HashMap<SessionId, Session<T::Peer>>,
+    /// Where media goes, by publisher and section.
+    routes: HashMap<(SessionId, Mid), Vec<Leg>>,
+    next_connection: u64,
+    session_count: Arc<AtomicU32>,
+}
+
+/// What sends: kept together so that a session can be served while it is borrowed.
+struct Sending {
+    outbound: Outbound,
+    addresses: Addresses,
+    counters: Counters,
+}
+
+struct Session<P> {
+    peer: P,
+    socket: Option<Outbox>,
+    numbers: HashMap<Mid, Continuity>,
+    /// Has something to send, or timers that may have moved.
+    dirty: bool,
+    next_timeout: Option<Instant>,
+    /// The peer panicked: it is not to be touched again.
+    broken: bool,
+}
+
+impl<P> Session<P> {
+    fn new(peer: P) -> Self {
+        Self { peer, socket: None, numbers: HashMap::new(), dirty: true, next_timeout: None, broken: false }
+    }
+
+    /// Calls the peer. What a client sends goes through a great deal of parsing that is not ours: should it panic, that
+    /// client's session ends, and the calls of all others go on.
+    fn call<R>(&mut self, call: impl FnOnce(&mut P) -> R) -> Option<R> {
+        if self.broken {
+            return None;
+        }
+        self.dirty = true;
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.peer))).ok();
+        self.broken = result.is_none();
+        result
+    }
+}
+
+struct Outbox {
+    connection: ConnectionId,
+    messages: mpsc::Sender<Box<Message>>,
+}
+
+impl<T: Transport> EventLoop<T> {
+    pub(super) fn new(
+        socket: UdpSocket,
+        transport: T,
+        rooms: Rooms,
+        inbox: mpsc::Receiver<Command>,
+        session_count: Arc<AtomicU32>,
+    ) -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let mut socket = mio::net::UdpSocket::from_std(socket);
+        poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
+        let io = Sending {
+            outbound: Outbound::default(),
+            addresses: Addresses::default(),
+            counters: Counters::default(),
+        };
+        let event_loop = Self {
+            socket,
+            poll,
+            inbox,
+            inbound: Inbound::default(),
+            io,
+            transport,
+            rooms,
+            sessions: HashMap::new(),
+            routes: HashMap::new(),
+            next_connection: 0,
+            session_count,
+        };
+        Ok((event_loop, waker))
+    }
+
+    /// Runs until told to stop.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(8);
+        let mut more_waits = false;
+        loop {
+            let sleep = if more_waits { Duration::ZERO } else { self.sleep() };
+            match self.poll.poll(&mut events, Some(sleep)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let now = now();
+            more_waits = self.receive(now)?;
+            while let Ok(command) = self.inbox.try_recv() {
+                if matches!(command, Command::Stop) {
+                    return Ok(());
+                }
+                self.command(now, command);
+            }
+            self.run_timers(now);
+            self.abandon_broken(now);
+            self.flush(now);
+            self.session_count.store(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+            self.io.counters.publish(now.at, self.rooms.session_count(), self.rooms.room_count());
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let next = self.sessions.values().filter_map(|session| session.next_timeout).chain(self.rooms.poll_timeout());
+        next.min().map_or(MAX_SLEEP, |at| at.saturating_duration_since(Instant::now()).min(MAX_SLEEP))
+    }
+
+    /// Reads what waits. `true` when more may.
+    fn receive(&mut self, now: Now) -> io::Result<bool> {
+        let mut inbound = std::mem::take(&mut self.inbound);
+        let mut full = false;
+        for _ in 0..MAX_BATCHES {
+            full = inbound.receive(&self.socket)? == BATCH;
+            for (from, datagram) in inbound.iter() {
+                self.datagram(now, from, datagram);
+            }
+            self.flush(now);
+            if !full {
+                break;
+            }
+        }
+        self.inbound = inbound;
+        Ok(full)
+    }
+
+    fn datagram(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+        self.io.counters.received += 1;
+        if stun::is_stun(datagram) {
+            match self.io.addresses.check(from, datagram) {
+                Some(checked) => {
+                    self.io.counters.checks += 1;
+                    self.io.outbound.push(from, checked.reply.as_slice().into());
+                    self.rooms.media(now, checked.session, MediaEvent::Heard);
+                }
+                None => self.io.counters.strangers += 1,
+            }
+            return;
+        }
+        match self.io.addresses.session(from) {
+            Some(session) => {
+                self.with_peer(session, |peer| peer.handle_datagram(now.at, datagram));
+                self.drain_events(now, session);
+            }
+            None => self.io.counters.strangers += 1,
+        }
+    }
+
+    fn command(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Join { joining, reply } => {
+                let answer = self.join(now, *joining);
+                if let Err(Ok(attached)) = reply.send(answer) {
+                    self.detach(now, attached.session, attached.connection);
+                }
+            }
+            Command::Request { session, connection, request } => {
+                if self.is_current(session, connection) {
+                    self.rooms.request(now, session, *request);
+                }
+            }
+            Command::Detach { session, connection } => self.detach(now, session, connection),
+            Command::Drain => self.rooms.drain(now),
+            Command::Stop => {}
+        }
+        self.act(now);
+    }
+
+    fn join(&mut self, now: Now, joining: Joining) -> Result<Attached, JoinError> {
+        let session = self.rooms.join(now, joining)?;
+        self.next_connection += 1;
+        let connection = ConnectionId(self.next_connection);
+        let (messages, outbox) = mpsc::channel(MAX_OUTBOX);
+        self.open(now, session);
+        if let Some(live) = self.sessions.get_mut(&session) {
+            // A socket before it is closed by that: its outbox ends.
+            live.socket = Some(Outbox { connection, messages });
+        }
+        self.act(now);
+        Ok(Attached { session, connection, outbox })
+    }
+
+    /// Makes the session's media connection, unless it is there already (it was resumed).
+    fn open(&mut self, now: Now, session: SessionId) {
+        if self.sessions.contains_key(&session) {
+            return;
+        }
+        match self.transport.open(now.at) {
+            Ok(peer) => {
+                self.sessions.insert(session, Session::new(peer));
+            }
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "media connection could not be made");
+                self.rooms.abandon(now, session, DisconnectReason::JoinFailure);
+            }
+        }
+    }
+
+    fn detach(&mut self, now: Now, session: SessionId, connection: ConnectionId) {
+        if self.is_current(session, connection) {
+            if let Some(live) = self.sessions.get_mut(&session) {
+                live.socket = None;
+            }
+            self.rooms.signal_lost(now, session);
+        }
+    }
+
+    fn is_current(&self, session: SessionId, connection: ConnectionId) -> bool {
+        let socket = self.sessions.get(&session).and_then(|live| live.socket.as_ref());
+        socket.is_some_and(|socket| socket.connection == connection)
+    }
+
+    /// Does what the rooms decided.
+    fn act(&mut self, now: Now) {
+        while let Some(action) = self.rooms.poll_action() {
+            match action {
+                Action::Signal(session, message) => self.signal(now, session, message),
+                Action::Negotiate { session, offer_id, offer, plan } => {
+                    let answer = self.negotiate(now, session, &offer, &plan);
+                    self.rooms.negotiated(now, session, offer_id, answer);
+                }
+                Action::Route { session, mid, legs } => self.route(session, mid, legs),
+                Action::RequestKeyframe(session, mid) => {
+                    self.io.counters.keyframe_requests += 1;
+                    self.with_peer(session, |peer| peer.request_keyframe(now.at, mid));
+                }
+                Action::SendData(session, channel, message) => {
+                    let sent = self.with_peer(session, |peer| peer.send_data(now.at, channel, &message));
+                    self.io.counters.data_dropped += u64::from(sent != Some(true));
+                }
+                Action::Close(session) => self.close(now, session),
+            }
+        }
+    }
+
+    fn signal(&mut self, now: Now, session: SessionId, message: Box<Message>) {
+        let Some(live) = self.sessions.get_mut(&session) else { return };
+        let Some(socket) = &live.socket else { return };
+        if socket.messages.try_send(message).is_err() {
+            counter!("locum_media_sockets_behind_total").increment(1);
+            live.socket = None;
+            self.rooms.signal_lost(now, session);
+        }
+    }
+
+    fn negotiate(&mut self, now: Now, session: SessionId, offer: &Offer, plan: &[Section]) -> Option<String> {
+        let answer = match self.with_peer(session, |peer| peer.negotiate(now.at, offer, plan))? {
+            Ok(answer) => answer,
+            Err(error) => {
+                counter!("locum_media_offers_refused_total").increment(1);
+                debug!(error = &error as &dyn std::error::Error, "offer refused");
+                return None;
+            }
+        };
+        self.io.addresses.expect(session, &answer.ufrag, &answer.password);
+        Some(answer.sdp)
+    }
+
+    fn route(&mut self, session: SessionId, mid: Mid, legs: Vec<Leg>) {
+        let before = self.routes.get(&(session, mid)).map_or(&[][..], Vec::as_slice);
+        for leg in legs.iter().filter(|leg| !before.contains(leg)) {
+            if let Some(live) = self.sessions.get_mut(&leg.session) {
+                live.numbers.entry(leg.mid).or_default().resume();
+            }
+        }
+        if legs.is_empty() {
+            self.routes.remove(&(session, mid));
+        } else {
+            self.routes.insert((session, mid), legs);
+        }
+    }
+
+    fn close(&mut self, now: Now, session: SessionId) {
+        self.with_peer(session, |peer| peer.close(now.at));
+        if let Some(mut live) = self.sessions.remove(&session) {
+            self.io.send(&self.socket, session, &mut live);
+        }
+        self.io.addresses.remove(session);
+        self.routes.retain(|(publisher, _), _| *publisher != session);
+    }
+
+    fn drain_events(&mut self, now: Now, session: SessionId) {
+        while let Some(event) = self.with_peer(session, Peer::poll_event).flatten() {
+            let event = match event {
+                PeerEvent::Media(mid, packet) => {
+                    self.forward(now, session, mid, packet);
+                    continue;
+                }
+                PeerEvent::Connected => MediaEvent::Connected,
+                PeerEvent::Closed => MediaEvent::Closed,
+                PeerEvent::TrackStarted(mid) => MediaEvent::TrackStarted(mid),
+                PeerEvent::KeyframeWanted(mid) => MediaEvent::KeyframeWanted(mid),
+                PeerEvent::Data(channel, message) => MediaEvent::Data(channel, message),
+            };
+            self.rooms.media(now, session, event);
+            self.act(now);
+        }
+    }
+
+    fn forward(&mut self, now: Now, session: SessionId, mid: Mid, mut packet: MediaPacket) {
+        let Some(legs) = self.routes.get(&(session, mid)) else { return };
+        let sequence = packet.sequence;
+        for leg in legs {
+            let Some(live) = self.sessions.get_mut(&leg.session) else { continue };
+            let Some(number) = live.numbers.entry(leg.mid).or_default().number(sequence) else { continue };
+            packet.sequence = number;
+            match live.call(|peer| peer.send_media(now.at, leg.mid, &packet)) {
+                Some(true) => self.io.counters.forwarded += 1,
+                _ => self.io.counters.not_forwarded += 1,
+            }
+        }
+    }
+
+    fn run_timers(&mut self, now: Now) {
+        let is_due = |session: &Session<T::Peer>| session.next_timeout.is_some_and(|at| at <= now.at);
+        let due = self.sessions.iter().filter(|(_, session)| is_due(session)).map(|(id, _)| *id);
+        for session in due.collect::<Vec<_>>() {
+            self.with_peer(session, |peer| peer.handle_timeout(now.at));
+            self.drain_events(now, session);
+        }
+        self.rooms.handle_timeout(now);
+        self.act(now);
+    }
+
+    fn flush(&mut self, now: Now) {
+        for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.dirty) {
+            self.io.send(&self.socket, *id, session);
+            let next = session.call(Peer::poll_timeout).flatten();
+            session.next_timeout = next.map(|at| at.max(now.at + TIMER_GRAIN));
+            session.dirty = false;
+        }
+        self.io.counters.add_sent(self.io.outbound.flush(&self.socket));
+    }
+
+    fn with_peer<R>(&mut self, session: SessionId, call: impl FnOnce(&mut T::Peer) -> R) -> Option<R> {
+        self.sessions.get_mut(&session)?.call(call)
+    }
+
+    fn abandon_broken(&mut self, now: Now) {
+        let broken = self.sessions.iter().filter(|(_, session)| session.broken).map(|(id, _)| *id);
+        for session in broken.collect::<Vec<_>>() {
+            counter!("locum_media_peer_panics_total").increment(1);
+            warn!("a media connection panicked and is abandoned");
+            self.rooms.abandon(now, session, DisconnectReason::MediaFailure);
+        }
+        self.act(now);
+    }
+}
+
+impl Sending {
+    /// Queues what a session has to send to where its client was last.
+    fn send<P: Peer>(&mut self, socket: &mio::net::UdpSocket, session: SessionId, live: &mut Session<P>) {
+        let remote = self.addresses.remote(session);
+        while let Some(datagram) = live.call(Peer::poll_datagram).flatten() {
+            let Some(remote) = remote else { continue };
+            if self.outbound.push(remote, datagram) {
+                let sent = self.outbound.flush(socket);
+                self.counters.add_sent(sent);
+            }
+        }
+    }
+}
+
+fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { at: Instant::now(), unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+}

@@ -1,0 +1,111 @@
+//! What a client says of itself when it joins: the `join_request` of the query.
+
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use flate2::read::GzDecoder;
+use livekit_protocol as proto;
+use prost::Message as _;
+use proto::wrapped_join_request::Compression;
+
+/// Longest request after decompression: one offer and a handful of tracks.
+const MAX_BYTES: u64 = 512 << 10;
+
+/// SDKs differ in padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A join request cannot be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum JoinRequestError {
+    #[error("join_request is required")]
+    Missing,
+    #[error("join_request is not base64url")]
+    Base64,
+    #[error("join_request is not gzip, or too large")]
+    Compression,
+    #[error("join_request is not a JoinRequest")]
+    Protobuf,
+}
+
+/// Reads a join request.
+pub(super) fn parse(text: &str) -> Result<proto::JoinRequest, JoinRequestError> {
+    if text.is_empty() {
+        return Err(JoinRequestError::Missing);
+    }
+    // The standard alphabet too; its plus sign arrives as a space when the client did not escape it.
+    let url_safe = text.replace(['+', ' '], "-").replace('/', "_");
+    let wrapped = BASE64.decode(url_safe).map_err(|_| JoinRequestError::Base64)?;
+    let wrapped =
+        proto::WrappedJoinRequest::decode(wrapped.as_slice()).map_err(|_| JoinRequestError::Protobuf)?;
+    let bytes = match Compression::try_from(wrapped.compression) {
+        Ok(Compression::None) => wrapped.join_request,
+        Ok(Compression::Gzip) => decompress(&wrapped.join_request)?,
+        Err(_) => return Err(JoinRequestError::Compression),
+    };
+    proto::JoinRequest::decode(bytes.as_slice()).map_err(|_| JoinRequestError::Protobuf)
+}
+
+fn decompress(bytes: &[u8]) -> Result<Vec<u8>, JoinRequestError> {
+    let mut out = Vec::new();
+    let read = GzDecoder::new(bytes).take(MAX_BYTES + 1).read_to_end(&mut out);
+    match read {
+        Ok(len) if len as u64 <= MAX_BYTES => Ok(out),
+        _ => Err(JoinRequestError::Compression),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use flate2::Compression as Level;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn wrapped(join_request: Vec<u8>, compression: i32) -> Vec<u8> {
+        proto::WrappedJoinRequest { compression, join_request }.encode_to_vec()
+    }
+
+    #[test]
+    fn every_encoding_of_the_sdks_is_read() {
+        let request = proto::JoinRequest { participant_sid: "PA_ÿþ~?>".repeat(9), ..Default::default() };
+        let bytes = request.encode_to_vec();
+        for wrapped in [wrapped(bytes.clone(), 0), wrapped(gzip(&bytes), 1)] {
+            let standard = STANDARD.encode(&wrapped);
+            for text in [URL_SAFE_NO_PAD.encode(&wrapped), standard.clone(), standard.replace('+', " ")] {
+                assert_eq!(parse(&text).unwrap(), request);
+            }
+        }
+    }
+
+    #[test]
+    fn a_decompression_bomb_is_cut_off() {
+        let bomb = gzip(&vec![0; 64 << 20]);
+        assert!(bomb.len() < 512 << 10, "it would fit a query");
+        let text = URL_SAFE_NO_PAD.encode(wrapped(bomb, 1));
+        assert_eq!(parse(&text), Err(JoinRequestError::Compression));
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        assert_eq!(parse(""), Err(JoinRequestError::Missing));
+        assert_eq!(parse("§"), Err(JoinRequestError::Base64));
+        assert_eq!(parse("____"), Err(JoinRequestError::Protobuf));
+        assert_eq!(parse(&URL_SAFE_NO_PAD.encode(wrapped(vec![1, 2], 1))), Err(JoinRequestError::Compression));
+        assert_eq!(parse(&URL_SAFE_NO_PAD.encode(wrapped(vec![], 9))), Err(JoinRequestError::Compression));
+        assert_eq!(parse(&URL_SAFE_NO_PAD.encode(wrapped(vec![0xFF], 0))), Err(JoinRequestError::Protobuf));
+    }
+}

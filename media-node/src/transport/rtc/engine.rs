@@ -1,0 +1,93 @@
+//! Codecs, header extensions and RTCP of every connection.
+//!
+//! Only what the node forwards is registered: the backend's default codecs answer Chromium with a payload type twice.
+
+use ::rtc::interceptor::{
+    NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
+};
+use ::rtc::peer_connection::configuration::interceptor_registry::{
+    configure_simulcast_extension_headers, configure_twcc_receiver_only,
+};
+use ::rtc::peer_connection::configuration::media_engine::{MIME_TYPE_RTX, MediaEngine};
+use ::rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use ::rtc::shared::error::Result;
+
+use super::feedback::DeliverKeyframeRequests;
+use crate::transport::{Codec, MediaKind};
+
+/// RFC 6464: stays readable under end-to-end encryption, so active speakers can be told.
+pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
+/// 3GPP TS 26.114: how a phone is held.
+pub(super) const ORIENTATION_URI: &str = "urn:3gpp:video-orientation";
+
+/// Sent packets kept for retransmission on each section: about two seconds of camera video. A power of two.
+const RETRANSMISSION_PACKETS: u16 = 512;
+
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+/// What a connection negotiates with.
+pub(super) fn media() -> Result<(MediaEngine, Registry)> {
+    let mut engine = MediaEngine::default();
+    register_codecs(&mut engine)?;
+    for (uri, kind) in [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (ORIENTATION_URI, RtpCodecKind::Video)] {
+        let extension = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+        engine.register_header_extension(extension, kind, None)?;
+    }
+    configure_simulcast_extension_headers(&mut engine)?;
+    // Tells publishers how their packets arrive; without it browsers stay at their starting bit rate.
+    let registry = configure_twcc_receiver_only(Registry::new(), &mut engine)?
+        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RETRANSMISSION_PACKETS).build())
+        .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
+        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(Slot::from(DeliverKeyframeRequests::SLOT), DeliverKeyframeRequests::default());
+    Ok((engine, registry))
+}
+
+/// The codec a track is described with before the client has chosen one.
+pub(super) fn default_codec(kind: MediaKind) -> RTCRtpCodec {
+    match kind {
+        MediaKind::Audio => codec(Codec::Opus.mime(), 48_000, 2, "", &[]),
+        MediaKind::Video => codec(Codec::Vp8.mime(), VIDEO_CLOCK_HZ, 0, "", &[]),
+    }
+}
+
+/// The backend's name for a kind.
+pub(super) fn codec_kind(kind: MediaKind) -> RtpCodecKind {
+    match kind {
+        MediaKind::Audio => RtpCodecKind::Audio,
+        MediaKind::Video => RtpCodecKind::Video,
+    }
+}
+
+fn register_codecs(engine: &mut MediaEngine) -> Result<()> {
+    const H264: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+    let feedback = [("ccm", "fir"), ("nack", ""), ("nack", "pli")];
+    let opus = codec(Codec::Opus.mime(), 48_000, 2, "minptime=10;useinbandfec=1", &[]);
+    engine.register_codec(RTCRtpCodecParameters { rtp_codec: opus, payload_type: 111 }, RtpCodecKind::Audio)?;
+    for (payload_type, mime, fmtp) in [(96, Codec::Vp8.mime(), ""), (108, Codec::H264.mime(), H264)] {
+        let video = codec(mime, VIDEO_CLOCK_HZ, 0, fmtp, &feedback);
+        let repair = codec(MIME_TYPE_RTX, VIDEO_CLOCK_HZ, 0, &format!("apt={payload_type}"), &[]);
+        for (rtp_codec, payload_type) in [(video, payload_type), (repair, payload_type + 1)] {
+            engine.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, RtpCodecKind::Video)?;
+        }
+    }
+    Ok(())
+}
+
+fn codec(mime: &str, clock_rate: u32, channels: u16, fmtp: &str, feedback: &[(&str, &str)]) -> RTCRtpCodec {
+    let feedback = feedback.iter().map(|(typ, parameter)| RTCPFeedback {
+        typ: (*typ).to_owned(),
+        parameter: (*parameter).to_owned(),
+    });
+    RTCRtpCodec {
+        mime_type: mime.to_owned(),
+        clock_rate,
+        channels,
+        sdp_fmtp_line: fmtp.to_owned(),
+        rtcp_feedback: feedback.collect(),
+    }
+}

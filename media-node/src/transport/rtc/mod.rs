@@ -1,0 +1,98 @@
+//! The transport on [`rtc`](https://docs.rs/rtc), the sans-I/O core of webrtc-rs.
+//!
+//! What follows the crate's behaviour rather than its documentation is said where it is done.
+
+mod engine;
+mod feedback;
+mod ice;
+mod peer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ::rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
+use ::rtc::peer_connection::configuration::RTCConfigurationBuilder;
+use ::rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
+use ::rtc::peer_connection::transport::{
+    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate,
+};
+use ::rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+
+pub use peer::RtcPeer;
+
+use super::{Transport, TransportError};
+
+/// Connections of one node: all share its certificate and announce its address.
+pub struct RtcTransport {
+    certificate: RTCCertificate,
+    announced: SocketAddr,
+}
+
+impl RtcTransport {
+    /// A transport that announces one address as its only candidate.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn new(announced: SocketAddr) -> Result<Self, TransportError> {
+        let provider = ::rtc::crypto::default_provider().map_err(backend("choose a crypto provider"))?;
+        let params =
+            CertificateParams::new(vec!["media".to_owned()]).map_err(backend("describe the DTLS certificate"))?;
+        let scheme = ::rtc::crypto::SignatureScheme::EcdsaP256Sha256;
+        let certificate = RTCCertificate::generate(provider.crypto(), scheme, params)
+            .map_err(backend("generate the DTLS certificate"))?;
+        Ok(Self { certificate, announced })
+    }
+
+    fn settings() -> SettingEngine {
+        // The event loop answers checks and watches liveness; the backend's ICE must neither give up nor speak.
+        let never = Some(Duration::ZERO);
+        SettingEngineBuilder::new()
+            .with_lite(true)
+            .with_answering_dtls_role(RTCDtlsRole::Server)
+            .with_ice_timeouts(never, never, Some(Duration::from_secs(60)))
+            .build()
+    }
+}
+
+impl Transport for RtcTransport {
+    type Peer = RtcPeer;
+
+    fn open(&mut self, now: Instant) -> Result<RtcPeer, TransportError> {
+        let (engine, interceptors) = engine::media().map_err(backend("set up codecs"))?;
+        let configuration =
+            RTCConfigurationBuilder::new().with_certificates(vec![self.certificate.clone()]).build();
+        let mut connection = RTCPeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_setting_engine(Self::settings())
+            .with_media_engine(engine)
+            .with_interceptor_registry(interceptors)
+            .build(now)
+            .map_err(backend("open a connection"))?;
+        announce(&mut connection, self.announced)?;
+        Ok(RtcPeer::new(connection, self.announced))
+    }
+}
+
+fn announce(connection: &mut RTCPeerConnection, address: SocketAddr) -> Result<(), TransportError> {
+    let failed = "announce the media address";
+    let base_config = CandidateConfig {
+        network: if matches!(address.ip(), IpAddr::V4(_)) { "udp4" } else { "udp6" }.to_owned(),
+        address: address.ip().to_string(),
+        port: address.port(),
+        component: 1,
+        ..CandidateConfig::default()
+    };
+    let candidate = CandidateHostConfig { base_config, ..CandidateHostConfig::default() }
+        .new_candidate_host()
+        .map_err(backend(failed))?;
+    let json = RTCIceCandidate::from(&candidate).to_json().map_err(backend(failed))?;
+    connection.add_local_candidate(json).map_err(backend(failed))
+}
+
+/// Names the operation an error of the backend belongs to.
+fn backend<E>(operation: &'static str) -> impl FnOnce(E) -> TransportError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |source| TransportError::Backend { operation, source: Box::new(source) }
+}

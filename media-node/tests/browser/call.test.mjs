@@ -1,0 +1,166 @@
+// Two browsers in one room, through a real node.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { Browsers, Edge, MediaNode, arriving, events, people, seesAndHears, until } from './harness.mjs';
+
+describe('a call between two browsers', { timeout: 180_000 }, () => {
+  let edge, node, browsers;
+  const pages = [];
+
+  before(async () => {
+    edge = new Edge();
+    [node, browsers] = await Promise.all([MediaNode.start(edge), Browsers.start()]);
+  });
+
+  after(async () => {
+    await browsers?.stop();
+    if (node) assert.equal(await node.stop(), 0, 'the node ends cleanly');
+  });
+
+  afterEach(async () => {
+    for (const page of pages.splice(0)) {
+      assert.deepEqual(page.errors, []);
+      await page.context().close();
+    }
+    await until('the node to be empty', async () => (await node.metric('locum_media_sessions')) === 0, 30_000);
+  });
+
+  async function joins(identity, room, options = {}) {
+    const page = await browsers.page();
+    pages.push(page);
+    page.connectMs = await page.evaluate(
+      ([url, token, options]) => call.join(url, token, options), [node.url, edge.token(identity, room, options.grants), options]);
+    if (options.publish !== false) await page.evaluate(() => call.publish(true, true));
+    return page;
+  }
+
+  async function twoInACall(options) {
+    const room = randomUUID();
+    const doctor = await joins('doctor-1', room, options);
+    const patient = await joins('patient-1', room, options);
+    await Promise.all([seesAndHears(doctor), seesAndHears(patient)]);
+    return { room, doctor, patient };
+  }
+
+  it('shows both moving pictures and sound, and tells neither a name', async () => {
+    const { doctor, patient } = await twoInACall();
+    console.log(`connect: ${doctor.connectMs.toFixed(0)} ms, ${patient.connectMs.toFixed(0)} ms`);
+    assert.deepEqual(await people(doctor), [
+      { identity: 'patient-1', name: '', tracks: ['camera', 'microphone'] },
+    ]);
+    assert.ok((await node.metric('locum_media_packets_forwarded_total')) > 0);
+    assert.ok(!node.log.includes('A Name'), 'no name in the log');
+    assert.ok(!node.log.includes('access_token') && !node.log.includes('eyJ'), 'no token in the log');
+    assert.ok(!node.log.includes('candidate'), 'no session description in the log');
+  });
+
+  it('tells when the other mutes, and pictures come back after', async () => {
+    const { doctor, patient } = await twoInACall();
+    await patient.evaluate(() => room.localParticipant.setCameraEnabled(false));
+    await until('the mute to be seen', async () => (await people(doctor))[0].tracks.includes('camera:muted'));
+    await patient.evaluate(() => room.localParticipant.setCameraEnabled(true));
+    await until('the unmute to be seen', async () => (await people(doctor))[0].tracks.includes('camera'));
+    await seesAndHears(doctor);
+  });
+
+  it('tells when the other leaves, at once', async () => {
+    const { doctor, patient } = await twoInACall();
+    await patient.evaluate(() => room.disconnect());
+    await until('the other to be gone', async () => (await people(doctor)).length === 0, 2_000);
+  });
+
+  it('takes a reloaded page back in, and sections are used again', async () => {
+    const { room, doctor, patient } = await twoInACall();
+    for (let i = 0; i < 3; i += 1) {
+      await patient.reload();
+      await patient.waitForFunction(() => window.call);
+      await patient.evaluate(([url, token]) => call.join(url, token), [node.url, edge.token('patient-1', room)]);
+      await patient.evaluate(() => call.publish(true, true));
+      await Promise.all([seesAndHears(doctor), seesAndHears(patient)]);
+      assert.equal((await people(doctor)).length, 1);
+    }
+  });
+
+  it('publishes again after unpublishing', async () => {
+    const { doctor, patient } = await twoInACall();
+    for (let i = 0; i < 2; i += 1) {
+      await patient.evaluate(async () => {
+        for (const publication of [...room.localParticipant.trackPublications.values()]) {
+          await room.localParticipant.unpublishTrack(publication.track);
+        }
+      });
+      await until('the tracks to be gone', async () => (await people(doctor))[0].tracks.length === 0);
+      await patient.evaluate(() => call.publish(true, true));
+      await seesAndHears(doctor);
+    }
+  });
+
+  it('carries data with the true sender, and to whom it is meant', async () => {
+    const { room, doctor, patient } = await twoInACall();
+    const third = await joins('nurse-1', room, { publish: false });
+    await patient.evaluate(() =>
+      room.localParticipant.publishData(new TextEncoder().encode('all'), { reliable: true, topic: 't' }));
+    await patient.evaluate(() =>
+      room.localParticipant.publishData(new TextEncoder().encode('one'), {
+        reliable: true, topic: 't', destinationIdentities: ['nurse-1'],
+      }));
+    const heard = async (page) => (await events(page)).filter(([name]) => name === 'data').map(([, what]) => what);
+    await until('both messages', async () => (await heard(third)).length === 2);
+    assert.deepEqual(await heard(third), ['patient-1/t/all', 'patient-1/t/one']);
+    assert.deepEqual(await heard(doctor), ['patient-1/t/all']);
+  });
+
+  it('resumes after the socket is lost, without losing pictures', async () => {
+    const { doctor, patient } = await twoInACall();
+    await patient.evaluate(() => room.simulateScenario('signal-reconnect'));
+    await until('the resume', async () => (await events(patient)).some(([name]) => name === 'reconnected'));
+    await Promise.all([seesAndHears(doctor), seesAndHears(patient)]);
+    assert.ok(!(await events(doctor)).some(([name]) => name === 'participantDisconnected'));
+  });
+
+  it('reconnects fully', async () => {
+    const { doctor, patient } = await twoInACall();
+    await patient.evaluate(() => room.simulateScenario('full-reconnect'));
+    await until('the reconnect', async () => (await events(patient)).some(([name]) => name === 'reconnected'));
+    await Promise.all([seesAndHears(doctor), seesAndHears(patient)]);
+  });
+
+  it('forwards one layer, the best, of a simulcast publisher', async () => {
+    const { doctor } = await twoInACall({ simulcast: true });
+    await until('the full size', async () => (await arriving(doctor)).width === 1280, 30_000);
+    await seesAndHears(doctor);
+  });
+
+  it('stops and starts a track as the viewer asks', async () => {
+    const { doctor } = await twoInACall();
+    const camera = (act) => doctor.evaluate((act) => {
+      const [other] = room.remoteParticipants.values();
+      return other.getTrackPublication('camera')[act.method](act.value);
+    }, act);
+    const frames = async () => (await arriving(doctor)).frames;
+    await camera({ method: 'setEnabled', value: false });
+    await until('pictures to stop', async () => {
+      const before = await frames();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return (await frames()) === before;
+    });
+    await camera({ method: 'setEnabled', value: true });
+    await seesAndHears(doctor);
+    await camera({ method: 'setSubscribed', value: false });
+    await until('the track to be gone', async () => (await events(doctor)).some(([name]) => name === 'trackUnsubscribed'));
+    await camera({ method: 'setSubscribed', value: true });
+    await seesAndHears(doctor);
+  });
+
+  it('enforces grants', async () => {
+    const room = randomUUID();
+    const watcher = await joins('watcher', room, { publish: false, grants: { canPublish: false } });
+    const deaf = await joins('deaf', room, { grants: { canSubscribe: false, canPublishData: false } });
+    await seesAndHears(watcher);
+    const refused = await watcher.evaluate(() =>
+      room.localParticipant.setCameraEnabled(true).then(() => 'published', (error) => error.message));
+    assert.notEqual(refused, 'published');
+    assert.equal((await arriving(deaf)).packets, 0);
+  });
+});

@@ -1,0 +1,153 @@
+// Starts a media node that stands alone, serves the test page, signs tokens, drives Chromium.
+import { spawn } from 'node:child_process';
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const BINARY = process.env.LOCUM_MEDIA ?? here('../../../target/debug/locum-media');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const CHROMIUM_FLAGS = [
+  '--no-sandbox', '--headless=new', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
+  '--disable-sync', '--no-first-run', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required',
+];
+
+/** Keys of an edge host that exists only here. */
+export class Edge {
+  constructor() {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    const { crv, kty, x } = publicKey.export({ format: 'jwk' });
+    const kid = createHash('sha256').update(JSON.stringify({ crv, kty, x })).digest('base64url');
+    this.privateKey = privateKey;
+    this.jwk = { kty, crv, x, kid, alg: 'EdDSA', use: 'sig' };
+  }
+
+  token(identity, room, grants = {}) {
+    const now = Math.floor(Date.now() / 1000);
+    const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const signed = `${encode({ alg: 'EdDSA', typ: 'JWT', kid: this.jwk.kid })}.${encode({
+      iss: 'edge-1', aud: 'locum-media', sub: identity, jti: randomUUID(), nbf: now, exp: now + 600,
+      name: 'A Name That Must Not Travel',
+      video: {
+        roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true,
+        canPublishSources: ['camera', 'microphone', 'screen_share'], ...grants,
+      },
+    })}`;
+    return `${signed}.${sign(null, Buffer.from(signed), this.privateKey).toString('base64url')}`;
+  }
+}
+
+/** A `locum-media` process. */
+export class MediaNode {
+  static async start(edge) {
+    const node = new MediaNode();
+    node.dir = await mkdtemp(join(tmpdir(), 'locum-media-'));
+    await writeFile(join(node.dir, 'keys.json'), JSON.stringify({ keys: [edge.jwk] }));
+    await writeFile(join(node.dir, 'media.toml'), `
+      zone = "locum.localhost"
+      region = "eu-central"
+      state_dir = "state"
+      ready_file = "ready.json"
+      signal_listen = "127.0.0.1:0"
+      media_listen = "127.0.0.1:0"
+      announce_host = "127.0.0.1"
+      jwks_file = "keys.json"
+    `);
+    node.log = '';
+    node.process = spawn(BINARY, ['--config', join(node.dir, 'media.toml')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    node.process.stderr.on('data', (chunk) => { node.log += chunk; });
+    node.exited = once(node.process, 'exit');
+    const ready = await until('the node to be ready', async () => {
+      if (node.process.exitCode !== null) throw new Error(`the node ended: ${node.log}`);
+      return JSON.parse(await readFile(join(node.dir, 'ready.json'), 'utf8').catch(() => 'null'));
+    });
+    node.addresses = ready.addresses;
+    node.url = `ws://${ready.addresses.signal}`;
+    return node;
+  }
+
+  async metric(name) {
+    const text = await (await fetch(`http://${this.addresses.telemetry}/metrics`)).text();
+    const lines = text.split('\n').filter((line) => line.startsWith(name) && /[ {]/.test(line[name.length]));
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').pop()), 0);
+  }
+
+  async stop() {
+    this.process.kill('SIGTERM');
+    const [code] = await this.exited;
+    await rm(this.dir, { recursive: true });
+    return code;
+  }
+}
+
+/** Chromium, and the page it opens. */
+export class Browsers {
+  static async start() {
+    const browsers = new Browsers();
+    const files = {
+      '/': ['text/html', await readFile(here('page.html'))],
+      '/livekit-client.umd.js': [
+        'text/javascript', await readFile(here('node_modules/livekit-client/dist/livekit-client.umd.js')),
+      ],
+    };
+    browsers.server = createServer((request, response) => {
+      const [type, body] = files[new URL(request.url, 'http://x').pathname] ?? [];
+      response.writeHead(body ? 200 : 404, { 'content-type': type ?? 'text/plain' }).end(body);
+    }).listen(0, '127.0.0.1');
+    await once(browsers.server, 'listening');
+    browsers.origin = `http://127.0.0.1:${browsers.server.address().port}/`;
+    browsers.chromium = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+    return browsers;
+  }
+
+  /** A page in a profile of its own. */
+  async page() {
+    const context = await this.chromium.newContext({ permissions: ['camera', 'microphone'] });
+    const page = await context.newPage();
+    page.errors = [];
+    page.on('pageerror', (error) => page.errors.push(error.message));
+    if (process.env.VERBOSE) page.on('console', (message) => console.log(message.text()));
+    await page.goto(this.origin);
+    await page.waitForFunction(() => window.call);
+    return page;
+  }
+
+  async stop() {
+    await this.chromium.close();
+    this.server.close();
+  }
+}
+
+/** Waits for a condition, with a deadline instead of a pause. */
+export async function until(what, condition, deadlineMs = 20_000) {
+  const deadline = Date.now() + deadlineMs;
+  let last;
+  for (;;) {
+    last = await condition();
+    if (last) return last;
+    if (Date.now() > deadline) throw new Error(`waited ${deadlineMs} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+export const arriving = (page) => page.evaluate(() => call.arriving());
+export const people = (page) => page.evaluate(() => call.people());
+export const events = (page) => page.evaluate(() => call.events);
+
+/** Waits until pictures move and sound is heard, both grown since now. */
+export async function seesAndHears(page) {
+  const before = await arriving(page);
+  return until('moving pictures and sound', async () => {
+    const now = await arriving(page);
+    const moves = now.frames > before.frames + 10 && now.picture !== before.picture && now.picture.length > 1;
+    return moves && now.energy > before.energy + 1e-4 && now;
+  }).catch(async (error) => {
+    throw new Error(`${error.message}: ${JSON.stringify([before, await arriving(page), await events(page)])}`);
+  });
+}

@@ -1,0 +1,129 @@
+//! The WebSocket's life: joining, misbehaving, coming back, being sent away.
+
+mod support;
+
+use futures_util::SinkExt as _;
+use livekit_protocol as proto;
+use proto::leave_request::Action as LeaveAction;
+use proto::participant_info::State;
+use proto::signal_request::Message as Request;
+use proto::signal_response::Message as Response;
+use support::{Client, Node, join_request, until};
+use tokio_tungstenite::tungstenite::{self, Message as Frame};
+
+async fn leave_of(client: &mut Client) -> proto::LeaveRequest {
+    client.hear_until(|message| if let Response::Leave(leave) = message { Some(leave) } else { None }).await
+}
+
+#[tokio::test]
+async fn a_join_is_answered_and_others_see_it_and_its_end() {
+    let node = Node::start();
+    let mut first = node.join("p-1", "room", &Default::default()).await;
+    let joined = first.joined().await;
+    assert_eq!((joined.ping_interval, joined.ping_timeout), (5, 15));
+    let mut second = node.join("p-2", "room", &Default::default()).await;
+    assert_eq!(second.joined().await.other_participants[0].identity, "p-1");
+    let state_of = |message, identity: &str| match message {
+        Response::Update(update) if update.participants[0].identity == identity => {
+            Some(update.participants[0].state())
+        }
+        _ => None,
+    };
+    assert_eq!(first.hear_until(|m| state_of(m, "p-2")).await, State::Joined);
+
+    second.request(Request::Leave(proto::LeaveRequest::default())).await;
+    assert_eq!(first.hear_until(|m| state_of(m, "p-2")).await, State::Disconnected);
+    while second.hear().await.is_some() {}
+}
+
+#[tokio::test]
+async fn paths_and_requests_that_are_wrong_say_so() {
+    let node = Node::start();
+    let status_of = |path: &str| node.get("signal", path).0;
+    assert_eq!(status_of("/rtc"), 501, "v0 is not there, and not a 404");
+    assert_eq!(status_of("/elsewhere"), 404);
+    assert_eq!(node.get("telemetry", "/readyz").0, 200);
+
+    let token = node.token("p-1", "room");
+    for wrong in ["", "*", "AAAA"] {
+        match node.try_join(&token, wrong).await {
+            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 400, "{wrong}"),
+            other => panic!("{wrong}: {:?}", other.map(|_| "joined")),
+        }
+    }
+    assert_eq!(node.try_join(&token, &join_request(&Default::default())).await.map(|_| ()).ok(), Some(()));
+}
+
+#[tokio::test]
+async fn a_misbehaving_socket_is_closed_and_the_others_are_not() {
+    let mut node = Node::start();
+    let mut good = node.join("good", "room", &Default::default()).await;
+    good.joined().await;
+    let garbage = Frame::Binary(vec![0xFF; 64].into());
+    let ping = proto::SignalRequest { message: Some(Request::Ping(1)) };
+    let flood = Frame::Binary(prost::Message::encode_to_vec(&ping).into());
+    for (end, frame, times) in
+        [("malformed", garbage, 1), ("malformed", Frame::Text("hello".into()), 1), ("flood", flood, 2_000)]
+    {
+        let before = node.metric("locum_media_sockets_ended_total", end);
+        let mut bad = node.join("bad", "room", &Default::default()).await;
+        bad.joined().await;
+        for _ in 0..times {
+            if bad.socket.send(frame.clone()).await.is_err() {
+                break;
+            }
+        }
+        while bad.hear().await.is_some() {}
+        until(end, || (node.metric("locum_media_sockets_ended_total", end) > before + 0.5).then_some(()));
+    }
+    good.request(Request::Ping(7)).await;
+    let pong = good.hear_until(|m| if let Response::Pong(at) = m { Some(at) } else { None }).await;
+    assert_eq!(pong, 7);
+    assert!(node.is_alive());
+}
+
+#[tokio::test]
+async fn a_stay_is_resumed_on_a_new_socket_and_the_old_one_ends() {
+    let node = Node::start();
+    let mut old = node.join("p-1", "room", &Default::default()).await;
+    let sid = old.joined().await.participant.unwrap().sid;
+    let resume = proto::JoinRequest { reconnect: true, participant_sid: sid, ..Default::default() };
+    let mut new = node.join("p-1", "room", &resume).await;
+    assert!(matches!(new.hear().await, Some(Response::Reconnect(_))));
+    while old.hear().await.is_some() {}
+    new.request(Request::Ping(1)).await;
+    new.hear_until(|m| matches!(m, Response::Pong(1)).then_some(())).await;
+
+    for (identity, room) in [("p-2", "room"), ("p-1", "other")] {
+        let mut thief = node.join(identity, room, &resume).await;
+        let leave = leave_of(&mut thief).await;
+        assert_eq!(leave.action(), LeaveAction::Reconnect);
+        assert_eq!(leave.reason(), proto::DisconnectReason::StateMismatch);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_full_says_when_to_come_back() {
+    let node = Node::start_with("capacity = 1");
+    let mut first = node.join("p-1", "room", &Default::default()).await;
+    first.joined().await;
+    match node.try_join(&node.token("p-2", "room"), &join_request(&Default::default())).await {
+        Err(tungstenite::Error::Http(response)) => {
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], "1");
+        }
+        other => panic!("{:?}", other.map(|_| "joined")),
+    }
+}
+
+#[tokio::test]
+async fn a_drain_sends_clients_elsewhere_and_ends_cleanly() {
+    let mut node = Node::start();
+    let mut client = node.join("p-1", "room", &Default::default()).await;
+    client.joined().await;
+    node.terminate();
+    let leave = leave_of(&mut client).await;
+    assert_eq!((leave.action(), leave.can_reconnect), (LeaveAction::Reconnect, true));
+    while client.hear().await.is_some() {}
+    assert_eq!(node.exit_code(), 0);
+}
