@@ -66,7 +66,8 @@ async fn call(function: &Function, store: &SingleFileStore, script: &str) {
     let group = GroupId::try_from("main".to_owned()).unwrap();
     let access = if script.contains("INSERT") { Access::Write } else { Access::Read };
     let session = store.session(&group, access, deadline).unwrap();
-    let request = Request::post("http://localhost/c/demo/test").body(Bytes::copy_from_slice(script.as_bytes()));
+    let request =
+        Request::post("http://localhost/c/demo/test").body(Bytes::copy_from_slice(script.as_bytes()));
     let call = Call {
         request: request.unwrap(),
         session: Some(Arc::clone(&session)),
@@ -75,7 +76,11 @@ async fn call(function: &Function, store: &SingleFileStore, script: &str) {
     };
     let response = function.call(call).await.unwrap();
     session.commit().await.unwrap();
-    assert!(response.status().is_success() && !response.body().starts_with(b"error"), "{:?}", response.body());
+    assert!(
+        response.status().is_success() && !response.body().starts_with(b"error"),
+        "{:?}",
+        response.body()
+    );
 }
 
 /// The whole host as a process, one keep-alive connection.

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use crate::config::Limits;
 
 /// The host's doors.
-pub struct Admission {
+pub(crate) struct Admission {
     places: Arc<Semaphore>,
     waiting_room: Arc<Semaphore>,
     wait: Duration,
@@ -16,19 +16,19 @@ pub struct Admission {
 }
 
 /// A request inside that may still read its body, but not run.
-pub struct Admitted {
+pub(crate) struct Admitted {
     _inside: OwnedSemaphorePermit,
 }
 
 /// A request that may run.
-pub struct Running {
+pub(crate) struct Running {
     _place: OwnedSemaphorePermit,
     _inside: OwnedSemaphorePermit,
 }
 
 impl Admission {
     /// Doors for these bounds.
-    pub fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let inside = limits.concurrent_calls + limits.queued_calls;
         Self {
             places: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
@@ -39,7 +39,7 @@ impl Admission {
     }
 
     /// `None` when the waiting room is full too.
-    pub fn enter(&self) -> Option<Admitted> {
+    pub(crate) fn enter(&self) -> Option<Admitted> {
         match Arc::clone(&self.waiting_room).try_acquire_owned() {
             Ok(inside) => Some(Admitted { _inside: inside }),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
@@ -47,7 +47,7 @@ impl Admission {
     }
 
     /// Waits for a place, first come, first served; `None` when that takes too long.
-    pub async fn run(&self, admitted: Admitted) -> Option<Running> {
+    pub(crate) async fn run(&self, admitted: Admitted) -> Option<Running> {
         let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.ok().and_then(Result::ok)?;
         metrics::gauge!("locum_edge_calls_running").set(f64::from(self.running()));
@@ -55,13 +55,13 @@ impl Admission {
     }
 
     /// Calls that run now.
-    pub fn running(&self) -> u32 {
+    pub(crate) fn running(&self) -> u32 {
         let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
         self.concurrent.saturating_sub(free)
     }
 
     /// Most calls at once.
-    pub fn capacity(&self) -> u32 {
+    pub(crate) fn capacity(&self) -> u32 {
         self.concurrent
     }
 }

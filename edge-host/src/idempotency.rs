@@ -17,9 +17,9 @@ use crate::clock::unix_ms;
 use crate::store::{Access, Caller, GroupId, RecordStore, Session, SqlError, Value};
 
 /// The header's name.
-pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks an answer that was given before.
-pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 const LIFETIME_MS: i64 = 24 * 60 * 60 * 1_000;
 const MAX_KEY_BYTES: usize = 255;
@@ -29,17 +29,17 @@ const PURGE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A client's key, inside its clinic.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Key {
+pub(crate) struct Key {
     clinic: String,
     key: String,
 }
 
 /// What makes two requests the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Fingerprint([u8; 32]);
+pub(crate) struct Fingerprint([u8; 32]);
 
 /// What is known about a key.
-pub enum Known {
+pub(crate) enum Known {
     /// Nothing yet: run the request.
     New,
     /// This request was answered before.
@@ -50,10 +50,10 @@ pub enum Known {
 
 /// Requests with a key that are running now, so that a duplicate waits for the first.
 #[derive(Default)]
-pub struct InFlight(Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct InFlight(Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>);
 
 /// Holds a key while its request runs.
-pub struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     in_flight: &'a InFlight,
     key: Key,
     guard: Option<OwnedMutexGuard<()>>,
@@ -61,11 +61,11 @@ pub struct Turn<'a> {
 
 /// Not a key.
 #[derive(Debug, Eq, PartialEq)]
-pub struct InvalidKey;
+pub(crate) struct InvalidKey;
 
 impl Key {
     /// The request's key, if it has one.
-    pub fn read(headers: &HeaderMap, clinic: &str) -> Result<Option<Self>, InvalidKey> {
+    pub(crate) fn read(headers: &HeaderMap, clinic: &str) -> Result<Option<Self>, InvalidKey> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else { return Ok(None) };
         let key = value.to_str().map_err(|_| InvalidKey)?;
@@ -79,7 +79,7 @@ impl Key {
 
 impl Fingerprint {
     /// Of a request whose body is here.
-    pub fn of(request: &Request<Bytes>) -> Self {
+    pub(crate) fn of(request: &Request<Bytes>) -> Self {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -90,7 +90,8 @@ impl Fingerprint {
         part(target.as_bytes());
         part(request.body());
         for name in [COOKIE, AUTHORIZATION] {
-            let values: Vec<&[u8]> = request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect();
+            let values: Vec<&[u8]> =
+                request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect();
             part(&values.join(&b"\n"[..]));
         }
         Self(hash.finalize().into())
@@ -99,7 +100,7 @@ impl Fingerprint {
 
 impl InFlight {
     /// Waits until no other request with this key runs. The caller bounds the wait.
-    pub async fn turn(&self, key: Key) -> Turn<'_> {
+    pub(crate) async fn turn(&self, key: Key) -> Turn<'_> {
         let lock = {
             let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(running.entry(key.clone()).or_default())
@@ -122,7 +123,11 @@ impl Drop for Turn<'_> {
 }
 
 /// What the group knows about the key.
-pub async fn look_up(session: &dyn Session, key: &Key, request: Fingerprint) -> Result<Known, SqlError> {
+pub(crate) async fn look_up(
+    session: &dyn Session,
+    key: &Key,
+    request: Fingerprint,
+) -> Result<Known, SqlError> {
     let sql = "SELECT request, status, headers, body FROM locum_idempotency
                WHERE clinic = ? AND key = ? AND created_at_ms > ?";
     let parameters =
@@ -146,7 +151,7 @@ pub async fn look_up(session: &dyn Session, key: &Key, request: Fingerprint) -> 
 }
 
 /// Adds the answer to the session's transaction; the caller commits.
-pub async fn record(
+pub(crate) async fn record(
     session: &dyn Session,
     key: &Key,
     request: Fingerprint,
@@ -168,7 +173,7 @@ pub async fn record(
 }
 
 /// Removes what is older than a day, in small transactions.
-pub async fn purge(store: &dyn RecordStore, group: &GroupId) -> Result<(), crate::store::StoreError> {
+pub(crate) async fn purge(store: &dyn RecordStore, group: &GroupId) -> Result<(), crate::store::StoreError> {
     let sql = "DELETE FROM locum_idempotency WHERE (clinic, key) IN (
                    SELECT clinic, key FROM locum_idempotency WHERE created_at_ms <= ? LIMIT ?
                ) RETURNING 1";

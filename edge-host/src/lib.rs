@@ -19,5 +19,6 @@ pub mod store;
 pub mod variables;
 
 pub use clinic::{ClinicId, Clinics};
+pub use http::TlsError;
 pub use problem::Problem;
 pub use start::{Prepared, StartError, prepare, run};

@@ -17,21 +17,21 @@ const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Web origins of the network, as browsers write them.
 #[derive(Clone, Debug)]
-pub struct Origins {
+pub(crate) struct Origins {
     /// Where the pages come from.
-    pub pages: String,
+    pub(crate) pages: String,
     /// This host's API.
-    pub api: String,
+    pub(crate) api: String,
     /// `http` or `https`.
-    pub scheme: &'static str,
+    pub(crate) scheme: &'static str,
     /// The zone they are in.
-    pub zone: String,
+    pub(crate) zone: String,
 }
 
 /// What the host knows of the network.
-pub struct Network {
+pub(crate) struct Network {
     /// Public names.
-    pub origins: Origins,
+    pub(crate) origins: Origins,
     region: RegionId,
     token_key: SigningKey,
     /// Set once joined.
@@ -59,7 +59,7 @@ struct MediaNode<'a> {
 
 impl Origins {
     /// Names for a host that clients reach at `port`.
-    pub fn new(config: &EdgeConfig, port: u16) -> Self {
+    pub(crate) fn new(config: &EdgeConfig, port: u16) -> Self {
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         // A browser leaves out the scheme's own port.
         let port = match (scheme, port) {
@@ -78,12 +78,12 @@ impl Origins {
 
 impl Network {
     /// A host that has not joined yet.
-    pub fn new(origins: Origins, region: RegionId, token_key: SigningKey) -> Self {
+    pub(crate) fn new(origins: Origins, region: RegionId, token_key: SigningKey) -> Self {
         Self { origins, region, token_key, agent: OnceLock::new() }
     }
 
     /// Joins the control plane and announces this host. It must serve already.
-    pub async fn join(
+    pub(crate) async fn join(
         self: &Arc<Self>,
         config: &EdgeConfig,
         control: &ControlConfig,
@@ -97,7 +97,8 @@ impl Network {
             join_token_file: control.join_token_file.clone(),
             state_dir: config.state_dir.clone(),
         };
-        let announcement = Announcement { addresses: vec![self.origins.api.clone()], jwks: Some(self.jwks()) };
+        let announcement =
+            Announcement { addresses: vec![self.origins.api.clone()], jwks: Some(self.jwks()) };
         let agent = Agent::start(agent_config, announcement, stop).await?;
         // Joined once a process; a second call would be the same agent.
         let _ = self.agent.set(agent);
@@ -105,7 +106,7 @@ impl Network {
     }
 
     /// Tells the control plane how busy this host is, until `stop`.
-    pub async fn report_load(&self, load: impl Fn() -> Load, stop: CancellationToken) {
+    pub(crate) async fn report_load(&self, load: impl Fn() -> Load, stop: CancellationToken) {
         while tokio::time::timeout(LOAD_INTERVAL, stop.cancelled()).await.is_err() {
             if let Some(agent) = self.agent.get() {
                 agent.set_load(load());
@@ -117,22 +118,22 @@ impl Network {
     }
 
     /// This node's id: issuer of its join tokens.
-    pub fn node_id(&self) -> &str {
+    pub(crate) fn node_id(&self) -> &str {
         self.agent.get().map_or(ALONE, |agent| agent.node_id().as_str())
     }
 
     /// Public keys of its join tokens.
-    pub fn jwks(&self) -> Jwks {
+    pub(crate) fn jwks(&self) -> Jwks {
         self.token_key.jwks()
     }
 
     /// Id of the key that signs its join tokens.
-    pub fn token_key_id(&self) -> &str {
+    pub(crate) fn token_key_id(&self) -> &str {
         self.token_key.kid()
     }
 
     /// The media nodes to offer, best first, as JSON `[{"id","region","url"}]`.
-    pub fn media_nodes(&self) -> String {
+    pub(crate) fn media_nodes(&self) -> String {
         let Some(view) = self.view() else { return "[]".to_owned() };
         let nodes: Vec<_> = ranked_media(&view.list, &self.region)
             .into_iter()
@@ -145,7 +146,7 @@ impl Network {
     }
 
     /// What clients need to find their way.
-    pub fn discovery<'a>(&'a self, clinics: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    pub(crate) fn discovery<'a>(&'a self, clinics: impl Iterator<Item = &'a str>) -> Vec<u8> {
         let view = self.view();
         let mut apis = vec![self.origins.api.clone()];
         for node in view.iter().flat_map(|view| &view.list.nodes) {

@@ -28,7 +28,9 @@ pub struct RouteMatch<'p> {
 
 /// Not a route.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` is not a route: it starts with `/`, a segment is text or `:name`, and `...` stands only at the end")]
+#[error(
+    "`{0}` is not a route: it starts with `/`, a segment is text or `:name`, and `...` stands only at the end"
+)]
 pub struct ParseRouteError(String);
 
 impl Route {
@@ -125,7 +127,10 @@ impl fmt::Display for Route {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
 }
 
 #[cfg(test)]

@@ -110,17 +110,20 @@ async fn serve(prepared: Prepared, telemetry: locum_telemetry::Telemetry) -> Res
     let stop = signals::shutdown().map_err(io_error("listen for signals"))?;
     let telemetry_listener = bind(config.telemetry_listen, "telemetry_listen").await?;
     let telemetry_address = telemetry_listener.local_addr().map_err(io_error("telemetry_listen"))?;
-    let told = tokio::spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, gone.clone()));
+    let told =
+        tokio::spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, gone.clone()));
 
     private_file::create_dir(&config.state_dir).map_err(io_error("create state_dir"))?;
     let listener = bind(config.http_listen, "http_listen").await?;
     let http_address = listener.local_addr().map_err(io_error("http_listen"))?;
     let origins = Origins::new(&config, config.public_port.unwrap_or(http_address.port()));
-    let token_key = SigningKey::load_or_create(&config.state_dir.join("token-key.pem")).map_err(StartError::TokenKey)?;
+    let token_key =
+        SigningKey::load_or_create(&config.state_dir.join("token-key.pem")).map_err(StartError::TokenKey)?;
     let token_pem = token_key.private_pem().map_err(StartError::TokenKey)?;
     let network = Arc::new(Network::new(origins, config.region.clone(), token_key));
     let store = open_store(&config, &application)?;
-    let engine = FunctionEngine::new(&config.limits, config.state_dir.join("cache")).map_err(StartError::Engine)?;
+    let engine =
+        FunctionEngine::new(&config.limits, config.state_dir.join("cache")).map_err(StartError::Engine)?;
     let _ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
     let suppliers = suppliers(&network, token_pem);
     let variables =
@@ -129,7 +132,8 @@ async fn serve(prepared: Prepared, telemetry: locum_telemetry::Telemetry) -> Res
     let tls = config.tls.as_ref().map(tls_acceptor).transpose().map_err(StartError::Tls)?;
     let pages = Arc::new(Pages::new(application.pages.clone()));
     let server = Server::new(listener, tls, &config.limits);
-    let edge = Edge::new(functions, config.clinics.clone(), store, pages, Arc::clone(&network), config.limits);
+    let edge =
+        Edge::new(functions, config.clinics.clone(), store, pages, Arc::clone(&network), config.limits);
     let edge = Arc::new(edge);
 
     let tasks = TaskTracker::new();
@@ -158,7 +162,8 @@ async fn serve(prepared: Prepared, telemetry: locum_telemetry::Telemetry) -> Res
 }
 
 /// Names of the variables this host can supply.
-const SUPPLIED: [&str; 6] = ["zone", "token_signing_key", "token_key_id", "issuer", "media_nodes", "pages_origin"];
+const SUPPLIED: [&str; 6] =
+    ["zone", "token_signing_key", "token_key_id", "issuer", "media_nodes", "pages_origin"];
 
 fn suppliers(network: &Arc<Network>, token_pem: String) -> BTreeMap<&'static str, Supplier> {
     let token_pem = crate::config::Secret::new(token_pem);
@@ -264,4 +269,3 @@ fn io_error(doing: &str) -> impl FnOnce(io::Error) -> StartError + use<> {
     let doing = doing.to_owned();
     move |source| StartError::Io { doing, source }
 }
-

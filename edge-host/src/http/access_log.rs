@@ -23,7 +23,8 @@ impl AccessLog<'_> {
         let class = class(status);
         metrics::counter!("locum_edge_requests_total", "component" => component.clone(), "status" => class)
             .increment(1);
-        metrics::histogram!("locum_edge_request_seconds", "component" => component).record(elapsed.as_secs_f64());
+        metrics::histogram!("locum_edge_request_seconds", "component" => component)
+            .record(elapsed.as_secs_f64());
         tracing::info!(
             method = method_name(&self.method),
             route = self.route,

@@ -11,7 +11,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::problem::Problem;
 
 /// Reads it or says what is wrong with it.
-pub(super) async fn read<B>(request: Request<B>, most_bytes: usize, within: Duration) -> Result<Request<Bytes>, Problem>
+pub(super) async fn read<B>(
+    request: Request<B>,
+    most_bytes: usize,
+    within: Duration,
+) -> Result<Request<Bytes>, Problem>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,7 +1,6 @@
 //! Connections: accepted up to a bound, TLS or not, HTTP/1.1 or 2, slow heads cut off, drained on stop.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -55,7 +54,7 @@ pub enum TlsError {
 }
 
 /// Accepts connections for an [`Edge`].
-pub struct Server {
+pub(crate) struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
@@ -64,7 +63,7 @@ pub struct Server {
 }
 
 /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1.
-pub fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
     let pem = |path: &PathBuf| {
         let path = path.clone();
         move |source| TlsError::Pem { path, source }
@@ -83,7 +82,7 @@ pub fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
 
 impl Server {
     /// A server on a bound listener.
-    pub fn new(listener: TcpListener, tls: Option<TlsAcceptor>, limits: &Limits) -> Self {
+    pub(crate) fn new(listener: TcpListener, tls: Option<TlsAcceptor>, limits: &Limits) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -101,13 +100,8 @@ impl Server {
         Self { listener, tls, places, builder, read_timeout: limits.read_timeout() }
     }
 
-    /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
     /// Accepts until `stop`; connections then finish what they are answering. `tasks` holds them.
-    pub async fn run(self, edge: Arc<Edge>, stop: CancellationToken, tasks: TaskTracker) {
+    pub(crate) async fn run(self, edge: Arc<Edge>, stop: CancellationToken, tasks: TaskTracker) {
         let server = Arc::new(self);
         loop {
             // A full house leaves newcomers in the kernel's own bounded queue.
@@ -134,7 +128,13 @@ impl Server {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, edge: Arc<Edge>, stop: CancellationToken) {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        edge: Arc<Edge>,
+        stop: CancellationToken,
+    ) {
         // Small answers must not wait for an acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         match &self.tls {

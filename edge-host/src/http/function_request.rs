@@ -131,6 +131,9 @@ mod tests {
 
     #[test]
     fn a_request_without_a_host_is_refused() {
-        assert_eq!(prepared(Request::get("/c/demo/auth").body(Bytes::new()).unwrap()).unwrap_err(), Problem::BAD_REQUEST);
+        assert_eq!(
+            prepared(Request::get("/c/demo/auth").body(Bytes::new()).unwrap()).unwrap_err(),
+            Problem::BAD_REQUEST
+        );
     }
 }

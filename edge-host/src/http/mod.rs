@@ -9,6 +9,7 @@ mod origin;
 mod pages;
 mod service;
 
-pub use connection::{Server, TlsError, tls_acceptor};
-pub use pages::Pages;
-pub use service::{Edge, FunctionRoute};
+pub use connection::TlsError;
+pub(crate) use connection::{Server, tls_acceptor};
+pub(crate) use pages::Pages;
+pub(crate) use service::{Edge, FunctionRoute};

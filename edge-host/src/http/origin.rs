@@ -54,7 +54,13 @@ mod tests {
         assert_eq!(Sender::of(&HeaderMap::new(), &origins), Sender::Direct);
         assert_eq!(sender("http://app.locum.localhost:8080"), Sender::Pages);
         assert_eq!(sender("http://eu.locum.localhost:8080"), Sender::Same);
-        for foreign in ["null", "", "http://app.locum.localhost", "https://app.locum.localhost:8080", "http://evil.locum.localhost:8080"] {
+        for foreign in [
+            "null",
+            "",
+            "http://app.locum.localhost",
+            "https://app.locum.localhost:8080",
+            "http://evil.locum.localhost:8080",
+        ] {
             assert_eq!(sender(foreign), Sender::Foreign, "{foreign}");
             assert!(!Sender::Foreign.may(&Method::POST));
             assert!(Sender::Foreign.may(&Method::GET));

@@ -24,7 +24,7 @@ const HASHED_FOLDER: &str = "assets/";
 const INDEX: &str = "index.html";
 
 /// The folder of built files, with what was read from it.
-pub struct Pages {
+pub(crate) struct Pages {
     root: Option<PathBuf>,
     /// Bounded by the files of the folder.
     read: Mutex<HashMap<String, Arc<File>>>,
@@ -40,12 +40,12 @@ struct File {
 
 impl Pages {
     /// Pages of this folder; `None` when the manifest names none.
-    pub fn new(root: Option<PathBuf>) -> Self {
+    pub(crate) fn new(root: Option<PathBuf>) -> Self {
         Self { root, read: Mutex::new(HashMap::new()) }
     }
 
     /// The answer to a `GET` or `HEAD` that meets no function.
-    pub async fn serve(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Response<Bytes> {
+    pub(crate) async fn serve(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Response<Bytes> {
         let Some(name) = file_name(path) else { return Problem::NOT_FOUND.response() };
         let wants_page = accepts(headers, ACCEPT, "text/html");
         let pages = Arc::clone(self);
@@ -174,7 +174,8 @@ fn accepts(headers: &HeaderMap, name: http::HeaderName, item: &str) -> bool {
     let mut entries = lists.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
     entries.any(|entry| {
         let (value, quality) = entry.split_once(';').unwrap_or((entry, ""));
-        value.trim().eq_ignore_ascii_case(item) && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        value.trim().eq_ignore_ascii_case(item)
+            && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     })
 }
 
@@ -187,13 +188,16 @@ mod tests {
         assert_eq!(file_name("/").as_deref(), Some("index.html"));
         assert_eq!(file_name("/assets/a-1.js").as_deref(), Some("assets/a-1.js"));
         assert_eq!(file_name("/c/demo/").as_deref(), Some("c/demo"));
-        for bad in ["", "a", "//", "/../x", "/a/../x", "/.git/config", "/a/./b", "/%2e%2e/x", "/a\\b", "/a//b"] {
+        for bad in
+            ["", "a", "//", "/../x", "/a/../x", "/.git/config", "/a/./b", "/%2e%2e/x", "/a\\b", "/a//b"]
+        {
             assert_eq!(file_name(bad), None, "{bad}");
         }
     }
 
     async fn get(pages: &Arc<Pages>, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
-        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         pages.serve(path, &headers).await
     }
 

@@ -32,31 +32,31 @@ const DISCOVERY: &str = "/.well-known/locum.json";
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// A route of the application and the function behind it.
-pub struct FunctionRoute {
+pub(crate) struct FunctionRoute {
     /// As the manifest has it.
-    pub route: Route,
+    pub(crate) route: Route,
     /// The linked component.
-    pub function: Arc<Function>,
+    pub(crate) function: Arc<Function>,
     /// Routes of this component whose unsafe methods only read.
-    pub reads: Arc<[Route]>,
+    pub(crate) reads: Arc<[Route]>,
     /// Routes of this component whose `GET` writes.
-    pub writes: Arc<[Route]>,
+    pub(crate) writes: Arc<[Route]>,
 }
 
 /// Everything a request can meet.
-pub struct Edge {
+pub(crate) struct Edge {
     /// The most specific route first.
-    pub functions: Vec<FunctionRoute>,
+    pub(crate) functions: Vec<FunctionRoute>,
     /// Clinic → record group.
-    pub clinics: Clinics,
+    pub(crate) clinics: Clinics,
     /// The record groups.
-    pub store: Arc<dyn RecordStore>,
+    pub(crate) store: Arc<dyn RecordStore>,
     /// The built web pages.
-    pub pages: Arc<Pages>,
+    pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
-    pub network: Arc<Network>,
+    pub(crate) network: Arc<Network>,
     /// Bounds.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     admission: Admission,
     in_flight: InFlight,
     headers: AnswerHeaders,
@@ -82,7 +82,7 @@ struct Visit<'a> {
 
 impl Edge {
     /// Joins the parts.
-    pub fn new(
+    pub(crate) fn new(
         functions: Vec<FunctionRoute>,
         clinics: Clinics,
         store: Arc<dyn RecordStore>,
@@ -105,12 +105,12 @@ impl Edge {
     }
 
     /// Calls that run now, and the most there may be.
-    pub fn load(&self) -> (u32, u32) {
+    pub(crate) fn load(&self) -> (u32, u32) {
         (self.admission.running(), self.admission.capacity())
     }
 
     /// Answers any request.
-    pub async fn answer<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Bytes>
+    pub(crate) async fn answer<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Bytes>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -176,7 +176,9 @@ impl Edge {
                 Ok(response) => response,
                 Err(problem) => problem.response(),
             },
-            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => Problem::METHOD_NOT_ALLOWED.response(),
+            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+                Problem::METHOD_NOT_ALLOWED.response()
+            }
             Target::Jwks => json(serde_json::to_vec(&self.network.jwks()).unwrap_or_default()),
             _ => json(self.network.discovery(self.clinics.names().map(ClinicId::as_str))),
         }
@@ -208,7 +210,8 @@ impl Edge {
         let access = to.access(request.method(), request.uri().path())?;
         let visit = Visit { to, found, clinic, access, client, id };
         let admitted = self.admission.enter().ok_or(Problem::BUSY)?;
-        let request = body::read(request, self.limits.body_bytes as usize, self.limits.read_timeout()).await?;
+        let request =
+            body::read(request, self.limits.body_bytes as usize, self.limits.read_timeout()).await?;
         let key = self.key(&request, &visit)?;
         let running = self.admission.run(admitted).await.ok_or(Problem::BUSY)?;
         let answer = match key {
@@ -220,7 +223,11 @@ impl Edge {
     }
 
     /// Only what writes can have a second effect.
-    fn key<'a>(&self, request: &Request<Bytes>, visit: &Visit<'a>) -> Result<Option<(Key, &'a GroupId)>, Problem> {
+    fn key<'a>(
+        &self,
+        request: &Request<Bytes>,
+        visit: &Visit<'a>,
+    ) -> Result<Option<(Key, &'a GroupId)>, Problem> {
         let Some((clinic, group)) = visit.clinic.filter(|_| visit.access == Access::Write) else {
             return Ok(None);
         };
@@ -267,7 +274,9 @@ impl Edge {
         };
         let request = function_request::prepare(request, &meeting)?;
         let session = match visit.clinic {
-            Some((_, group)) => Some(self.store.session(group, visit.access, deadline).map_err(store_problem)?),
+            Some((_, group)) => {
+                Some(self.store.session(group, visit.access, deadline).map_err(store_problem)?)
+            }
             None => None,
         };
         let clinic = visit.clinic.map(|(clinic, _)| clinic.to_string()).unwrap_or_default();
@@ -294,7 +303,9 @@ impl FunctionRoute {
         match *method {
             Method::GET | Method::HEAD if declared(&self.writes) => Ok(Access::Write),
             Method::GET | Method::HEAD => Ok(Access::Read),
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE if declared(&self.reads) => Ok(Access::Read),
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE if declared(&self.reads) => {
+                Ok(Access::Read)
+            }
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => Ok(Access::Write),
             _ => Err(Problem::METHOD_NOT_ALLOWED),
         }

@@ -191,9 +191,13 @@ impl Application {
         }
         let tool = raw.application.tool.locum.unwrap_or_default();
         if let Some(name) = tool.supplied.iter().find(|name| !raw.variables.contains_key(*name)) {
-            return Err(wrong("application.tool.locum.supplied", format!("`{name}` is not declared in [variables]")));
+            return Err(wrong(
+                "application.tool.locum.supplied",
+                format!("`{name}` is not declared in [variables]"),
+            ));
         }
-        let routes = routes(raw.trigger.http, &raw.component).map_err(|problem| wrong("trigger.http", problem))?;
+        let routes =
+            routes(raw.trigger.http, &raw.component).map_err(|problem| wrong("trigger.http", problem))?;
         let components = raw
             .component
             .into_iter()
@@ -240,7 +244,10 @@ impl Component {
             .map_err(|error| format!("allowed_outbound_hosts: {error}"))?;
         let tool = raw.tool.locum.unwrap_or_default();
         let parse = |routes: Vec<String>| {
-            routes.iter().map(|raw| Route::parse(raw).map_err(|error| error.to_string())).collect::<Result<_, _>>()
+            routes
+                .iter()
+                .map(|raw| Route::parse(raw).map_err(|error| error.to_string()))
+                .collect::<Result<_, _>>()
         };
         Ok(Self {
             source: resolve(manifest, &raw.source),

@@ -95,15 +95,18 @@ impl HostPattern {
     fn covers(&self, host: &str) -> bool {
         match self {
             Self::Exact(own) => own == host,
-            Self::Below(own) => {
-                host.strip_suffix(own.as_str()).and_then(|head| head.strip_suffix('.')).is_some_and(|head| !head.is_empty())
-            }
+            Self::Below(own) => host
+                .strip_suffix(own.as_str())
+                .and_then(|head| head.strip_suffix('.'))
+                .is_some_and(|head| !head.is_empty()),
         }
     }
 
     fn is_loopback(&self) -> bool {
         match self {
-            Self::Exact(name) => name == "localhost" || name.ends_with(".localhost") || name.starts_with("127."),
+            Self::Exact(name) => {
+                name == "localhost" || name.ends_with(".localhost") || name.starts_with("127.")
+            }
             Self::Below(name) => name == "localhost" || name.ends_with(".localhost"),
         }
     }
@@ -135,7 +138,9 @@ mod tests {
 
     #[test]
     fn the_open_world_cannot_be_named() {
-        for bad in ["*", "*://*:*", "https://*", "http://example.org", "https://", "https://a:b", "example.org"] {
+        for bad in
+            ["*", "*://*:*", "https://*", "http://example.org", "https://", "https://a:b", "example.org"]
+        {
             assert!(AllowedHosts::parse(&[bad.to_owned()]).is_err(), "{bad}");
         }
     }

@@ -76,7 +76,11 @@ mod tests {
         let path = engine.cache.join(engine.file_name(empty));
         let first = std::fs::metadata(&path).unwrap().modified().unwrap();
         engine.compile(empty).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), first, "the second time it is found");
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().modified().unwrap(),
+            first,
+            "the second time it is found"
+        );
         std::fs::write(&path, "broken").unwrap();
         engine.compile(empty).unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() > 6);

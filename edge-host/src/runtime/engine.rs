@@ -49,7 +49,7 @@ impl FunctionEngine {
         config
             .wasm_component_model_async(true)
             .epoch_interruption(true)
-            .wasm_backtrace(false)
+            .wasm_backtrace_max_frames(None)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         Ok(Self { engine: Engine::new(&config)?, cache })
     }

@@ -68,7 +68,8 @@ impl OutboundClient {
         let tls = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let connecting = async {
-            let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(Error::Connect)?;
+            let stream =
+                TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(Error::Connect)?;
             if !tls {
                 return handshake(stream).await;
             }
@@ -81,7 +82,8 @@ impl OutboundClient {
         *request.uri_mut() = origin_form(&uri)?;
         let sent = tokio::time::timeout_at(deadline.into(), sender.send_request(request)).await;
         let response = sent.map_err(|_| Error::HttpResponseTimeout)??;
-        let response = response.map(|body| Limited::new(body, MAX_BODY_BYTES).map_err(body_error).boxed_unsync());
+        let response =
+            response.map(|body| Limited::new(body, MAX_BODY_BYTES).map_err(body_error).boxed_unsync());
         let io = async move { connection.await.map_err(|_| Error::ConnectionTerminated)? };
         Ok((response, Box::new(io)))
     }
@@ -153,4 +155,3 @@ fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Err(_) => Error::HttpResponseIncomplete,
     }
 }
-

@@ -122,7 +122,11 @@ impl Function {
         store
     }
 
-    async fn run(&self, store: &mut Store<CallState>, request: Request<Bytes>) -> wasmtime::Result<Response<Bytes>> {
+    async fn run(
+        &self,
+        store: &mut Store<CallState>,
+        request: Request<Bytes>,
+    ) -> wasmtime::Result<Response<Bytes>> {
         let answer_bytes = self.environment.answer_bytes;
         let service = self.pre.instantiate_async(&mut *store).await?;
         let hooks = &mut store.data_mut().hooks;

@@ -82,7 +82,9 @@ impl Refusal {
     /// For the function's author; holds nothing of the statement's data.
     pub(super) fn message(self) -> String {
         match self {
-            Self::Write => "read-only request: a GET or HEAD may not write (see `writes` in tool.locum)".into(),
+            Self::Write => {
+                "read-only request: a GET or HEAD may not write (see `writes` in tool.locum)".into()
+            }
             Self::Forbidden(what) => format!("not authorized: {what}"),
         }
     }

@@ -50,7 +50,8 @@ impl Group {
     /// A connection that can write. `synchronous=FULL`: a commit is on the disk before it is acknowledged.
     pub(super) fn open_writer(&self) -> Result<Database, SqlError> {
         let mut database = self.open()?;
-        for setting in ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"] {
+        for setting in ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]
+        {
             database.host(&format!("PRAGMA {setting}"), &[])?;
         }
         Ok(database)

@@ -74,7 +74,11 @@ impl KeyValueStore {
         Ok(rows.into_iter().flatten().filter_map(text).collect())
     }
 
-    async fn run<const N: usize>(&self, sql: &str, rest: [Value; N]) -> Result<Vec<Vec<Value>>, KeyValueError> {
+    async fn run<const N: usize>(
+        &self,
+        sql: &str,
+        rest: [Value; N],
+    ) -> Result<Vec<Vec<Value>>, KeyValueError> {
         let mut parameters = vec![self.label.as_str().into(), self.clinic.as_str().into()];
         parameters.extend(rest);
         Ok(self.session.execute(sql.to_owned(), parameters, Caller::Host).await?.rows)

@@ -58,14 +58,20 @@ struct WrappedKey {
 impl MasterKey {
     /// Reads 32 bytes in hexadecimal.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let text = private_file::read_to_string(path).map_err(|source| KeyError::File { path: path.into(), source })?;
+        let text = private_file::read_to_string(path)
+            .map_err(|source| KeyError::File { path: path.into(), source })?;
         let bytes = from_hex(text.trim()).ok_or_else(|| KeyError::Malformed(path.into()))?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyError::Malformed(path.into()))?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
     /// The group's key, made at its first start. `database` is the file it protects.
-    pub(super) fn group_key(&self, group: &GroupId, path: &Path, database: &Path) -> Result<DatabaseKey, KeyError> {
+    pub(super) fn group_key(
+        &self,
+        group: &GroupId,
+        path: &Path,
+        database: &Path,
+    ) -> Result<DatabaseKey, KeyError> {
         let file_error = |source| KeyError::File { path: path.into(), source };
         match fs::read(path) {
             Ok(bytes) => self.unwrap(group, &bytes),

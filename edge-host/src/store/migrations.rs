@@ -67,10 +67,14 @@ pub enum MigrationError {
         source: io::Error,
     },
     /// Not `0001_name.sql`, or not the next number.
-    #[error("migration {0}: files are named 0001_name.sql, 0002_name.sql, … without gaps, at most 1 MiB each")]
+    #[error(
+        "migration {0}: files are named 0001_name.sql, 0002_name.sql, … without gaps, at most 1 MiB each"
+    )]
     Name(PathBuf),
     /// Written by a later release.
-    #[error("the database stands at {series} migration {found}, this release knows {known}: it is newer, refusing to start")]
+    #[error(
+        "the database stands at {series} migration {found}, this release knows {known}: it is newer, refusing to start"
+    )]
     Newer {
         /// `host` or `functions`.
         series: &'static str,
@@ -150,7 +154,11 @@ pub(super) fn apply(database: &mut Database, functions: &[Migration]) -> Result<
 }
 
 /// How many of `known` are applied already.
-fn check(database: &mut Database, series: &'static str, known: &[Migration]) -> Result<usize, MigrationError> {
+fn check(
+    database: &mut Database,
+    series: &'static str,
+    known: &[Migration],
+) -> Result<usize, MigrationError> {
     let sql = "SELECT version, checksum FROM locum_migrations WHERE series = ? ORDER BY version";
     let applied = database.host(sql, &[series.into()]).map_err(MigrationError::Ledger)?.rows;
     for (index, row) in applied.iter().enumerate() {
@@ -256,7 +264,8 @@ mod tests {
         let failing = migration(1, "CREATE TABLE a (x); INSERT INTO nowhere VALUES (1);");
         let failed = apply(&mut database(folder.path()), &[failing]);
         assert!(matches!(failed, Err(MigrationError::Apply { version: 1, .. })));
-        let tables = database(folder.path()).host("SELECT name FROM sqlite_schema WHERE name = 'a'", &[]).unwrap();
+        let tables =
+            database(folder.path()).host("SELECT name FROM sqlite_schema WHERE name = 'a'", &[]).unwrap();
         assert!(tables.rows.is_empty());
     }
 

@@ -149,8 +149,12 @@ pub enum StoreError {
 pub trait RecordStore: Send + Sync {
     /// One request's view of a group. Opening costs nothing; connections are taken at the first statement.
     /// Statements of the session are interrupted at `deadline`.
-    fn session(&self, group: &GroupId, access: Access, deadline: Instant)
-    -> Result<Arc<dyn Session>, StoreError>;
+    fn session(
+        &self,
+        group: &GroupId,
+        access: Access,
+        deadline: Instant,
+    ) -> Result<Arc<dyn Session>, StoreError>;
 
     /// The groups, in order.
     fn groups(&self) -> Vec<GroupId>;

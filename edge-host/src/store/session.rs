@@ -55,7 +55,12 @@ struct Bound {
 }
 
 impl GroupSession {
-    pub(super) fn new(group: Arc<Group>, access: Access, limits: ResultLimits, deadline: Instant) -> Arc<Self> {
+    pub(super) fn new(
+        group: Arc<Group>,
+        access: Access,
+        limits: ResultLimits,
+        deadline: Instant,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             group,
             access,
@@ -71,7 +76,12 @@ impl GroupSession {
         })
     }
 
-    async fn statement(&self, sql: String, parameters: Vec<Value>, caller: Caller) -> Result<QueryResult, SqlError> {
+    async fn statement(
+        &self,
+        sql: String,
+        parameters: Vec<Value>,
+        caller: Caller,
+    ) -> Result<QueryResult, SqlError> {
         let mut state = self.state.lock().await;
         self.still_going()?;
         if caller == Caller::Function
@@ -96,7 +106,11 @@ impl GroupSession {
     }
 
     /// `BEGIN` opens the host's transaction too: what a function reads after it is what it decides on.
-    async fn transaction_word(&self, state: &mut State, word: TransactionWord) -> Result<QueryResult, SqlError> {
+    async fn transaction_word(
+        &self,
+        state: &mut State,
+        word: TransactionWord,
+    ) -> Result<QueryResult, SqlError> {
         let savepoint: &[&str] = match (word, state.function_transaction) {
             (TransactionWord::Begin | TransactionWord::BeginWrite, true) => {
                 return Err(SqlError::misuse("cannot start a transaction within a transaction"));
@@ -118,7 +132,8 @@ impl GroupSession {
                 self.begin(state).await?;
             }
             for words in savepoint {
-                self.on_writer(state, Bound::host(format!("{words} {FUNCTION_SAVEPOINT}")), Authority::Host).await?;
+                self.on_writer(state, Bound::host(format!("{words} {FUNCTION_SAVEPOINT}")), Authority::Host)
+                    .await?;
             }
         }
         state.function_transaction = matches!(word, TransactionWord::Begin | TransactionWord::BeginWrite);
@@ -348,6 +363,8 @@ fn writer_authority(caller: Caller) -> Authority {
 }
 
 /// SQLite blocks, and an executor thread must not. The task only fails when the runtime shuts down.
-async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SqlError> {
+async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SqlError> {
     spawn_blocking(work).await.map_err(|_| SqlError::Ended(Failure::TransactionLost))
 }

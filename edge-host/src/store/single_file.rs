@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,7 +80,10 @@ pub enum OpenError {
 
 impl SingleFileStore {
     /// Opens every group, makes what is missing and brings its schema up to date. Blocks.
-    pub fn open(groups: impl IntoIterator<Item = GroupId>, settings: &StoreSettings<'_>) -> Result<Self, OpenError> {
+    pub fn open(
+        groups: impl IntoIterator<Item = GroupId>,
+        settings: &StoreSettings<'_>,
+    ) -> Result<Self, OpenError> {
         let folder = settings.state_dir.join("records");
         private_file::create_dir(&folder)
             .map_err(|source| OpenError::File { path: folder.clone(), source })?;
@@ -89,7 +93,8 @@ impl SingleFileStore {
             .into_iter()
             .map(|id| {
                 let folder = group::folder_of(settings.state_dir, &id);
-                private_file::create_dir(&folder).map_err(|source| OpenError::File { path: folder.clone(), source })?;
+                private_file::create_dir(&folder)
+                    .map_err(|source| OpenError::File { path: folder.clone(), source })?;
                 let key = settings
                     .master_key
                     .group_key(&id, &folder.join("key.json"), &group::data_file(&folder))
@@ -99,7 +104,8 @@ impl SingleFileStore {
             .collect::<Result<Vec<_>, OpenError>>()?;
         let mut groups = BTreeMap::new();
         for (id, folder, key) in keyed {
-            group::prepare_file(&folder).map_err(|source| OpenError::File { path: folder.clone(), source })?;
+            group::prepare_file(&folder)
+                .map_err(|source| OpenError::File { path: folder.clone(), source })?;
             let group = Arc::new(Group::new(&folder, key, settings.transactions));
             let mut writer =
                 group.open_writer().map_err(|source| OpenError::Database { group: id.clone(), source })?;
@@ -129,7 +135,7 @@ impl RecordStore for SingleFileStore {
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let file_error = |source| OpenError::File { path: path.into(), source };
-    let file = fs::OpenOptions::new().create(true).append(true).open(path).map_err(file_error)?;
+    let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(file_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.into())),

@@ -51,7 +51,8 @@ struct Statement<'a> {
 impl Database {
     /// Opens (or creates) the file. Nothing is read yet: a wrong key shows at the first statement.
     pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
-        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| SqlError::misuse("path holds a NUL"))?;
+        let c_path =
+            CString::new(path.as_os_str().as_bytes()).map_err(|_| SqlError::misuse("path holds a NUL"))?;
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_NOMUTEX;
         let mut raw = ptr::null_mut();
         // SAFETY: the path is NUL-terminated and `raw` outlives the call.
@@ -191,7 +192,11 @@ impl Database {
     }
 
     fn check(&self, code: c_int) -> Result<(), SqlError> {
-        if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) { Ok(()) } else { Err(self.error(code)) }
+        if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) {
+            Ok(())
+        } else {
+            Err(self.error(code))
+        }
     }
 
     fn error(&self, code: c_int) -> SqlError {
@@ -262,7 +267,8 @@ impl Statement<'_> {
     fn rows(&self, limits: ResultLimits) -> Result<QueryResult, SqlError> {
         // SAFETY: `raw` is a live statement.
         let width = unsafe { ffi::sqlite3_column_count(self.raw) };
-        let mut result = QueryResult { columns: (0..width).map(|i| self.column_name(i)).collect(), rows: Vec::new() };
+        let mut result =
+            QueryResult { columns: (0..width).map(|i| self.column_name(i)).collect(), rows: Vec::new() };
         let mut bytes = 0_usize;
         while self.step()? {
             let row = (0..width).map(|i| self.column(i)).collect::<Result<Vec<_>, _>>()?;
@@ -349,7 +355,8 @@ unsafe extern "C" fn on_authorize(
     /// `text` is null or NUL-terminated and outlives `'a`.
     unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
         // SAFETY: the caller's promise. A name that is not UTF-8 must not pass as "no name".
-        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_str().unwrap_or(super::gate::HOST_PREFIX))
+        (!text.is_null())
+            .then(|| unsafe { CStr::from_ptr(text) }.to_str().unwrap_or(super::gate::HOST_PREFIX))
     }
     // SAFETY: `watch` is the connection's own `Watch`; SQLite's texts live for the duration of the call.
     let (watch, action) =

@@ -74,7 +74,15 @@ mod tests {
 
     #[test]
     fn leaves_other_statements_alone() {
-        for sql in ["ROLLBACK TO a", "rollback transaction to savepoint a", "SAVEPOINT a", "SELECT 'BEGIN'", "", "(", "beginning"] {
+        for sql in [
+            "ROLLBACK TO a",
+            "rollback transaction to savepoint a",
+            "SAVEPOINT a",
+            "SELECT 'BEGIN'",
+            "",
+            "(",
+            "beginning",
+        ] {
             assert_eq!(parse(sql), None, "{sql}");
         }
     }

@@ -45,7 +45,10 @@ async fn waiting_ends_at_the_deadline_too() {
 async fn a_memory_hog_ends_at_its_limit_while_others_are_answered() {
     let host = Host::start().await;
     let (hog, other) = tokio::join!(host.post("hog"), host.post("say hello"));
-    assert_eq!((hog.status, hog.problem().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "function-memory-limit"));
+    assert_eq!(
+        (hog.status, hog.problem().as_str()),
+        (StatusCode::INTERNAL_SERVER_ERROR, "function-memory-limit")
+    );
     assert_eq!(other.text(), "hello");
     let less = "[component.test.tool.locum]\nmemory_mib = 8";
     let host = Host::with(Settings { component: less, ..Settings::default() }).await;
@@ -56,7 +59,10 @@ async fn a_memory_hog_ends_at_its_limit_while_others_are_answered() {
 async fn a_panic_is_a_clear_error() {
     let host = Host::start().await;
     let panicked = host.post("panic planted-panic-text").await;
-    assert_eq!((panicked.status, panicked.problem().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "function-failed"));
+    assert_eq!(
+        (panicked.status, panicked.problem().as_str()),
+        (StatusCode::INTERNAL_SERVER_ERROR, "function-failed")
+    );
     assert_eq!(host.post("say hello").await.text(), "hello");
 }
 
@@ -65,7 +71,10 @@ async fn bodies_and_answers_have_a_size() {
     let host = Host::start().await;
     let large = "say ".to_owned() + &"x".repeat(1 << 20);
     let refused = host.post(&large).await;
-    assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"));
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large")
+    );
     let fits = "say ".to_owned() + &"x".repeat((1 << 20) - 4);
     assert_eq!(host.post(&fits).await.body.len(), fits.len() - 3);
     assert_eq!(host.post("big 5000000").await.problem(), "answer-too-large");
@@ -86,7 +95,11 @@ async fn a_chunked_body_is_counted_as_it_comes() {
         }
     }
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
-    assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 413"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 #[tokio::test]
@@ -101,7 +114,11 @@ async fn slow_heads_and_bodies_are_cut_off() {
         let mut answer = Vec::new();
         let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "the connection stays open");
-        assert!(String::from_utf8_lossy(&answer).starts_with(expected), "{}", String::from_utf8_lossy(&answer));
+        assert!(
+            String::from_utf8_lossy(&answer).starts_with(expected),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
     }
 }
 

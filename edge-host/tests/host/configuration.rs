@@ -16,9 +16,14 @@ fn wrong(file: &str, from: &str, to: &str) -> String {
 
 #[test]
 fn unknown_keys_are_named() {
-    assert!(wrong("edge.toml", "http_listen", "http_lisen").contains("unknown key `http_lisen` in edge.toml"));
+    assert!(
+        wrong("edge.toml", "http_listen", "http_lisen").contains("unknown key `http_lisen` in edge.toml")
+    );
     assert!(wrong("edge.toml", "[limits]", "[limits]\nmemroy_mib = 1").contains("unknown key `memroy_mib`"));
-    assert!(wrong("spin.toml", "sqlite_databases", "sqlite_database").contains("unknown key `sqlite_database` in spin.toml"));
+    assert!(
+        wrong("spin.toml", "sqlite_databases", "sqlite_database")
+            .contains("unknown key `sqlite_database` in spin.toml")
+    );
     assert!(wrong("spin.toml", "pages = ", "pagse = ").contains("unknown key `pagse` in spin.toml"));
 }
 
@@ -40,7 +45,12 @@ fn check_says_so_and_starts_nothing() {
     write_files(folder.path(), &Settings::default());
     let check = || {
         let config = folder.path().join("edge.toml");
-        Command::new(env!("CARGO_BIN_EXE_locum-edge")).arg("--config").arg(config).arg("--check").output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_locum-edge"))
+            .arg("--config")
+            .arg(config)
+            .arg("--check")
+            .output()
+            .unwrap()
     };
     assert_eq!(check().status.code(), Some(0));
     edit(folder.path(), "edge.toml", "zone =", "zoen =");

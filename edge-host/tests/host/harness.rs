@@ -157,7 +157,8 @@ pub async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Ans
     request.headers_mut().entry("host").or_insert(address.to_string().parse().unwrap());
     let exchange = async {
         let stream = TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -175,7 +176,8 @@ pub fn refused(folder: &Path) -> (Option<i32>, String) {
 pub fn write_files(folder: &Path, settings: &Settings) {
     let key = "5a".repeat(32);
     fs::write(folder.join("store.key"), key).unwrap();
-    fs::set_permissions(folder.join("store.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::set_permissions(folder.join("store.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
     fs::create_dir(folder.join("migrations")).unwrap();
     fs::write(folder.join("migrations/0001_note.sql"), SCHEMA).unwrap();
     let (limits, component) = (settings.limits, settings.component);

@@ -20,7 +20,10 @@ async fn planted_text_is_found_nowhere() {
          header set-cookie: a={PLANTED}"
     );
     let path = format!("{ROUTE}/{0}?q={0}", PLANTED.replace(' ', "%20"));
-    let request = Request::post(&path).header("idempotency-key", PLANTED).header("cookie", PLANTED).header("x-a", PLANTED);
+    let request = Request::post(&path)
+        .header("idempotency-key", PLANTED)
+        .header("cookie", PLANTED)
+        .header("x-a", PLANTED);
     let answer = host.send(request.body(Full::from(script)).unwrap()).await;
     assert!(answer.text().contains("UNIQUE constraint failed"), "{}", answer.text());
     host.post(&format!("sql SELECT {quoted}\npanic {PLANTED}")).await;
@@ -59,7 +62,11 @@ fn search(folder: &Path) {
         let bytes = std::fs::read(&path).unwrap();
         for word in PLANTED.split(' ') {
             let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
-            assert!(!found || path.extension().is_some_and(|extension| extension == "cwasm"), "{}", path.display());
+            assert!(
+                !found || path.extension().is_some_and(|extension| extension == "cwasm"),
+                "{}",
+                path.display()
+            );
         }
     }
 }

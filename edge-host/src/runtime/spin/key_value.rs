@@ -48,7 +48,11 @@ impl<T: Send> HostStoreWithStore<T> for Spin {
         find(accessor, &store)?.set(&key, value).await.map_err(other)
     }
 
-    async fn delete(accessor: &Accessor<T, Self>, store: Resource<KeyValueStore>, key: String) -> Result<(), Error> {
+    async fn delete(
+        accessor: &Accessor<T, Self>,
+        store: Resource<KeyValueStore>,
+        key: String,
+    ) -> Result<(), Error> {
         find(accessor, &store)?.delete(&key).await.map_err(other)
     }
 
@@ -60,7 +64,10 @@ impl<T: Send> HostStoreWithStore<T> for Spin {
         find(accessor, &store)?.exists(&key).await.map_err(other)
     }
 
-    async fn get_keys(accessor: &Accessor<T, Self>, store: Resource<KeyValueStore>) -> wasmtime::Result<Keys> {
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        store: Resource<KeyValueStore>,
+    ) -> wasmtime::Result<Keys> {
         let read = match find(accessor, &store) {
             Ok(store) => store.keys().await.map_err(other),
             Err(error) => Err(error),

@@ -11,6 +11,7 @@ use super::{Platform, Spin, View};
 use crate::store::{self, Caller, Session, SqlError};
 
 /// A function's handle; all handles of a request share its session.
+#[allow(unreachable_pub, reason = "the generated code re-exports it")]
 pub type Connection = Arc<dyn Session>;
 
 /// Columns, rows, and how reading them ended.
@@ -49,7 +50,10 @@ impl HostConnection for View<'_> {
 }
 
 impl<T: Send> HostConnectionWithStore<T> for Spin {
-    async fn open_async(accessor: &Accessor<T, Self>, database: String) -> Result<Resource<Connection>, Error> {
+    async fn open_async(
+        accessor: &Accessor<T, Self>,
+        database: String,
+    ) -> Result<Resource<Connection>, Error> {
         accessor.with(|mut access| {
             let view = access.get();
             let connection = view.platform.connect(&database)?;

@@ -9,7 +9,7 @@ use spin_sdk::http::body::IncomingBodyExt as _;
 use spin_sdk::http::{Request, Response, StatusCode, send};
 use spin_sdk::http_service;
 use spin_sdk::key_value::Store;
-use spin_sdk::sqlite::Connection;
+use spin_sdk::sqlite::{Connection, Value};
 use spin_sdk::variables;
 
 /// What the answer will be.
@@ -96,10 +96,20 @@ async fn sql(statement: &str) -> anyhow::Result<String> {
     let mut result = database.execute(statement, []).await?;
     let mut rows = Vec::new();
     while let Some(row) = result.next().await {
-        rows.push(format!("{:?}", row.values));
+        rows.push(format!("[{}]", row.values.iter().map(show).collect::<Vec<_>>().join(", ")));
     }
     result.result().await?;
     Ok(rows.join(" "))
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(value) => value.to_string(),
+        Value::Real(value) => value.to_string(),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Blob(bytes) => format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+    }
 }
 
 async fn fetch(url: &str) -> anyhow::Result<String> {
