@@ -65,6 +65,8 @@ test('a time that somebody else has just taken: others are offered at once', asy
   await takeFirstTime(fast)
   await fast.getByText(/^Kept for you: \d+:\d\d$/).waitFor()
 
+  // A page behind another is drawn once a second.
+  await slow.bringToFront()
   await slow.locator('button.time').first().click()
   await slow.getByText('Somebody was faster').waitFor()
   await slow.locator('.notice').getByRole('button').first().click()

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
+import { LOOKS, writeCamera } from './camera.js'
 import { RESULTS } from './network.js'
 
 const DEADLINE_MS = 15_000
@@ -28,18 +29,22 @@ export class Person {
   /**
    * @param {string} name
    * @param {import('playwright-core').BrowserContextOptions} [options]
-   * @param {'allows' | 'refuses'} [devices] what this person answers when asked for camera and microphone
+   * @param {import('./camera.js').Look | 'refuses'} [camera] who sits before it, or that it may not be used
    */
-  static async open(name, options = {}, devices = 'allows') {
-    const args = ['--no-sandbox', '--use-fake-device-for-media-stream']
-    // Without this, a browser without a screen refuses for its person.
-    if (devices === 'allows') args.push('--use-fake-ui-for-media-stream')
+  static async open(name, options = {}, camera = LOOKS.patient) {
     const profile = await mkdtemp(join(tmpdir(), 'locum-profile-'))
+    const args = ['--no-sandbox', '--use-fake-device-for-media-stream']
+    if (camera !== 'refuses') {
+      const film = join(profile, 'camera.y4m')
+      writeCamera(film, camera)
+      // Without the first, a browser without a screen refuses for its person.
+      args.push('--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${film}`)
+    }
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
       viewport: { width: 1280, height: 860 },
       locale: 'en-GB',
-      permissions: devices === 'allows' ? ['camera', 'microphone'] : [],
+      permissions: camera === 'refuses' ? [] : ['camera', 'microphone'],
       args,
       ...options,
     })

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
-import { seesAndHears } from './media.js'
+import { LOOKS } from './camera.js'
+import { isSharp, seesAndHears } from './media.js'
 import { Network } from './network.js'
 import { dayAt, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
 
@@ -13,6 +14,9 @@ import { dayAt, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
 const PATIENT = { name: 'Ines Example', email: 'ines@patients.example' }
 const NOTE = 'Cough for three days, no fever. Rest, fluids; back in a week if it stays.'
 const PICTURES = resolve(import.meta.dirname, '../../docs/images')
+
+/** Pictures for the README. */
+const TAKE_PICTURES = process.env.SCREENSHOTS === '1'
 
 const audit = new Audit()
 /** @type {Network} */
@@ -31,8 +35,8 @@ let day = ''
 before(async () => {
   network = await Network.start()
   // Another zone than the demo clinic's: the pages have to say so.
-  patient = await Person.open('patient', { timezoneId: 'America/New_York' })
-  clinic = await Person.open('clinic', { timezoneId: 'Europe/Berlin' })
+  patient = await Person.open('patient', { timezoneId: 'America/New_York' }, LOOKS.patient)
+  clinic = await Person.open('clinic', { timezoneId: 'Europe/Berlin' }, LOOKS.clinic)
   patientPage = await patient.page()
   clinicPage = await clinic.page()
 })
@@ -138,8 +142,8 @@ step('the clinician sees who waits and admits; the call starts by itself for the
 
 step('both see moving pictures of each other and hear each other', async () => {
   const [patientReceives, clinicReceives] = await Promise.all([
-    seesAndHears(patientPage, 'the patient'),
-    seesAndHears(clinicPage, 'the clinician'),
+    seesAndHears(patientPage, 'the patient', LOOKS.clinic),
+    seesAndHears(clinicPage, 'the clinician', LOOKS.patient),
   ])
   assert.ok(patientReceives.framesDecoded > 0 && clinicReceives.framesDecoded > 0)
   await audit.visit(patientPage, 'call of the patient')
@@ -154,7 +158,7 @@ step('muting and stopping the camera show on the other side', async () => {
   await patientPage.getByRole('button', { name: 'Stop camera' }).click()
   await clinicPage.getByText(`${PATIENT.name} has no camera on.`).waitFor()
   await patientPage.getByRole('button', { name: 'Start camera' }).click()
-  await seesAndHears(clinicPage, 'the clinician, after the camera came back,')
+  await seesAndHears(clinicPage, 'the clinician, after the camera came back,', LOOKS.patient)
 })
 
 step('a reload in the middle of the call leads back into it', async () => {
@@ -162,12 +166,13 @@ step('a reload in the middle of the call leads back into it', async () => {
   await patientPage.locator('.remote-video').waitFor()
   const sound = patientPage.getByRole('button', { name: 'Turn the sound on' })
   if (await sound.isVisible()) await sound.click()
-  await seesAndHears(patientPage, 'the patient, after a reload,')
+  await seesAndHears(patientPage, 'the patient, after a reload,', LOOKS.clinic)
 })
 
 step('the note saves itself', async () => {
   await clinicPage.getByRole('textbox', { name: 'Note' }).fill(NOTE)
   await clinicPage.getByText(/^Saved at/).waitFor()
+  if (TAKE_PICTURES) await isSharp(clinicPage)
   await picture(clinicPage, 'call')
 })
 
@@ -219,7 +224,7 @@ test('no page broke its content security policy or threw', () => {
  * @param {string} name
  */
 async function picture(page, name) {
-  if (process.env.SCREENSHOTS !== '1') return
+  if (!TAKE_PICTURES) return
   mkdirSync(PICTURES, { recursive: true })
   await page.screenshot({ path: join(PICTURES, `${name}.png`) })
 }

@@ -1,33 +1,58 @@
 import { until } from './until.js'
 
 /** @typedef {import('playwright-core').Page} Page */
-/** @typedef {{ framesDecoded: number, audioEnergy: number, picture: string }} Received */
+/** @typedef {{ framesDecoded: number, audioEnergy: number, picture: string, wall: number[], width: number }} Received */
 
+/** How far a camera's colour may be off after the encoder, in each of red, green and blue. */
+const COLOUR_TOLERANCE = 40
 /** A minute of silence has no energy; a beep of the simulated microphone has far more than this. */
 const ENERGY_ABOVE_SILENCE = 1e-5
 const MEDIA_DEADLINE_MS = 30_000
 
 /**
- * Waits until this page receives pictures that move and sound that is heard.
+ * Waits until this page receives pictures of that person that move, and sound that is heard.
  *
  * @param {Page} page
  * @param {string} who
+ * @param {import('./camera.js').Look} other
  */
-export async function seesAndHears(page, who) {
+export async function seesAndHears(page, who, other) {
   await page.locator('.remote-video').waitFor()
   const first = await until(`${who} decodes a frame`, () => whenDecoding(page), MEDIA_DEADLINE_MS)
-  const pictures = new Set([first.picture])
-  return until(
-    `${who} sees moving pictures and hears more than silence (first: ${JSON.stringify(first)})`,
-    async () => {
-      const now = await received(page)
-      pictures.add(now.picture)
-      const frames = now.framesDecoded >= first.framesDecoded + 15
-      const sound = now.audioEnergy - first.audioEnergy > ENERGY_ABOVE_SILENCE
-      return frames && sound && pictures.size >= 3 ? now : null
-    },
-    MEDIA_DEADLINE_MS,
-  )
+  const pictures = new Set()
+  let last = first
+  try {
+    return await until(
+      `${who} sees the other side move and hears more than silence`,
+      async () => {
+        last = await received(page)
+        if (showsWall(last, other)) pictures.add(last.picture)
+        const frames = last.framesDecoded >= first.framesDecoded + 15
+        const sound = last.audioEnergy - first.audioEnergy > ENERGY_ABOVE_SILENCE
+        return frames && sound && pictures.size >= 3 ? last : null
+      },
+      MEDIA_DEADLINE_MS,
+    )
+  } catch (error) {
+    throw new Error(`first ${JSON.stringify(first)}, last ${JSON.stringify(last)}`, { cause: error })
+  }
+}
+
+/**
+ * Waits until the picture is as sharp as the camera's.
+ *
+ * @param {Page} page
+ */
+export function isSharp(page) {
+  return until('the picture is sharp', async () => (await received(page)).width >= 900, 60_000)
+}
+
+/**
+ * @param {Received} picture
+ * @param {import('./camera.js').Look} look
+ */
+function showsWall({ wall }, look) {
+  return look.wall.every((part, index) => Math.abs(part - (wall[index] ?? -1e3)) < COLOUR_TOLERANCE)
 }
 
 /** @param {Page} page */
@@ -65,6 +90,8 @@ async function received(page) {
     const pixels = brush?.getImageData(0, 0, 64, 36).data ?? new Uint8ClampedArray()
     const digest = await crypto.subtle.digest('SHA-256', pixels)
     const picture = Array.from(new Uint8Array(digest).slice(0, 8)).join('.')
-    return { framesDecoded, audioEnergy, picture }
+    const wall = Array.from(brush?.getImageData(4, 4, 1, 1).data.slice(0, 3) ?? [])
+    const width = video instanceof HTMLVideoElement ? video.videoWidth : 0
+    return { framesDecoded, audioEnergy, picture, wall, width }
   })
 }

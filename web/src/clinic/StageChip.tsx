@@ -1,7 +1,7 @@
 import type { Appointment } from '../api/types'
-import { plural, t } from '../i18n/text'
-import { minutesSince } from '../i18n/time'
+import { t } from '../i18n/text'
 import { type Stage, stageOf } from './useDay'
+import { waitingText } from './waitingText'
 
 const TONES: Record<Stage, string> = {
   booked: 'chip',
@@ -15,9 +15,5 @@ const TONES: Record<Stage, string> = {
 export function StageChip({ appointment, now }: { appointment: Appointment; now: number }) {
   const stage = stageOf(appointment)
   const waited = stage === 'waiting' && appointment.arrivedAt
-  return (
-    <span className={TONES[stage]}>
-      {waited ? plural('clinic.waiting.minutes', minutesSince(waited, now)) : t(`stage.${stage}`)}
-    </span>
-  )
+  return <span className={TONES[stage]}>{waited ? waitingText(waited, now) : t(`stage.${stage}`)}</span>
 }

@@ -1,7 +1,8 @@
 import type { Appointment } from '../api/types'
-import { plural, t } from '../i18n/text'
-import { type Day, minutesSince, timeText } from '../i18n/time'
+import { t } from '../i18n/text'
+import { type Day, timeText } from '../i18n/time'
 import { VisitAction } from './VisitAction'
+import { waitingText } from './waitingText'
 
 interface Props {
   /** The longest waiting first. */
@@ -37,7 +38,7 @@ export function WaitingNow({ waiting, day, zone, now }: Props) {
               </div>
               {one.arrivedAt && (
                 <p className="since">
-                  <strong>{plural('clinic.waiting.minutes', minutesSince(one.arrivedAt, now))}</strong>
+                  <strong>{waitingText(one.arrivedAt, now)}</strong>
                   <span className="small">
                     {t('clinic.waiting.since', { time: timeText(one.arrivedAt, zone) })}
                   </span>

@@ -91,7 +91,7 @@ export const en = {
   'visit.admit.notArrived': 'No longer in the waiting room.',
   'visit.admit.failed': 'That did not work. Please press again.',
   'visit.open': 'Open call',
-  'visit.open.name': 'Open the call with {name}',
+  'visit.open.name': 'Open call with {name}',
   'visit.note': 'Note',
   'visit.note.name': 'Note about {name}',
 
@@ -215,6 +215,7 @@ export const en = {
   'clinic.waiting.nobody': 'Nobody is waiting.',
   'clinic.waiting.announce': '{name} is waiting.',
   'clinic.waiting.since': 'since {time}',
+  'clinic.waiting.justNow': 'just arrived',
   'clinic.waiting.minutes.one': 'waiting {count} minute',
   'clinic.waiting.minutes.other': 'waiting {count} minutes',
   'clinic.waiting.count.one': '{count} waiting',
