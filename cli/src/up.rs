@@ -196,7 +196,7 @@ fn summary(accounts: &Accounts, pages: &demo::Pages) -> String {
     let sign_ins: Vec<String> = accounts
         .list
         .iter()
-        .map(|a| format!("    {:<18} {:<12} password {}", a.name, a.username, a.password))
+        .map(|a| format!("    {:<20} {:<16} password {}", a.name, a.username, a.password))
         .collect();
     format!(
         "\n  The network runs. Records: one copy (one region).\n\n\

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Client, Method};
@@ -19,6 +19,8 @@ pub struct Browser {
     client: Client,
     api: String,
     origin: String,
+    /// Kept here because browsers send `Secure` cookies to `http://*.localhost` and HTTP libraries do not.
+    cookies: Arc<Mutex<HashMap<String, String>>>,
 }
 
 /// A status with the body it came with.
@@ -76,13 +78,15 @@ impl Browser {
         let address: SocketAddr = network.address("edge-1", "http")?.parse()?;
         let zone = "locum.localhost";
         let host = format!("eu-central.{zone}");
-        let client = Client::builder()
-            .cookie_store(true)
-            .resolve(&host, address)
-            .resolve(&format!("app.{zone}"), address)
-            .build()?;
+        let client =
+            Client::builder().resolve(&host, address).resolve(&format!("app.{zone}"), address).build()?;
         let port = address.port();
-        Ok(Self { client, api: format!("http://{host}:{port}"), origin: format!("http://app.{zone}:{port}") })
+        Ok(Self {
+            client,
+            api: format!("http://{host}:{port}"),
+            origin: format!("http://app.{zone}:{port}"),
+            cookies: Arc::default(),
+        })
     }
 
     /// One request below `/c/demo`; a body makes it JSON.
@@ -103,7 +107,10 @@ impl Browser {
         } else {
             format!("{}/c/demo{path}", self.api)
         };
-        let mut request = self.client.request(method, url).header("origin", &self.origin);
+        let mut request = self.client.request(method, url).header("cookie", self.cookies());
+        if !headers.iter().any(|(name, _)| *name == "origin") {
+            request = request.header("origin", &self.origin);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -112,6 +119,7 @@ impl Browser {
         }
         let response = request.send().await.context("send request")?;
         let status = response.status().as_u16();
+        self.keep_cookies(&response);
         let headers = response
             .headers()
             .iter()
@@ -119,6 +127,26 @@ impl Browser {
             .collect();
         let text = response.text().await?;
         Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    }
+
+    fn cookies(&self) -> String {
+        let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
+        cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn keep_cookies(&self, response: &reqwest::Response) {
+        let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
+        for header in response.headers().get_all("set-cookie") {
+            let text = String::from_utf8_lossy(header.as_bytes());
+            let Some((name, value)) = text.split(';').next().and_then(|pair| pair.split_once('=')) else {
+                continue;
+            };
+            if text.contains("Max-Age=0") {
+                cookies.remove(name);
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
     }
 
     /// `GET` that must succeed.
@@ -149,7 +177,9 @@ impl Browser {
         let slots = answer["slots"].as_array().context("no slots")?;
         Ok(slots
             .iter()
-            .map(|s| json!({"service": service, "practitioner": s["practitioner"]["id"], "start": s["start"]}))
+            .map(
+                |s| json!({"service": service, "practitioner": s["practitioner"]["id"], "start": s["start"]}),
+            )
             .collect())
     }
 

@@ -10,7 +10,8 @@ fn an_unknown_key_stops_each_daemon_and_is_named() -> Result<()> {
     let mut network = Network::start()?;
     network.stop()?;
     let data = network.data();
-    for (daemon, process) in [("locum-control", "control"), ("locum-edge", "edge"), ("locum-media", "media")] {
+    for (daemon, process) in [("locum-control", "control"), ("locum-edge", "edge"), ("locum-media", "media")]
+    {
         let file = std::fs::read_dir(&data)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| {
@@ -18,8 +19,14 @@ fn an_unknown_key_stops_each_daemon_and_is_named() -> Result<()> {
                 name.starts_with(process) && name.ends_with(".toml")
             })
             .with_context(|| format!("no configuration of {process} in {}", data.display()))?;
-        let check = |path| Command::new(binaries()?.join(daemon)).arg("--check").arg("--config").arg(path)
-            .output().with_context(|| format!("run {daemon}"));
+        let check = |path| {
+            Command::new(binaries()?.join(daemon))
+                .arg("--check")
+                .arg("--config")
+                .arg(path)
+                .output()
+                .with_context(|| format!("run {daemon}"))
+        };
         let good = check(&file)?;
         ensure!(good.status.success(), "{daemon} refuses what `locum up` wrote: {good:?}");
         let altered = file.with_extension("altered.toml");

@@ -12,8 +12,7 @@ const NOTE: &str = "Zyzzogeton allergy suspected";
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_text_stays_inside_the_encrypted_store() -> Result<()> {
     let mut network = Network::start()?;
-    let (doctor, desk, patient) =
-        (Browser::new(&network)?, Browser::new(&network)?, Browser::new(&network)?);
+    let (doctor, desk, patient) = (Browser::new(&network)?, Browser::new(&network)?, Browser::new(&network)?);
     let account = network.account("doctor")?;
     ensure!(doctor.sign_in(&account).await?.status == 201);
     ensure!(desk.sign_in(&network.account("front-desk")?).await?.status == 201);
@@ -26,12 +25,7 @@ async fn planted_text_stays_inside_the_encrypted_store() -> Result<()> {
     let path = format!("/records/encounters/{encounter}");
     let etag = doctor.send(Method::GET, &path, None).await?.headers["etag"].clone();
     let written = doctor
-        .send_with(
-            Method::PUT,
-            &format!("{path}/note"),
-            Some(&json!({"text": NOTE})),
-            &[("if-match", &etag)],
-        )
+        .send_with(Method::PUT, &format!("{path}/note"), Some(&json!({"text": NOTE})), &[("if-match", &etag)])
         .await?;
     ensure!(written.status == 200, "{written:?}");
     // Requests that fail are the ones that tempt a logger.
@@ -40,10 +34,12 @@ async fn planted_text_stays_inside_the_encrypted_store() -> Result<()> {
     let _ = patient.send(Method::GET, &format!("/Wilhelmina/{PATIENT}"), None).await?;
 
     // Everyone who may know the name does: otherwise this test proves nothing.
-    let today = doctor.get(&format!("/scheduling/appointments?date={}", date_of(&doctor, &visit.appointment).await?));
-    ensure!(today.await?.to_string().contains(PATIENT), "the doctor does not see the patient");
+    let date = date_of(&doctor, &visit.appointment).await?;
+    let list = doctor.get(&format!("/scheduling/appointments?date={date}")).await?;
+    ensure!(list.to_string().contains(PATIENT), "the doctor does not see the patient");
 
-    let secrets = [PATIENT, "Wilhelmina", "wilhelmina@patients", NOTE, &visit.token, &join_token, &account.password];
+    let secrets =
+        [PATIENT, "Wilhelmina", "wilhelmina@patients", NOTE, &visit.token, &join_token, &account.password];
     for process in network.processes() {
         let metrics = metrics(&network, &process).await?;
         ensure!(metrics.contains("locum_build_info"), "{process} has no metrics");
@@ -97,7 +93,8 @@ fn search(folder: &Path, secrets: &[&str]) -> Result<()> {
             searched += 1;
             let text = String::from_utf8_lossy(&bytes);
             // The demo accounts' own file is where their passwords belong.
-            let kept = secrets.iter().filter(|s| !(path.ends_with("demo-accounts.json") && text.contains(**s)));
+            let kept =
+                secrets.iter().filter(|s| !(path.ends_with("demo-accounts.json") && text.contains(**s)));
             absent(&text, &kept.copied().collect::<Vec<_>>(), &path.display().to_string())?;
         }
     }
