@@ -1,12 +1,13 @@
--- One consult, end to end. Times are unix milliseconds UTC; ids are UUID version 7 as text; secrets stand here only as
--- their SHA-256, passwords as Argon2id. Every row belongs to a clinic, and every key begins with it: one record group
--- holds several clinics, and none of them can be reached from another.
+-- One consult, end to end. Times are unix milliseconds UTC; ids are UUID version 7 as text; secrets stand
+-- here only as their SHA-256, passwords as Argon2id. Every row belongs to a clinic, and every key begins with
+-- it: one record group holds several clinics, and none of them can be reached from another.
 
 CREATE TABLE clinic (
   clinic TEXT NOT NULL PRIMARY KEY,
   name TEXT NOT NULL,
   time_zone TEXT NOT NULL,
-  -- Argon2id of the document it was set up with, to tell "the same again" from "another". Slow, for it holds passwords.
+  -- Argon2id of the document it was set up with, to tell "the same again" from "another". Slow, for it holds
+  -- passwords.
   document_hash TEXT NOT NULL,
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -196,7 +197,8 @@ CREATE TABLE room (
 CREATE TABLE room_participant (
   clinic TEXT NOT NULL,
   appointment TEXT NOT NULL,
-  -- 'patient', or the id of a member of staff: one participant a person, so that coming back replaces, not doubles.
+  -- 'patient', or the id of a member of staff: one participant a person, so that coming back replaces, not
+  -- doubles.
   person TEXT NOT NULL,
   name TEXT NOT NULL UNIQUE,
   PRIMARY KEY (clinic, appointment, person),

@@ -230,7 +230,8 @@ async fn insert_clinic(
 
 async fn insert_user(context: &Context<'_>, user: &NewUser<'_>) -> Result<(), Problem> {
     let (clinic, database) = (&context.clinic, context.database());
-    let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at)
+               VALUES (?, ?, ?, ?, ?, ?)";
     let (username, hash) = (user.username.as_str(), user.password_hash.as_str());
     database.execute(sql, params![clinic, user.id, username, user.name.as_str(), hash, context.now]).await?;
     for role in user.roles {
@@ -242,7 +243,8 @@ async fn insert_user(context: &Context<'_>, user: &NewUser<'_>) -> Result<(), Pr
     let sql = "INSERT INTO practitioner (clinic, id, user, name) VALUES (?, ?, ?, ?)";
     database.execute(sql, params![clinic, practitioner, user.id, user.name.as_str()]).await?;
     for rule in hours {
-        let sql = "INSERT INTO opening_hours (clinic, id, practitioner, rrule, opens, closes) VALUES (?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO opening_hours (clinic, id, practitioner, rrule, opens, closes)
+                   VALUES (?, ?, ?, ?, ?, ?)";
         let id = HoursId::new(context.now)?;
         let (rrule, opens, closes) = (rule.rrule.to_string(), rule.start.to_string(), rule.end.to_string());
         database.execute(sql, params![clinic, id, practitioner, rrule, opens, closes]).await?;
@@ -251,7 +253,8 @@ async fn insert_user(context: &Context<'_>, user: &NewUser<'_>) -> Result<(), Pr
 }
 
 async fn insert_service(context: &Context<'_>, service: &Service) -> Result<(), Problem> {
-    let sql = "INSERT INTO service (clinic, id, name, duration_minutes, price_minor, currency) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO service (clinic, id, name, duration_minutes, price_minor, currency)
+               VALUES (?, ?, ?, ?, ?, ?)";
     let id = ServiceId::new(context.now)?;
     let (minutes, price) = (u32::from(service.duration_minutes), &service.price);
     let values = params![

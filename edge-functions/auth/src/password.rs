@@ -11,8 +11,8 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// The hash of a password that nobody has: what an unknown name is checked against, so that it takes as long as a known one.
-/// Its cost is that of [`hash`]; a test keeps it so.
+/// The hash of a password that nobody has: what an unknown name is checked against, so that it takes as long
+/// as a known one. Its cost is that of [`hash`]; a test keeps it so.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$qY9DzLMEV4LZc1vIhm4l5w$pJGtbvRCF8JSnLGTwH6ZuVQWmvEnJYDl4LSx4YbYjQs";
 

@@ -107,7 +107,8 @@ async fn find_account(context: &Context<'_>, username: &Username) -> Result<Opti
         .database()
         .query(
             "SELECT u.id, u.name, u.password_hash,
-                    (SELECT group_concat(r.role, ' ') FROM staff_role r WHERE r.clinic = u.clinic AND r.user = u.id)
+                    (SELECT group_concat(r.role, ' ') FROM staff_role r
+                     WHERE r.clinic = u.clinic AND r.user = u.id)
              FROM staff_user u WHERE u.clinic = ? AND u.username = ?",
             params![&context.clinic, username.as_str()],
         )

@@ -1,5 +1,7 @@
 //! A clinic is set up once, by whoever holds the network's token.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use auth::AuthFunction;
 use http::Method;
 use kit::testing::{Answer, World};
@@ -16,7 +18,8 @@ fn document() -> Json {
             "hours": [{"rrule": "FREQ=WEEKLY;BYDAY=MO,TU", "start": "08:00", "end": "18:00"}]
         }],
         "staff": [{
-            "name": "Fran Desk", "username": "desk", "password": "staple horse battery", "roles": ["front-desk"]
+            "name": "Fran Desk", "username": "desk", "password": "staple horse battery",
+            "roles": ["front-desk"]
         }],
         "services": [{
             "name": "Consult", "durationMinutes": 30, "price": {"amount": "60.00", "currency": "EUR"}

@@ -1,5 +1,7 @@
 //! Staff sign in and out.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use auth::{AuthFunction, password};
 use kit::cookies;
 use kit::params;

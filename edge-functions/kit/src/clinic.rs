@@ -25,8 +25,8 @@ impl Clinic {
         self.at(day.to_datetime(Time::midnight()))
     }
 
-    /// The instant of a local time. One that a clock change skips is taken as long after the change as it is after its
-    /// beginning; one that happens twice is taken the first time (RFC 5545 §3.3.5).
+    /// The instant of a local time. One that a clock change skips is taken as long after the change as it is
+    /// after its beginning; one that happens twice is taken the first time (RFC 5545 §3.3.5).
     pub fn at(&self, local: DateTime) -> Option<Timestamp> {
         self.zone.to_ambiguous_timestamp(local).compatible().ok()
     }

@@ -18,7 +18,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// `at` without what is finer than a millisecond: what the database keeps, so that a time read back equals the one written.
+/// `at` without what is finer than a millisecond: what the database keeps, so that a time read back equals
+/// the one written.
 pub fn to_millisecond(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

@@ -21,7 +21,8 @@ pub fn read<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
         .find_map(|(given, value)| (given == name).then_some(value))
 }
 
-/// `Set-Cookie` for a cookie that goes to every region of the network, for this clinic only, and to no script.
+/// `Set-Cookie` for a cookie that goes to every region of the network, for this clinic only, and to no
+/// script.
 pub fn set(
     name: &str,
     value: &str,

@@ -8,8 +8,9 @@ use crate::Pending;
 
 /// A connection to the record group of the request's clinic.
 ///
-/// One writing request is one transaction of the host; `BEGIN` and `COMMIT` inside it are savepoints. What was read before
-/// the first write may be stale by then, so a write carries its own condition and looks at the number of rows it changed.
+/// One writing request is one transaction of the host; `BEGIN` and `COMMIT` inside it are savepoints. What
+/// was read before the first write may be stale by then, so a write carries its own condition and looks at
+/// the number of rows it changed.
 pub trait Database {
     /// The rows that `sql` gives.
     fn query<'a>(
@@ -195,7 +196,8 @@ impl DatabaseError {
         }
     }
 
-    /// Whether the row is there already: the constraint of `table.column` (or one that begins so) refused a second one.
+    /// Whether the row is there already: the constraint of `table.column` (or one that begins so) refused a
+    /// second one.
     pub fn is_duplicate_of(&self, columns: &str) -> bool {
         matches!(self, Self::Constraint(text) if text.contains("UNIQUE") && text.contains(columns))
     }

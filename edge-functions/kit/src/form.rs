@@ -119,7 +119,8 @@ text_types! {
     /// A password to be set. Without a second factor it takes 15 characters (NIST SP 800-63B-4 §3.1.1.2).
     NewPassword, |text| (15..=256).contains(&text.chars().count()).then_some(text),
         "must be 15 to 256 characters";
-    /// An e-mail address, checked as far as that makes sense without sending (RFC 5321 §4.5.3.1 for the lengths).
+    /// An e-mail address, checked as far as that makes sense without sending (RFC 5321 §4.5.3.1 for the
+    /// lengths).
     Email, email, "must be an e-mail address";
     /// A clinical note: 1 to 20,000 characters.
     NoteText, |text| {

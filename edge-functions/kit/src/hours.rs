@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// The days of the week by their names in RFC 5545, Monday first.
 const DAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
 
-/// `FREQ=WEEKLY;BYDAY=…`: every week, on some days. Any other part of the language is refused rather than misread.
+/// `FREQ=WEEKLY;BYDAY=…`: every week, on some days. Any other part of the language is refused rather than
+/// misread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WeeklyRule {
@@ -76,7 +77,8 @@ impl From<WeeklyRule> for String {
     }
 }
 
-/// A local time to the minute, `HH:MM`, in minutes since midnight. `24:00` is the end of the day (ISO 8601-1 §5.3.1).
+/// A local time to the minute, `HH:MM`, in minutes since midnight. `24:00` is the end of the day (ISO 8601-1
+/// §5.3.1).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClockTime(u16);

@@ -49,7 +49,8 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id (UUID version 7, RFC 9562 §5.7): ordered by its time, unguessable in its other 74 bits.
+            /// A new id (UUID version 7, RFC 9562 §5.7): ordered by its time, unguessable in its other 74
+            /// bits.
             pub fn new(now: Timestamp) -> Result<Self, RandomError> {
                 let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
                 let id = uuid::Builder::from_unix_timestamp_millis(millis, &secret::random::<10>()?);

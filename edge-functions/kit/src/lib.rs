@@ -1,8 +1,8 @@
 //! What the edge functions share: request context, policy, errors, database.
 //!
-//! A function is plain library code that answers a [`context::Context`]. What surrounds it, clock, randomness, variables
-//! and database, is handed in by a [`context::Host`]: Spin's interfaces inside a component (`spin`), a temporary database
-//! in the tests (`testing`).
+//! A function is plain library code that answers a [`context::Context`]. What surrounds it, clock,
+//! randomness, variables and database, is handed in by a [`context::Host`]: Spin's interfaces inside a
+//! component (`spin`), a temporary database in the tests (`testing`).
 
 pub mod audit;
 pub mod clinic;
@@ -28,6 +28,7 @@ pub mod variables;
 #[cfg(target_family = "wasm")]
 pub mod spin;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
+#[allow(clippy::print_stdout, clippy::unwrap_used, reason = "part of the tests, though cargo does not know")]
 pub mod testing;
 
 /// A future of this crate's object-safe traits. Components run on one thread, so it need not be `Send`.

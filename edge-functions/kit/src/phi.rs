@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-/// Protected health information (45 CFR 160.103): `Debug` and `Display` print `[phi]`, and there is no `Serialize`, so it
-/// leaves only where somebody wrote [`Phi::open`].
+/// Protected health information (45 CFR 160.103): `Debug` and `Display` print `[phi]`, and there is no
+/// `Serialize`, so it leaves only where somebody wrote [`Phi::open`].
 #[derive(Clone, Eq, PartialEq)]
 pub struct Phi<T>(T);
 

@@ -1,7 +1,7 @@
 //! Who may do what: one table, everything else refused.
 //!
-//! The table is also the router: an operation that does not stand here cannot be reached, and one that stands here must be
-//! answered by its component, or the component does not compile.
+//! The table is also the router: an operation that does not stand here cannot be reached, and one that stands
+//! here must be answered by its component, or the component does not compile.
 
 use std::fmt;
 

@@ -16,7 +16,8 @@ use crate::variables::VariableError;
 /// What a `type` begins with; the slug follows.
 const TYPE_PREFIX: &str = "urn:locum:problem:";
 
-/// An answer that says what went wrong. Its text is ours and constant: never a value of the request or of a row.
+/// An answer that says what went wrong. Its text is ours and constant: never a value of the request or of a
+/// row.
 pub struct Problem(Box<Inner>);
 
 struct Inner {

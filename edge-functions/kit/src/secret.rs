@@ -44,7 +44,8 @@ impl Secret {
         &self.0
     }
 
-    /// SHA-256 of the text. Enough for what is random itself: there is nothing to guess, so nothing to slow down.
+    /// SHA-256 of the text. Enough for what is random itself: there is nothing to guess, so nothing to slow
+    /// down.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }

@@ -120,7 +120,8 @@ async fn holds_setup_token(host: Host<'_>, headers: &HeaderMap) -> Result<bool, 
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else { return Ok(false) };
     let wanted = host.variables.get("setup_token").await?;
-    // Hashes are compared: how far two of them agree says nothing about the token. Without a token nobody holds it.
+    // Hashes are compared: how far two of them agree says nothing about the token. Without a token nobody
+    // holds it.
     Ok(!wanted.is_empty() && Secret::presented(given).hash() == Secret::presented(&wanted).hash())
 }
 

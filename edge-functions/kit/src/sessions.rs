@@ -1,8 +1,8 @@
 //! Sessions: random secrets in cookies, kept here as their hash.
 //!
-//! A session of staff ends 12 hours after sign-in, and after 30 minutes without a request. The time of the last request
-//! travels in the cookie itself, authenticated with a key that only the session's row holds: so a request that reads
-//! needs no write, and every region's replica can decide.
+//! A session of staff ends 12 hours after sign-in, and after 30 minutes without a request. The time of the
+//! last request travels in the cookie itself, authenticated with a key that only the session's row holds: so
+//! a request that reads needs no write, and every region's replica can decide.
 
 use http::HeaderMap;
 use http::header::HeaderValue;
@@ -84,7 +84,8 @@ pub(crate) async fn staff(
     let rows = database
         .query(
             "SELECT s.user, u.name, s.seen_key,
-                    (SELECT group_concat(r.role, ' ') FROM staff_role r WHERE r.clinic = u.clinic AND r.user = u.id)
+                    (SELECT group_concat(r.role, ' ') FROM staff_role r
+                     WHERE r.clinic = u.clinic AND r.user = u.id)
              FROM session s JOIN staff_user u ON u.clinic = s.clinic AND u.id = s.user
              WHERE s.clinic = ? AND s.secret_hash = ? AND s.ended_at IS NULL AND s.created_at > ?",
             params![clinic, Secret::presented(secret).hash(), now - ABSOLUTE],

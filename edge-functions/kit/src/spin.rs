@@ -37,7 +37,8 @@ async fn respond<F: Function>(request: Request) -> Result<Reply, Problem> {
     Ok(serve::<F>(host, request, log).await)
 }
 
-/// Standard error is the host's log. The text is of our own errors, which hold no value of a request or a row.
+/// Standard error is the host's log. The text is of our own errors, which hold no value of a request or a
+/// row.
 #[allow(clippy::print_stderr, reason = "a component's only log")]
 fn log(problem: &Problem) {
     let mut text = format!("failed: {}", problem.slug());

@@ -1,8 +1,10 @@
 //! spin.toml uses only what Spin's manifest version 2 knows.
 //!
-//! The types below are those of Spin's own `spin-manifest` crate (crates/manifest/src/schema/v2.rs and common.rs), with
-//! its `deny_unknown_fields` and its rules for names, as far as this project's manifest goes: a key that Spin has and we
-//! do not use may be missing here, never the other way round.
+//! The types below are those of Spin's own `spin-manifest` crate (crates/manifest/src/schema/v2.rs and
+//! common.rs), with its `deny_unknown_fields` and its rules for names, as far as this project's manifest
+//! goes: a key that Spin has and we do not use may be missing here, never the other way round.
+
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
 //! Who gets past the door, and for how long.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use http::Method;
 use jiff::SignedDuration;
 use kit::context::Context;

@@ -18,7 +18,10 @@ async fn newest_first_and_of_this_clinic_only() {
     let desk = world.client("demo");
     desk.sign_in_as(Role::FrontDesk).await;
     let answer = desk.get::<MessagesFunction>("/messages/outbox").await;
-    let message = |id: &str, at: &str| json!({"id": id, "createdAt": at, "to": "to@example.org", "subject": "S", "body": "B", "link": "https://x/#t"});
+    let message = |id: &str, at: &str| {
+        json!({"id": id, "createdAt": at, "to": "to@example.org", "subject": "S", "body": "B",
+               "link": "https://x/#t"})
+    };
     let expected = [message(ids[1], "1970-01-01T00:00:02Z"), message(ids[0], "1970-01-01T00:00:01Z")];
     assert_eq!(answer.body["messages"], json!(expected));
 }

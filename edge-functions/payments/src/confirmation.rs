@@ -219,7 +219,8 @@ async fn invite(
     let local = clinic.zone.to_datetime(held.start);
     let time = local.strftime("%A, %-d %B %Y, %H:%M");
     let body = format!(
-        "Your video visit is on {time} ({}). Open the link on a phone or computer with a camera a few minutes before.",
+        "Your video visit is on {time} ({}). Open the link a few minutes before, on a phone or computer \
+         with a camera.",
         clinic.time_zone
     );
     let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)

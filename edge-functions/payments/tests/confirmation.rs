@@ -1,5 +1,7 @@
 //! A hold becomes an appointment once, or not at all.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use jiff::SignedDuration;
 use kit::ids::HoldId;
 use kit::params;

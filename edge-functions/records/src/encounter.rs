@@ -92,7 +92,8 @@ async fn write(
                WHERE clinic = ? AND id = ? AND note_version = ?";
     let (text, author) = (note.text.open().as_str(), context.staff()?.user);
     let values = params![text, author, context.now, secret::random_name()?, &context.clinic, id, version];
-    // The version once more in the condition: what was read may be old by now where no transaction surrounds both.
+    // The version once more in the condition: what was read may be old by now where no transaction surrounds
+    // both.
     if context.database().execute(sql, values).await? == 0 { Err(changed()) } else { Ok(()) }
 }
 
@@ -101,8 +102,8 @@ async fn find(context: &Context<'_>, id: EncounterId) -> Result<(EncounterView, 
     let rows = context
         .database()
         .query(
-            "SELECT e.id, e.status, e.appointment, e.started_at, e.ended_at, e.note_text, u.name, e.note_updated_at,
-                    e.note_version
+            "SELECT e.id, e.status, e.appointment, e.started_at, e.ended_at, e.note_text, u.name,
+                    e.note_updated_at, e.note_version
              FROM encounter e LEFT JOIN staff_user u ON u.clinic = e.clinic AND u.id = e.note_author
              WHERE e.clinic = ? AND e.id = ?",
             params![&context.clinic, id],

@@ -15,8 +15,8 @@ pub enum IfMatch {
 }
 
 impl IfMatch {
-    /// The precondition of a request, which must have one (RFC 6585 §3). A weak tag never matches here, and neither does
-    /// what is no tag.
+    /// The precondition of a request, which must have one (RFC 6585 §3). A weak tag never matches here, and
+    /// neither does what is no tag.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let lines: Vec<_> =
             headers.get_all(IF_MATCH).iter().map(|line| line.to_str().unwrap_or("")).collect();

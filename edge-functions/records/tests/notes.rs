@@ -1,5 +1,7 @@
 //! Notes: nobody overwrites what they have not read, and reading is recorded.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use http::Method;
 use kit::policy::Role;
 use kit::testing::{Answer, Booked, Client, World};

@@ -18,7 +18,8 @@ use crate::catalogue::Practitioner;
 macro_rules! select_appointments {
     ($condition:literal) => {
         concat!(
-            "SELECT a.id, a.start_at, a.end_at, a.status, t.name, p.id, p.name, s.name, a.arrived_at, e.id, a.admitted_at
+            "SELECT a.id, a.start_at, a.end_at, a.status, t.name, p.id, p.name, s.name,
+                    a.arrived_at, e.id, a.admitted_at
              FROM appointment a
              JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner

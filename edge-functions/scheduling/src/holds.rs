@@ -111,7 +111,8 @@ async fn insert(
     let inserted = context
         .database()
         .execute(
-            "INSERT INTO hold (clinic, id, secret_hash, practitioner, service, start_at, end_at, created_at, expires_at)
+            "INSERT INTO hold
+               (clinic, id, secret_hash, practitioner, service, start_at, end_at, created_at, expires_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
              WHERE NOT EXISTS (
                SELECT 1 FROM hold

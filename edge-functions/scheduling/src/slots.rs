@@ -102,8 +102,8 @@ pub async fn free(
     Ok(slots)
 }
 
-/// The slots that the opening hours make on `day`, whoever took them. They follow each other in real time, so that a day
-/// with a clock change has none twice and none that the clocks skip.
+/// The slots that the opening hours make on `day`, whoever took them. They follow each other in real time, so
+/// that a day with a clock change has none twice and none that the clocks skip.
 pub fn on_day(clinic: &Clinic, day: Date, openings: &[Opening], minutes: i64) -> Vec<Slot> {
     let length = SignedDuration::from_mins(minutes.max(1));
     let mut slots = Vec::new();
@@ -132,7 +132,8 @@ async fn taken(context: &Context<'_>, from: Timestamp, until: Timestamp) -> Resu
         .database()
         .query(
             "SELECT practitioner, start_at, end_at FROM appointment
-             WHERE clinic = ?1 AND start_at < ?3 AND end_at > ?2 AND status IN ('booked', 'arrived', 'fulfilled')
+             WHERE clinic = ?1 AND start_at < ?3 AND end_at > ?2
+               AND status IN ('booked', 'arrived', 'fulfilled')
              UNION ALL
              SELECT practitioner, start_at, end_at FROM hold
              WHERE clinic = ?1 AND start_at < ?3 AND end_at > ?2 AND used_at IS NULL AND expires_at > ?4",

@@ -1,5 +1,7 @@
 //! Free slots as a patient sees them.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use jiff::SignedDuration;
 use kit::params;
 use kit::testing::{Answer, Seeded, World};
@@ -67,7 +69,8 @@ async fn what_is_booked_or_held_is_not_offered() {
     let seeded = world.seed("demo", "Europe/Berlin").await;
     world.seed_visit(&seeded, "2026-03-02T08:30:00Z").await;
     let client = world.client("demo");
-    let wish = json!({"service": seeded.service, "practitioner": seeded.practitioner, "start": "2026-03-02T10:00:00Z"});
+    let wish = json!({"service": seeded.service, "practitioner": seeded.practitioner,
+                      "start": "2026-03-02T10:00:00Z"});
     assert_eq!(client.post::<SchedulingFunction>("/scheduling/holds", wish).await.status, 201);
     let left = slots(&world, &seeded, "2026-03-02", 1).await;
     assert_eq!(left.len(), 4);

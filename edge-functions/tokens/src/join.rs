@@ -95,13 +95,15 @@ async fn media_nodes(context: &Context<'_>) -> Result<Vec<MediaNode>, Problem> {
     Ok(nodes)
 }
 
-/// The participant's random name in the room: drawn when a person first joins the call, the same when they come back.
+/// The participant's random name in the room: drawn when a person first joins the call, the same when they
+/// come back.
 async fn enter(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<String, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
     let sql = "INSERT INTO room_participant (clinic, appointment, person, name)
                SELECT r.clinic, r.appointment, ?3, ?4 FROM room r
                JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
-               WHERE r.clinic = ?1 AND r.appointment = ?2 AND a.status = 'arrived' AND a.admitted_at IS NOT NULL
+               WHERE r.clinic = ?1 AND r.appointment = ?2 AND a.status = 'arrived'
+                 AND a.admitted_at IS NOT NULL
                ON CONFLICT (clinic, appointment, person) DO NOTHING";
     let name = secret::random_name()?;
     database.execute(sql, params![clinic, appointment, person, name]).await?;

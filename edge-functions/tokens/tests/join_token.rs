@@ -1,5 +1,7 @@
 //! Join tokens, read by an implementation of JWT that is not ours.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
@@ -25,7 +27,8 @@ async fn clinic() -> Clinic {
     world.set("token_signing_key", &key.to_pkcs8_pem(LineEnding::LF).unwrap());
     world.set("token_key_id", "key-1");
     world.set("issuer", "edge-1");
-    let nodes = json!([{"id": "m2", "region": "eu-central", "url": "ws://m2"}, {"id": "m1", "region": "us-west", "url": "ws://m1"}]);
+    let nodes = json!([{"id": "m2", "region": "eu-central", "url": "ws://m2"},
+                       {"id": "m1", "region": "us-west", "url": "ws://m1"}]);
     world.set("media_nodes", &nodes.to_string());
     let public_pem = key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
     Clinic { world, seeded, public_pem }
@@ -84,7 +87,8 @@ async fn a_token_opens_one_room_and_names_nobody() {
             "iss": "edge-1", "aud": "locum-media", "sub": participant, "jti": null,
             "nbf": clinic.world.now().as_second() - 10,
             "exp": clinic.world.now().as_second() + 2 * 60 * 60,
-            "video": {"roomJoin": true, "room": "roomroomroomroomroomro", "canPublish": true, "canSubscribe": true,
+            "video": {"roomJoin": true, "room": "roomroomroomroomroomro",
+                      "canPublish": true, "canSubscribe": true,
                       "canPublishData": true, "canPublishSources": ["camera", "microphone", "screen_share"]},
             "sink": "sinksinksinksinksinksi"
         })

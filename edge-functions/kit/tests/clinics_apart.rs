@@ -1,0 +1,196 @@
+//! Two clinics in one record group, with the same ids in both: whatever is done in one neither shows nor
+//! changes the other.
+//!
+//! Ids are random, so ordinary tests would not notice a statement that forgets the clinic. Here a twin is
+//! copied before every step, under a name that sorts first, with other texts, other times and its visits
+//! called off.
+
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
+use auth::AuthFunction;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use http::Method;
+use kit::params;
+use kit::policy::Role;
+use kit::serve::Function;
+use kit::testing::{Answer, Client, World};
+use messages::MessagesFunction;
+use payments::PaymentsFunction;
+use records::RecordsFunction;
+use scheduling::SchedulingFunction;
+use serde_json::{Value as Json, json};
+use tokens::TokensFunction;
+
+const TWIN: &str = "aaa";
+
+struct Clinics {
+    world: World,
+}
+
+impl Clinics {
+    async fn tables(&self) -> Vec<String> {
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+                   AND name <> 'audit_event'";
+        self.world.query(sql, vec![]).await.iter().map(|row| row.text(0).unwrap()).collect()
+    }
+
+    async fn columns(&self, table: &str) -> Vec<String> {
+        let rows = self.world.query("SELECT name FROM pragma_table_info(?)", params![table]).await;
+        rows.iter().map(|row| row.text(0).unwrap()).collect()
+    }
+
+    async fn copy_twin(&self) {
+        self.world.run("PRAGMA foreign_keys = OFF", vec![]).await;
+        for table in self.tables().await {
+            self.world.run(&format!("DELETE FROM {table} WHERE clinic = ?"), params![TWIN]).await;
+            let columns = self.columns(&table).await;
+            let value = |column: &String| match (table.as_str(), column.as_str()) {
+                (_, "clinic") => format!("'{TWIN}'"),
+                ("room" | "room_participant", "name" | "sink") => format!("{column} || '-TWIN'"),
+                (_, "name" | "recipient" | "body" | "note_text" | "time_zone") => "'TWIN'".to_owned(),
+                ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + 86400000"),
+                ("appointment", "status") => "'cancelled'".to_owned(),
+                ("service", "duration_minutes") => "7".to_owned(),
+                ("encounter", "note_version") => "'TWIN'".to_owned(),
+                _ => column.clone(),
+            };
+            let values = columns.iter().map(value).collect::<Vec<_>>().join(", ");
+            let sql = format!("INSERT INTO {table} SELECT {values} FROM {table} WHERE clinic = 'demo'");
+            self.world.run(&sql, vec![]).await;
+        }
+        self.world.run("PRAGMA foreign_keys = ON", vec![]).await;
+    }
+
+    /// Every value of the twin, in a fixed order.
+    async fn twin(&self) -> Vec<String> {
+        let mut dump = Vec::new();
+        for table in self.tables().await {
+            let columns = self.columns(&table).await;
+            let quoted =
+                columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join("||','||");
+            let sql = format!("SELECT '{table} ' || {quoted} FROM {table} WHERE clinic = ?1 ORDER BY 1");
+            dump.extend(self.world.query(&sql, params![TWIN]).await.iter().map(|row| row.text(0).unwrap()));
+        }
+        dump
+    }
+
+    /// One request at `demo` beside a fresh twin.
+    async fn step<F: Function>(
+        &self,
+        client: &Client<'_>,
+        method: Method,
+        path: &str,
+        body: Option<Json>,
+        tag: &str,
+    ) -> Answer {
+        self.copy_twin().await;
+        let before = self.twin().await;
+        let headers = [("if-match", tag), ("authorization", "Bearer set-up-token")];
+        let answer = client.send::<F>(method, path, body, &headers).await;
+        assert!(answer.status < 300, "{path}: {} {}", answer.status, answer.body);
+        assert!(!answer.body.to_string().contains("TWIN"), "{path} shows the twin: {}", answer.body);
+        assert_eq!(self.twin().await, before, "{path} changed the twin");
+        answer
+    }
+
+    async fn get<F: Function>(&self, client: &Client<'_>, path: &str) -> Answer {
+        self.step::<F>(client, Method::GET, path, None, "").await
+    }
+
+    async fn post<F: Function>(&self, client: &Client<'_>, path: &str, body: Json) -> Answer {
+        self.step::<F>(client, Method::POST, path, Some(body), "").await
+    }
+}
+
+fn document() -> Json {
+    json!({
+        "name": "Clinic at the lake", "timeZone": "Europe/Berlin",
+        "practitioners": [{
+            "name": "Dr Grey", "username": "grey", "password": "correct horse battery", "roles": ["doctor"],
+            "hours": [{"rrule": "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU", "start": "00:00", "end": "24:00"}]
+        }],
+        "services": [{
+            "name": "Consult", "durationMinutes": 30, "price": {"amount": "60.00", "currency": "EUR"}
+        }]
+    })
+}
+
+/// From the set-up to a booked visit: the token of the link.
+async fn book(clinics: &Clinics, patient: &Client<'_>, desk: &Client<'_>) -> (String, Json) {
+    clinics.step::<AuthFunction>(patient, Method::PUT, "/auth/clinic", Some(document()), "").await;
+    clinics.step::<AuthFunction>(patient, Method::PUT, "/auth/clinic", Some(document()), "").await;
+    let clinic = clinics.get::<SchedulingFunction>(patient, "/scheduling/clinic").await;
+    let (service, practitioner) = (clinic.text("/services/0/id"), clinic.text("/practitioners/0/id"));
+    let path = format!("/scheduling/slots?service={service}&from=2026-03-02&days=2");
+    let free =
+        clinics.get::<SchedulingFunction>(patient, &path).await.body["slots"].as_array().unwrap().len();
+    let start = "2026-03-02T09:00:00Z";
+    let wish = json!({"service": service, "practitioner": practitioner, "start": start});
+    let hold = clinics.post::<SchedulingFunction>(patient, "/scheduling/holds", wish).await;
+    // The same time tomorrow is held at the twin only.
+    let tomorrow = json!({"service": service, "practitioner": practitioner, "start": "2026-03-03T09:00:00Z"});
+    clinics.post::<SchedulingFunction>(patient, "/scheduling/holds", tomorrow).await;
+    let left =
+        clinics.get::<SchedulingFunction>(patient, &path).await.body["slots"].as_array().unwrap().len();
+    assert_eq!(left, free - 2);
+
+    let confirmation = json!({
+        "hold": hold.text("/id"), "secret": hold.text("/secret"), "method": "pay-at-clinic",
+        "patient": {"name": "Paula Patient", "birthDate": "1980-01-31", "email": "paula@example.org"}
+    });
+    let confirmed = clinics.post::<PaymentsFunction>(patient, "/payments/confirmations", confirmation).await;
+    desk.sign_in_as(Role::FrontDesk).await;
+    let outbox = clinics.get::<MessagesFunction>(desk, "/messages/outbox").await;
+    assert_eq!(outbox.body["messages"].as_array().unwrap().len(), 1);
+    let link = outbox.text("/messages/0/link");
+    (link.split_once('#').unwrap().1.to_owned(), confirmed.body["appointment"]["id"].clone())
+}
+
+#[tokio::test]
+async fn a_visit_from_set_up_to_end_beside_a_twin() {
+    let world = World::new().await;
+    let key = SigningKey::from_bytes(&[7; 32]).to_pkcs8_pem(LineEnding::LF).unwrap();
+    for (name, value) in [
+        ("setup_token", "set-up-token"),
+        ("issuer", "edge-1"),
+        ("token_key_id", "k"),
+        ("media_nodes", r#"[{"id": "m", "region": "r", "url": "ws://m"}]"#),
+        ("token_signing_key", key.as_str()),
+    ] {
+        world.set(name, value);
+    }
+    let clinics = Clinics { world };
+    let (patient, desk, doctor) =
+        (clinics.world.client("demo"), clinics.world.client("demo"), clinics.world.client("demo"));
+    let (link, appointment) = book(&clinics, &patient, &desk).await;
+
+    let credentials = json!({"username": "grey", "password": "correct horse battery"});
+    clinics.post::<AuthFunction>(&doctor, "/auth/sessions", credentials).await;
+    clinics.get::<AuthFunction>(&doctor, "/auth/session").await;
+    clinics.post::<AuthFunction>(&patient, "/auth/visit-sessions", json!({"token": link})).await;
+    clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
+    let arrived = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/arrive", json!({})).await;
+    assert_eq!(arrived.body["waiting"]["position"], 1);
+    let list = clinics.get::<SchedulingFunction>(&doctor, "/scheduling/appointments?date=2026-03-02").await;
+    let listed = &list.body["appointments"][0];
+    assert_eq!((&listed["id"], &listed["patient"]["name"]), (&appointment, &json!("Paula Patient")));
+
+    let change = |verb: &str| format!("/scheduling/appointments/{}/{verb}", appointment.as_str().unwrap());
+    clinics.post::<SchedulingFunction>(&doctor, &change("admit"), json!({})).await;
+    let mine = clinics.post::<TokensFunction>(&patient, "/tokens/join", json!({})).await;
+    let theirs =
+        clinics.post::<TokensFunction>(&doctor, "/tokens/join", json!({"appointment": appointment})).await;
+    assert_eq!(mine.body["room"], theirs.body["room"]);
+
+    let encounter = format!("/records/encounters/{}", listed["encounter"].as_str().unwrap());
+    let read = clinics.get::<RecordsFunction>(&doctor, &encounter).await;
+    let (note, tag) = (format!("{encounter}/note"), read.headers["etag"].to_str().unwrap());
+    clinics.step::<RecordsFunction>(&doctor, Method::PUT, &note, Some(json!({"text": "Well."})), tag).await;
+    assert_eq!(clinics.get::<RecordsFunction>(&doctor, &encounter).await.body["note"]["author"], "Dr Grey");
+    clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
+    clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
+    let others = "SELECT count(*) FROM audit_event WHERE clinic <> 'demo'";
+    assert_eq!(clinics.world.count(others).await, 0);
+}
