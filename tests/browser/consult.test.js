@@ -169,6 +169,20 @@ step('a reload in the middle of the call leads back into it', async () => {
   await seesAndHears(patientPage, 'the patient, after a reload,', LOOKS.clinic)
 })
 
+step('a media node that stands still is told on both sides, and the call goes on with it', async () => {
+  network.signal('media-1', 'SIGSTOP')
+  try {
+    const told = /^The connection was lost/
+    await Promise.all([patientPage.getByText(told).waitFor(), clinicPage.getByText(told).waitFor()])
+  } finally {
+    network.signal('media-1', 'SIGCONT')
+  }
+  await Promise.all([
+    seesAndHears(patientPage, 'the patient, after the pause,', LOOKS.clinic),
+    seesAndHears(clinicPage, 'the clinician, after the pause,', LOOKS.patient),
+  ])
+})
+
 step('the note saves itself', async () => {
   await clinicPage.getByRole('textbox', { name: 'Note' }).fill(NOTE)
   await clinicPage.getByText(/^Saved at/).waitFor()

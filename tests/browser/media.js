@@ -5,8 +5,8 @@ import { until } from './until.js'
 
 /** How far a camera's colour may be off after the encoder, in each of red, green and blue. */
 const COLOUR_TOLERANCE = 40
-/** A minute of silence has no energy; a beep of the simulated microphone has far more than this. */
-const ENERGY_ABOVE_SILENCE = 1e-5
+/** Of the simulated microphone, about half a second; more than the rest of a beep that was under way when it was muted. */
+const ENERGY_ABOVE_SILENCE = 0.2
 const MEDIA_DEADLINE_MS = 30_000
 
 /**

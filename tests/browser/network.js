@@ -77,6 +77,18 @@ export class Network {
   }
 
   /**
+   * Sends a signal to one of the network's own processes.
+   *
+   * @param {string} name
+   * @param {NodeJS.Signals} signal
+   */
+  signal(name, signal) {
+    const pid = this.#ready?.processes[name]?.pid
+    if (!pid) throw new Error(`the network has no process ${name}`)
+    process.kill(pid, signal)
+  }
+
+  /**
    * @param {string} role
    * @returns {Account}
    */

@@ -4,10 +4,12 @@ import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import type { Phase } from './keepConnected'
+import { useStillness } from './useStillness'
 
 /** Says how the connection is, only when it is not well. */
 export function ConnectionBanner({ phase, onRetry }: { phase: Phase; onRetry: () => void }) {
   const state = useConnectionState()
+  const still = useStillness(phase === 'connected')
   if (phase === 'failed') {
     return (
       <Notice tone="bad" title={t('call.failed')}>
@@ -16,9 +18,8 @@ export function ConnectionBanner({ phase, onRetry }: { phase: Phase; onRetry: ()
       </Notice>
     )
   }
-  // While only the signalling socket is being replaced, picture and sound still flow.
-  if (phase === 'connected' && state === ConnectionState.SignalReconnecting) return null
-  if (phase === 'reconnecting' || state === ConnectionState.Reconnecting) {
+  // While only the signalling socket is being replaced, picture and sound still flow: nothing to say.
+  if (phase === 'reconnecting' || state === ConnectionState.Reconnecting || still) {
     return (
       <Notice tone="warm" title={t('call.reconnecting')}>
         <p>{t('call.reconnecting.help')}</p>
