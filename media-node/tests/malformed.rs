@@ -133,9 +133,9 @@ async fn damaged_offers_end_their_own_session_at_most() {
     for i in 0..300 {
         let mut sdp = sound.clone().into_bytes();
         for _ in 0..=random.below(6) {
-            let at = random.below(sdp.len());
+            let at = random.below(sdp.len().max(1));
             match random.below(3) {
-                0 => sdp[at] = b' ' + (random.next() % 95) as u8,
+                0 if !sdp.is_empty() => sdp[at] = b' ' + (random.next() % 95) as u8,
                 1 => drop(sdp.drain(at..(at + random.below(40)).min(sdp.len()))),
                 _ => sdp.truncate(at.max(1)),
             }

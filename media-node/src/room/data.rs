@@ -8,7 +8,7 @@ use super::ids::{Identity, ParticipantSid};
 
 /// A packet on its way to others.
 #[derive(Debug)]
-pub struct Relayed {
+pub(super) struct Relayed {
     /// Encoded, with the true sender in it.
     pub message: Vec<u8>,
     /// The sender's number for it, from 1; 0 when it does not number.
@@ -21,25 +21,26 @@ pub struct Relayed {
 ///
 /// Whatever the client wrote there is overwritten: receivers attribute the packet by these fields.
 #[must_use]
-pub fn relay(message: &[u8], identity: &Identity, sid: &ParticipantSid) -> Option<Relayed> {
+pub(super) fn relay(message: &[u8], identity: &Identity, sid: &ParticipantSid) -> Option<Relayed> {
     let mut packet = proto::DataPacket::decode(message).ok()?;
     packet.participant_identity = identity.to_string();
     packet.participant_sid = sid.to_string();
-    #[expect(deprecated, reason = "older SDKs still read the sender from the inner packet")]
+    let mut destinations = packet.destination_identities.clone();
+    #[expect(deprecated, reason = "SDKs still read the sender from the inner packet, and write receivers there")]
     match packet.value.as_mut()? {
         // Only a node says who speaks.
         Value::Speaker(_) => return None,
         Value::User(user) => {
             user.participant_identity = identity.to_string();
             user.participant_sid = sid.to_string();
+            destinations.extend_from_slice(&user.destination_identities);
         }
         Value::Transcription(transcription) => {
             transcription.transcribed_participant_identity = identity.to_string();
         }
         _ => {}
     }
-    let (sequence, destinations) = (packet.sequence, packet.destination_identities.clone());
-    Some(Relayed { message: packet.encode_to_vec(), sequence, destinations })
+    Some(Relayed { message: packet.encode_to_vec(), sequence: packet.sequence, destinations })
 }
 
 #[cfg(test)]
@@ -72,6 +73,18 @@ mod tests {
         let Some(Value::User(user)) = seen.value else { panic!("{seen:?}") };
         assert_eq!((user.participant_identity.as_str(), user.participant_sid.as_str()), ("true-sender", "PA_1"));
         assert_eq!(user.payload, b"hi");
+    }
+
+    #[test]
+    fn receivers_are_read_wherever_sdks_write_them() {
+        let user = proto::UserPacket { destination_identities: vec!["b".into()], ..Default::default() };
+        let packet = proto::DataPacket {
+            destination_identities: vec!["a".into()],
+            value: Some(Value::User(user)),
+            ..Default::default()
+        };
+        let sender = (Identity::parse("s").unwrap(), ParticipantSid::parse("PA_1").unwrap());
+        assert_eq!(relay(&packet.encode_to_vec(), &sender.0, &sender.1).unwrap().destinations, ["a", "b"]);
     }
 
     #[test]

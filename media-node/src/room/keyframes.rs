@@ -6,24 +6,24 @@
 use std::time::{Duration, Instant};
 
 /// At most one request in this time for each track.
-pub const KEYFRAME_FLOOR: Duration = Duration::from_millis(500);
+pub(super) const KEYFRAME_FLOOR: Duration = Duration::from_millis(500);
 
 /// Requests for one track.
 #[derive(Debug, Default)]
-pub struct KeyframeFloor {
+pub(super) struct KeyframeFloor {
     last: Option<Instant>,
     wanted: bool,
 }
 
 impl KeyframeFloor {
     /// Somebody needs a keyframe. `true` when the publisher is to be asked now.
-    pub fn want(&mut self, now: Instant) -> bool {
+    pub(super) fn want(&mut self, now: Instant) -> bool {
         self.wanted = true;
         self.due(now)
     }
 
     /// Whether a request that had to wait is to be made now.
-    pub fn due(&mut self, now: Instant) -> bool {
+    pub(super) fn due(&mut self, now: Instant) -> bool {
         let allowed = self.last.is_none_or(|last| now.saturating_duration_since(last) >= KEYFRAME_FLOOR);
         let ask = self.wanted && allowed;
         if ask {

@@ -21,7 +21,7 @@ const PING_TIMEOUT_SECONDS: i32 = 15;
 
 /// Describes the node.
 #[must_use]
-pub fn server_info(region: &str) -> proto::ServerInfo {
+pub(super) fn server_info(region: &str) -> proto::ServerInfo {
     proto::ServerInfo {
         version: SERVER_VERSION.to_owned(),
         protocol: PROTOCOL_VERSION,
@@ -32,7 +32,7 @@ pub fn server_info(region: &str) -> proto::ServerInfo {
 
 /// First message to somebody who joined.
 #[must_use]
-pub fn joined(
+pub(super) fn joined(
     region: &str,
     room: proto::Room,
     participant: proto::ParticipantInfo,
@@ -55,7 +55,7 @@ pub fn joined(
 
 /// First message to somebody who came back with a new socket.
 #[must_use]
-pub fn resumed(region: &str, last_message_seq: u32) -> Message {
+pub(super) fn resumed(region: &str, last_message_seq: u32) -> Message {
     Message::Reconnect(proto::ReconnectResponse {
         server_info: Some(server_info(region)),
         last_message_seq,
@@ -65,7 +65,7 @@ pub fn resumed(region: &str, last_message_seq: u32) -> Message {
 
 /// Last message on a socket.
 #[must_use]
-pub fn leave(action: LeaveAction, reason: proto::DisconnectReason) -> Message {
+pub(super) fn leave(action: LeaveAction, reason: proto::DisconnectReason) -> Message {
     Message::Leave(proto::LeaveRequest {
         can_reconnect: action != LeaveAction::Disconnect,
         reason: reason.into(),
@@ -76,13 +76,13 @@ pub fn leave(action: LeaveAction, reason: proto::DisconnectReason) -> Message {
 
 /// News of participants.
 #[must_use]
-pub fn update(participants: Vec<proto::ParticipantInfo>) -> Message {
+pub(super) fn update(participants: Vec<proto::ParticipantInfo>) -> Message {
     Message::Update(proto::ParticipantUpdate { participants })
 }
 
 /// Says what became of a request.
 #[must_use]
-pub fn outcome(request_id: u32, reason: Reason, message: &str) -> Message {
+pub(super) fn outcome(request_id: u32, reason: Reason, message: &str) -> Message {
     Message::RequestResponse(proto::RequestResponse {
         request_id,
         reason: reason.into(),
@@ -93,6 +93,6 @@ pub fn outcome(request_id: u32, reason: Reason, message: &str) -> Message {
 
 /// Codecs as the protocol lists them.
 #[must_use]
-pub fn codecs(codecs: &[Codec]) -> Vec<proto::Codec> {
+pub(super) fn codecs(codecs: &[Codec]) -> Vec<proto::Codec> {
     codecs.iter().map(|codec| proto::Codec { mime: codec.mime().to_owned(), ..proto::Codec::default() }).collect()
 }

@@ -30,7 +30,7 @@ const MAX_ATTRIBUTES: usize = 64;
 
 /// A participant of a room.
 #[derive(Debug)]
-pub struct Participant {
+pub(super) struct Participant {
     /// Id of this stay.
     pub sid: ParticipantSid,
     /// Who, across stays.
@@ -55,7 +55,7 @@ pub struct Participant {
 
 /// State of a participant's media connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Media {
+pub(super) enum Media {
     /// Not there yet.
     ConnectingSince(Instant),
     /// There; the client was last heard of then.
@@ -66,12 +66,12 @@ pub enum Media {
 
 /// Attributes are refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TooManyAttributes;
+pub(super) struct TooManyAttributes;
 
 impl Participant {
     /// A participant that just joined.
     #[must_use]
-    pub fn new(now: Now, sid: ParticipantSid, identity: Identity, grants: Grants, client_protocol: i32) -> Self {
+    pub(super) fn new(now: Now, sid: ParticipantSid, identity: Identity, grants: Grants, client_protocol: i32) -> Self {
         Self {
             sid,
             identity,
@@ -89,19 +89,19 @@ impl Participant {
     }
 
     /// Something others see has changed: they keep the newest version only.
-    pub fn touch(&mut self) {
+    pub(super) fn touch(&mut self) {
         self.version = self.version.saturating_add(1);
     }
 
     /// Whether media flows.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         matches!(self.media, Media::ConnectedAndHeard(_))
     }
 
     /// Why the participant is to be removed now, if it is.
     #[must_use]
-    pub fn overdue(&self, now: Instant) -> Option<proto::DisconnectReason> {
+    pub(super) fn overdue(&self, now: Instant) -> Option<proto::DisconnectReason> {
         let over = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         if self.signal_lost_at.is_some_and(|lost| over(lost, RESUME_WITHIN)) {
             return Some(proto::DisconnectReason::SignalClose);
@@ -119,7 +119,7 @@ impl Participant {
     ///
     /// # Errors
     /// When there would be too many; nothing is changed then.
-    pub fn set_attributes(&mut self, changes: &HashMap<String, String>) -> Result<(), TooManyAttributes> {
+    pub(super) fn set_attributes(&mut self, changes: &HashMap<String, String>) -> Result<(), TooManyAttributes> {
         let mut next = self.attributes.clone();
         for (key, value) in changes {
             if value.is_empty() {
@@ -138,7 +138,7 @@ impl Participant {
 
     /// What others are told.
     #[must_use]
-    pub fn info(&self) -> proto::ParticipantInfo {
+    pub(super) fn info(&self) -> proto::ParticipantInfo {
         let state = if self.is_connected() { State::Active } else { State::Joined };
         let started = self.publications.iter().filter(|publication| publication.started);
         proto::ParticipantInfo {
@@ -159,7 +159,7 @@ impl Participant {
 
     /// What others are told when it is gone.
     #[must_use]
-    pub fn farewell(&self, reason: proto::DisconnectReason) -> proto::ParticipantInfo {
+    pub(super) fn farewell(&self, reason: proto::DisconnectReason) -> proto::ParticipantInfo {
         proto::ParticipantInfo {
             state: State::Disconnected.into(),
             disconnect_reason: reason.into(),

@@ -15,7 +15,7 @@ const MAX_LAYERS: usize = 4;
 
 /// A published track.
 #[derive(Debug)]
-pub struct Publication {
+pub(super) struct Publication {
     /// Its id.
     pub sid: TrackSid,
     /// Audio or video.
@@ -46,7 +46,7 @@ pub struct Leg {
 impl Publication {
     /// A track as a client announced it. `None` when it is of no kind that can be forwarded, or its text is too long.
     #[must_use]
-    pub fn new(sid: TrackSid, request: &proto::AddTrackRequest) -> Option<Self> {
+    pub(super) fn new(sid: TrackSid, request: &proto::AddTrackRequest) -> Option<Self> {
         let (kind, codec) = match TrackType::try_from(request.r#type) {
             Ok(TrackType::Audio) => (MediaKind::Audio, Codec::Opus),
             Ok(TrackType::Video) => (MediaKind::Video, Codec::Vp8),
@@ -66,12 +66,12 @@ impl Publication {
 
     /// Whether the client calls it so.
     #[must_use]
-    pub fn is_called(&self, cid: &str) -> bool {
+    pub(super) fn is_called(&self, cid: &str) -> bool {
         self.cids.iter().any(|known| known == cid)
     }
 
     /// The section it arrives on is known.
-    pub fn bind(&mut self, mid: Mid) {
+    pub(super) fn bind(&mut self, mid: Mid) {
         self.mid = Some(mid);
         self.info.mid = mid.to_string();
         for codec in &mut self.info.codecs {
@@ -81,13 +81,13 @@ impl Publication {
 
     /// Where it comes from.
     #[must_use]
-    pub fn source(&self) -> TrackSource {
+    pub(super) fn source(&self) -> TrackSource {
         TrackSource::try_from(self.info.source).unwrap_or(TrackSource::Unknown)
     }
 
     /// Tracks of one stream are played in step: a camera with its microphone, a screen with its sound.
     #[must_use]
-    pub fn stream(&self) -> &str {
+    pub(super) fn stream(&self) -> &str {
         match self.source() {
             _ if !self.info.stream.is_empty() => &self.info.stream,
             TrackSource::Camera | TrackSource::Microphone => "camera",

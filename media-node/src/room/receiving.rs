@@ -16,7 +16,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// A track of somebody else.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// Who publishes it.
     pub publisher: SessionId,
     /// Which.
@@ -45,7 +45,7 @@ struct Carried {
 
 /// How many more receive-only sections the client should offer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Missing {
+pub(super) struct Missing {
     /// For audio.
     pub audio: u32,
     /// For video.
@@ -54,7 +54,7 @@ pub struct Missing {
 
 /// One participant's receiving side.
 #[derive(Debug, Default)]
-pub struct Receiving {
+pub(super) struct Receiving {
     slots: Vec<Slot>,
     choices: HashMap<TrackSid, bool>,
     paused: Vec<TrackSid>,
@@ -66,17 +66,17 @@ pub struct Receiving {
 impl Receiving {
     /// Whether the participant wants a track.
     #[must_use]
-    pub fn wants(&self, track: &TrackSid) -> bool {
+    pub(super) fn wants(&self, track: &TrackSid) -> bool {
         self.choices.get(track).copied().unwrap_or(self.automatic)
     }
 
     /// The participant chose to receive a track, or not to.
-    pub fn choose(&mut self, track: &TrackSid, wanted: bool) {
+    pub(super) fn choose(&mut self, track: &TrackSid, wanted: bool) {
         self.choices.insert(track.clone(), wanted);
     }
 
     /// The participant does not look at a track for now, or does again. `true` when that is a change.
-    pub fn pause(&mut self, track: &TrackSid, paused: bool) -> bool {
+    pub(super) fn pause(&mut self, track: &TrackSid, paused: bool) -> bool {
         let was_paused = self.paused.contains(track);
         match (was_paused, paused) {
             (false, true) => self.paused.push(track.clone()),
@@ -87,34 +87,34 @@ impl Receiving {
     }
 
     /// Forgets choices about a track that is gone.
-    pub fn forget(&mut self, track: &TrackSid) {
+    pub(super) fn forget(&mut self, track: &TrackSid) {
         self.choices.remove(track);
         self.paused.retain(|known| known != track);
     }
 
     /// The section a track is to be sent on now.
     #[must_use]
-    pub fn leg(&self, track: &TrackSid) -> Option<Mid> {
+    pub(super) fn leg(&self, track: &TrackSid) -> Option<Mid> {
         let carried = |slot: &&Slot| slot.carries.as_ref().is_some_and(|c| c.answered && c.track == *track);
         self.slots.iter().find(carried).filter(|_| !self.paused.contains(track)).map(|slot| slot.mid)
     }
 
     /// Publisher and id of the track a section carries.
     #[must_use]
-    pub fn carried_on(&self, mid: Mid) -> Option<(SessionId, &TrackSid)> {
+    pub(super) fn carried_on(&self, mid: Mid) -> Option<(SessionId, &TrackSid)> {
         let slot = self.slots.iter().find(|slot| slot.mid == mid)?;
         slot.carries.as_ref().map(|carried| (carried.publisher, &carried.track))
     }
 
     /// Track ids by section, as answers carry them.
     #[must_use]
-    pub fn track_ids(&self) -> HashMap<String, String> {
+    pub(super) fn track_ids(&self) -> HashMap<String, String> {
         let carried = |slot: &Slot| Some((slot.mid.to_string(), slot.carries.as_ref()?.track.to_string()));
         self.slots.iter().filter_map(carried).collect()
     }
 
     /// Fills the receive-only sections of an offer with what is wanted.
-    pub fn plan(&mut self, offered: &[OfferedSection], wanted: &[Wanted]) -> Vec<Section> {
+    pub(super) fn plan(&mut self, offered: &[OfferedSection], wanted: &[Wanted]) -> Vec<Section> {
         self.asked_at = None;
         let mut waiting: VecDeque<&Wanted> = wanted.iter().filter(|want| !self.carries(want)).collect();
         let mut plan = Vec::new();
@@ -132,7 +132,7 @@ impl Receiving {
     }
 
     /// The client has the answer to its last offer. Returns the publishers and tracks that are new to it.
-    pub fn answered(&mut self) -> Vec<(SessionId, TrackSid)> {
+    pub(super) fn answered(&mut self) -> Vec<(SessionId, TrackSid)> {
         let carried = self.slots.iter_mut().filter_map(|slot| slot.carries.as_mut());
         let new = carried.filter(|carried| !carried.answered).map(|carried| {
             carried.answered = true;
@@ -142,7 +142,7 @@ impl Receiving {
     }
 
     /// Whether the client should be asked for an offer now, and for how many sections.
-    pub fn ask(&mut self, now: Instant, wanted: &[Wanted]) -> Option<Missing> {
+    pub(super) fn ask(&mut self, now: Instant, wanted: &[Wanted]) -> Option<Missing> {
         if self.asked_at.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_AGAIN_AFTER) {
             return None;
         }
@@ -209,6 +209,7 @@ mod tests {
             kind: Some(*kind),
             direction: *direction,
             track: None,
+            layer: None,
         };
         sections.iter().map(section).collect()
     }

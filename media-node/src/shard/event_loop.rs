@@ -329,7 +329,7 @@ impl<T: Transport> EventLoop<T> {
     }
 
     fn drain_events(&mut self, now: Now, session: SessionId) {
-        while let Some(event) = self.with_peer(session, Peer::poll_event).flatten() {
+        while let Some(event) = self.with_peer(session, |peer| peer.poll_event(now.at)).flatten() {
             let event = match event {
                 PeerEvent::Media(mid, packet) => {
                     self.forward(now, session, mid, packet);

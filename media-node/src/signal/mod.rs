@@ -84,7 +84,7 @@ async fn join(
         Ok(admission) => admission,
         Err(refusal) => return refused(refusal),
     };
-    let request = match join_request::parse(parameters.join_request.as_deref().unwrap_or_default()) {
+    let request = match join_request::parse(parameters.join_request.as_deref()) {
         Ok(request) => request,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };

@@ -52,7 +52,7 @@ pub trait Peer {
     fn poll_datagram(&mut self) -> Option<BytesMut>;
 
     /// The next thing that happened. To be drained after every other call.
-    fn poll_event(&mut self) -> Option<PeerEvent>;
+    fn poll_event(&mut self, now: Instant) -> Option<PeerEvent>;
 
     /// Sends a packet on the section, whose sequence number continues the section's. `false` when it was not sent.
     fn send_media(&mut self, now: Instant, mid: Mid, packet: &MediaPacket) -> bool;
@@ -61,7 +61,7 @@ pub trait Peer {
     fn request_keyframe(&mut self, now: Instant, mid: Mid);
 
     /// Sends a message on one of the client's data channels. `false` when it was not taken.
-    fn send_data(&mut self, now: Instant, channel: Channel, message: &[u8]) -> bool;
+    fn send_data(&mut self, now: Instant, channel: Channel, message: &Bytes) -> bool;
 
     /// Tells the client that the connection ends.
     fn close(&mut self, now: Instant);

@@ -8,14 +8,13 @@ pub const MAX_OFFER_BYTES: usize = 256 << 10;
 /// Media sections of one connection. A client adds one for each track it ever publishes or receives.
 pub const MAX_SECTIONS: usize = 128;
 
-/// Layer names of LiveKit clients, best first, and the offer of one alone.
-const LAYERS_BEST_FIRST: [(&str, &str); 3] =
-    [("f", "a=simulcast:send f"), ("h", "a=simulcast:send h"), ("q", "a=simulcast:send q")];
+/// Layer names of LiveKit clients, best first.
+const LAYERS_BEST_FIRST: [&str; 3] = ["f", "h", "q"];
 
 /// A client's offer, read and made ready for the backend.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// Session description for the backend: without candidates, and with one layer where several were offered.
+    /// Session description for the backend: without candidates and without layers.
     pub sdp: String,
     /// In the order of the offer.
     pub sections: Vec<OfferedSection>,
@@ -36,6 +35,8 @@ pub struct OfferedSection {
     pub direction: Direction,
     /// The client's name of the track it sends: the second word of `msid`.
     pub track: Option<String>,
+    /// The layer to ask for, when the client names layers (RFC 8851) instead of SSRCs.
+    pub layer: Option<String>,
 }
 
 /// Direction of a section, seen from the client.
@@ -116,8 +117,11 @@ impl Offer {
             if sections.iter().any(|other| other.mid == section.mid) {
                 return Err(OfferError::Mid);
             }
+            if section.layer.is_some() {
+                let layered = ["a=rid:", "a=simulcast:", "a=ssrc:", "a=ssrc-group:"];
+                block.retain(|line| !layered.iter().any(|name| line.starts_with(name)));
+            }
             sections.push(section);
-            keep_best_layer(block);
         }
         Ok(Self { sdp: join(&blocks), sections, ufrag, password })
     }
@@ -133,6 +137,35 @@ pub fn without_idle_senders(answer: &str) -> String {
         }
     }
     join(&blocks)
+}
+
+/// Adds lines to the section with the given `mid`.
+#[must_use]
+pub fn with_lines(sdp: &str, mid: Mid, lines: &[String]) -> String {
+    let mut blocks = split_sections(sdp);
+    let named = format!("a=mid:{mid}");
+    if let Some(block) = blocks.iter_mut().find(|block| block.contains(&named.as_str())) {
+        block.extend(lines.iter().map(String::as_str));
+    }
+    join(&blocks)
+}
+
+/// Lines of an answer that ask for one layer alone. A client sends no layer that the answer leaves out
+/// (RFC 8853 §5.3.2), so what arrives can be forwarded as it is.
+#[must_use]
+pub fn one_layer(layer: &str) -> [String; 2] {
+    [format!("a=rid:{layer} recv"), format!("a=simulcast:recv {layer}")]
+}
+
+/// Id of a header extension, the same in all sections (RFC 8843 §9.1).
+#[must_use]
+pub fn extension_id(sdp: &str, uri: &str) -> Option<u8> {
+    let extensions = sdp.lines().filter_map(|line| line.trim_end().strip_prefix("a=extmap:"));
+    let mut words = extensions.map(|extension| extension.split(' '));
+    words.find_map(|mut words| {
+        let id = words.next()?.split('/').next()?.parse().ok()?;
+        (words.next()? == uri).then_some(id)
+    })
 }
 
 /// The value of the first line that begins with `name`.
@@ -179,28 +212,16 @@ fn parse_section(block: &mut Vec<&str>) -> Option<OfferedSection> {
         Direction::Send
     };
     let track = attribute("a=msid:").and_then(|msid| msid.split(' ').nth(1)).map(str::to_owned);
-    Some(OfferedSection { mid: Mid::parse(attribute("a=mid:")?)?, kind, direction, track })
+    Some(OfferedSection { mid: Mid::parse(attribute("a=mid:")?)?, kind, direction, track, layer: best_layer(block) })
 }
 
-/// Of several simulcast layers, offers the backend only the best: a client sends no layer that the answer leaves out
-/// (RFC 8853 §5.3.2), so what arrives can be forwarded as it is.
-fn keep_best_layer(block: &mut Vec<&str>) {
-    let rids: Vec<&str> = block.iter().filter_map(|line| rid(line)).collect();
-    if rids.len() < 2 {
-        return;
-    }
-    let best = LAYERS_BEST_FIRST.into_iter().find(|(name, _)| rids.contains(name));
-    block.retain(|line| !line.starts_with("a=simulcast:") && rid(line).is_none_or(|name| is_layer(best, name)));
-    // Of unknown names none is known to be the best; a section without the attribute sends one layer.
-    block.extend(best.map(|(_, attribute)| attribute));
-}
-
-fn is_layer(best: Option<(&str, &str)>, name: &str) -> bool {
-    best.is_some_and(|(best, _)| best == name)
-}
-
-fn rid<'a>(line: &&'a str) -> Option<&'a str> {
-    line.strip_prefix("a=rid:")?.split(' ').next()
+fn best_layer(block: &[&str]) -> Option<String> {
+    let rids: Vec<&str> =
+        block.iter().filter_map(|line| line.strip_prefix("a=rid:")?.split_once(" send").map(|(rid, _)| rid)).collect();
+    // Of unknown names the last: clients list them from small to large.
+    let best = LAYERS_BEST_FIRST.into_iter().find(|name| rids.contains(name)).or(rids.last().copied())?;
+    let is_token = !best.is_empty() && best.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    is_token.then(|| best.to_owned())
 }
 
 #[cfg(test)]
@@ -246,19 +267,34 @@ mod tests {
     }
 
     #[test]
-    fn one_simulcast_layer_is_left() {
-        let section = "m=video 9 X 96\r\na=mid:0\r\na=sendonly\r\n";
-        let layers = "a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n";
-        let sdp = offer(&format!("{section}{layers}")).unwrap().sdp;
-        assert!(sdp.contains("a=rid:f send\r\n") && sdp.contains("a=simulcast:send f\r\n"), "{sdp}");
-        assert!(!sdp.contains("a=rid:q") && !sdp.contains("q;h;f"), "{sdp}");
+    fn the_best_layer_is_found_and_layers_do_not_reach_the_backend() {
+        let section = "m=video 9 X 96\r\na=mid:0\r\na=sendonly\r\na=ssrc:1 cname:x\r\n";
+        let layer = |lines: &str| {
+            let offer = offer(&format!("{section}{lines}")).unwrap();
+            let layer = offer.sections[0].layer.clone();
+            assert_eq!(layer.is_none(), offer.sdp.contains("a=ssrc:1"), "{}", offer.sdp);
+            assert!(!offer.sdp.contains("rid") && !offer.sdp.contains("simulcast"), "{}", offer.sdp);
+            layer
+        };
+        let three = "a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n";
+        assert_eq!(layer(three).as_deref(), Some("f"));
+        assert_eq!(layer("a=rid:q send\r\na=rid:h send pt=96\r\n").as_deref(), Some("h"));
+        assert_eq!(layer("a=rid:lo send\r\na=rid:hi send\r\n").as_deref(), Some("hi"));
+        assert_eq!(layer(""), None);
+    }
 
-        let two = "a=rid:q send\r\na=rid:h send\r\na=simulcast:send q;h\r\n";
-        assert!(offer(&format!("{section}{two}")).unwrap().sdp.contains("a=simulcast:send h\r\n"));
+    #[test]
+    fn lines_are_added_to_their_section_only() {
+        let sdp = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\nm=video 9 X 96\r\na=mid:1\r\n";
+        let added = with_lines(sdp, Mid::parse("0").unwrap(), &one_layer("f"));
+        assert_eq!(added, sdp.replace("a=mid:0\r\n", "a=mid:0\r\na=rid:f recv\r\na=simulcast:recv f\r\n"));
+    }
 
-        let foreign = "a=rid:lo send\r\na=rid:hi send\r\na=simulcast:send lo;hi\r\n";
-        let sdp = offer(&format!("{section}{foreign}")).unwrap().sdp;
-        assert!(!sdp.contains("rid") && !sdp.contains("simulcast"), "{sdp}");
+    #[test]
+    fn extension_ids_are_found_by_name() {
+        let sdp = "m=video 9 X 96\r\na=extmap:4 urn:x\r\na=extmap:10/sendonly urn:y\r\na=extmap:300 urn:z\r\n";
+        assert_eq!([extension_id(sdp, "urn:x"), extension_id(sdp, "urn:y")], [Some(4), Some(10)]);
+        assert_eq!([extension_id(sdp, "urn:z"), extension_id(sdp, "urn")], [None, None]);
     }
 
     #[test]

@@ -148,6 +148,7 @@ export async function seesAndHears(page) {
     const moves = now.frames > before.frames + 10 && now.picture !== before.picture && now.picture.length > 1;
     return moves && now.energy > before.energy + 1e-4 && now;
   }).catch(async (error) => {
-    throw new Error(`${error.message}: ${JSON.stringify([before, await arriving(page), await events(page)])}`);
+    const details = await page.evaluate(() => call.details());
+    throw new Error(`${error.message}\n${[before, ...details, ...(await events(page))].map((x) => JSON.stringify(x)).join('\n')}`);
   });
 }

@@ -5,6 +5,7 @@
 mod engine;
 mod feedback;
 mod ice;
+mod layers;
 mod peer;
 
 use std::net::{IpAddr, SocketAddr};

@@ -19,8 +19,10 @@ use ::rtc::rtp_transceiver::rtp_sender::{
 use ::rtc::rtp_transceiver::{RTCRtpReceiverId, RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverId};
 use ::rtc::sansio::Protocol as _;
 use bytes::{Bytes, BytesMut};
+use tracing::debug;
 
 use super::ice::{Credentials, Pair};
+use super::layers::Layers;
 use super::{backend, engine, feedback};
 use crate::transport::sdp::{self, Offer, Section, SectionRole};
 use crate::transport::{Answer, Channel, Codec, MediaKind, MediaPacket, Mid, Peer, PeerEvent, TransportError, stun};
@@ -28,6 +30,12 @@ use crate::transport::{Answer, Channel, Codec, MediaKind, MediaPacket, Mid, Peer
 /// Bytes a channel may hold for a client that does not take them.
 const MAX_OUTSTANDING_RELIABLE: usize = 4 << 20;
 const MAX_OUTSTANDING_LOSSY: usize = 64 << 10;
+
+/// Messages kept for a channel that is about to open, some tens of milliseconds.
+const MAX_EARLY: usize = 32;
+
+/// SSRCs one section may bring.
+const MAX_SSRCS_PER_SECTION: usize = 8;
 
 /// SSRC a node signs its feedback with; nothing is ever sent under it.
 const FEEDBACK_SSRC: u32 = 1;
@@ -40,7 +48,12 @@ pub struct RtcPeer {
     ufrags: (String, String),
     sections: HashMap<Mid, PeerSection>,
     publishers: HashMap<u32, Published>,
+    layers: Layers,
+    /// As the client sent it last.
+    offer: Option<Offer>,
     channels: HashMap<Channel, RTCDataChannelId>,
+    /// Reliable messages for a client whose channel is not open yet: it is told that it is connected before.
+    early: Vec<Bytes>,
     events: VecDeque<PeerEvent>,
     connected: bool,
 }
@@ -89,7 +102,10 @@ impl RtcPeer {
             ufrags: Default::default(),
             sections: HashMap::new(),
             publishers: HashMap::new(),
+            layers: Layers::default(),
+            offer: None,
             channels: HashMap::new(),
+            early: Vec::new(),
             events: VecDeque::new(),
             connected: false,
         }
@@ -157,6 +173,7 @@ impl RtcPeer {
                 SectionRole::Send { .. } => RTCRtpTransceiverDirection::Sendonly,
                 // The backend has stopped it for good, sender and all.
                 SectionRole::Retired => {
+                    self.publishers.retain(|_, published| published.mid != wanted.mid);
                     self.sections.entry(wanted.mid).and_modify(|section| section.sending = None);
                     continue;
                 }
@@ -204,10 +221,27 @@ impl RtcPeer {
         }
     }
 
+    fn apply_offer(&mut self, now: Instant, offer: &Offer) -> Result<(), TransportError> {
+        let sdp = self.layers.in_offer(&offer.sdp);
+        let remote = RTCSessionDescription::offer(sdp).map_err(backend("read the offer"))?;
+        self.connection.set_remote_description(now, remote).map_err(backend("apply the offer"))
+    }
+
+    fn apply_answer(&mut self, now: Instant) -> Result<(), TransportError> {
+        let answer = self.connection.create_answer(None).map_err(backend("make an answer"))?;
+        self.connection.set_local_description(now, answer).map_err(backend("apply the answer"))
+    }
+
+    /// Negotiates with the backend alone: the client need not know what the node learnt of it.
+    fn apply_again(&mut self, now: Instant) -> Result<(), TransportError> {
+        let Some(offer) = self.offer.take() else { return Ok(()) };
+        let applied = self.apply_offer(now, &offer).and_then(|()| self.apply_answer(now));
+        self.offer = Some(offer);
+        applied
+    }
+
     fn answer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, TransportError> {
-        const OPERATION: &str = "answer the offer";
-        let answer = self.connection.create_answer(None).map_err(backend(OPERATION))?;
-        self.connection.set_local_description(now, answer).map_err(backend(OPERATION))?;
+        self.apply_answer(now)?;
         let local = self.connection.local_description().map(|description| description.sdp).unwrap_or_default();
         let credential = |name| sdp::value(&local, name).map(str::to_owned).unwrap_or_default();
         let (ufrag, password) = (credential("a=ice-ufrag:"), credential("a=ice-pwd:"));
@@ -218,10 +252,11 @@ impl RtcPeer {
             self.pair.select(now, &mut self.connection, &node, &client);
             self.ufrags = ufrags;
         }
-        Ok(Answer { sdp: sdp::without_idle_senders(&local), ufrag, password })
+        let sdp = self.layers.in_answer(&sdp::without_idle_senders(&local));
+        Ok(Answer { sdp, ufrag, password })
     }
 
-    fn on_event(&mut self, event: RTCPeerConnectionEvent) {
+    fn on_event(&mut self, now: Instant, event: RTCPeerConnectionEvent) {
         match event {
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) => match state {
                 RTCPeerConnectionState::Connected if !self.connected => {
@@ -240,6 +275,9 @@ impl RtcPeer {
                 let label = self.connection.data_channel(id).map(|channel| channel.label().to_owned());
                 if let Some(channel) = label.as_deref().and_then(Channel::from_label) {
                     self.channels.insert(channel, id);
+                    for message in std::mem::take(&mut self.early) {
+                        self.send_data(now, Channel::Reliable, &message);
+                    }
                 }
             }
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnClose(id)) => {
@@ -265,8 +303,11 @@ impl RtcPeer {
             .filter_map(|codec| Some((codec.payload_type, Codec::from_mime(&codec.rtp_codec.mime_type)?)))
             .collect();
         let extensions = Extensions::of(&parameters.header_extensions);
-        // A publisher that changes its SSRC replaces the old one, so the table is bounded by the sections.
-        self.publishers.retain(|known, published| published.mid != mid || *known == ssrc);
+        // A section has several: a layer, its repair stream, and again after a client restarts its encoder.
+        let of_section = self.publishers.values().filter(|published| published.mid == mid).count();
+        if of_section >= MAX_SSRCS_PER_SECTION && !self.publishers.contains_key(&ssrc) {
+            return;
+        }
         let published = Published { mid, receiver, codecs, extensions };
         if self.publishers.insert(ssrc, published).is_none() {
             self.events.push_back(PeerEvent::TrackStarted(mid));
@@ -321,8 +362,13 @@ impl RtcPeer {
 
 impl Peer for RtcPeer {
     fn negotiate(&mut self, now: Instant, offer: &Offer, plan: &[Section]) -> Result<Answer, TransportError> {
-        let remote = RTCSessionDescription::offer(offer.sdp.clone()).map_err(backend("read the offer"))?;
-        self.connection.set_remote_description(now, remote).map_err(backend("apply the offer"))?;
+        let mut placeholders = Vec::new();
+        for _ in &offer.sections {
+            placeholders.push(random_ssrc()?);
+        }
+        self.layers.take(offer, || placeholders.pop().unwrap_or_default());
+        self.offer = Some(offer.clone());
+        self.apply_offer(now, offer)?;
         for section in plan {
             self.sections.entry(section.mid).or_insert(PeerSection {
                 transceiver: RTCRtpTransceiverId::MAX,
@@ -338,6 +384,12 @@ impl Peer for RtcPeer {
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        if self.layers.learn(datagram)
+            && let Err(error) = self.apply_again(now)
+        {
+            debug!(error = &error as &dyn std::error::Error, "layer not applied");
+            self.events.push_back(PeerEvent::Closed);
+        }
         // The backend reports nothing here that is not also an event.
         let _ = self.connection.handle_read(self.pair.received(now, datagram));
     }
@@ -360,12 +412,12 @@ impl Peer for RtcPeer {
         }
     }
 
-    fn poll_event(&mut self) -> Option<PeerEvent> {
+    fn poll_event(&mut self, now: Instant) -> Option<PeerEvent> {
         while self.events.is_empty() {
             let message = self.connection.poll_read();
             // A track opens with the packet that follows it, so events come first.
             while let Some(event) = self.connection.poll_event() {
-                self.on_event(event);
+                self.on_event(now, event);
             }
             match message {
                 Some(tagged) => self.on_message(tagged.message),
@@ -413,7 +465,11 @@ impl Peer for RtcPeer {
         }
     }
 
-    fn send_data(&mut self, now: Instant, channel: Channel, message: &[u8]) -> bool {
+    fn send_data(&mut self, now: Instant, channel: Channel, message: &Bytes) -> bool {
+        if channel == Channel::Reliable && !self.channels.contains_key(&channel) && self.early.len() < MAX_EARLY {
+            self.early.push(message.clone());
+            return true;
+        }
         let limit = match channel {
             Channel::Reliable => MAX_OUTSTANDING_RELIABLE,
             Channel::Lossy => MAX_OUTSTANDING_LOSSY,
@@ -421,7 +477,7 @@ impl Peer for RtcPeer {
         let Some(mut handle) = self.channels.get(&channel).and_then(|id| self.connection.data_channel(*id)) else {
             return false;
         };
-        handle.outstanding_bytes() + message.len() <= limit && handle.send(now, BytesMut::from(message)).is_ok()
+        handle.outstanding_bytes() + message.len() <= limit && handle.send(now, BytesMut::from(&message[..])).is_ok()
     }
 
     fn close(&mut self, _now: Instant) {
