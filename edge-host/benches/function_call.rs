@@ -1,11 +1,11 @@
 //! `cargo bench -p locum-edge`: what a function call costs on a fresh instance, in process and through HTTP on loopback.
 //!
-//! Arguments: a component (`.wasm`) and a path; without them the test function, which then answers a constant line.
+//! With `WASMTIME` naming a `wasmtime` program, the same component is also measured under `wasmtime serve`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a measuring tool")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,15 +24,24 @@ use tokio::net::TcpStream;
 
 const WARM_UP: usize = 500;
 const CALLS: usize = 5_000;
+const ROUNDS: usize = 3;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let component = arguments.next().map_or_else(build_guest, PathBuf::from);
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    println!("component {} ({} KiB)", component.display(), component.metadata().unwrap().len() / 1024);
-    runtime.block_on(in_process(&component, folder.path()));
-    runtime.block_on(over_http(&component, folder.path()));
+    runtime.block_on(in_process(&build("locum-edge-test-guest"), folder.path()));
+    let hello = build("locum-edge-bench-hello");
+    println!("over HTTP: {} KiB of WebAssembly, fresh instances", hello.metadata().unwrap().len() / 1024);
+    let peer = std::env::var_os("WASMTIME");
+    // The order alternates, so that a change of the machine's speed does not favour one side.
+    for round in 0..ROUNDS {
+        let (host, address) = start_host(&hello, &folder.path().join(round.to_string()));
+        runtime.block_on(over_http("locum-edge", host, &address));
+        if let Some(wasmtime) = &peer {
+            let (host, address) = start_peer(Path::new(wasmtime), &hello);
+            runtime.block_on(over_http("wasmtime serve", host, &address));
+        }
+    }
 }
 
 async fn in_process(component: &Path, folder: &Path) {
@@ -83,17 +92,15 @@ async fn call(function: &Function, store: &SingleFileStore, script: &str) {
     );
 }
 
-/// The whole host as a process, one keep-alive connection.
-async fn over_http(component: &Path, folder: &Path) {
-    let (mut host, address) = start_host(component, folder);
-    let stream = TcpStream::connect(&address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
+/// One keep-alive connection, one request at a time; then the process's memory.
+async fn over_http(name: &str, mut host: Child, address: &str) {
+    let stream = connect(address).await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let mut times = Vec::with_capacity(CALLS);
     for index in 0..WARM_UP + CALLS {
         let request = Request::post("/c/demo/test").header("host", "localhost");
-        let request = request.body(Full::from("say hello")).unwrap();
+        let request = request.body(Full::from(Bytes::from_static(b"say hello"))).unwrap();
         let started = Instant::now();
         let response = sender.send_request(request).await.unwrap();
         assert!(response.status().is_success());
@@ -102,15 +109,41 @@ async fn over_http(component: &Path, folder: &Path) {
             times.push(started.elapsed());
         }
     }
-    report("over HTTP/1.1 on loopback, one connection: fresh instance, call", times);
     let status = std::fs::read_to_string(format!("/proc/{}/status", host.id())).unwrap_or_default();
-    let memory = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or("VmRSS unknown");
-    println!("host process {memory}");
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("unknown").trim();
+    report(&format!("{name} ({memory})"), times);
     host.kill().unwrap();
     host.wait().unwrap();
 }
 
-fn start_host(component: &Path, folder: &Path) -> (std::process::Child, String) {
+async fn connect(address: &str) -> TcpStream {
+    let started = Instant::now();
+    loop {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).unwrap();
+                return stream;
+            }
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(60), "{address}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn start_peer(wasmtime: &Path, component: &Path) -> (Child, String) {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let peer = Command::new(wasmtime)
+        .args(["serve", "-S", "cli,p3", "-W", "component-model-async=y", "--addr", &address])
+        .arg(component)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    (peer, address)
+}
+
+fn start_host(component: &Path, folder: &Path) -> (Child, String) {
+    std::fs::create_dir(folder).unwrap();
+    locum_identity::private_file::write(&folder.join("store.key"), "5a".repeat(32).as_bytes()).unwrap();
     let manifest = format!(
         "spin_manifest_version = 2\n[application]\nname = \"bench\"\n[[trigger.http]]\n\
          route = \"/c/:clinic/test/...\"\ncomponent = \"test\"\n[component.test]\nsource = \"{}\"\n\
@@ -178,14 +211,14 @@ fn report(name: &str, mut times: Vec<Duration>) {
     println!("{name}: p50 {:?}, p99 {:?}, n {}", at(500), at(990), times.len());
 }
 
-fn build_guest() -> PathBuf {
+fn build(package: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "wasm"])
-        .args(["-p", "locum-edge-test-guest", "--target-dir"])
+        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "wasm", "-p", package])
+        .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
-    assert!(built.unwrap().success(), "the test function does not build");
-    target.join("wasm32-wasip2/wasm/locum_edge_test_guest.wasm")
+    assert!(built.unwrap().success(), "{package} does not build");
+    target.join(format!("wasm32-wasip2/wasm/{}.wasm", package.replace('-', "_")))
 }

@@ -50,7 +50,7 @@ impl Admission {
     pub(crate) async fn run(&self, admitted: Admitted) -> Option<Running> {
         let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.ok().and_then(Result::ok)?;
-        metrics::gauge!("locum_edge_calls_running").set(f64::from(self.running()));
+        metrics::gauge!("locum_edge_calls_running").increment(1.0);
         Some(Running { _place: place, _inside: admitted._inside })
     }
 
@@ -63,6 +63,12 @@ impl Admission {
     /// Most calls at once.
     pub(crate) fn capacity(&self) -> u32 {
         self.concurrent
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        metrics::gauge!("locum_edge_calls_running").decrement(1.0);
     }
 }
 

@@ -150,16 +150,20 @@ pub(crate) async fn look_up(
     Ok(Known::Answered(response))
 }
 
-/// Adds the answer to the session's transaction; the caller commits.
+/// Adds the answer to the session's transaction; the caller commits. False when the key was answered meanwhile: its first
+/// request lost its client during the commit, and this one began before that commit was seen.
 pub(crate) async fn record(
     session: &dyn Session,
     key: &Key,
     request: Fingerprint,
     answer: &Response<Bytes>,
-) -> Result<(), SqlError> {
-    // Only an expired row can be in the way.
-    let sql = "INSERT OR REPLACE INTO locum_idempotency
-               (clinic, key, request, status, headers, body, created_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
+) -> Result<bool, SqlError> {
+    let sql = "INSERT INTO locum_idempotency
+               (clinic, key, request, status, headers, body, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+               ON CONFLICT (clinic, key) DO UPDATE SET request = excluded.request, status = excluded.status,
+                   headers = excluded.headers, body = excluded.body, created_at_ms = excluded.created_at_ms
+               WHERE created_at_ms <= ?8 RETURNING 1";
+    let now = unix_ms();
     let parameters = vec![
         key.clinic.as_str().into(),
         key.key.as_str().into(),
@@ -167,9 +171,11 @@ pub(crate) async fn record(
         i64::from(answer.status().as_u16()).into(),
         Value::Blob(write_headers(answer.headers())),
         Value::Blob(answer.body().to_vec()),
-        unix_ms().into(),
+        now.into(),
+        (now - LIFETIME_MS).into(),
     ];
-    session.execute(sql.to_owned(), parameters, Caller::Host).await.map(drop)
+    let recorded = session.execute(sql.to_owned(), parameters, Caller::Host).await?;
+    Ok(!recorded.rows.is_empty())
 }
 
 /// Removes what is older than a day, in small transactions.
@@ -264,10 +270,62 @@ mod tests {
         assert_eq!(read(&[b"\xe9"]), Err(InvalidKey));
     }
 
+    fn key() -> Key {
+        Key { clinic: "demo".to_owned(), key: "k".to_owned() }
+    }
+
+    /// A retry that began before the first commit was seen must not have its effect as well.
+    #[tokio::test]
+    async fn a_second_answer_to_a_key_is_never_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, group) = crate::store::testing::store(folder.path());
+        let fingerprint = request("POST", "/a", "", "x");
+        let record_answer = async |text: &'static str| {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let session = store.session(&group, Access::Write, deadline).unwrap();
+            let answer = Response::new(Bytes::from_static(text.as_bytes()));
+            let recorded = record(session.as_ref(), &key(), fingerprint, &answer).await.unwrap();
+            session.commit().await.unwrap();
+            recorded
+        };
+        assert!(record_answer("first").await);
+        assert!(!record_answer("second").await);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let session = store.session(&group, Access::Read, deadline).unwrap();
+        match look_up(session.as_ref(), &key(), fingerprint).await.unwrap() {
+            Known::Answered(answer) => assert_eq!(answer.body(), "first"),
+            _ => panic!("the key is known"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_older_than_a_day_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, group) = crate::store::testing::store(folder.path());
+        let open = |access| store.session(&group, access, Instant::now() + Duration::from_secs(5)).unwrap();
+        let fingerprint = request("POST", "/a", "", "x");
+        let session = open(Access::Write);
+        assert!(record(session.as_ref(), &key(), fingerprint, &Response::default()).await.unwrap());
+        let age = "UPDATE locum_idempotency SET created_at_ms = created_at_ms - ?";
+        session.execute(age.to_owned(), vec![LIFETIME_MS.into()], Caller::Host).await.unwrap();
+        session.commit().await.unwrap();
+
+        let known = look_up(open(Access::Read).as_ref(), &key(), fingerprint).await.unwrap();
+        assert!(matches!(known, Known::New));
+        let session = open(Access::Write);
+        let again = record(session.as_ref(), &key(), fingerprint, &Response::default()).await.unwrap();
+        assert!(again, "an expired key can be used again");
+        session.rollback().await;
+        purge(&store, &group).await.unwrap();
+        let count = "SELECT count(*) FROM locum_idempotency".to_owned();
+        let left = open(Access::Read).execute(count, Vec::new(), Caller::Host).await.unwrap();
+        assert_eq!(left.rows, vec![vec![Value::Integer(0)]]);
+    }
+
     #[tokio::test]
     async fn duplicates_wait_and_the_map_empties() {
         let in_flight = InFlight::default();
-        let key = Key { clinic: "demo".to_owned(), key: "k".to_owned() };
+        let key = key();
         let first = in_flight.turn(key.clone()).await;
         let second = in_flight.turn(key.clone());
         tokio::pin!(second);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use locum_agent::AgentError;
 use locum_cluster::Load;
 use locum_identity::{SigningKey, private_file};
 use locum_telemetry::config::{ConfigError, invalid};
-use locum_telemetry::{Health, TelemetryError, signals, write_ready_file};
+use locum_telemetry::{Health, Telemetry, TelemetryError, signals, write_ready_file};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
 use crate::idempotency;
 use crate::manifest::Application;
 use crate::network::{Network, Origins};
-use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient};
+use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::store::{
     GroupId, KeyError, MasterKey, MigrationError, OpenError, RecordStore, ResultLimits, SingleFileStore,
     StoreSettings, TransactionLimits, load_migrations,
@@ -104,53 +105,31 @@ pub fn run(prepared: Prepared) -> Result<(), StartError> {
     runtime.block_on(serve(prepared, telemetry))
 }
 
-async fn serve(prepared: Prepared, telemetry: locum_telemetry::Telemetry) -> Result<(), StartError> {
+async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartError> {
     let Prepared { config, application } = prepared;
     let (health, gone) = (Health::new(), CancellationToken::new());
     let stop = signals::shutdown().map_err(io_error("listen for signals"))?;
-    let telemetry_listener = bind(config.telemetry_listen, "telemetry_listen").await?;
-    let telemetry_address = telemetry_listener.local_addr().map_err(io_error("telemetry_listen"))?;
-    let told =
-        tokio::spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, gone.clone()));
+    let listener = bind(config.telemetry_listen, "telemetry_listen").await?;
+    let telemetry_address = listener.local_addr().map_err(io_error("telemetry_listen"))?;
+    let told = tokio::spawn(locum_telemetry::serve(listener, health.clone(), telemetry, gone.clone()));
 
-    private_file::create_dir(&config.state_dir).map_err(io_error("create state_dir"))?;
     let listener = bind(config.http_listen, "http_listen").await?;
     let http_address = listener.local_addr().map_err(io_error("http_listen"))?;
-    let origins = Origins::new(&config, config.public_port.unwrap_or(http_address.port()));
-    let token_key =
-        SigningKey::load_or_create(&config.state_dir.join("token-key.pem")).map_err(StartError::TokenKey)?;
-    let token_pem = token_key.private_pem().map_err(StartError::TokenKey)?;
-    let network = Arc::new(Network::new(origins, config.region.clone(), token_key));
-    let store = open_store(&config, &application)?;
-    let engine =
-        FunctionEngine::new(&config.limits, config.state_dir.join("cache")).map_err(StartError::Engine)?;
-    let _ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
-    let suppliers = suppliers(&network, token_pem);
-    let variables =
-        Variables::new(&application, &config.variables, &suppliers).map_err(StartError::Variables)?;
-    let functions = load_functions(&engine, &config, &application, &variables)?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose().map_err(StartError::Tls)?;
-    let pages = Arc::new(Pages::new(application.pages.clone()));
-    let server = Server::new(listener, tls, &config.limits);
-    let edge =
-        Edge::new(functions, config.clinics.clone(), store, pages, Arc::clone(&network), config.limits);
-    let edge = Arc::new(edge);
-
+    let host = Host::build(&config, &application, http_address)?;
     let tasks = TaskTracker::new();
-    tasks.spawn(server.run(Arc::clone(&edge), stop.clone(), tasks.clone()));
-    tasks.spawn(purge_hourly(Arc::clone(&edge.store), stop.clone()));
-    if let Some(control) = &config.control {
-        network.join(&config, control, stop.clone()).await.map_err(StartError::Join)?;
-        let (network, busy, stop) = (Arc::clone(&network), Arc::clone(&edge), stop.clone());
-        tasks.spawn(async move { network.report_load(|| load_of(&busy), stop).await });
+    let server = Server::new(listener, tls, &config.limits);
+    tasks.spawn(server.run(Arc::clone(&host.edge), stop.clone(), tasks.clone()));
+    tasks.spawn(purge_hourly(Arc::clone(&host.edge.store), stop.clone()));
+    if join(&config, &host, &stop, &gone, &tasks).await? {
+        if let Some(path) = &config.ready_file {
+            let addresses = [("http", http_address), ("telemetry", telemetry_address)];
+            let addresses = BTreeMap::from(addresses.map(|(name, address)| (name.to_owned(), address)));
+            write_ready_file(path, &addresses).map_err(io_error("write ready_file"))?;
+        }
+        health.set_ready(true);
+        tracing::info!(application = application.name, http = %http_address, "ready");
     }
-    if let Some(path) = &config.ready_file {
-        let addresses = [("http", http_address), ("telemetry", telemetry_address)];
-        let addresses = BTreeMap::from(addresses.map(|(name, address)| (name.to_owned(), address)));
-        write_ready_file(path, &addresses).map_err(io_error("write ready_file"))?;
-    }
-    health.set_ready(true);
-    tracing::info!(application = application.name, http = %http_address, "ready");
 
     stop.cancelled().await;
     health.set_ready(false);
@@ -159,6 +138,56 @@ async fn serve(prepared: Prepared, telemetry: locum_telemetry::Telemetry) -> Res
     // It ends by itself; a panic in it was logged when it happened.
     let _ = told.await;
     Ok(())
+}
+
+/// Joins the control plane, if one is configured. False when told to stop first.
+///
+/// The agent lives until `gone`: a draining host still has to say so.
+async fn join(
+    config: &EdgeConfig,
+    host: &Host,
+    stop: &CancellationToken,
+    gone: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<bool, StartError> {
+    let Some(control) = &config.control else { return Ok(true) };
+    tokio::select! {
+        joined = host.network.join(config, control, gone.clone()) => joined.map_err(StartError::Join)?,
+        () = stop.cancelled() => return Ok(false),
+    }
+    let (network, edge, stop) = (Arc::clone(&host.network), Arc::clone(&host.edge), stop.clone());
+    tasks.spawn(async move { network.report_load(|| load_of(&edge), stop).await });
+    Ok(true)
+}
+
+/// The parts of a host that serve requests.
+struct Host {
+    edge: Arc<Edge>,
+    network: Arc<Network>,
+    _ticker: Ticker,
+}
+
+impl Host {
+    fn build(config: &EdgeConfig, application: &Application, http: SocketAddr) -> Result<Self, StartError> {
+        private_file::create_dir(&config.state_dir).map_err(io_error("create state_dir"))?;
+        let token_key = SigningKey::load_or_create(&config.state_dir.join("token-key.pem"));
+        let token_key = token_key.map_err(StartError::TokenKey)?;
+        let token_pem = token_key.private_pem().map_err(StartError::TokenKey)?;
+        let origins = Origins::new(config, config.public_port.unwrap_or(http.port()));
+        let network = Arc::new(Network::new(origins, config.region.clone(), token_key));
+        let store = open_store(config, application)?;
+        let cache = config.state_dir.join("cache");
+        let engine = FunctionEngine::new(&config.limits, cache).map_err(StartError::Engine)?;
+        let ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
+        let suppliers = suppliers(&network, token_pem);
+        let variables =
+            Variables::new(application, &config.variables, &suppliers).map_err(StartError::Variables)?;
+        let functions = load_functions(&engine, config, application, &variables)?;
+        let pages = Arc::new(Pages::new(application.pages.clone()));
+        let clinics = config.clinics.clone();
+        let edge = Edge::new(functions, clinics, store, pages, Arc::clone(&network), config.limits);
+        Ok(Self { edge: Arc::new(edge), network, _ticker: ticker })
+    }
 }
 
 /// Names of the variables this host can supply.
@@ -261,7 +290,7 @@ fn load_of(edge: &Edge) -> Load {
     Load { sessions, capacity, cpu_permille: 0 }
 }
 
-async fn bind(address: std::net::SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(io_error(key))
 }
 

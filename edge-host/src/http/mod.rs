@@ -8,6 +8,7 @@ mod function_request;
 mod origin;
 mod pages;
 mod service;
+mod visit;
 
 pub use connection::TlsError;
 pub(crate) use connection::{Server, tls_acceptor};

@@ -1,4 +1,4 @@
-//! The way of a request: origin, route, clinic, admission, body, idempotency, function, transaction, answer.
+//! Where a request goes, by its path and origin, and what every answer carries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,23 +8,22 @@ use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use tokio::time::timeout_at;
 use uuid::Uuid;
 
+use super::Pages;
 use super::access_log::AccessLog;
 use super::answer::AnswerHeaders;
-use super::function_request::{self, Meeting};
 use super::origin::Sender;
-use super::{Pages, body};
+use super::visit::Visit;
 use crate::admission::Admission;
 use crate::clinic::{ClinicId, Clinics};
 use crate::config::Limits;
-use crate::idempotency::{self, Fingerprint, InFlight, Key, Known};
+use crate::idempotency::InFlight;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::routes::{Route, RouteMatch};
-use crate::runtime::{Call, CallError, Function};
-use crate::store::{Access, Failure, GroupId, RecordStore, Session, StoreError};
+use crate::runtime::Function;
+use crate::store::{Access, RecordStore};
 
 /// The segment that names a clinic.
 const CLINIC: &str = "clinic";
@@ -57,8 +56,8 @@ pub(crate) struct Edge {
     pub(crate) network: Arc<Network>,
     /// Bounds.
     pub(crate) limits: Limits,
-    admission: Admission,
-    in_flight: InFlight,
+    pub(super) admission: Admission,
+    pub(super) in_flight: InFlight,
     headers: AnswerHeaders,
 }
 
@@ -68,16 +67,6 @@ enum Target<'a> {
     Jwks,
     Function { to: &'a FunctionRoute, found: RouteMatch<'a> },
     Pages,
-}
-
-/// A request that met a function.
-struct Visit<'a> {
-    to: &'a FunctionRoute,
-    found: RouteMatch<'a>,
-    clinic: Option<(&'a ClinicId, &'a GroupId)>,
-    access: Access,
-    client: SocketAddr,
-    id: Uuid,
 }
 
 impl Edge {
@@ -172,16 +161,34 @@ impl Edge {
             return Problem::FOREIGN_ORIGIN.response();
         }
         match target {
-            Target::Function { to, found } => match self.function(request, to, found, client, id).await {
-                Ok(response) => response,
-                Err(problem) => problem.response(),
-            },
+            Target::Function { to, found } => {
+                let visit = self.visit(to, found, (request.method(), request.uri().path()), client, id);
+                let answered = match visit {
+                    Ok(visit) => visit.serve(request).await,
+                    Err(problem) => Err(problem),
+                };
+                answered.unwrap_or_else(Problem::response)
+            }
             _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Problem::METHOD_NOT_ALLOWED.response()
             }
             Target::Jwks => json(serde_json::to_vec(&self.network.jwks()).unwrap_or_default()),
             _ => json(self.network.discovery(self.clinics.names().map(ClinicId::as_str))),
         }
+    }
+
+    fn visit<'a>(
+        &'a self,
+        to: &'a FunctionRoute,
+        found: RouteMatch<'a>,
+        (method, path): (&Method, &str),
+        client: SocketAddr,
+        id: Uuid,
+    ) -> Result<Visit<'a>, Problem> {
+        let named = found.named.iter().find(|(name, _)| name == CLINIC).map(|(_, segment)| *segment);
+        let clinic = named.map(|name| self.clinics.find(name).ok_or(Problem::UNKNOWN_CLINIC)).transpose()?;
+        let access = to.access(method, path)?;
+        Ok(Visit { edge: self, to, found, clinic, access, client, id })
     }
 
     fn preflight<B>(&self, request: &Request<B>, sender: Sender) -> Response<Bytes> {
@@ -191,109 +198,6 @@ impl Edge {
             self.headers.preflight(&mut response);
         }
         response
-    }
-
-    async fn function<B>(
-        &self,
-        request: Request<B>,
-        to: &FunctionRoute,
-        found: RouteMatch<'_>,
-        client: SocketAddr,
-        id: Uuid,
-    ) -> Result<Response<Bytes>, Problem>
-    where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let named = found.named.iter().find(|(name, _)| name == CLINIC).map(|(_, segment)| *segment);
-        let clinic = named.map(|name| self.clinics.find(name).ok_or(Problem::UNKNOWN_CLINIC)).transpose()?;
-        let access = to.access(request.method(), request.uri().path())?;
-        let visit = Visit { to, found, clinic, access, client, id };
-        let admitted = self.admission.enter().ok_or(Problem::BUSY)?;
-        let request =
-            body::read(request, self.limits.body_bytes as usize, self.limits.read_timeout()).await?;
-        let key = self.key(&request, &visit)?;
-        let running = self.admission.run(admitted).await.ok_or(Problem::BUSY)?;
-        let answer = match key {
-            Some((key, group)) => self.once(request, &visit, key, group).await,
-            None => self.run(request, &visit, None, self.deadline(&visit)).await,
-        };
-        drop(running);
-        answer
-    }
-
-    /// Only what writes can have a second effect.
-    fn key<'a>(
-        &self,
-        request: &Request<Bytes>,
-        visit: &Visit<'a>,
-    ) -> Result<Option<(Key, &'a GroupId)>, Problem> {
-        let Some((clinic, group)) = visit.clinic.filter(|_| visit.access == Access::Write) else {
-            return Ok(None);
-        };
-        let key = Key::read(request.headers(), clinic.as_str()).map_err(|_| Problem::BAD_IDEMPOTENCY_KEY)?;
-        Ok(key.map(|key| (key, group)))
-    }
-
-    /// A request with a key: its effect at most once, its first answer every time.
-    async fn once(
-        &self,
-        request: Request<Bytes>,
-        visit: &Visit<'_>,
-        key: Key,
-        group: &GroupId,
-    ) -> Result<Response<Bytes>, Problem> {
-        let deadline = self.deadline(visit);
-        let turn = timeout_at(deadline.into(), self.in_flight.turn(key.clone())).await;
-        let _turn = turn.map_err(|_| Problem::BUSY)?;
-        let fingerprint = Fingerprint::of(&request);
-        let session = self.store.session(group, Access::Read, deadline).map_err(store_problem)?;
-        let known = idempotency::look_up(session.as_ref(), &key, fingerprint).await;
-        session.rollback().await;
-        match known {
-            Ok(Known::New) => self.run(request, visit, Some((key, fingerprint)), deadline).await,
-            Ok(Known::Answered(response)) => Ok(response),
-            Ok(Known::Reused) => Err(Problem::IDEMPOTENCY_KEY_REUSED),
-            Err(_) => Err(Problem::STORE_FAILED),
-        }
-    }
-
-    async fn run(
-        &self,
-        request: Request<Bytes>,
-        visit: &Visit<'_>,
-        key: Option<(Key, Fingerprint)>,
-        deadline: Instant,
-    ) -> Result<Response<Bytes>, Problem> {
-        let meeting = Meeting {
-            route: &visit.to.route,
-            found: &visit.found,
-            client: visit.client,
-            id: visit.id,
-            scheme: self.network.origins.scheme,
-        };
-        let request = function_request::prepare(request, &meeting)?;
-        let session = match visit.clinic {
-            Some((_, group)) => {
-                Some(self.store.session(group, visit.access, deadline).map_err(store_problem)?)
-            }
-            None => None,
-        };
-        let clinic = visit.clinic.map(|(clinic, _)| clinic.to_string()).unwrap_or_default();
-        let call = Call { request, session: session.clone(), clinic, deadline };
-        let answered = visit.to.function.call(call).await;
-        if let Err(error) = &answered {
-            // Its text could quote what the function worked on: only its kind is logged.
-            tracing::warn!(component = visit.component(), kind = error.kind(), request = %visit.id, "call failed");
-        }
-        match session {
-            Some(session) => settle(session.as_ref(), answered, key).await,
-            None => answered.map_err(call_problem),
-        }
-    }
-
-    fn deadline(&self, visit: &Visit<'_>) -> Instant {
-        Instant::now() + visit.to.function.environment().deadline
     }
 }
 
@@ -312,12 +216,6 @@ impl FunctionRoute {
     }
 }
 
-impl Visit<'_> {
-    fn component(&self) -> &str {
-        &self.to.function.environment().component
-    }
-}
-
 impl<'a> Target<'a> {
     /// Route and component, for log and metrics.
     fn labels(&self) -> (&'a str, &'a str) {
@@ -327,57 +225,6 @@ impl<'a> Target<'a> {
             Self::Function { to, .. } => (to.route.raw(), &to.function.environment().component),
             Self::Pages => ("pages", "pages"),
         }
-    }
-}
-
-/// Commits or rolls back by the answer, and only then lets it go.
-async fn settle(
-    session: &dyn Session,
-    answered: Result<Response<Bytes>, CallError>,
-    key: Option<(Key, Fingerprint)>,
-) -> Result<Response<Bytes>, Problem> {
-    let keep = matches!(&answered, Ok(response) if response.status().as_u16() < 500);
-    if !keep || session.failure().is_some() {
-        session.rollback().await;
-        if let Some(failure) = session.failure() {
-            return Err(failure_problem(failure));
-        }
-        let refused = session.write_refused() && answered.is_ok();
-        return if refused { Err(Problem::READ_ONLY_REQUEST) } else { answered.map_err(call_problem) };
-    }
-    let response = answered.map_err(call_problem)?;
-    if let Some((key, fingerprint)) = key
-        && idempotency::record(session, &key, fingerprint, &response).await.is_err()
-    {
-        session.rollback().await;
-        return Err(session.failure().map_or(Problem::STORE_FAILED, failure_problem));
-    }
-    session.commit().await.map_err(store_problem)?;
-    Ok(response)
-}
-
-fn call_problem(error: CallError) -> Problem {
-    match error {
-        CallError::Deadline => Problem::DEADLINE,
-        CallError::Memory => Problem::FUNCTION_MEMORY,
-        CallError::AnswerTooLarge => Problem::ANSWER_TOO_LARGE,
-        CallError::Failed(_) => Problem::FUNCTION_FAILED,
-    }
-}
-
-fn store_problem(error: StoreError) -> Problem {
-    match error {
-        StoreError::UnknownGroup(_) => Problem::UNKNOWN_CLINIC,
-        StoreError::Failed(failure) => failure_problem(failure),
-        StoreError::Commit(_) => Problem::STORE_FAILED,
-    }
-}
-
-fn failure_problem(failure: Failure) -> Problem {
-    match failure {
-        Failure::Busy => Problem::STORE_BUSY,
-        Failure::TransactionTimeout => Problem::TRANSACTION_TIMEOUT,
-        Failure::TransactionLost => Problem::STORE_FAILED,
     }
 }
 

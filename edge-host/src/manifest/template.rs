@@ -48,7 +48,7 @@ impl Template {
     }
 
     /// Fills it in; the first variable without a value is the error.
-    pub fn render<'a>(&'a self, value: impl Fn(&str) -> Option<String>) -> Result<String, &'a str> {
+    pub fn render(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
         let mut text = String::new();
         for part in &self.0 {
             match part {

@@ -116,6 +116,7 @@ impl Group {
         writer.host("BEGIN IMMEDIATE", &[])?;
         let deadline = Instant::now() + self.limits.hold;
         writer.set_deadline(Some(deadline));
+        metrics::gauge!("locum_edge_transactions_open").increment(1.0);
         Ok(Transaction { group: Arc::clone(self), writer: Some(writer), deadline, _turn: turn })
     }
 
@@ -136,6 +137,9 @@ impl Transaction {
 
     /// Returns only once the commit is on the disk. Blocks.
     pub(super) fn commit(mut self) -> Result<(), SqlError> {
+        if self.is_over_time() {
+            return Err(SqlError::Ended(Failure::TransactionTimeout));
+        }
         let Some(writer) = self.writer() else {
             return Err(SqlError::Ended(Failure::TransactionLost));
         };
@@ -148,6 +152,7 @@ impl Transaction {
 impl Drop for Transaction {
     /// Blocks for a rollback when the transaction is still open.
     fn drop(&mut self) {
+        metrics::gauge!("locum_edge_transactions_open").decrement(1.0);
         let Some(mut writer) = self.writer.take() else { return };
         writer.set_deadline(None);
         if writer.is_autocommit() || writer.host("ROLLBACK", &[]).is_ok() {
@@ -169,4 +174,37 @@ pub(super) fn prepare_file(folder: &Path) -> io::Result<()> {
 /// A group's own folder below the host's state.
 pub(super) fn folder_of(state_dir: &Path, group: &GroupId) -> PathBuf {
     state_dir.join("records").join(group.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Value;
+
+    #[test]
+    fn a_writer_syncs_every_commit_and_spills_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = Group::new(folder.path(), DatabaseKey([7; 32]), TransactionLimits::default());
+        let mut writer = group.open_writer().unwrap();
+        for (setting, value) in [
+            ("journal_mode", Value::from("wal")),
+            ("synchronous", Value::Integer(2)),
+            ("foreign_keys", Value::Integer(1)),
+            ("secure_delete", Value::Integer(1)),
+            ("temp_store", Value::Integer(2)),
+        ] {
+            let found = writer.host(&format!("PRAGMA {setting}"), &[]).unwrap().rows;
+            assert!(found == vec![vec![value]], "{setting}");
+        }
+        let mut reader = group.open_reader().unwrap();
+        assert!(reader.host("CREATE TABLE a (x)", &[]).is_err(), "even the host does not write on a reader");
+    }
+
+    #[test]
+    fn another_key_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = |byte| Group::new(folder.path(), DatabaseKey([byte; 32]), TransactionLimits::default());
+        group(7).open_writer().unwrap().host("CREATE TABLE a (x)", &[]).unwrap();
+        assert!(group(8).open_writer().is_err());
+    }
 }

@@ -11,6 +11,8 @@ mod migrations;
 mod session;
 mod single_file;
 mod sqlite;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transaction_words;
 
 use std::fmt;

@@ -238,28 +238,21 @@ impl GroupSession {
 
     async fn finish(&self, commit: bool) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
-        let phase = std::mem::replace(&mut state.phase, Phase::Idle);
-        let ended = match phase {
-            Phase::Idle => Ok(Ok(())),
-            Phase::Reading(reader) => {
-                let group = Arc::clone(&self.group);
-                on_blocking_thread(move || Ok(group.end_read(reader))).await
-            }
-            Phase::Writing(transaction) if !commit => on_blocking_thread(move || Ok(drop(transaction))).await,
-            Phase::Writing(transaction) if transaction.is_over_time() => {
-                let _ = on_blocking_thread(move || drop(transaction)).await;
-                self.fail_with(Failure::TransactionTimeout);
-                Ok(Ok(()))
-            }
-            Phase::Writing(transaction) => {
-                let unfinished = std::mem::take(&mut state.function_transaction);
-                on_blocking_thread(move || commit_transaction(transaction, unfinished)).await
+        let unfinished = std::mem::take(&mut state.function_transaction);
+        let group = Arc::clone(&self.group);
+        let ended = match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Idle => Ok(()),
+            phase => {
+                on_blocking_thread(move || phase.end(&group, commit, unfinished)).await.and_then(|end| end)
             }
         };
         self.in_transaction.store(false, Ordering::Release);
+        if let Err(SqlError::Ended(failure)) = &ended {
+            self.fail_with(*failure);
+        }
         match self.failure.get() {
             Some(failure) if commit => Err(StoreError::Failed(*failure)),
-            _ => ended.and_then(|committed| committed).map_err(StoreError::Commit),
+            _ => ended.map_err(StoreError::Commit),
         }
     }
 
@@ -320,16 +313,29 @@ impl Drop for GroupSession {
     /// A request that was cancelled: its connection must not be closed, nor rolled back, on an executor thread.
     fn drop(&mut self) {
         let phase = std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle);
-        if matches!(phase, Phase::Idle) {
-            return;
-        }
         let group = Arc::clone(&self.group);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || match phase {
-                Phase::Reading(reader) => group.end_read(reader),
-                other => drop(other),
-            });
+        if let (false, Ok(runtime)) = (matches!(phase, Phase::Idle), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || phase.end(&group, false, false));
         }
+    }
+}
+
+impl Phase {
+    /// Gives connections back. What a function began and did not commit is undone, as closing its connection would.
+    fn end(self, group: &Group, commit: bool, unfinished: bool) -> Result<(), SqlError> {
+        match self {
+            Self::Idle => {}
+            Self::Reading(reader) => group.end_read(reader),
+            Self::Writing(transaction) if !commit => drop(transaction),
+            Self::Writing(mut transaction) => {
+                if let Some(writer) = transaction.writer().filter(|_| unfinished) {
+                    writer.host(&format!("ROLLBACK TO {FUNCTION_SAVEPOINT}"), &[])?;
+                    writer.host(&format!("RELEASE {FUNCTION_SAVEPOINT}"), &[])?;
+                }
+                transaction.commit()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -337,15 +343,6 @@ impl Bound {
     fn host(sql: String) -> Self {
         Self { sql, parameters: Vec::new(), limits: ResultLimits::default() }
     }
-}
-
-/// What a function began and did not commit is undone, as closing its connection would.
-fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<(), SqlError> {
-    if let Some(writer) = transaction.writer().filter(|_| unfinished) {
-        writer.host(&format!("ROLLBACK TO {FUNCTION_SAVEPOINT}"), &[])?;
-        writer.host(&format!("RELEASE {FUNCTION_SAVEPOINT}"), &[])?;
-    }
-    transaction.commit()
 }
 
 fn reader_authority(caller: Caller) -> Authority {

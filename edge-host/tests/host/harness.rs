@@ -11,58 +11,57 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use locum_identity::private_file;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 /// Longest wait for anything that should happen at once.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The route of the test function, for the clinic `demo`.
-pub const ROUTE: &str = "/c/demo/test";
+pub(crate) const ROUTE: &str = "/c/demo/test";
 
 const SCHEMA: &str = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;";
 
 /// One host and its folder.
-pub struct Host {
+pub(crate) struct Host {
     child: Child,
-    pub folder: TempDir,
-    pub http: SocketAddr,
-    pub telemetry: SocketAddr,
+    pub(crate) folder: TempDir,
+    pub(crate) http: SocketAddr,
+    pub(crate) telemetry: SocketAddr,
 }
 
 /// What a host is started with.
-pub struct Settings {
+#[derive(Default)]
+pub(crate) struct Settings {
     /// Lines of `[limits]`.
-    pub limits: &'static str,
+    pub(crate) limits: &'static str,
     /// More lines of the test component.
-    pub component: &'static str,
+    pub(crate) component: &'static str,
+    /// More tables of the host's configuration.
+    pub(crate) more: &'static str,
 }
 
 /// An answer.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { limits: "", component: "" }
-    }
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Host {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Settings::default()).await
     }
 
-    pub async fn with(settings: Settings) -> Self {
+    pub(crate) async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_files(folder.path(), &settings);
+        share_compiled(folder.path());
         Self::run(folder).await
     }
 
     /// Starts a host on a folder that is there already.
-    pub async fn run(folder: TempDir) -> Self {
+    pub(crate) async fn run(folder: TempDir) -> Self {
         let ready_file = folder.path().join("ready.json");
         let _ = fs::remove_file(&ready_file);
         let mut child = spawn(folder.path());
@@ -82,14 +81,14 @@ impl Host {
     }
 
     /// SIGKILL, as a power cut is to a process. The folder stays.
-    pub fn kill(mut self) -> TempDir {
+    pub(crate) fn kill(mut self) -> TempDir {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
     /// SIGTERM and a clean end. The folder stays.
-    pub fn stop(mut self) -> TempDir {
+    pub(crate) fn stop(mut self) -> TempDir {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
         let started = Instant::now();
@@ -101,25 +100,34 @@ impl Host {
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         log(self.folder.path())
     }
 
     /// Runs a script in a `POST`.
-    pub async fn post(&self, script: &str) -> Answer {
+    pub(crate) async fn post(&self, script: &str) -> Answer {
         self.send(post(ROUTE, script)).await
     }
 
     /// Runs a script in a `GET`.
-    pub async fn get(&self, script: &str) -> Answer {
+    pub(crate) async fn get(&self, script: &str) -> Answer {
         self.send(Request::get(ROUTE).header("x-script", script).body(Full::default()).unwrap()).await
     }
 
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         send(self.http, request).await
     }
 
-    pub async fn metrics(&self) -> String {
+    /// Waits until the metrics hold this line.
+    pub(crate) async fn metric(&self, line: &str) {
+        let started = Instant::now();
+        while !self.metrics().await.lines().any(|found| found == line) {
+            assert!(started.elapsed() < PATIENCE, "{line} never came: {}", self.metrics().await);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
         send(self.telemetry, Request::get("/metrics").body(Full::default()).unwrap()).await.text()
     }
 }
@@ -132,28 +140,28 @@ impl Drop for Host {
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).trim_end().to_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// The slug of a problem answer.
-    pub fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         problem["type"].as_str().unwrap().strip_prefix("urn:locum:problem:").unwrap().to_owned()
     }
 }
 
-pub fn post(path: &str, script: &str) -> Request<Full<Bytes>> {
+pub(crate) fn post(path: &str, script: &str) -> Request<Full<Bytes>> {
     Request::post(path).body(Full::from(script.to_owned())).unwrap()
 }
 
 /// One request on its own connection.
-pub async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Answer {
+pub(crate) async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Answer {
     request.headers_mut().entry("host").or_insert(address.to_string().parse().unwrap());
     let exchange = async {
         let stream = TcpStream::connect(address).await.unwrap();
@@ -168,24 +176,24 @@ pub async fn send(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Ans
 }
 
 /// Runs the binary to its end with this configuration: exit code and standard error.
-pub fn refused(folder: &Path) -> (Option<i32>, String) {
+pub(crate) fn refused(folder: &Path) -> (Option<i32>, String) {
     let status = spawn(folder).wait().unwrap();
     (status.code(), log(folder))
 }
 
-pub fn write_files(folder: &Path, settings: &Settings) {
+pub(crate) fn write_files(folder: &Path, settings: &Settings) {
     let key = "5a".repeat(32);
     fs::write(folder.join("store.key"), key).unwrap();
     fs::set_permissions(folder.join("store.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .unwrap();
     fs::create_dir(folder.join("migrations")).unwrap();
     fs::write(folder.join("migrations/0001_note.sql"), SCHEMA).unwrap();
-    let (limits, component) = (settings.limits, settings.component);
+    let Settings { limits, component, more } = settings;
     let config = format!(
         "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"state\"\nready_file = \"ready.json\"\n\
          telemetry_listen = \"127.0.0.1:0\"\nmanifest = \"spin.toml\"\nhttp_listen = \"127.0.0.1:0\"\n\
          public_port = 8080\nstore_key_file = \"store.key\"\n[clinics]\ndemo = \"main\"\nother = \"main\"\n\
-         [variables]\nsetup_token = \"planted-setup-token\"\n[limits]\n{limits}\n"
+         [variables]\nsetup_token = \"planted-setup-token\"\n[limits]\n{limits}\n{more}\n"
     );
     fs::write(folder.join("edge.toml"), config).unwrap();
     let manifest = format!(
@@ -206,7 +214,7 @@ pub fn write_files(folder: &Path, settings: &Settings) {
 }
 
 /// Replaces text in one of the folder's files; it must be there.
-pub fn edit(folder: &Path, file: &str, from: &str, to: &str) {
+pub(crate) fn edit(folder: &Path, file: &str, from: &str, to: &str) {
     let path = folder.join(file);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from} is not in {file}");
@@ -223,6 +231,14 @@ fn spawn(folder: &Path) -> Child {
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Hosts of one test run share compiled functions, as restarts of one host do.
+fn share_compiled(folder: &Path) {
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    private_file::create_dir(&shared).unwrap();
+    private_file::create_dir(&folder.join("state")).unwrap();
+    std::os::unix::fs::symlink(shared, folder.join("state/cache")).unwrap();
 }
 
 fn log(folder: &Path) -> String {

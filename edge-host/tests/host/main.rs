@@ -10,3 +10,4 @@ mod idempotency;
 mod records;
 mod requests;
 mod secrecy;
+mod tls;

@@ -108,7 +108,9 @@ fn show(value: &Value) -> String {
         Value::Integer(value) => value.to_string(),
         Value::Real(value) => value.to_string(),
         Value::Text(text) => format!("{text:?}"),
-        Value::Blob(bytes) => format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Value::Blob(bytes) => {
+            format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        }
     }
 }
 

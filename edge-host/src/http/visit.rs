@@ -1,0 +1,208 @@
+//! A request at its function: body, idempotency, call, and the transaction that ends by the answer.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::timeout_at;
+use uuid::Uuid;
+
+use super::body;
+use super::function_request::{self, Meeting};
+use super::service::{Edge, FunctionRoute};
+use crate::clinic::ClinicId;
+use crate::idempotency::{self, Fingerprint, Key, Known};
+use crate::problem::Problem;
+use crate::routes::RouteMatch;
+use crate::runtime::{Call, CallError};
+use crate::store::{Access, Failure, GroupId, Session, StoreError};
+
+/// A request that met a function of the application.
+pub(super) struct Visit<'a> {
+    pub(super) edge: &'a Edge,
+    pub(super) to: &'a FunctionRoute,
+    pub(super) found: RouteMatch<'a>,
+    pub(super) clinic: Option<(&'a ClinicId, &'a GroupId)>,
+    pub(super) access: Access,
+    pub(super) client: SocketAddr,
+    pub(super) id: Uuid,
+}
+
+/// Why a run has no answer of its own.
+enum RunError {
+    Problem(Problem),
+    /// The key has its answer already; what this run did is undone.
+    AnsweredMeanwhile,
+}
+
+impl Visit<'_> {
+    /// Admission first, so that also bodies being read are bounded in number.
+    pub(super) async fn serve<B>(self, request: Request<B>) -> Result<Response<Bytes>, Problem>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let limits = &self.edge.limits;
+        let admitted = self.edge.admission.enter().ok_or(Problem::BUSY)?;
+        let request = body::read(request, limits.body_bytes as usize, limits.read_timeout()).await?;
+        let key = self.key(&request)?;
+        // Held until the call's instance and transaction are gone.
+        let _running = self.edge.admission.run(admitted).await.ok_or(Problem::BUSY)?;
+        let deadline = Instant::now() + self.to.function.environment().deadline;
+        match key {
+            Some((key, group)) => self.once(request, &key, group, deadline).await,
+            None => self.run(request, None, deadline).await.map_err(RunError::problem),
+        }
+    }
+
+    /// Only what writes can have a second effect.
+    fn key(&self, request: &Request<Bytes>) -> Result<Option<(Key, &GroupId)>, Problem> {
+        let Some((clinic, group)) = self.clinic.filter(|_| self.access == Access::Write) else {
+            return Ok(None);
+        };
+        let key = Key::read(request.headers(), clinic.as_str()).map_err(|_| Problem::BAD_IDEMPOTENCY_KEY)?;
+        Ok(key.map(|key| (key, group)))
+    }
+
+    /// A request with a key: its effect at most once, its first answer every time.
+    async fn once(
+        &self,
+        request: Request<Bytes>,
+        key: &Key,
+        group: &GroupId,
+        deadline: Instant,
+    ) -> Result<Response<Bytes>, Problem> {
+        let turn = timeout_at(deadline.into(), self.edge.in_flight.turn(key.clone())).await;
+        let _turn = turn.map_err(|_| Problem::BUSY)?;
+        let fingerprint = Fingerprint::of(&request);
+        if let Some(answer) = self.known(group, key, fingerprint, deadline).await? {
+            return Ok(answer);
+        }
+        match self.run(request, Some((key, fingerprint)), deadline).await {
+            Err(RunError::AnsweredMeanwhile) => {
+                self.known(group, key, fingerprint, deadline).await?.ok_or(Problem::STORE_FAILED)
+            }
+            ran => ran.map_err(RunError::problem),
+        }
+    }
+
+    /// The answer that the key has, if any.
+    async fn known(
+        &self,
+        group: &GroupId,
+        key: &Key,
+        fingerprint: Fingerprint,
+        deadline: Instant,
+    ) -> Result<Option<Response<Bytes>>, Problem> {
+        let session = self.edge.store.session(group, Access::Read, deadline).map_err(store_problem)?;
+        let known = idempotency::look_up(session.as_ref(), key, fingerprint).await;
+        session.rollback().await;
+        match known {
+            Ok(Known::New) => Ok(None),
+            Ok(Known::Answered(response)) => Ok(Some(response)),
+            Ok(Known::Reused) => Err(Problem::IDEMPOTENCY_KEY_REUSED),
+            Err(_) => Err(Problem::STORE_FAILED),
+        }
+    }
+
+    async fn run(
+        &self,
+        request: Request<Bytes>,
+        key: Option<(&Key, Fingerprint)>,
+        deadline: Instant,
+    ) -> Result<Response<Bytes>, RunError> {
+        let meeting = Meeting {
+            route: &self.to.route,
+            found: &self.found,
+            client: self.client,
+            id: self.id,
+            scheme: self.edge.network.origins.scheme,
+        };
+        let request = function_request::prepare(request, &meeting).map_err(RunError::Problem)?;
+        let open = |(_, group)| self.edge.store.session(group, self.access, deadline).map_err(store_problem);
+        let session = self.clinic.map(open).transpose().map_err(RunError::Problem)?;
+        let clinic = self.clinic.map(|(clinic, _)| clinic.to_string()).unwrap_or_default();
+        let call = Call { request, session: session.clone(), clinic, deadline };
+        let answered = self.to.function.call(call).await;
+        if let Err(error) = &answered {
+            let component = &self.to.function.environment().component;
+            // Its text could quote what the function worked on: only its kind is logged.
+            tracing::warn!(component, kind = error.kind(), request = %self.id, "call failed");
+        }
+        match session {
+            Some(session) => settle(session.as_ref(), answered, key).await,
+            None => answered.map_err(|error| RunError::Problem(call_problem(&error))),
+        }
+    }
+}
+
+impl RunError {
+    fn problem(self) -> Problem {
+        match self {
+            Self::Problem(problem) => problem,
+            Self::AnsweredMeanwhile => Problem::STORE_FAILED,
+        }
+    }
+}
+
+/// Commits or rolls back by the answer, and only then lets it go.
+async fn settle(
+    session: &dyn Session,
+    answered: Result<Response<Bytes>, CallError>,
+    key: Option<(&Key, Fingerprint)>,
+) -> Result<Response<Bytes>, RunError> {
+    let response = match answered {
+        Ok(response) if !response.status().is_server_error() && session.failure().is_none() => response,
+        undone => {
+            session.rollback().await;
+            return match (session.failure(), undone) {
+                (Some(failure), _) => Err(RunError::Problem(failure_problem(failure))),
+                (None, Err(error)) => Err(RunError::Problem(call_problem(&error))),
+                (None, Ok(_)) if session.write_refused() => {
+                    Err(RunError::Problem(Problem::READ_ONLY_REQUEST))
+                }
+                (None, Ok(response)) => Ok(response),
+            };
+        }
+    };
+    if let Some((key, fingerprint)) = key {
+        let recorded = idempotency::record(session, key, fingerprint, &response).await;
+        if !matches!(recorded, Ok(true)) {
+            session.rollback().await;
+            return Err(match (recorded, session.failure()) {
+                (Ok(_), None) => RunError::AnsweredMeanwhile,
+                (_, Some(failure)) => RunError::Problem(failure_problem(failure)),
+                (Err(_), None) => RunError::Problem(Problem::STORE_FAILED),
+            });
+        }
+    }
+    session.commit().await.map_err(|error| RunError::Problem(store_problem(error)))?;
+    Ok(response)
+}
+
+fn call_problem(error: &CallError) -> Problem {
+    match error {
+        CallError::Deadline => Problem::DEADLINE,
+        CallError::Memory => Problem::FUNCTION_MEMORY,
+        CallError::AnswerTooLarge => Problem::ANSWER_TOO_LARGE,
+        CallError::Failed(_) => Problem::FUNCTION_FAILED,
+    }
+}
+
+fn store_problem(error: StoreError) -> Problem {
+    match error {
+        StoreError::UnknownGroup(_) => Problem::UNKNOWN_CLINIC,
+        StoreError::Failed(failure) => failure_problem(failure),
+        StoreError::Commit(_) => Problem::STORE_FAILED,
+    }
+}
+
+fn failure_problem(failure: Failure) -> Problem {
+    match failure {
+        Failure::Busy => Problem::STORE_BUSY,
+        Failure::TransactionTimeout => Problem::TRANSACTION_TIMEOUT,
+        Failure::TransactionLost => Problem::STORE_FAILED,
+    }
+}
