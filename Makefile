@@ -48,7 +48,7 @@ setup:
 
 setup-test: setup
 	@setup/system-packages chromium
-	@setup/node-packages web tests/browser
+	@setup/node-packages web tests/browser media-node/tests/browser
 
 clean: ## Remove what was built; data of `make up` in .locum stays.
 	@rm -rf target web/dist edge-functions/build

@@ -1,4 +1,5 @@
-//! `cargo bench -p locum-edge`: what a function call costs on a fresh instance, in process and through HTTP on loopback.
+//! `cargo bench -p locum-edge`: what a function call costs on a fresh instance, in process and through HTTP
+//! on loopback.
 //!
 //! With `WASMTIME` naming a `wasmtime` program, the same component is also measured under `wasmtime serve`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a measuring tool")]
@@ -100,7 +101,7 @@ async fn over_http(name: &str, mut host: Child, address: &str) {
     let mut times = Vec::with_capacity(CALLS);
     for index in 0..WARM_UP + CALLS {
         let request = Request::post("/c/demo/test").header("host", "localhost");
-        let request = request.body(Full::from(Bytes::from_static(b"say hello"))).unwrap();
+        let request = request.body(Full::new(Bytes::from_static(b"say hello"))).unwrap();
         let started = Instant::now();
         let response = sender.send_request(request).await.unwrap();
         assert!(response.status().is_success());
