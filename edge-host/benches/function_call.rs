@@ -27,6 +27,16 @@ const WARM_UP: usize = 500;
 const CALLS: usize = 5_000;
 const ROUNDS: usize = 3;
 
+/// Ends with its owner.
+struct Host(Child);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -110,11 +120,9 @@ async fn over_http(name: &str, mut host: Child, address: &str) {
             times.push(started.elapsed());
         }
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.id())).unwrap_or_default();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.0.id())).unwrap_or_default();
     let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("unknown").trim();
     report(&format!("{name} ({memory})"), times);
-    host.kill().unwrap();
-    host.wait().unwrap();
 }
 
 async fn connect(address: &str) -> TcpStream {
@@ -131,7 +139,7 @@ async fn connect(address: &str) -> TcpStream {
     }
 }
 
-fn start_peer(wasmtime: &Path, component: &Path) -> (Child, String) {
+fn start_peer(wasmtime: &Path, component: &Path) -> (Host, String) {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let peer = Command::new(wasmtime)
         .args(["serve", "-S", "cli,p3", "-W", "component-model-async=y", "--addr", &address])
@@ -142,7 +150,7 @@ fn start_peer(wasmtime: &Path, component: &Path) -> (Child, String) {
     (peer, address)
 }
 
-fn start_host(component: &Path, folder: &Path) -> (Child, String) {
+fn start_host(component: &Path, folder: &Path) -> (Host, String) {
     std::fs::create_dir(folder).unwrap();
     locum_identity::private_file::write(&folder.join("store.key"), "5a".repeat(32).as_bytes()).unwrap();
     let manifest = format!(
@@ -152,25 +160,22 @@ fn start_host(component: &Path, folder: &Path) -> (Child, String) {
         component.canonicalize().unwrap().display()
     );
     std::fs::write(folder.join("spin.toml"), manifest).unwrap();
-    let config = "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"host\"\nready_file = \"ready\"\n\
-        telemetry_listen = \"127.0.0.1:0\"\nmanifest = \"spin.toml\"\nhttp_listen = \"127.0.0.1:0\"\n\
-        store_key_file = \"store.key\"\n[clinics]\ndemo = \"main\"\n";
+    let config = "\
+        zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"host\"\n\
+        ready_file = \"ready\"\ntelemetry_listen = \"127.0.0.1:0\"\nmanifest = \"spin.toml\"\n\
+        http_listen = \"127.0.0.1:0\"\nstore_key_file = \"store.key\"\n[clinics]\ndemo = \"main\"\n";
     std::fs::write(folder.join("edge.toml"), config).unwrap();
-    let host = Command::new(env!("CARGO_BIN_EXE_locum-edge"))
-        .arg("--config")
-        .arg(folder.join("edge.toml"))
-        .env("LOCUM_LOG", "warn")
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_locum-edge"));
+    command.arg("--config").arg(folder.join("edge.toml")).env("LOCUM_LOG", "warn");
+    let host = Host(command.spawn().unwrap());
     let started = Instant::now();
-    loop {
-        if let Ok(text) = std::fs::read_to_string(folder.join("ready")) {
-            let ready: serde_json::Value = serde_json::from_str(&text).unwrap();
-            return (host, ready["addresses"]["http"].as_str().unwrap().to_owned());
-        }
+    while !folder.join("ready").exists() {
         assert!(started.elapsed() < Duration::from_secs(60), "the host does not start");
         std::thread::yield_now();
     }
+    let ready: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("ready")).unwrap()).unwrap();
+    (host, ready["addresses"]["http"].as_str().unwrap().to_owned())
 }
 
 fn environment(limits: &Limits) -> Arc<Environment> {

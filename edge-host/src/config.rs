@@ -152,7 +152,8 @@ impl Limits {
         Duration::from_millis(self.queue_wait_ms)
     }
 
-    /// The upper ends are the network's own (architecture: a request 1 MiB, a function 10 s and 128 MiB, a queue 1,024).
+    /// The upper ends are the network's own (architecture: a request 1 MiB, a function 10 s and 128 MiB, a
+    /// queue 1,024).
     fn check(&self) -> Result<(), String> {
         let bounds = [
             ("concurrent_calls", u64::from(self.concurrent_calls), 512),

@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a request sent again has no second effect and gets the first answer again.
 //!
-//! The answer is a row of the same transaction as the effect, so there is never one without the other. The key belongs to
-//! a clinic; the row also holds a hash of method, target, body and credentials, so that nobody reads another's answer.
+//! The answer is a row of the same transaction as the effect, so there is never one without the other. The
+//! key belongs to a clinic; the row also holds a hash of method, target, body and credentials, so that nobody
+//! reads another's answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,8 +151,9 @@ pub(crate) async fn look_up(
     Ok(Known::Answered(response))
 }
 
-/// Adds the answer to the session's transaction; the caller commits. False when the key was answered meanwhile: its first
-/// request lost its client during the commit, and this one began before that commit was seen.
+/// Adds the answer to the session's transaction; the caller commits. False when the key was answered
+/// meanwhile: its first request lost its client during the commit, and this one began before that commit was
+/// seen.
 pub(crate) async fn record(
     session: &dyn Session,
     key: &Key,
@@ -159,7 +161,8 @@ pub(crate) async fn record(
     answer: &Response<Bytes>,
 ) -> Result<bool, SqlError> {
     let sql = "INSERT INTO locum_idempotency
-               (clinic, key, request, status, headers, body, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+               (clinic, key, request, status, headers, body, created_at_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                ON CONFLICT (clinic, key) DO UPDATE SET request = excluded.request, status = excluded.status,
                    headers = excluded.headers, body = excluded.body, created_at_ms = excluded.created_at_ms
                WHERE created_at_ms <= ?8 RETURNING 1";

@@ -1,7 +1,7 @@
 //! Edge host: runs the functions of `spin.toml` beside the record store, and serves the pages.
 //!
-//! [`start`] brings everything up in the order in which it can fail: configuration and manifest (exit code 64), record
-//! store, functions, listeners, control plane; then the host says that it is ready.
+//! [`start`] brings everything up in the order in which it can fail: configuration and manifest (exit code
+//! 64), record store, functions, listeners, control plane; then the host says that it is ready.
 
 mod admission;
 mod clinic;

@@ -16,7 +16,10 @@ pub struct Problem {
 macro_rules! problems {
     (@after) => { None };
     (@after $after:literal) => { Some($after) };
-    ($($(#[$doc:meta])* $name:ident = $status:ident $slug:literal $title:literal $(retry $after:literal)?;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident = $status:ident $slug:literal $title:literal $(retry $after:literal)?;
+    )*) => {
         impl Problem {
             $($(#[$doc])* pub const $name: Self = Self {
                 slug: $slug,

@@ -96,7 +96,8 @@ impl Route {
         }
     }
 
-    /// `Less` when this route is the more specific: exact before named, longer before shorter, exact end before wildcard.
+    /// `Less` when this route is the more specific: exact before named, longer before shorter, exact end
+    /// before wildcard.
     pub fn by_precedence(&self, other: &Self) -> Ordering {
         let rank = |segment: &Segment| u8::from(matches!(segment, Segment::Named(_)));
         let pairs = self.segments.iter().zip(&other.segments);

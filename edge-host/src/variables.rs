@@ -1,5 +1,5 @@
-//! Values behind `spin:variables`: from the operator's configuration, from the manifest's defaults, and those the host
-//! supplies itself (some of them change while it runs).
+//! Values behind `spin:variables`: from the operator's configuration, from the manifest's defaults, and those
+//! the host supplies itself (some of them change while it runs).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

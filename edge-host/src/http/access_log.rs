@@ -1,4 +1,5 @@
-//! One line and two metrics a request. Never a path, a query, a header or a clinic: only what the manifest names.
+//! One line and two metrics a request. Never a path, a query, a header or a clinic: only what the manifest
+//! names.
 
 use std::time::Instant;
 

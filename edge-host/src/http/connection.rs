@@ -153,7 +153,10 @@ impl Server {
     {
         let service = service_fn(move |request: Request<Incoming>| {
             let edge = Arc::clone(&edge);
-            async move { Ok::<Response<Full<Bytes>>, Infallible>(edge.answer(request, peer).await.map(Full::new)) }
+            async move {
+                let response: Response<Full<Bytes>> = edge.answer(request, peer).await.map(Full::new);
+                Ok::<_, Infallible>(response)
+            }
         });
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         // What goes wrong on one connection is between the peer and hyper: nothing to log, nothing to do.

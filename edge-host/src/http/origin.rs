@@ -1,4 +1,5 @@
-//! Who sent the browser here. Cookies are `SameSite=Lax` and our hosts share a site, so the exact origin decides.
+//! Who sent the browser here. Cookies are `SameSite=Lax` and our hosts share a site, so the exact origin
+//! decides.
 
 use http::header::ORIGIN;
 use http::{HeaderMap, Method};

@@ -1,4 +1,5 @@
-//! The built web application: files with the right types and cache rules, `index.html` for addresses of the application.
+//! The built web application: files with the right types and cache rules, `index.html` for addresses of the
+//! application.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -123,8 +124,8 @@ impl File {
     }
 }
 
-/// The file that a path names, inside the folder. `None` for what no built file is called: dots at the start of a segment,
-/// empty segments, escapes.
+/// The file that a path names, inside the folder. `None` for what no built file is called: dots at the start
+/// of a segment, empty segments, escapes.
 fn file_name(path: &str) -> Option<String> {
     let name = path.strip_prefix('/')?;
     if name.is_empty() {

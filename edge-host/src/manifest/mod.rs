@@ -1,7 +1,7 @@
 //! `spin.toml`, manifest version 2: the part of Spin's format that this host runs.
 //!
-//! What it does not run is an unknown key, so nobody believes in a setting that has no effect. Only `tool` tables of
-//! others are ignored, as Spin ignores ours.
+//! What it does not run is an unknown key, so nobody believes in a setting that has no effect. Only `tool`
+//! tables of others are ignored, as Spin ignores ours.
 
 mod outbound;
 mod template;

@@ -1,7 +1,8 @@
 //! Compiled components on disk, so that only the first start compiles.
 //!
-//! The file's name is the hash of the component's bytes and of everything about this engine that matters to its code;
-//! another release or setting is another name. The folder is private to this host (0700), because loading a file runs it.
+//! The file's name is the hash of the component's bytes and of everything about this engine that matters to
+//! its code; another release or setting is another name. The folder is private to this host (0700), because
+//! loading a file runs it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -49,8 +50,8 @@ impl FunctionEngine {
 
     #[allow(unsafe_code)]
     fn load_compiled(&self, path: &Path) -> wasmtime::Result<Component> {
-        // SAFETY: the file was written whole by this host, into a folder only its user can write; wasmtime compares
-        // its own version and settings before it uses the code.
+        // SAFETY: the file was written whole by this host, into a folder only its user can write; wasmtime
+        // compares its own version and settings before it uses the code.
         unsafe { Component::deserialize_file(&self.engine, path) }
     }
 

@@ -1,4 +1,5 @@
-//! Requests that functions send: only to hosts the manifest names, over TLS 1.2 or better, never inside a transaction.
+//! Requests that functions send: only to hosts the manifest names, over TLS 1.2 or better, never inside a
+//! transaction.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -124,8 +125,8 @@ impl WasiHttpHooks for OutboundHooks {
             Err(Denied::InsideTransaction) => "inside-transaction",
         };
         let component = self.environment.component.clone();
-        metrics::counter!("locum_edge_outbound_requests_total", "component" => component, "outcome" => outcome)
-            .increment(1);
+        let labels = [("component", component), ("outcome", outcome.to_owned())];
+        metrics::counter!("locum_edge_outbound_requests_total", &labels).increment(1);
         match checked {
             Ok(()) => Box::new(self.environment.client.clone().send(request, self.deadline)),
             Err(_) => Box::new(async { Err(Error::HttpRequestDenied) }),

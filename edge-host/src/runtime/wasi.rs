@@ -90,8 +90,8 @@ impl Function {
         &self.environment
     }
 
-    /// One call on a fresh instance. The whole answer is read before this returns: the caller decides about the
-    /// transaction before a single byte leaves.
+    /// One call on a fresh instance. The whole answer is read before this returns: the caller decides about
+    /// the transaction before a single byte leaves.
     pub async fn call(&self, call: Call) -> Result<Response<Bytes>, CallError> {
         let deadline = call.deadline;
         let mut store = self.store(&call);
@@ -110,7 +110,8 @@ impl Function {
         let state = CallState::new(&self.environment, call);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
-        // At every tick the thread goes back to the executor, so that a function that only computes starves nobody.
+        // At every tick the thread goes back to the executor, so that a function that only computes starves
+        // nobody.
         store.set_epoch_deadline(1);
         let deadline = call.deadline;
         store.epoch_deadline_callback(move |_| {

@@ -1,7 +1,7 @@
 //! What a statement may touch, decided while SQLite compiles it (its authorizer callback).
 //!
-//! SQLite asks about every table, function and pragma of a statement, also inside views and triggers, so nothing
-//! that this table refuses can be reached by a cleverer spelling.
+//! SQLite asks about every table, function and pragma of a statement, also inside views and triggers, so
+//! nothing that this table refuses can be reached by a cleverer spelling.
 
 use libsql_sys::ffi;
 

@@ -1,7 +1,7 @@
 //! Keys at rest: one random key a record group, wrapped by the host's master key.
 //!
-//! The wrapped key stands beside the database. AES-256-GCM authenticates it, so a wrong master key is recognised
-//! before the database is touched at all (the database's own cipher, AES-256-CBC, would not tell).
+//! The wrapped key stands beside the database. AES-256-GCM authenticates it, so a wrong master key is
+//! recognised before the database is touched at all (the database's own cipher, AES-256-CBC, would not tell).
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};

@@ -1,7 +1,7 @@
 //! Schema changes: versioned files, each applied once in its own transaction, never changed afterwards.
 //!
-//! Two series share one ledger: `host` (the host's own tables, compiled in) and `functions` (the files of the folder that
-//! the manifest names).
+//! Two series share one ledger: `host` (the host's own tables, compiled in) and `functions` (the files of the
+//! folder that the manifest names).
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -73,7 +73,8 @@ pub enum MigrationError {
     Name(PathBuf),
     /// Written by a later release.
     #[error(
-        "the database stands at {series} migration {found}, this release knows {known}: it is newer, refusing to start"
+        "the database stands at {series} migration {found} and this release knows {known}: \
+         it is newer, refusing to start"
     )]
     Newer {
         /// `host` or `functions`.

@@ -1,7 +1,8 @@
 //! The record store: one database per record group, seen through one trait.
 //!
-//! The single-file store (one region) stands behind [`RecordStore`] now; the replicated one will look the same from
-//! above. Nothing above this module knows where a group's database lives or who acknowledges its commits.
+//! The single-file store (one region) stands behind [`RecordStore`] now; the replicated one will look the
+//! same from above. Nothing above this module knows where a group's database lives or who acknowledges its
+//! commits.
 
 mod gate;
 mod group;
@@ -83,8 +84,8 @@ pub enum Caller {
     Host,
 }
 
-/// What went wrong with a statement. The text is for the function, in SQLite's own words; it is never logged, because
-/// a constraint's message can hold what a person typed.
+/// What went wrong with a statement. The text is for the function, in SQLite's own words; it is never logged,
+/// because a constraint's message can hold what a person typed.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
     /// SQLite refused.
@@ -164,9 +165,9 @@ pub trait RecordStore: Send + Sync {
 
 /// One request's work on one record group.
 ///
-/// Reads see one snapshot. The first write (or the function's own `BEGIN`) opens the host's transaction on the group's
-/// only writer; from then on reads see it too. What was read before that is not part of the transaction: a function
-/// that decides on what it read says `BEGIN` first. Dropping a session rolls back.
+/// Reads see one snapshot. The first write (or the function's own `BEGIN`) opens the host's transaction on
+/// the group's only writer; from then on reads see it too. What was read before that is not part of the
+/// transaction: a function that decides on what it read says `BEGIN` first. Dropping a session rolls back.
 pub trait Session: Send + Sync {
     /// Runs one statement. `BEGIN`, `COMMIT` and `ROLLBACK` of a function become a savepoint.
     fn execute(

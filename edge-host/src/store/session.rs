@@ -215,7 +215,8 @@ impl GroupSession {
         answer
     }
 
-    /// An error or `OR ROLLBACK` may have ended the transaction: then nothing more may run, least of all outside one.
+    /// An error or `OR ROLLBACK` may have ended the transaction: then nothing more may run, least of all
+    /// outside one.
     async fn keep_if_open(&self, state: &mut State, mut transaction: Transaction) -> Result<(), SqlError> {
         if transaction.writer().is_some() && !transaction.is_over_time() {
             state.phase = Phase::Writing(transaction);
@@ -310,7 +311,8 @@ impl Session for GroupSession {
 }
 
 impl Drop for GroupSession {
-    /// A request that was cancelled: its connection must not be closed, nor rolled back, on an executor thread.
+    /// A request that was cancelled: its connection must not be closed, nor rolled back, on an executor
+    /// thread.
     fn drop(&mut self) {
         let phase = std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle);
         let group = Arc::clone(&self.group);
@@ -321,7 +323,8 @@ impl Drop for GroupSession {
 }
 
 impl Phase {
-    /// Gives connections back. What a function began and did not commit is undone, as closing its connection would.
+    /// Gives connections back. What a function began and did not commit is undone, as closing its connection
+    /// would.
     fn end(self, group: &Group, commit: bool, unfinished: bool) -> Result<(), SqlError> {
         match self {
             Self::Idle => {}

@@ -1,7 +1,7 @@
 //! One connection to an encrypted libSQL file: a small safe wrapper over the C interface.
 //!
-//! The `libsql` crate's own connection is not used for statements of functions: it cuts text at the first NUL,
-//! panics on text that is not UTF-8, and offers no deadline inside a running statement.
+//! The `libsql` crate's own connection is not used for statements of functions: it cuts text at the first
+//! NUL, panics on text that is not UTF-8, and offers no deadline inside a running statement.
 #![allow(unsafe_code)] // The only module that talks to the C interface; every block states why it is sound.
 
 use std::cell::{Cell, RefCell};
@@ -31,8 +31,9 @@ pub(super) struct Database {
     watch: NonNull<Watch>,
 }
 
-// SAFETY: SQLite is compiled with SQLITE_THREADSAFE=1 and the connection opened with NOMUTEX, so it may move between
-// threads as long as two never use it at once; every method takes `&mut self`, and `Watch` moves with it.
+// SAFETY: SQLite is compiled with SQLITE_THREADSAFE=1 and the connection opened with NOMUTEX, so it may move
+// between threads as long as two never use it at once; every method takes `&mut self`, and `Watch` moves with
+// it.
 unsafe impl Send for Database {}
 
 /// What the callbacks look at; they run only inside calls on this connection, on the calling thread.
@@ -180,7 +181,8 @@ impl Database {
         let (mut raw, mut tail) = (ptr::null_mut(), ptr::null());
         self.watch().refusal.take();
         let start = sql.as_ptr().cast::<c_char>();
-        // SAFETY: `start` is valid for `length` bytes; the out-pointers outlive the call; `tail` points into `sql`.
+        // SAFETY: `start` is valid for `length` bytes; the out-pointers outlive the call; `tail` points into
+        // `sql`.
         let code = unsafe {
             ffi::sqlite3_prepare_v3(self.raw.as_ptr(), start, length, 0, &raw mut raw, &raw mut tail)
         };
@@ -218,8 +220,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // SAFETY: no statement outlives the borrow of `self`, so the close succeeds and SQLite drops its pointer to
-        // `watch`, which was leaked from a box in `open` and is freed exactly here.
+        // SAFETY: no statement outlives the borrow of `self`, so the close succeeds and SQLite drops its
+        // pointer to `watch`, which was leaked from a box in `open` and is freed exactly here.
         unsafe {
             ffi::sqlite3_close_v2(self.raw.as_ptr());
             drop(Box::from_raw(self.watch.as_ptr()));
@@ -289,7 +291,8 @@ impl Statement<'_> {
     }
 
     fn column_name(&self, index: c_int) -> String {
-        // SAFETY: `index` is below the column count; the text is copied before the next call on the statement.
+        // SAFETY: `index` is below the column count; the text is copied before the next call on the
+        // statement.
         unsafe {
             let name = ffi::sqlite3_column_name(self.raw, index);
             if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }

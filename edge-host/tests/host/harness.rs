@@ -20,6 +20,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The route of the test function, for the clinic `demo`.
 pub(crate) const ROUTE: &str = "/c/demo/test";
 
+/// `[limits]` stands last, so that a test can add to it.
+const CONFIG: &str = include_str!("files/edge.toml");
+/// `[component.test]` stands last.
+const MANIFEST: &str = include_str!("files/spin.toml");
 const SCHEMA: &str = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;";
 
 /// One host and its folder.
@@ -189,28 +193,9 @@ pub(crate) fn write_files(folder: &Path, settings: &Settings) {
     fs::create_dir(folder.join("migrations")).unwrap();
     fs::write(folder.join("migrations/0001_note.sql"), SCHEMA).unwrap();
     let Settings { limits, component, more } = settings;
-    let config = format!(
-        "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"state\"\nready_file = \"ready.json\"\n\
-         telemetry_listen = \"127.0.0.1:0\"\nmanifest = \"spin.toml\"\nhttp_listen = \"127.0.0.1:0\"\n\
-         public_port = 8080\nstore_key_file = \"store.key\"\n[clinics]\ndemo = \"main\"\nother = \"main\"\n\
-         [variables]\nsetup_token = \"planted-setup-token\"\n[limits]\n{limits}\n{more}\n"
-    );
-    fs::write(folder.join("edge.toml"), config).unwrap();
-    let manifest = format!(
-        "spin_manifest_version = 2\n[application]\nname = \"test\"\n[application.tool.locum]\n\
-         migrations = \"migrations\"\npages = \"pages\"\n\
-         supplied = [\"zone\", \"media_nodes\", \"issuer\", \"pages_origin\", \"token_signing_key\"]\n\
-         [variables]\nzone = {{ default = \"\" }}\nmedia_nodes = {{ default = \"[]\" }}\nissuer = {{ default = \"\" }}\n\
-         pages_origin = {{ default = \"\" }}\ntoken_signing_key = {{ default = \"\", secret = true }}\n\
-         setup_token = {{ required = true, secret = true }}\n\
-         [[trigger.http]]\nroute = \"/c/:clinic/test/...\"\ncomponent = \"test\"\n\
-         [component.test]\nsource = \"{}\"\nsqlite_databases = [\"default\"]\nkey_value_stores = [\"default\"]\n\
-         {component}\n\
-         [component.test.variables]\nsetup = \"{{{{ setup_token }}}}\"\nplace = \"{{{{ zone }}}} {{{{ issuer }}}}\"\n\
-         nodes = \"{{{{ media_nodes }}}}\"\nkey = \"{{{{ token_signing_key }}}}\"\n",
-        guest().display()
-    );
-    fs::write(folder.join("spin.toml"), manifest).unwrap();
+    fs::write(folder.join("edge.toml"), format!("{CONFIG}{limits}\n{more}\n")).unwrap();
+    let manifest = MANIFEST.replace("GUEST", guest().to_str().unwrap());
+    fs::write(folder.join("spin.toml"), format!("{manifest}{component}\n")).unwrap();
 }
 
 /// Replaces text in one of the folder's files; it must be there.

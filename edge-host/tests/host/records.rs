@@ -131,8 +131,9 @@ async fn a_held_transaction_is_taken_back() {
     );
     assert_eq!(other.status, StatusCode::OK, "{}", other.text());
     assert_eq!(host.get("sql SELECT text FROM note").await.text(), "[\"other\"]");
-    let long = "sql INSERT INTO note (text) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
-    assert_eq!(host.post(long).await.problem(), "transaction-timeout");
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    let long = format!("sql INSERT INTO note (text) {endless}");
+    assert_eq!(host.post(&long).await.problem(), "transaction-timeout");
     assert_eq!(host.get(COUNT).await.text(), "[1]");
 }
 
@@ -140,7 +141,8 @@ async fn a_held_transaction_is_taken_back() {
 async fn or_rollback_cannot_leave_statements_outside_a_transaction() {
     let host = Host::start().await;
     host.post(&insert("there")).await;
-    let lost = host.post("sql INSERT OR ROLLBACK INTO note (text) VALUES ('there')\nsql INSERT INTO note (text) VALUES ('b')").await;
+    let or_rollback = "sql INSERT OR ROLLBACK INTO note (text) VALUES ('there')";
+    let lost = host.post(&format!("{or_rollback}\n{}", insert("outside"))).await;
     assert_eq!(lost.problem(), "store-failed");
     assert_eq!(host.get(COUNT).await.text(), "[1]");
 }

@@ -13,7 +13,8 @@ const PLANTED: &str = "Plantagenet Zweistein";
 async fn planted_text_is_found_nowhere() {
     let host = Host::start().await;
     let quoted = format!("'{PLANTED}'");
-    // In a row, a key, an idempotent answer, an error, a printed line, a panic, a path, a query, a header and a cookie.
+    // In a row, a key, an idempotent answer, an error, a printed line, a panic, a path, a query, a header and
+    // a cookie.
     let script = format!(
         "sql INSERT INTO note (text) VALUES ({quoted})\nset {PLANTED} x\nset x {PLANTED}\nsay {PLANTED}\n\
          print {PLANTED}\nsql INSERT INTO note (text) VALUES ({quoted})\nsql SELECT {PLANTED}\n\
