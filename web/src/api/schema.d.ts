@@ -78,8 +78,8 @@ export interface paths {
         put?: never;
         /**
          * Use the link of an invitation
-         * @description The token is what stands behind `#` in the link. The link works on any device until the visit is over; asking
-         *     for it with GET has no effect, so that a mail scanner can follow it.
+         * @description The token is what stands behind `#` in the link. The link works on any device until the visit is over;
+         *     asking for it with GET has no effect, so that a mail scanner can follow it.
          */
         post: operations["createVisitSession"];
         delete?: never;
@@ -245,7 +245,7 @@ export interface paths {
         put?: never;
         /**
          * End the visit
-         * @description The appointment is fulfilled, the encounter finished, the link answers 410. What is over stays so.
+         * @description The link then answers 410. What is over stays so.
          */
         post: operations["endVisit"];
         delete?: never;
@@ -289,9 +289,9 @@ export interface paths {
         put?: never;
         /**
          * Join the call of a visit
-         * @description A patient sends `{}`: the cookie says which visit. Staff name the appointment. The token is a JWT signed with
-         *     EdDSA by a key of `/.well-known/jwks.json`; it opens one room, holds random ids only, and ends 30 minutes after
-         *     the visit's planned end, or after now once that has passed.
+         * @description A patient sends `{}`: the cookie says which visit. Staff name the appointment. The token is a JWT
+         *     signed with EdDSA by a key of `/.well-known/jwks.json`; it opens one room, holds random ids only, and
+         *     ends 30 minutes after the visit's planned end, or after now once that has passed.
          */
         post: operations["createJoinToken"];
         delete?: never;
@@ -546,7 +546,7 @@ export interface components {
             clinic: components["schemas"]["ClinicName"];
             practitioner: components["schemas"]["Named"];
             service: components["schemas"]["Named"];
-            /** @description The place in the waiting room, while the patient is in it; the next one in has position 1. */
+            /** @description The place in the waiting room while the patient is in it; 1 is next. */
             waiting: {
                 position: number;
             } | null;
@@ -613,9 +613,9 @@ export interface components {
         /**
          * @description What went wrong, among others: `malformed-json` and `bad-request` (400), `sign-in-required` (401),
          *     `role-not-allowed` and `foreign-origin` (403), `not-found`, `no-route` and `unknown-clinic` (404),
-         *     `method-not-allowed` (405), `request-timeout` (408), `body-too-large` (413), `unsupported-media-type` (415),
-         *     `invalid-input` (with `errors`) and `idempotency-key-reused` (422), `internal` and `function-failed` (500),
-         *     `busy` and `store-busy` (503, with `Retry-After`), `deadline` (504).
+         *     `method-not-allowed` (405), `request-timeout` (408), `body-too-large` (413), `unsupported-media-type`
+         *     (415), `invalid-input` (with `errors`) and `idempotency-key-reused` (422), `internal` and
+         *     `function-failed` (500), `busy` and `store-busy` (503, with `Retry-After`), `deadline` (504).
          */
         Problem: {
             headers: {
@@ -986,7 +986,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["SlotTaken"];
                 };
             };
-            /** @description Not a time that can be booked (`not-a-slot`), or the input is not valid (`invalid-input`). */
+            /** @description No time that can be booked (`not-a-slot`), or other invalid input (`invalid-input`). */
             422: {
                 headers: {
                     [name: string]: unknown;
