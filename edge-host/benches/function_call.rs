@@ -104,7 +104,7 @@ async fn call(function: &Function, store: &SingleFileStore, script: &str) {
 }
 
 /// One keep-alive connection, one request at a time; then the process's memory.
-async fn over_http(name: &str, mut host: Child, address: &str) {
+async fn over_http(name: &str, host: Host, address: &str) {
     let stream = connect(address).await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -147,7 +147,7 @@ fn start_peer(wasmtime: &Path, component: &Path) -> (Host, String) {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    (peer, address)
+    (Host(peer), address)
 }
 
 fn start_host(component: &Path, folder: &Path) -> (Host, String) {
