@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::EdgeConfig;
+use crate::config::{EdgeConfig, Limits};
 use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
 use crate::idempotency;
-use crate::manifest::Application;
+use crate::manifest::{Application, Component};
 use crate::network::{Network, Origins};
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::store::{
@@ -237,25 +237,19 @@ fn load_functions(
     variables: &Variables,
 ) -> Result<Vec<FunctionRoute>, StartError> {
     let client = OutboundClient::new().map_err(StartError::Outbound)?;
-    let mut loaded: BTreeMap<&str, Arc<Function>> = BTreeMap::new();
-    for (id, component) in &application.components {
-        let limits = &config.limits;
-        let environment = Environment {
-            component: id.clone(),
-            environment: component.environment.clone(),
-            templates: component.variables.clone(),
-            variables: variables.clone(),
-            sqlite_databases: component.sqlite_databases.clone(),
-            key_value_stores: component.key_value_stores.clone(),
-            outbound: component.outbound.clone(),
-            client: client.clone(),
-            deadline: component.deadline.unwrap_or(limits.deadline()).min(limits.deadline()),
-            memory_bytes: component.memory_bytes.unwrap_or(limits.memory_bytes()).min(limits.memory_bytes()),
-            answer_bytes: limits.answer_bytes as usize,
-        };
-        let function = engine.load(&component.source, Arc::new(environment)).map_err(StartError::Function)?;
-        loaded.insert(id, Arc::new(function));
-    }
+    let load = |id: &str, component: &Component| {
+        let environment = environment(id, component, &config.limits, variables, &client);
+        engine.load(&component.source, Arc::new(environment)).map(Arc::new).map_err(StartError::Function)
+    };
+    // A first start compiles: side by side, because parts of each compilation use one processor only.
+    let loaded = std::thread::scope(|scope| {
+        let threads =
+            application.components.iter().map(|(id, component)| (id, scope.spawn(|| load(id, component))));
+        let threads: Vec<_> = threads.collect();
+        let joined =
+            threads.into_iter().map(|(id, thread)| Ok((id.as_str(), thread.join().map_err(panicked)??)));
+        joined.collect::<Result<BTreeMap<&str, Arc<Function>>, StartError>>()
+    })?;
     let routes = application.routes.iter().filter_map(|(route, id)| {
         let (component, function) = (application.components.get(id)?, loaded.get(id.as_str())?);
         Some(FunctionRoute {
@@ -266,6 +260,32 @@ fn load_functions(
         })
     });
     Ok(routes.collect())
+}
+
+fn environment(
+    id: &str,
+    component: &Component,
+    limits: &Limits,
+    variables: &Variables,
+    client: &OutboundClient,
+) -> Environment {
+    Environment {
+        component: id.to_owned(),
+        environment: component.environment.clone(),
+        templates: component.variables.clone(),
+        variables: variables.clone(),
+        sqlite_databases: component.sqlite_databases.clone(),
+        key_value_stores: component.key_value_stores.clone(),
+        outbound: component.outbound.clone(),
+        client: client.clone(),
+        deadline: component.deadline.unwrap_or(limits.deadline()).min(limits.deadline()),
+        memory_bytes: component.memory_bytes.unwrap_or(limits.memory_bytes()).min(limits.memory_bytes()),
+        answer_bytes: limits.answer_bytes as usize,
+    }
+}
+
+fn panicked<T>(_: T) -> StartError {
+    StartError::Io { doing: "compile functions".to_owned(), source: io::Error::other("a thread panicked") }
 }
 
 async fn purge_hourly(store: Arc<dyn RecordStore>, stop: CancellationToken) {

@@ -49,7 +49,10 @@ impl FunctionEngine {
         config
             .wasm_component_model_async(true)
             .epoch_interruption(true)
+            // Backtraces are never shown: without their tables functions compile sooner and smaller.
             .wasm_backtrace_max_frames(None)
+            .generate_address_map(false)
+            .native_unwind_info(false)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         Ok(Self { engine: Engine::new(&config)?, cache })
     }
