@@ -67,10 +67,14 @@ impl Config {
 
         match (&read.control, &read.jwks_file) {
             (Some(_), Some(_)) => Err(config::invalid(path, "jwks_file", "keys come from the control plane")),
-            (None, None) => Err(config::invalid(path, "control", "either `[control]` or `jwks_file` is needed")),
-            _ if read.announced_ip().is_unspecified() => {
-                Err(config::invalid(path, "announce_ip", "`media_listen` is no address clients could send to"))
+            (None, None) => {
+                Err(config::invalid(path, "control", "either `[control]` or `jwks_file` is needed"))
             }
+            _ if read.announced_ip().is_unspecified() => Err(config::invalid(
+                path,
+                "announce_ip",
+                "`media_listen` is no address clients could send to",
+            )),
             _ if read.capacity == 0 => Err(config::invalid(path, "capacity", "must be at least 1")),
             _ => Ok(read),
         }

@@ -107,7 +107,8 @@ pub async fn report_load(agent: Agent, shard: Shard, capacity: u32, stop: Cancel
     }
 }
 
-/// A key is believed from the edge hosts that publish it, also while one is down: what it signed before still counts.
+/// A key is believed from the edge hosts that publish it, also while one is down: what it signed before still
+/// counts.
 fn keys_of(list: &NodeList) -> KeySet {
     let mut keys = KeySet::default();
     for node in list.nodes.iter().filter(|node| node.role == Role::Edge) {

@@ -38,7 +38,8 @@ async fn main() -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = locum_telemetry::init("media")?;
-    // The media libraries log by this crate, at every level: addresses, passwords of ICE, session descriptions.
+    // The media libraries log by this crate, at every level: addresses, passwords of ICE, session
+    // descriptions.
     log::set_max_level(log::LevelFilter::Off);
     log_panics();
     let stop = locum_telemetry::signals::shutdown()?;

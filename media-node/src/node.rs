@@ -27,7 +27,8 @@ use crate::transport::rtc::RtcTransport;
 /// Participants of one room.
 const MAX_PARTICIPANTS: usize = 16;
 
-/// Published tracks of one participant: camera, microphone, screen and its sound, and as many again in exchange.
+/// Published tracks of one participant: camera, microphone, screen and its sound, and as many again in
+/// exchange.
 const MAX_TRACKS: usize = 8;
 
 /// Runs a node until `stop`, then drains it.
@@ -94,7 +95,10 @@ fn rooms(config: &Config) -> Rooms {
 /// Eight random bytes. Without randomness nothing here is safe, so there is nothing to go on with.
 fn random() -> [u8; 8] {
     let mut bytes = [0; 8];
-    #[expect(clippy::expect_used, reason = "the kernel's generator is seeded since boot and does not fail then")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the kernel's generator is seeded since boot and does not fail then"
+    )]
     getrandom::fill(&mut bytes).expect("the kernel gives randomness");
     bytes
 }

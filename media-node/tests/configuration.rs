@@ -1,4 +1,5 @@
 //! Configuration mistakes are named before anything is bound.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 use std::fs;
 use std::process::{Command, Output};
@@ -10,8 +11,15 @@ fn run(config: &str, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_locum-media")).arg("--config").arg(&path).args(more).output().unwrap()
 }
 
-const GOOD: &str = "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"s\"\njwks_file = \"k\"\n\
-                    announce_host = \"h\"\nsignal_listen = \"127.0.0.1:0\"\nmedia_listen = \"127.0.0.1:0\"\n";
+const GOOD: &str = r#"
+zone = "locum.localhost"
+region = "eu-central"
+state_dir = "state"
+jwks_file = "keys.json"
+announce_host = "localhost"
+signal_listen = "127.0.0.1:0"
+media_listen = "127.0.0.1:0"
+"#;
 
 #[test]
 fn check_accepts_a_good_file_and_does_nothing_else() {

@@ -1,4 +1,5 @@
 //! The WebSocket's life: joining, misbehaving, coming back, being sent away.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Who is let in, and how the rest is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 
@@ -62,12 +63,15 @@ async fn a_good_token_is_taken_from_query_or_header_and_never_logged() {
     let (status, head, text) = node.get("signal", &format!("/rtc/v1/validate?access_token={token}"));
     assert_eq!((status, text.as_str()), (200, "success"));
     assert!(head.contains("access-control-allow-origin: *"), "{head}");
-    let (status, _, _) = node.get("signal", &format!("/rtc/v1/validate HTTP/1.1\r\nauthorization: Bearer {token}\r\nx:"));
+    let (status, _, _) =
+        node.get("signal", &format!("/rtc/v1/validate HTTP/1.1\r\nauthorization: Bearer {token}\r\nx:"));
     assert_eq!(status, 200);
     let mut client = node.join("p-1", "room-1", &Default::default()).await;
     client.joined().await;
 
-    let log = until("the requests to be logged", || Some(node.log()).filter(|log| log.contains("/rtc/v1/validate")));
+    let log = until("the requests to be logged", || {
+        Some(node.log()).filter(|log| log.contains("/rtc/v1/validate"))
+    });
     for secret in [token.as_str(), "access_token", "join_request", &token[token.len() - 20..]] {
         assert!(!log.contains(secret), "{secret} in the log");
     }

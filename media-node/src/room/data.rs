@@ -26,7 +26,10 @@ pub(super) fn relay(message: &[u8], identity: &Identity, sid: &ParticipantSid) -
     packet.participant_identity = identity.to_string();
     packet.participant_sid = sid.to_string();
     let mut destinations = packet.destination_identities.clone();
-    #[expect(deprecated, reason = "SDKs still read the sender from the inner packet, and write receivers there")]
+    #[expect(
+        deprecated,
+        reason = "SDKs still read the sender from the inner packet, and write receivers there"
+    )]
     match packet.value.as_mut()? {
         // Only a node says who speaks.
         Value::Speaker(_) => return None,
@@ -69,9 +72,15 @@ mod tests {
             ..Default::default()
         };
         let seen = relayed(&packet).unwrap();
-        assert_eq!((seen.participant_identity.as_str(), seen.participant_sid.as_str()), ("true-sender", "PA_1"));
+        assert_eq!(
+            (seen.participant_identity.as_str(), seen.participant_sid.as_str()),
+            ("true-sender", "PA_1")
+        );
         let Some(Value::User(user)) = seen.value else { panic!("{seen:?}") };
-        assert_eq!((user.participant_identity.as_str(), user.participant_sid.as_str()), ("true-sender", "PA_1"));
+        assert_eq!(
+            (user.participant_identity.as_str(), user.participant_sid.as_str()),
+            ("true-sender", "PA_1")
+        );
         assert_eq!(user.payload, b"hi");
     }
 
@@ -89,10 +98,16 @@ mod tests {
 
     #[test]
     fn encrypted_packets_pass_untouched() {
-        let encrypted =
-            proto::EncryptedPacket { iv: vec![1; 12], key_index: 3, encrypted_value: vec![9; 40], ..Default::default() };
-        let packet =
-            proto::DataPacket { value: Some(Value::EncryptedPacket(encrypted.clone())), ..Default::default() };
+        let encrypted = proto::EncryptedPacket {
+            iv: vec![1; 12],
+            key_index: 3,
+            encrypted_value: vec![9; 40],
+            ..Default::default()
+        };
+        let packet = proto::DataPacket {
+            value: Some(Value::EncryptedPacket(encrypted.clone())),
+            ..Default::default()
+        };
         assert_eq!(relayed(&packet).unwrap().value, Some(Value::EncryptedPacket(encrypted)));
     }
 

@@ -38,7 +38,8 @@ macro_rules! opaque_name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// `None` unless 1 to 64 letters, digits, `-`, `_` or `.`: what ids are made of and people's names are not.
+            /// `None` unless 1 to 64 letters, digits, `-`, `_` or `.`: what ids are made of and people's
+            /// names are not.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');

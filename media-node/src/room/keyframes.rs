@@ -1,7 +1,7 @@
 //! How often a publisher is asked for a keyframe.
 //!
-//! A keyframe is several times the size of other frames: asked for by every viewer at once, it would starve the very
-//! link it should repair.
+//! A keyframe is several times the size of other frames: asked for by every viewer at once, it would starve
+//! the very link it should repair.
 
 use std::time::{Duration, Instant};
 

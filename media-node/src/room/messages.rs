@@ -94,5 +94,8 @@ pub(super) fn outcome(request_id: u32, reason: Reason, message: &str) -> Message
 /// Codecs as the protocol lists them.
 #[must_use]
 pub(super) fn codecs(codecs: &[Codec]) -> Vec<proto::Codec> {
-    codecs.iter().map(|codec| proto::Codec { mime: codec.mime().to_owned(), ..proto::Codec::default() }).collect()
+    codecs
+        .iter()
+        .map(|codec| proto::Codec { mime: codec.mime().to_owned(), ..proto::Codec::default() })
+        .collect()
 }

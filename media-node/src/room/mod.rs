@@ -1,7 +1,7 @@
 //! Rooms, participants and what passes between them, without I/O.
 //!
-//! [`Rooms`] decides and its [`Action`]s say what to do; the event loop does it. No socket, no clock, no randomness of
-//! its own: time is passed in, so tests own it.
+//! [`Rooms`] decides and its [`Action`]s say what to do; the event loop does it. No socket, no clock, no
+//! randomness of its own: time is passed in, so tests own it.
 
 mod data;
 mod ids;
@@ -187,7 +187,8 @@ impl Rooms {
         if self.draining {
             return Err(JoinError::Draining);
         }
-        let session = if joining.request.reconnect { self.resume(now, &joining) } else { self.enter(now, joining) };
+        let session =
+            if joining.request.reconnect { self.resume(now, &joining) } else { self.enter(now, joining) };
         self.settle();
         session
     }

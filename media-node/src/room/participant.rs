@@ -71,7 +71,13 @@ pub(super) struct TooManyAttributes;
 impl Participant {
     /// A participant that just joined.
     #[must_use]
-    pub(super) fn new(now: Now, sid: ParticipantSid, identity: Identity, grants: Grants, client_protocol: i32) -> Self {
+    pub(super) fn new(
+        now: Now,
+        sid: ParticipantSid,
+        identity: Identity,
+        grants: Grants,
+        client_protocol: i32,
+    ) -> Self {
         Self {
             sid,
             identity,
@@ -119,7 +125,10 @@ impl Participant {
     ///
     /// # Errors
     /// When there would be too many; nothing is changed then.
-    pub(super) fn set_attributes(&mut self, changes: &HashMap<String, String>) -> Result<(), TooManyAttributes> {
+    pub(super) fn set_attributes(
+        &mut self,
+        changes: &HashMap<String, String>,
+    ) -> Result<(), TooManyAttributes> {
         let mut next = self.attributes.clone();
         for (key, value) in changes {
             if value.is_empty() {

@@ -44,7 +44,8 @@ pub struct Leg {
 }
 
 impl Publication {
-    /// A track as a client announced it. `None` when it is of no kind that can be forwarded, or its text is too long.
+    /// A track as a client announced it. `None` when it is of no kind that can be forwarded, or its text is
+    /// too long.
     #[must_use]
     pub(super) fn new(sid: TrackSid, request: &proto::AddTrackRequest) -> Option<Self> {
         let (kind, codec) = match TrackType::try_from(request.r#type) {
@@ -153,14 +154,16 @@ mod tests {
     fn the_name_is_dropped_and_one_layer_announced() {
         let publication = publication(&request()).unwrap();
         assert_eq!(publication.info.name, "");
-        assert_eq!(publication.info.layers.iter().map(|l| l.width).collect::<Vec<_>>(), [1280]);
+        assert_eq!(publication.info.codecs[0].layers.iter().map(|l| l.width).collect::<Vec<_>>(), [1280]);
         assert_eq!(publication.stream(), "camera");
         assert!(publication.is_called("cam") && !publication.is_called(""));
     }
 
     #[test]
     fn what_cannot_be_forwarded_is_refused() {
-        assert!(publication(&proto::AddTrackRequest { r#type: TrackType::Data as i32, ..request() }).is_none());
+        assert!(
+            publication(&proto::AddTrackRequest { r#type: TrackType::Data as i32, ..request() }).is_none()
+        );
         assert!(publication(&proto::AddTrackRequest { r#type: 99, ..request() }).is_none());
         assert!(publication(&proto::AddTrackRequest { cid: String::new(), ..request() }).is_none());
         assert!(publication(&proto::AddTrackRequest { cid: "x".repeat(129), ..request() }).is_none());

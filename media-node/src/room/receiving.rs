@@ -1,8 +1,8 @@
 //! What one participant receives, and on which section of its offers.
 //!
-//! In LiveKit's v1 protocol the client always offers: it brings receive-only sections, the node fills them. A section
-//! that stops carrying a track has to be answered `inactive` once before it carries another, for only then does a
-//! browser announce a new track on it.
+//! In LiveKit's v1 protocol the client always offers: it brings receive-only sections, the node fills them. A
+//! section that stops carrying a track has to be answered `inactive` once before it carries another, for only
+//! then does a browser announce a new track on it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -186,7 +186,8 @@ impl Receiving {
         }
         let next = waiting.iter().position(|want| want.kind == kind).and_then(|at| waiting.remove(at));
         let Some(want) = next else { return SectionRole::Idle };
-        slot.carries = Some(Carried { publisher: want.publisher, track: want.track.clone(), answered: false });
+        slot.carries =
+            Some(Carried { publisher: want.publisher, track: want.track.clone(), answered: false });
         send(want)
     }
 }
@@ -291,7 +292,8 @@ mod tests {
 
     #[test]
     fn choices_override_the_default() {
-        let (mut receiving, track) = (Receiving { automatic: true, ..Default::default() }, want("TR_1", Audio).track);
+        let (mut receiving, track) =
+            (Receiving { automatic: true, ..Default::default() }, want("TR_1", Audio).track);
         assert!(receiving.wants(&track));
         receiving.choose(&track, false);
         assert!(!receiving.wants(&track));

@@ -32,7 +32,10 @@ impl Room {
                 cx.signal(session, Message::PongResp(pong));
             }
             Request::PublishDataTrackRequest(_) | Request::UpdateDataSubscription(_) => {
-                cx.signal(session, messages::outcome(0, Reason::UnsupportedType, "not supported by this node"));
+                cx.signal(
+                    session,
+                    messages::outcome(0, Reason::UnsupportedType, "not supported by this node"),
+                );
             }
             // Candidates: an ICE-lite node needs none. State after a resume: it is all still here.
             Request::Trickle(_) | Request::SyncState(_) => {}
@@ -40,7 +43,12 @@ impl Room {
         }
     }
 
-    pub(super) fn offer(&mut self, cx: &mut Context<'_>, session: SessionId, offer: proto::SessionDescription) {
+    pub(super) fn offer(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        offer: proto::SessionDescription,
+    ) {
         let parsed = match Offer::parse(&offer.sdp) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -71,7 +79,12 @@ impl Room {
         self.refresh(cx);
     }
 
-    pub(super) fn add_track(&mut self, cx: &mut Context<'_>, session: SessionId, request: proto::AddTrackRequest) {
+    pub(super) fn add_track(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        request: proto::AddTrackRequest,
+    ) {
         let Some(participant) = self.participants.get_mut(&session) else { return };
         let known = participant.publications.iter().find(|publication| publication.is_called(&request.cid));
         let outcome = match known {
@@ -80,7 +93,9 @@ impl Room {
             None if participant.publications.len() >= cx.limits.tracks => Err(Reason::LimitExceeded),
             None => match Publication::new(cx.ids.track(), &request) {
                 None => Err(Reason::InvalidRequest),
-                Some(publication) if !participant.grants.allows(publication.source()) => Err(Reason::NotAllowed),
+                Some(publication) if !participant.grants.allows(publication.source()) => {
+                    Err(Reason::NotAllowed)
+                }
                 Some(publication) => {
                     let info = publication.info.clone();
                     participant.publications.push(publication);
@@ -121,7 +136,12 @@ impl Room {
         self.refresh(cx);
     }
 
-    fn track_setting(&mut self, cx: &mut Context<'_>, session: SessionId, setting: &proto::UpdateTrackSettings) {
+    fn track_setting(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        setting: &proto::UpdateTrackSettings,
+    ) {
         let tracks = self.existing_tracks(&setting.track_sids);
         let Some(participant) = self.participants.get_mut(&session) else { return };
         for track in &tracks {
@@ -158,15 +178,12 @@ impl Room {
     }
 }
 
-/// Matches published tracks with the sections they are sent on. Returns those still published, and those that ended
-/// because their section does not send any more.
+/// Matches published tracks with the sections they are sent on. Returns those still published, and those that
+/// ended because their section does not send any more.
 ///
-/// A section names its track by the client's id. A client whose browser chose another name has announced the track just
-/// before, so the first of the kind is the one.
-fn bind(
-    publications: Vec<Publication>,
-    sections: &[OfferedSection],
-) -> (Vec<Publication>, Vec<Publication>) {
+/// A section names its track by the client's id. A client whose browser chose another name has announced the
+/// track just before, so the first of the kind is the one.
+fn bind(publications: Vec<Publication>, sections: &[OfferedSection]) -> (Vec<Publication>, Vec<Publication>) {
     let sending = |section: &&OfferedSection| section.direction == Direction::Send;
     let (mut publications, ended): (Vec<_>, Vec<_>) = publications.into_iter().partition(|publication| {
         publication.mid.is_none_or(|mid| sections.iter().filter(sending).any(|section| section.mid == mid))
@@ -176,7 +193,8 @@ fn bind(
         for section in sections.iter().filter(sending) {
             let is_bound = publications.iter().any(|publication| publication.mid == Some(section.mid));
             let free = publications.iter_mut().filter(|p| p.mid.is_none() && Some(p.kind) == section.kind);
-            let mut free = free.filter(|p| !by_name || section.track.as_ref().is_some_and(|cid| p.is_called(cid)));
+            let mut free =
+                free.filter(|p| !by_name || section.track.as_ref().is_some_and(|cid| p.is_called(cid)));
             if let Some(publication) = free.next().filter(|_| !is_bound) {
                 publication.bind(section.mid);
             }

@@ -128,7 +128,8 @@ impl Room {
                 }
             }
             MediaEvent::KeyframeWanted(mid) => {
-                let carried = participant.receiving.carried_on(mid).map(|(from, track)| (from, track.clone()));
+                let carried =
+                    participant.receiving.carried_on(mid).map(|(from, track)| (from, track.clone()));
                 if let Some((publisher, track)) = carried {
                     self.want_keyframe(cx, publisher, &track);
                 }
@@ -258,8 +259,11 @@ impl Room {
     }
 
     fn legs(&self, publisher: SessionId, track: &TrackSid) -> Vec<Leg> {
-        let others = self.participants.iter().filter(|(session, p)| **session != publisher && p.is_connected());
-        others.filter_map(|(session, p)| Some(Leg { session: *session, mid: p.receiving.leg(track)? })).collect()
+        let others =
+            self.participants.iter().filter(|(session, p)| **session != publisher && p.is_connected());
+        others
+            .filter_map(|(session, p)| Some(Leg { session: *session, mid: p.receiving.leg(track)? }))
+            .collect()
     }
 
     fn want_keyframe(&mut self, cx: &mut Context<'_>, publisher: SessionId, track: &TrackSid) {

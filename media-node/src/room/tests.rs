@@ -50,7 +50,12 @@ impl World {
         }
     }
 
-    fn try_join(&mut self, identity: &str, room: &str, request: proto::JoinRequest) -> Result<SessionId, JoinError> {
+    fn try_join(
+        &mut self,
+        identity: &str,
+        room: &str,
+        request: proto::JoinRequest,
+    ) -> Result<SessionId, JoinError> {
         let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
         self.try_join_with(identity, room, request, grants)
     }
@@ -269,7 +274,8 @@ fn grants_are_enforced() {
     let mut world = World::new();
     let publisher = world.join("p-1");
     world.publish(publisher);
-    let mute_only = Grants { publish: true, sources: vec![TrackSource::Microphone], subscribe: false, data: false };
+    let mute_only =
+        Grants { publish: true, sources: vec![TrackSource::Microphone], subscribe: false, data: false };
     let limited = world.try_join_with("p-2", "room", proto::JoinRequest::default(), mute_only).unwrap();
     world.media(limited, MediaEvent::Connected);
     world.request(limited, add_track("cam", TrackSource::Camera));
@@ -287,7 +293,8 @@ fn grants_are_enforced() {
     world.offer(limited, "0:video:recvonly cam:video:sendonly:cam");
     assert_eq!(answers(&world.hear(limited)), [HashMap::new()], "may not subscribe");
     let actions = world.take_actions();
-    let plan = actions.iter().find_map(|a| if let Action::Negotiate { plan, .. } = a { Some(plan) } else { None });
+    let plan =
+        actions.iter().find_map(|a| if let Action::Negotiate { plan, .. } = a { Some(plan) } else { None });
     assert!(plan.unwrap().iter().all(|s| s.role == crate::transport::sdp::SectionRole::Idle), "{plan:?}");
 
     world.media(limited, MediaEvent::Data(Channel::Reliable, user_data(&[])));
@@ -344,7 +351,11 @@ fn a_stay_is_resumed_by_its_own_identity_in_its_own_room_only() {
     let session = world.join("p-1");
     world.publish(session);
     world.media(session, MediaEvent::Data(Channel::Reliable, user_data(&[])));
-    let resume = proto::JoinRequest { reconnect: true, participant_sid: "PA_0000000000000002".into(), ..Default::default() };
+    let resume = proto::JoinRequest {
+        reconnect: true,
+        participant_sid: "PA_0000000000000002".into(),
+        ..Default::default()
+    };
     assert_eq!(world.try_join("p-2", "room", resume.clone()), Err(JoinError::UnknownStay));
     assert_eq!(world.try_join("p-1", "other", resume.clone()), Err(JoinError::UnknownStay));
     let unknown = proto::JoinRequest { participant_sid: "PA_x".into(), ..resume.clone() };
@@ -461,13 +472,15 @@ fn bounds_hold() {
         world.said.insert(SessionId::for_test(1_000 + world.said.len() as u64), Vec::new());
     }
     let said = world.hear(first);
-    let limited = said.iter().any(|m| matches!(m, Message::RequestResponse(r) if r.reason() == Reason::LimitExceeded));
+    let limited =
+        said.iter().any(|m| matches!(m, Message::RequestResponse(r) if r.reason() == Reason::LimitExceeded));
     assert!(limited, "tracks of a participant");
 
     for identity in ["p-2", "p-3", "p-4"] {
         world.join(identity);
     }
-    let join = |world: &mut World, identity: &str, room: &str| world.try_join(identity, room, Default::default());
+    let join =
+        |world: &mut World, identity: &str, room: &str| world.try_join(identity, room, Default::default());
     assert_eq!(join(&mut world, "p-5", "room"), Err(JoinError::RoomFull));
     assert!(join(&mut world, "p-4", "room").is_ok(), "who returns takes no more room");
     for room in ["a", "b", "c", "d"] {
@@ -484,7 +497,10 @@ fn attributes_are_told_and_names_refused() {
     world.hear(other);
     let update = |world: &mut World, update: proto::UpdateParticipantMetadata| {
         world.hear(session);
-        world.request(session, Request::UpdateMetadata(proto::UpdateParticipantMetadata { request_id: 3, ..update }));
+        world.request(
+            session,
+            Request::UpdateMetadata(proto::UpdateParticipantMetadata { request_id: 3, ..update }),
+        );
         let said = world.hear(session);
         let Message::RequestResponse(response) = &said[0] else { panic!("{said:?}") };
         assert_eq!(response.request_id, 3);

@@ -2,8 +2,8 @@
 
 /// Numbers of one section's packets.
 ///
-/// A receiver takes a hole for loss and asks for hundreds of packets again; what was left out on purpose must not look
-/// like one.
+/// A receiver takes a hole for loss and asks for hundreds of packets again; what was left out on purpose must
+/// not look like one.
 #[derive(Debug, Default)]
 pub(super) struct Continuity {
     /// Highest number given out.

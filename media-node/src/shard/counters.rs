@@ -1,4 +1,5 @@
-//! Counts on the packet path, published now and then: a registry look-up for each packet would cost more than sending it.
+//! Counts on the packet path, published now and then: a registry look-up for each packet would cost more than
+//! sending it.
 
 use std::time::{Duration, Instant};
 

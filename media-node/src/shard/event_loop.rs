@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,12 +13,10 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::continuity::Continuity;
-use super::counters::Counters;
+use super::session::{Outbox, Sending, Session};
 use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
 use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Rooms, SessionId};
-use crate::transport::addresses::Addresses;
-use crate::transport::datagrams::{BATCH, Inbound, Outbound};
+use crate::transport::datagrams::{BATCH, Inbound};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{MediaPacket, Mid, Peer, PeerEvent, Transport, stun};
 
@@ -50,47 +47,6 @@ pub(super) struct EventLoop<T: Transport> {
     session_count: Arc<AtomicU32>,
 }
 
-/// What sends: kept together so that a session can be served while it is borrowed.
-struct Sending {
-    outbound: Outbound,
-    addresses: Addresses,
-    counters: Counters,
-}
-
-struct Session<P> {
-    peer: P,
-    socket: Option<Outbox>,
-    numbers: HashMap<Mid, Continuity>,
-    /// Has something to send, or timers that may have moved.
-    dirty: bool,
-    next_timeout: Option<Instant>,
-    /// The peer panicked: it is not to be touched again.
-    broken: bool,
-}
-
-impl<P> Session<P> {
-    fn new(peer: P) -> Self {
-        Self { peer, socket: None, numbers: HashMap::new(), dirty: true, next_timeout: None, broken: false }
-    }
-
-    /// Calls the peer. What a client sends goes through a great deal of parsing that is not ours: should it panic, that
-    /// client's session ends, and the calls of all others go on.
-    fn call<R>(&mut self, call: impl FnOnce(&mut P) -> R) -> Option<R> {
-        if self.broken {
-            return None;
-        }
-        self.dirty = true;
-        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.peer))).ok();
-        self.broken = result.is_none();
-        result
-    }
-}
-
-struct Outbox {
-    connection: ConnectionId,
-    messages: mpsc::Sender<Box<Message>>,
-}
-
 impl<T: Transport> EventLoop<T> {
     pub(super) fn new(
         socket: UdpSocket,
@@ -103,17 +59,12 @@ impl<T: Transport> EventLoop<T> {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let mut socket = mio::net::UdpSocket::from_std(socket);
         poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
-        let io = Sending {
-            outbound: Outbound::default(),
-            addresses: Addresses::default(),
-            counters: Counters::default(),
-        };
         let event_loop = Self {
             socket,
             poll,
             inbox,
             inbound: Inbound::default(),
-            io,
+            io: Sending::default(),
             transport,
             rooms,
             sessions: HashMap::new(),
@@ -145,13 +96,18 @@ impl<T: Transport> EventLoop<T> {
             self.run_timers(now);
             self.abandon_broken(now);
             self.flush(now);
-            self.session_count.store(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+            self.session_count
+                .store(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
             self.io.counters.publish(now.at, self.rooms.session_count(), self.rooms.room_count());
         }
     }
 
     fn sleep(&self) -> Duration {
-        let next = self.sessions.values().filter_map(|session| session.next_timeout).chain(self.rooms.poll_timeout());
+        let next = self
+            .sessions
+            .values()
+            .filter_map(|session| session.next_timeout)
+            .chain(self.rooms.poll_timeout());
         next.min().map_or(MAX_SLEEP, |at| at.saturating_duration_since(Instant::now()).min(MAX_SLEEP))
     }
 
@@ -393,20 +349,6 @@ impl<T: Transport> EventLoop<T> {
             self.rooms.abandon(now, session, DisconnectReason::MediaFailure);
         }
         self.act(now);
-    }
-}
-
-impl Sending {
-    /// Queues what a session has to send to where its client was last.
-    fn send<P: Peer>(&mut self, socket: &mio::net::UdpSocket, session: SessionId, live: &mut Session<P>) {
-        let remote = self.addresses.remote(session);
-        while let Some(datagram) = live.call(Peer::poll_datagram).flatten() {
-            let Some(remote) = remote else { continue };
-            if self.outbound.push(remote, datagram) {
-                let sent = self.outbound.flush(socket);
-                self.counters.add_sent(sent);
-            }
-        }
     }
 }
 

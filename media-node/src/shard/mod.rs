@@ -1,10 +1,14 @@
 //! One event loop on its own thread: a UDP socket, the rooms, and every session's media.
 //!
-//! All state has one owner, so nothing here is locked. The rest of the process talks to it by a bounded queue.
+//! All state has one owner, so nothing here is locked. The rest of the process talks to it by a bounded
+//! queue.
 
 mod continuity;
 mod counters;
 mod event_loop;
+mod session;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -72,7 +76,11 @@ impl Shard {
     ///
     /// # Errors
     /// When the socket, the poller or the thread cannot be set up.
-    pub fn start<T>(socket: UdpSocket, transport: T, rooms: Rooms) -> io::Result<(Self, oneshot::Receiver<()>)>
+    pub fn start<T>(
+        socket: UdpSocket,
+        transport: T,
+        rooms: Rooms,
+    ) -> io::Result<(Self, oneshot::Receiver<()>)>
     where
         T: Transport + Send + 'static,
         T::Peer: Send + 'static,

@@ -99,12 +99,25 @@ mod tests {
 
     #[test]
     fn garbage_is_named() {
-        assert_eq!(parse(Some("")), Ok(proto::JoinRequest::default()), "a message without fields has no bytes");
+        assert_eq!(
+            parse(Some("")),
+            Ok(proto::JoinRequest::default()),
+            "a message without fields has no bytes"
+        );
         assert_eq!(parse(None), Err(JoinRequestError::Missing));
         assert_eq!(parse(Some("§")), Err(JoinRequestError::Base64));
         assert_eq!(parse(Some("____")), Err(JoinRequestError::Protobuf));
-        assert_eq!(parse(Some(&URL_SAFE_NO_PAD.encode(wrapped(vec![1, 2], 1)))), Err(JoinRequestError::Compression));
-        assert_eq!(parse(Some(&URL_SAFE_NO_PAD.encode(wrapped(vec![], 9)))), Err(JoinRequestError::Compression));
-        assert_eq!(parse(Some(&URL_SAFE_NO_PAD.encode(wrapped(vec![0xFF], 0)))), Err(JoinRequestError::Protobuf));
+        assert_eq!(
+            parse(Some(&URL_SAFE_NO_PAD.encode(wrapped(vec![1, 2], 1)))),
+            Err(JoinRequestError::Compression)
+        );
+        assert_eq!(
+            parse(Some(&URL_SAFE_NO_PAD.encode(wrapped(vec![], 9)))),
+            Err(JoinRequestError::Compression)
+        );
+        assert_eq!(
+            parse(Some(&URL_SAFE_NO_PAD.encode(wrapped(vec![0xFF], 0)))),
+            Err(JoinRequestError::Protobuf)
+        );
     }
 }

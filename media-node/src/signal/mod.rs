@@ -97,7 +97,8 @@ async fn join(
 }
 
 fn admit(signal: &Signal, parameters: &Parameters, headers: &HeaderMap) -> Result<Admission, Refusal> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let bearer =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let token = parameters.access_token.as_deref().or(bearer);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let keys = Arc::clone(&signal.keys.borrow());
@@ -115,7 +116,9 @@ fn refused(refusal: Refusal) -> Response {
 
 fn not_joined(error: JoinError) -> Response {
     match error {
-        JoinError::RoomFull | JoinError::UnknownStay => (StatusCode::FORBIDDEN, error.to_string()).into_response(),
+        JoinError::RoomFull | JoinError::UnknownStay => {
+            (StatusCode::FORBIDDEN, error.to_string()).into_response()
+        }
         JoinError::Draining | JoinError::NodeFull => unavailable(&error.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! Which session an address belongs to.
 //!
-//! An address enters only behind a connectivity check that carries the session's password, so a stranger can neither
-//! divert a session's media nor reach its DTLS. Every table is bounded by the number of sessions.
+//! An address enters only behind a connectivity check that carries the session's password, so a stranger can
+//! neither divert a session's media nor reach its DTLS. Every table is bounded by the number of sessions.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use super::stun::{BindingRequest, IntegrityKey};
 use crate::room::SessionId;
 
-/// Addresses one client may have at once; it gathers a handful, and a change of network leaves old ones behind.
+/// Addresses one client may have at once; it gathers a handful, and a change of network leaves old ones
+/// behind.
 const MAX_ADDRESSES_PER_SESSION: usize = 8;
 
 /// The session of each address, and the credentials that let an address in.
@@ -197,6 +198,8 @@ mod tests {
         let mut addresses = expecting();
         addresses.check(address(1), &nomination("ufrag", "password")).unwrap();
         addresses.remove(SESSION);
-        assert!(addresses.by_ufrag.is_empty() && addresses.by_address.is_empty() && addresses.sessions.is_empty());
+        assert!(
+            addresses.by_ufrag.is_empty() && addresses.by_address.is_empty() && addresses.sessions.is_empty()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! UDP in batches: one system call for up to [`BATCH`] datagrams either way.
 //!
-//! System calls are most of what forwarding a packet costs, so `recvmmsg` and `sendmmsg` are worth their `unsafe`.
+//! System calls are most of what forwarding a packet costs, so `recvmmsg` and `sendmmsg` are worth their
+//! `unsafe`.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -51,19 +52,25 @@ impl Default for Inbound {
 }
 
 impl Inbound {
-    /// Takes what waits at a non-blocking socket. Returns how many datagrams; fewer than [`BATCH`] means no more wait.
+    /// Takes what waits at a non-blocking socket. Returns how many datagrams; fewer than [`BATCH`] means no
+    /// more wait.
     ///
-    /// # Errors
-    /// Whatever the kernel says, except that nothing waits.
+    /// # Errors Whatever the kernel says, except that nothing waits.
     pub fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
         self.received.clear();
-        let mut vectors: [iovec; BATCH] =
-            std::array::from_fn(|i| iovec { iov_base: self.buffers[i].as_mut_ptr().cast(), iov_len: MAX_DATAGRAM_BYTES });
-        let mut messages: [mmsghdr; BATCH] = std::array::from_fn(|i| {
-            message(ptr::from_mut(&mut self.names[i]).cast(), size_of::<sockaddr_storage>() as socklen_t, &mut vectors[i])
+        let mut vectors: [iovec; BATCH] = std::array::from_fn(|i| iovec {
+            iov_base: self.buffers[i].as_mut_ptr().cast(),
+            iov_len: MAX_DATAGRAM_BYTES,
         });
-        // SAFETY: every header points at a name and a vector that live until the end of this function, and the vector
-        // at a buffer of the length it states, exclusively borrowed through `self`.
+        let mut messages: [mmsghdr; BATCH] = std::array::from_fn(|i| {
+            message(
+                ptr::from_mut(&mut self.names[i]).cast(),
+                size_of::<sockaddr_storage>() as socklen_t,
+                &mut vectors[i],
+            )
+        });
+        // SAFETY: every header points at a name and a vector that live until the end of this function, and
+        // the vector at a buffer of the length it states, exclusively borrowed through `self`.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -75,12 +82,15 @@ impl Inbound {
         };
         let Ok(count) = usize::try_from(count) else {
             return match io::Error::last_os_error() {
-                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    Ok(0)
+                }
                 error => Err(error),
             };
         };
         for (i, message) in messages.iter().enumerate().take(count) {
-            // A datagram that did not fit is not one of ours; its length is cut to zero, which nothing accepts.
+            // A datagram that did not fit is not one of ours; its length is cut to zero, which nothing
+            // accepts.
             let cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let len = if cut { 0 } else { message.msg_len as usize };
             let from = address(&self.names[i], message.msg_hdr.msg_namelen);
@@ -130,16 +140,19 @@ impl Outbound {
 
 fn send_chunk(socket: RawFd, chunk: &mut [(SockAddr, bytes::BytesMut)], sent: &mut Sent) {
     let mut vectors: Vec<iovec> = Vec::with_capacity(chunk.len());
-    vectors.extend(chunk.iter_mut().map(|(_, d)| iovec { iov_base: d.as_mut_ptr().cast(), iov_len: d.len() }));
+    vectors
+        .extend(chunk.iter_mut().map(|(_, d)| iovec { iov_base: d.as_mut_ptr().cast(), iov_len: d.len() }));
     let names = chunk.iter().map(|(to, _)| (to.as_ptr().cast_mut().cast(), to.len()));
     let mut messages: Vec<mmsghdr> = Vec::with_capacity(chunk.len());
     messages.extend(names.zip(&mut vectors).map(|((name, len), vector)| message(name, len, vector)));
     let mut done = 0;
     while done < messages.len() {
         let rest = &mut messages[done..];
-        // SAFETY: every header points at an address and a datagram in `chunk`, borrowed until the end of this function;
-        // `sendmmsg` only reads through them.
-        let count = unsafe { libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as libc::c_uint, libc::MSG_DONTWAIT as _) };
+        // SAFETY: every header points at an address and a datagram in `chunk`, borrowed until the end of this
+        // function; `sendmmsg` only reads through them.
+        let count = unsafe {
+            libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as libc::c_uint, libc::MSG_DONTWAIT as _)
+        };
         match usize::try_from(count) {
             Ok(count) if count > 0 => {
                 done += count;
@@ -166,7 +179,8 @@ fn message(name: *mut libc::c_void, name_len: socklen_t, vector: &mut iovec) -> 
 
 fn address(name: &sockaddr_storage, len: socklen_t) -> Option<SocketAddr> {
     let mut storage = MaybeUninit::<SockAddrStorage>::zeroed();
-    // SAFETY: both are the platform's `sockaddr_storage`, which the kernel filled with an address of `len` bytes.
+    // SAFETY: both are the platform's `sockaddr_storage`, which the kernel filled with an address of `len`
+    // bytes.
     let address = unsafe {
         ptr::copy_nonoverlapping(ptr::from_ref(name).cast::<SockAddrStorage>(), storage.as_mut_ptr(), 1);
         SockAddr::new(storage.assume_init(), len)

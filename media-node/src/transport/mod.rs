@@ -1,10 +1,10 @@
 //! Media transport: what carries a client's packets, behind one trait.
 //!
-//! [`Transport`] and [`Peer`] are sans-I/O: they own no socket and read no clock, so the event loop and the tests do.
-//! ICE is not theirs either: the node is ICE-lite on one UDP socket, and answers every connectivity check itself
-//! ([`stun`], [`addresses`]). A peer is handed only datagrams from an address that proved knowledge of the session's
-//! password, so DTLS may start at once, a change of network is followed at the client's next nomination, and no
-//! backend ever learns a client's address.
+//! [`Transport`] and [`Peer`] are sans-I/O: they own no socket and read no clock, so the event loop and the
+//! tests do. ICE is not theirs either: the node is ICE-lite on one UDP socket, and answers every connectivity
+//! check itself ([`stun`], [`addresses`]). A peer is handed only datagrams from an address that proved
+//! knowledge of the session's password, so DTLS may start at once, a change of network is followed at the
+//! client's next nomination, and no backend ever learns a client's address.
 
 pub mod addresses;
 pub mod datagrams;
@@ -54,7 +54,8 @@ pub trait Peer {
     /// The next thing that happened. To be drained after every other call.
     fn poll_event(&mut self, now: Instant) -> Option<PeerEvent>;
 
-    /// Sends a packet on the section, whose sequence number continues the section's. `false` when it was not sent.
+    /// Sends a packet on the section, whose sequence number continues the section's. `false` when it was not
+    /// sent.
     fn send_media(&mut self, now: Instant, mid: Mid, packet: &MediaPacket) -> bool;
 
     /// Asks the client for a keyframe of what it publishes on the section.
@@ -95,7 +96,8 @@ pub enum PeerEvent {
     Data(Channel, Bytes),
 }
 
-/// One RTP packet, free of everything that is negotiated for each connection (SSRC, payload type, extension ids).
+/// One RTP packet, free of everything that is negotiated for each connection (SSRC, payload type, extension
+/// ids).
 #[derive(Clone, Debug)]
 pub struct MediaPacket {
     /// Codec of the payload.

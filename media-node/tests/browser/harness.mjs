@@ -13,9 +13,9 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const BINARY = process.env.LOCUM_MEDIA ?? here('../../../target/debug/locum-media');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const CHROMIUM_FLAGS = [
-  '--no-sandbox', '--headless=new', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
-  '--disable-sync', '--no-first-run', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-  '--autoplay-policy=no-user-gesture-required',
+  '--no-sandbox', '--headless=new', '--disable-gpu', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--no-first-run', '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
 ];
 
 /** Keys of an edge host that exists only here. */
@@ -60,7 +60,8 @@ export class MediaNode {
       jwks_file = "keys.json"
     `);
     node.log = '';
-    node.process = spawn(BINARY, ['--config', join(node.dir, 'media.toml')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const arguments_ = ['--config', join(node.dir, 'media.toml')];
+    node.process = spawn(BINARY, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] });
     node.process.stderr.on('data', (chunk) => { node.log += chunk; });
     node.exited = once(node.process, 'exit');
     const ready = await until('the node to be ready', async () => {
@@ -149,6 +150,7 @@ export async function seesAndHears(page) {
     return moves && now.energy > before.energy + 1e-4 && now;
   }).catch(async (error) => {
     const details = await page.evaluate(() => call.details());
-    throw new Error(`${error.message}\n${[before, ...details, ...(await events(page))].map((x) => JSON.stringify(x)).join('\n')}`);
+    const lines = [before, ...details, ...(await events(page))].map((line) => JSON.stringify(line));
+    throw new Error([error.message, ...lines].join('\n'));
   });
 }

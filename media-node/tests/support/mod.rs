@@ -1,5 +1,6 @@
 //! A real node in its own process, and clients that speak its protocol by hand.
-#![allow(dead_code, missing_docs, reason = "each test uses a part")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "this is a test")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -86,7 +87,8 @@ impl Node {
     pub fn get(&self, endpoint: &str, path: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.addresses[endpoint]).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\norigin: http://page\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\norigin: http://page\r\nconnection: close\r\n\r\n")
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -125,7 +127,10 @@ impl Node {
     }
 
     pub async fn try_join(&self, token: &str, join_request: &str) -> Result<Client, tungstenite::Error> {
-        let url = format!("ws://{}/rtc/v1?access_token={token}&join_request={join_request}", self.addresses["signal"]);
+        let url = format!(
+            "ws://{}/rtc/v1?access_token={token}&join_request={join_request}",
+            self.addresses["signal"]
+        );
         let (socket, _) = tokio_tungstenite::connect_async(url).await?;
         Ok(Client { socket })
     }

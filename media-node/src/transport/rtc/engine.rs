@@ -1,6 +1,7 @@
 //! Codecs, header extensions and RTCP of every connection.
 //!
-//! Only what the node forwards is registered: the backend's default codecs answer Chromium with a payload type twice.
+//! Only what the node forwards is registered: the backend's default codecs answer Chromium with a payload
+//! type twice.
 
 use ::rtc::interceptor::{
     NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
@@ -10,7 +11,8 @@ use ::rtc::peer_connection::configuration::interceptor_registry::{
 };
 use ::rtc::peer_connection::configuration::media_engine::{MIME_TYPE_RTX, MediaEngine};
 use ::rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability,
+    RTCRtpHeaderExtensionParameters, RtpCodecKind,
 };
 use ::rtc::shared::error::Result;
 
@@ -18,15 +20,32 @@ use super::feedback::DeliverKeyframeRequests;
 use crate::transport::{Codec, MediaKind};
 
 /// RFC 6464: stays readable under end-to-end encryption, so active speakers can be told.
-pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
 /// 3GPP TS 26.114: how a phone is held.
-pub(super) const ORIENTATION_URI: &str = "urn:3gpp:video-orientation";
+const ORIENTATION_URI: &str = "urn:3gpp:video-orientation";
 
 /// Sent packets kept for retransmission on each section: about two seconds of camera video. A power of two.
 const RETRANSMISSION_PACKETS: u16 = 512;
 
 const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+/// Negotiated ids of the header extensions that are passed on.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extensions {
+    /// [`AUDIO_LEVEL_URI`]
+    pub(super) audio_level: Option<u8>,
+    /// [`ORIENTATION_URI`]
+    pub(super) orientation: Option<u8>,
+}
+
+impl Extensions {
+    /// Finds them among all that were negotiated.
+    pub(super) fn of(negotiated: &[RTCRtpHeaderExtensionParameters]) -> Self {
+        let id = |uri: &str| negotiated.iter().find(|e| e.uri == uri).and_then(|e| u8::try_from(e.id).ok());
+        Self { audio_level: id(AUDIO_LEVEL_URI), orientation: id(ORIENTATION_URI) }
+    }
+}
 
 /// What a connection negotiates with.
 pub(super) fn media() -> Result<(MediaEngine, Registry)> {
@@ -67,7 +86,8 @@ fn register_codecs(engine: &mut MediaEngine) -> Result<()> {
     const H264: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
     let feedback = [("ccm", "fir"), ("nack", ""), ("nack", "pli")];
     let opus = codec(Codec::Opus.mime(), 48_000, 2, "minptime=10;useinbandfec=1", &[]);
-    engine.register_codec(RTCRtpCodecParameters { rtp_codec: opus, payload_type: 111 }, RtpCodecKind::Audio)?;
+    engine
+        .register_codec(RTCRtpCodecParameters { rtp_codec: opus, payload_type: 111 }, RtpCodecKind::Audio)?;
     for (payload_type, mime, fmtp) in [(96, Codec::Vp8.mime(), ""), (108, Codec::H264.mime(), H264)] {
         let video = codec(mime, VIDEO_CLOCK_HZ, 0, fmtp, &feedback);
         let repair = codec(MIME_TYPE_RTX, VIDEO_CLOCK_HZ, 0, &format!("apt={payload_type}"), &[]);
@@ -79,10 +99,9 @@ fn register_codecs(engine: &mut MediaEngine) -> Result<()> {
 }
 
 fn codec(mime: &str, clock_rate: u32, channels: u16, fmtp: &str, feedback: &[(&str, &str)]) -> RTCRtpCodec {
-    let feedback = feedback.iter().map(|(typ, parameter)| RTCPFeedback {
-        typ: (*typ).to_owned(),
-        parameter: (*parameter).to_owned(),
-    });
+    let feedback = feedback
+        .iter()
+        .map(|(typ, parameter)| RTCPFeedback { typ: (*typ).to_owned(), parameter: (*parameter).to_owned() });
     RTCRtpCodec {
         mime_type: mime.to_owned(),
         clock_rate,

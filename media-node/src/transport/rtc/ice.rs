@@ -1,9 +1,9 @@
 //! Satisfies the backend's ICE agent without a network.
 //!
-//! The agent routes nothing until a pair is selected, and as a controlled agent it selects one only after its own check
-//! succeeded and the client nominated again (RFC 8445 §7.3.1.5): a second lost at every start. The event loop has the
-//! real checks, so the agent gets a made-up client: its nomination, its answer to the agent's check, its nomination
-//! again. All real packets then come and go under that client's address.
+//! The agent routes nothing until a pair is selected, and as a controlled agent it selects one only after its
+//! own check succeeded and the client nominated again (RFC 8445 §7.3.1.5): a second lost at every start. The
+//! event loop has the real checks, so the agent gets a made-up client: its nomination, its answer to the
+//! agent's check, its nomination again. All real packets then come and go under that client's address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;

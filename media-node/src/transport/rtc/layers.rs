@@ -1,21 +1,27 @@
 //! Sections whose client names layers instead of SSRCs.
 //!
-//! The backend finds a layer by header extensions that browsers stop sending after the first packets, forgets it at
-//! every negotiation, and never finds its repair stream. So it is not told of layers at all: RTP headers are in the
-//! clear, the SSRCs are read there, and the backend gets the offer again with them written in.
+//! The backend finds a layer by header extensions that browsers stop sending after the first packets, forgets
+//! it at every negotiation, and never finds its repair stream. So it is not told of layers at all: RTP
+//! headers are in the clear, the SSRCs are read there, and the backend gets the offer again with them written
+//! in.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use ::rtc::rtp;
 use ::rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI};
 use ::rtc::shared::marshal::Unmarshal as _;
 
-use crate::transport::Mid;
+use super::random_ssrc;
 use crate::transport::sdp::{self, Direction, Offer};
+use crate::transport::{Mid, TransportError};
 
 /// First byte of RTP and RTCP (RFC 7983), and where RTCP's packet types lie among RTP's (RFC 5761 §4).
 const RTP_FIRST: std::ops::RangeInclusive<u8> = 128..=191;
 const RTCP_SECOND: std::ops::RangeInclusive<u8> = 192..=223;
+
+/// A layer has two SSRCs, and others after a client restarts its encoder.
+const MAX_LESSONS: u8 = 16;
 
 /// Layers of one connection.
 #[derive(Default)]
@@ -26,6 +32,8 @@ pub(super) struct Layers {
 
 struct Layer {
     name: String,
+    /// How often an SSRC was learnt; each costs a negotiation, so a client gets a few.
+    lessons: u8,
     /// Made up until the true one is known: the backend insists on one.
     ssrc: u32,
     is_known: bool,
@@ -41,8 +49,8 @@ struct Extensions {
 }
 
 impl Layers {
-    /// Takes the layered sections of an offer. `placeholder` makes up SSRCs.
-    pub(super) fn take(&mut self, offer: &Offer, mut placeholder: impl FnMut() -> u32) {
+    /// Takes the layered sections of an offer.
+    pub(super) fn take(&mut self, offer: &Offer) -> Result<(), TransportError> {
         let id = |uri| sdp::extension_id(&offer.sdp, uri);
         self.extensions = Extensions {
             mid: id(SDES_MID_URI),
@@ -50,17 +58,23 @@ impl Layers {
             repaired: id(SDES_REPAIR_RTP_STREAM_ID_URI),
         };
         self.sections.retain(|mid, _| {
-            offer.sections.iter().any(|s| s.mid == *mid && s.layer.is_some() && s.direction == Direction::Send)
+            offer
+                .sections
+                .iter()
+                .any(|s| s.mid == *mid && s.layer.is_some() && s.direction == Direction::Send)
         });
         for section in offer.sections.iter().filter(|section| section.direction == Direction::Send) {
-            let Some(name) = &section.layer else { continue };
-            self.sections.entry(section.mid).or_insert_with(|| Layer {
-                name: name.clone(),
-                ssrc: placeholder(),
-                is_known: false,
-                repair: None,
-            });
+            if let (Some(name), Entry::Vacant(entry)) = (&section.layer, self.sections.entry(section.mid)) {
+                entry.insert(Layer {
+                    name: name.clone(),
+                    lessons: 0,
+                    ssrc: random_ssrc()?,
+                    is_known: false,
+                    repair: None,
+                });
+            }
         }
+        Ok(())
     }
 
     /// The offer as the backend is to see it.
@@ -87,11 +101,16 @@ impl Layers {
         if self.sections.is_empty() || !is_rtp(datagram) {
             return false;
         }
-        let Some(ssrc) = datagram.get(8..12).map(|bytes| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        let Some(ssrc) =
+            datagram.get(8..12).map(|bytes| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
         else {
             return false;
         };
-        if self.sections.values().any(|layer| (layer.is_known && layer.ssrc == ssrc) || layer.repair == Some(ssrc)) {
+        if self
+            .sections
+            .values()
+            .any(|layer| (layer.is_known && layer.ssrc == ssrc) || layer.repair == Some(ssrc))
+        {
             return false;
         }
         self.learn_from_header(ssrc, datagram).unwrap_or(false)
@@ -101,6 +120,9 @@ impl Layers {
         let header = rtp::Header::unmarshal(&mut datagram).ok()?;
         let text = |id: Option<u8>| String::from_utf8(header.get_extension(id?)?.to_vec()).ok();
         let layer = self.sections.get_mut(&Mid::parse(&text(self.extensions.mid)?)?)?;
+        if layer.lessons >= MAX_LESSONS {
+            return None;
+        }
         if text(self.extensions.repaired).as_ref() == Some(&layer.name) {
             layer.repair = Some(ssrc);
         } else if text(self.extensions.layer).as_ref() == Some(&layer.name) {
@@ -108,6 +130,7 @@ impl Layers {
         } else {
             return None;
         }
+        layer.lessons += 1;
         Some(true)
     }
 }
@@ -139,14 +162,14 @@ mod tests {
 
     fn layers() -> (Offer, Layers) {
         let (offer, mut layers) = (Offer::parse(OFFER).unwrap(), Layers::default());
-        layers.take(&offer, || 1);
+        layers.take(&offer).unwrap();
         (offer, layers)
     }
 
     #[test]
     fn ssrcs_are_learnt_once_and_written_into_the_offer() {
         let (offer, mut layers) = layers();
-        assert!(layers.in_offer(&offer.sdp).contains("a=ssrc:1 cname"));
+        assert!(layers.in_offer(&offer.sdp).contains("a=ssrc:"), "the backend insists on one");
         let primary = packet(77, &[(4, "v"), (10, "f")]);
         assert!(layers.learn(&primary));
         assert!(!layers.learn(&primary));
@@ -155,9 +178,16 @@ mod tests {
         let told = layers.in_offer(&offer.sdp);
         assert!(told.contains("a=ssrc-group:FID 77 78\r\n") && told.contains("a=ssrc:77 cname"), "{told}");
 
-        layers.take(&offer, || 2);
+        layers.take(&offer).unwrap();
         assert!(layers.in_offer(&offer.sdp).contains("a=ssrc:77 cname"), "kept over negotiations");
         assert!(layers.in_answer("m=video 9 X 96\r\na=mid:v\r\n").ends_with("a=simulcast:recv f\r\n"));
+    }
+
+    #[test]
+    fn a_client_that_changes_its_ssrc_for_ever_is_not_followed() {
+        let (_, mut layers) = layers();
+        let learnt = (100..200).filter(|ssrc| layers.learn(&packet(*ssrc, &[(4, "v"), (10, "f")]))).count();
+        assert_eq!(learnt, usize::from(MAX_LESSONS));
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //!
 //! What follows the crate's behaviour rather than its documentation is said where it is done.
 
+mod channels;
 mod engine;
 mod feedback;
 mod ice;
 mod layers;
 mod peer;
+mod published;
+mod sections;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -14,9 +17,7 @@ use std::time::{Duration, Instant};
 use ::rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use ::rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use ::rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
-use ::rtc::peer_connection::transport::{
-    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate,
-};
+use ::rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate};
 use ::rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 
 pub use peer::RtcPeer;
@@ -36,8 +37,8 @@ impl RtcTransport {
     /// When no certificate can be made.
     pub fn new(announced: SocketAddr) -> Result<Self, TransportError> {
         let provider = ::rtc::crypto::default_provider().map_err(backend("choose a crypto provider"))?;
-        let params =
-            CertificateParams::new(vec!["media".to_owned()]).map_err(backend("describe the DTLS certificate"))?;
+        let params = CertificateParams::new(vec!["media".to_owned()])
+            .map_err(backend("describe the DTLS certificate"))?;
         let scheme = ::rtc::crypto::SignatureScheme::EcdsaP256Sha256;
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, params)
             .map_err(backend("generate the DTLS certificate"))?;
@@ -45,7 +46,8 @@ impl RtcTransport {
     }
 
     fn settings() -> SettingEngine {
-        // The event loop answers checks and watches liveness; the backend's ICE must neither give up nor speak.
+        // The event loop answers checks and watches liveness; the backend's ICE must neither give up nor
+        // speak.
         let never = Some(Duration::ZERO);
         SettingEngineBuilder::new()
             .with_lite(true)
@@ -96,4 +98,8 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     move |source| TransportError::Backend { operation, source: Box::new(source) }
+}
+
+fn random_ssrc() -> Result<u32, TransportError> {
+    getrandom::u32().map_err(backend("draw an SSRC"))
 }

@@ -1,17 +1,18 @@
 //! Join tokens, verified offline with the keys the edge hosts publish.
 //!
-//! Pure: keys and time come in. A token is a JWT signed with EdDSA and nothing else (RFC 8725 §3.1): the algorithm is
-//! fixed here, never taken from the token.
+//! Pure: keys and time come in. A token is a JWT signed with EdDSA and nothing else (RFC 8725 §3.1): the
+//! algorithm is fixed here, never taken from the token.
 
-use std::collections::{HashMap, HashSet};
+mod keys;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{Algorithm, Validation, decode};
 use livekit_protocol as proto;
-use locum_identity::Jwk;
 use proto::TrackSource;
 use serde::Deserialize;
+
+pub use keys::KeySet;
 
 use crate::room::{Identity, RoomName};
 
@@ -23,42 +24,6 @@ const LEEWAY_SECONDS: u64 = 30;
 
 /// Longest token that is looked at. Ours have some 600 bytes.
 const MAX_TOKEN_BYTES: usize = 4 << 10;
-
-/// Public keys of the edge hosts.
-#[derive(Clone, Default)]
-pub struct KeySet(HashMap<String, Key>);
-
-#[derive(Clone)]
-struct Key {
-    key: DecodingKey,
-    /// Edge hosts that publish it; empty: any issuer is believed.
-    issuers: HashSet<String>,
-}
-
-impl KeySet {
-    /// Adds a key of an issuer (`None`: of whoever). Returns whether it is one tokens can be verified with.
-    pub fn add(&mut self, issuer: Option<&str>, jwk: &Jwk) -> bool {
-        if jwk.kty != "OKP" || jwk.crv != "Ed25519" || jwk.kid.is_empty() {
-            return false;
-        }
-        let Ok(key) = DecodingKey::from_ed_components(&jwk.x) else { return false };
-        let entry = self.0.entry(jwk.kid.clone()).or_insert_with(|| Key { key, issuers: HashSet::new() });
-        entry.issuers.extend(issuer.map(str::to_owned));
-        true
-    }
-
-    /// Number of keys.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether nobody can be verified.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 /// What a believed token admits to. A token names one room, so there is no other it could open.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -211,9 +176,10 @@ pub fn verify(token: &str, keys: &KeySet, now_unix: u64) -> Result<Admission, Re
     if header.alg != "EdDSA" {
         return Err(Refusal::Algorithm);
     }
-    let key = header.kid.and_then(|kid| keys.0.get(&kid)).ok_or(Refusal::UnknownKey)?;
-    let claims = decode::<Claims>(token, &key.key, &validation()).map_err(|error| refusal(error.kind()))?.claims;
-    if !key.issuers.is_empty() && !key.issuers.contains(&claims.iss) {
+    let key = header.kid.and_then(|kid| keys.get(&kid)).ok_or(Refusal::UnknownKey)?;
+    let claims = decode::<Claims>(token, key.decoding(), &validation());
+    let claims = claims.map_err(|error| refusal(error.kind()))?.claims;
+    if !key.is_of(&claims.iss) {
         return Err(Refusal::Issuer);
     }
     if claims.exp.saturating_add(LEEWAY_SECONDS) <= now_unix {
@@ -279,7 +245,7 @@ fn refusal(error: &jsonwebtoken::errors::ErrorKind) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use locum_identity::SigningKey;
+    use locum_identity::{Jwk, SigningKey};
     use ring::hmac;
     use serde_json::{Value, json};
 
@@ -377,7 +343,10 @@ mod tests {
         }
 
         let crit = json!({"alg": "EdDSA", "kid": jwk.kid, "crit": ["b64"], "b64": false});
-        assert_eq!(verify(&forged(&crit, &claims(), |_| Vec::new()), &keys(&key), NOW), Err(Refusal::Malformed));
+        assert_eq!(
+            verify(&forged(&crit, &claims(), |_| Vec::new()), &keys(&key), NOW),
+            Err(Refusal::Malformed)
+        );
 
         let unsigned = forged(&header("EdDSA"), &claims(), |_| Vec::new());
         assert_eq!(verify(&unsigned, &keys(&key), NOW), Err(Refusal::Signature));

@@ -1,0 +1,78 @@
+//! One session as the event loop sees it, and what sends for all of them.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::ConnectionId;
+use super::continuity::Continuity;
+use super::counters::Counters;
+use crate::room::{Message, SessionId};
+use crate::transport::addresses::Addresses;
+use crate::transport::datagrams::Outbound;
+use crate::transport::{Mid, Peer};
+
+/// What sends: kept together so that a session can be served while it is borrowed.
+#[derive(Default)]
+pub(super) struct Sending {
+    pub(super) outbound: Outbound,
+    pub(super) addresses: Addresses,
+    pub(super) counters: Counters,
+}
+
+/// One participant's connection and socket.
+pub(super) struct Session<P> {
+    peer: P,
+    pub(super) socket: Option<Outbox>,
+    pub(super) numbers: HashMap<Mid, Continuity>,
+    /// Has something to send, or timers that may have moved.
+    pub(super) dirty: bool,
+    pub(super) next_timeout: Option<Instant>,
+    /// The peer panicked: it is not to be touched again.
+    pub(super) broken: bool,
+}
+
+impl<P> Session<P> {
+    pub(super) fn new(peer: P) -> Self {
+        Self { peer, socket: None, numbers: HashMap::new(), dirty: true, next_timeout: None, broken: false }
+    }
+
+    /// Calls the peer. What a client sends goes through a great deal of parsing that is not ours: should it
+    /// panic, that client's session ends, and the calls of all others go on.
+    pub(super) fn call<R>(&mut self, call: impl FnOnce(&mut P) -> R) -> Option<R> {
+        if self.broken {
+            return None;
+        }
+        self.dirty = true;
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.peer))).ok();
+        self.broken = result.is_none();
+        result
+    }
+}
+
+/// The way to a client's socket.
+pub(super) struct Outbox {
+    pub(super) connection: ConnectionId,
+    pub(super) messages: mpsc::Sender<Box<Message>>,
+}
+
+impl Sending {
+    /// Queues what a session has to send to where its client was last.
+    pub(super) fn send<P: Peer>(
+        &mut self,
+        socket: &mio::net::UdpSocket,
+        session: SessionId,
+        live: &mut Session<P>,
+    ) {
+        let remote = self.addresses.remote(session);
+        while let Some(datagram) = live.call(Peer::poll_datagram).flatten() {
+            let Some(remote) = remote else { continue };
+            if self.outbound.push(remote, datagram) {
+                let sent = self.outbound.flush(socket);
+                self.counters.add_sent(sent);
+            }
+        }
+    }
+}
