@@ -86,6 +86,8 @@ pub struct Limits {
     pub deadline_ms: u64,
     /// Linear memory of one function call.
     pub memory_mib: u32,
+    /// Linear memory of all calls together.
+    pub total_memory_mib: u32,
     /// Request body.
     pub body_bytes: u32,
     /// Answer body.
@@ -142,6 +144,11 @@ impl Limits {
         (self.memory_mib as usize) << 20
     }
 
+    /// Linear memory of all calls together, in bytes.
+    pub fn total_memory_bytes(&self) -> usize {
+        (self.total_memory_mib as usize) << 20
+    }
+
     /// Longest time for a request's head, and for its body.
     pub fn read_timeout(&self) -> Duration {
         Duration::from_millis(self.read_timeout_ms)
@@ -161,6 +168,7 @@ impl Limits {
             ("queue_wait_ms", self.queue_wait_ms, 10_000),
             ("deadline_ms", self.deadline_ms, 10_000),
             ("memory_mib", u64::from(self.memory_mib), 128),
+            ("total_memory_mib", u64::from(self.total_memory_mib), 1 << 20),
             ("body_bytes", u64::from(self.body_bytes), 1 << 20),
             ("answer_bytes", u64::from(self.answer_bytes), 4 << 20),
             ("read_timeout_ms", self.read_timeout_ms, 60_000),
@@ -183,6 +191,7 @@ impl Default for Limits {
             queue_wait_ms: 2_000,
             deadline_ms: 10_000,
             memory_mib: 128,
+            total_memory_mib: 1_024,
             body_bytes: 1 << 20,
             answer_bytes: 4 << 20,
             read_timeout_ms: 10_000,

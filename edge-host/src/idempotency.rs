@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a request sent again has no second effect and gets the first answer again.
 //!
 //! The answer is a row of the same transaction as the effect, so there is never one without the other. The
-//! key belongs to a clinic; the row also holds a hash of method, target, body and credentials, so that nobody
+//! key belongs to a clinic; the row also holds a hash of method, target, body and who asks, so that nobody
 //! reads another's answer.
 
 use std::collections::HashMap;
@@ -24,6 +24,8 @@ pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-rep
 
 const LIFETIME_MS: i64 = 24 * 60 * 60 * 1_000;
 const MAX_KEY_BYTES: usize = 255;
+/// How the names of cookies begin that carry a session.
+const SESSION_COOKIES: &str = "locum_";
 /// Rows that one purge transaction removes, so that it never holds the writer for long.
 const PURGE_ROWS: i64 = 500;
 const PURGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -90,10 +92,11 @@ impl Fingerprint {
         part(request.method().as_str().as_bytes());
         part(target.as_bytes());
         part(request.body());
-        for name in [COOKIE, AUTHORIZATION] {
-            let values: Vec<&[u8]> =
-                request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect();
-            part(&values.join(&b"\n"[..]));
+        for value in request.headers().get_all(AUTHORIZATION) {
+            part(value.as_bytes());
+        }
+        for cookie in session_cookies(request.headers()) {
+            part(cookie.as_bytes());
         }
         Self(hash.finalize().into())
     }
@@ -198,6 +201,18 @@ pub(crate) async fn purge(store: &dyn RecordStore, group: &GroupId) -> Result<()
     }
 }
 
+/// The cookies that say who asks, without what changes while they say so: behind the first dot of a session's
+/// value stands its time of last use, which is renewed now and then, also between a request and its retry.
+fn session_cookies(headers: &HeaderMap) -> Vec<&str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let cookies = lines.flat_map(|line| line.split(';')).map(str::trim);
+    let ours = cookies.filter(|cookie| cookie.starts_with(SESSION_COOKIES));
+    let mut stable: Vec<&str> =
+        ours.map(|cookie| cookie.split_once('.').map_or(cookie, |(head, _)| head)).collect();
+    stable.sort_unstable();
+    stable
+}
+
 /// As on the wire: a header's value cannot hold a line break.
 fn write_headers(headers: &HeaderMap) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -234,14 +249,18 @@ mod tests {
 
     #[test]
     fn anything_that_matters_changes_the_fingerprint() {
-        let one = request("POST", "/a?b", "c=1", "x");
-        assert_eq!(one, request("POST", "/a?b", "c=1", "x"));
+        let one = request("POST", "/a?b", "locum_session=1", "x");
+        for same in ["locum_session=1", "other=2; locum_session=1", "locum_session=1.time.mac"] {
+            assert_eq!(one, request("POST", "/a?b", same, "x"), "{same}");
+        }
         for other in [
-            request("PUT", "/a?b", "c=1", "x"),
-            request("POST", "/a?c", "c=1", "x"),
-            request("POST", "/a?b", "c=2", "x"),
-            request("POST", "/a?b", "c=1", "y"),
-            request("POST", "/a?bc", "=1", "x"),
+            request("PUT", "/a?b", "locum_session=1", "x"),
+            request("POST", "/a?c", "locum_session=1", "x"),
+            request("POST", "/a?b", "locum_session=2", "x"),
+            request("POST", "/a?b", "locum_visit=1", "x"),
+            request("POST", "/a?b", "", "x"),
+            request("POST", "/a?b", "locum_session=1", "y"),
+            request("POST", "/a?bx", "locum_session=1", ""),
         ] {
             assert_ne!(one, other);
         }

@@ -186,6 +186,7 @@ fn call_problem(error: &CallError) -> Problem {
     match error {
         CallError::Deadline => Problem::DEADLINE,
         CallError::Memory => Problem::FUNCTION_MEMORY,
+        CallError::HostMemory => Problem::BUSY,
         CallError::AnswerTooLarge => Problem::ANSWER_TOO_LARGE,
         CallError::Failed(_) => Problem::FUNCTION_FAILED,
     }

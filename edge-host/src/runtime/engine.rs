@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::memory::MemoryBudget;
 use crate::config::Limits;
 
 /// A function that computes gives the thread back this often.
@@ -19,6 +20,7 @@ const PARTS_PER_CALL: u32 = 8;
 pub struct FunctionEngine {
     pub(super) engine: Engine,
     pub(super) cache: PathBuf,
+    pub(super) memory: MemoryBudget,
 }
 
 /// Advances the engine's epoch until dropped.
@@ -54,7 +56,11 @@ impl FunctionEngine {
             .generate_address_map(false)
             .native_unwind_info(false)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        Ok(Self { engine: Engine::new(&config)?, cache })
+        Ok(Self {
+            engine: Engine::new(&config)?,
+            cache,
+            memory: MemoryBudget::new(limits.total_memory_bytes()),
+        })
     }
 
     /// Starts the clock.

@@ -14,7 +14,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::{self, bindings::ServicePre};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::memory::MemoryLimit;
+use super::memory::{MemoryBudget, MemoryLimit, Shortage};
 use super::outbound::OutboundHooks;
 use super::output::CountedOutput;
 use super::spin::{self, Platform};
@@ -28,6 +28,8 @@ const MAX_RANDOM_BYTES: u64 = 64 << 10;
 pub struct Function {
     pre: ServicePre<CallState>,
     environment: Arc<Environment>,
+    output: CountedOutput,
+    memory: MemoryBudget,
 }
 
 /// One request for a function.
@@ -51,6 +53,9 @@ pub enum CallError {
     /// It wanted more memory than it may have.
     #[error("the function ran into its memory limit")]
     Memory,
+    /// All calls together have the memory there is.
+    #[error("the host is short of memory for functions")]
+    HostMemory,
     /// Its answer was over the bound.
     #[error("the function's answer is over its bound")]
     AnswerTooLarge,
@@ -82,7 +87,8 @@ impl Function {
         p3::add_to_linker(&mut linker)?;
         spin::add_to_linker(&mut linker, CallState::spin)?;
         let pre = ServicePre::new(linker.instantiate_pre(component)?)?;
-        Ok(Self { pre, environment })
+        let output = CountedOutput::new(&environment.component);
+        Ok(Self { pre, environment, output, memory: engine.memory.clone() })
     }
 
     /// What it may see and use.
@@ -96,18 +102,22 @@ impl Function {
         let deadline = call.deadline;
         let mut store = self.store(&call);
         let ran = tokio::time::timeout_at(deadline.into(), self.run(&mut store, call.request)).await;
-        match ran {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallError::AnswerTooLarge),
-            Ok(Err(_)) if store.data().memory.was_refused() => Err(CallError::Memory),
-            Ok(Err(error)) if error.downcast_ref() == Some(&Trap::Interrupt) => Err(CallError::Deadline),
-            Ok(Err(error)) => Err(CallError::Failed(error)),
-            Err(_) => Err(CallError::Deadline),
-        }
+        let error = match ran {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(CallError::Deadline),
+        };
+        Err(match store.data().memory.shortage() {
+            _ if error.is::<LengthLimitError>() => CallError::AnswerTooLarge,
+            Some(Shortage::OfTheCall) => CallError::Memory,
+            Some(Shortage::OfTheHost) => CallError::HostMemory,
+            None if error.downcast_ref() == Some(&Trap::Interrupt) => CallError::Deadline,
+            None => CallError::Failed(error),
+        })
     }
 
     fn store(&self, call: &Call) -> Store<CallState> {
-        let state = CallState::new(&self.environment, call);
+        let state = CallState::new(self, call);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         // At every tick the thread goes back to the executor, so that a function that only computes starves
@@ -150,6 +160,7 @@ impl CallError {
         match self {
             Self::Deadline => "deadline",
             Self::Memory => "memory",
+            Self::HostMemory => "host-memory",
             Self::AnswerTooLarge => "answer-too-large",
             Self::Failed(error) if error.is::<Trap>() => "trap",
             Self::Failed(_) => "failed",
@@ -158,10 +169,12 @@ impl CallError {
 }
 
 impl CallState {
-    fn new(environment: &Arc<Environment>, call: &Call) -> Self {
-        let output = CountedOutput::new(&environment.component);
+    fn new(function: &Function, call: &Call) -> Self {
+        let environment = &function.environment;
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(output.clone()).stderr(output).max_random_size(MAX_RANDOM_BYTES);
+        wasi.stdout(function.output.clone())
+            .stderr(function.output.clone())
+            .max_random_size(MAX_RANDOM_BYTES);
         for (name, value) in &environment.environment {
             wasi.env(name, value);
         }
@@ -171,7 +184,7 @@ impl CallState {
             http: WasiHttpCtx::new(),
             hooks: OutboundHooks::new(Arc::clone(environment), call.session.clone(), call.deadline),
             platform: Platform::new(Arc::clone(environment), call.session.clone(), call.clinic.clone()),
-            memory: MemoryLimit::new(environment.memory_bytes),
+            memory: MemoryLimit::new(environment.memory_bytes, function.memory.clone()),
         }
     }
 

@@ -41,10 +41,13 @@ struct State {
 }
 
 enum Phase {
-    /// Nothing read yet, or a connection is in use on a blocking thread.
+    /// No connection taken.
     Idle,
     Reading(Database),
     Writing(Transaction),
+    /// The transaction is in use on a blocking thread. Found by a statement only when the one before was
+    /// cancelled: what it wrote is being undone, so nothing may follow it.
+    Lent,
 }
 
 /// One statement with what it is bound to.
@@ -90,7 +93,7 @@ impl GroupSession {
             return self.transaction_word(&mut state, word).await;
         }
         let bound = Bound { sql, parameters, limits: self.limits };
-        if matches!(state.phase, Phase::Writing(_)) {
+        if matches!(state.phase, Phase::Writing(_) | Phase::Lent) {
             return self.on_writer(&mut state, bound, writer_authority(caller)).await;
         }
         let (bound, answer) = self.on_reader(&mut state, bound, reader_authority(caller)).await;
@@ -195,8 +198,8 @@ impl GroupSession {
         bound: Bound,
         authority: Authority,
     ) -> Result<QueryResult, SqlError> {
-        let Phase::Writing(mut transaction) = std::mem::replace(&mut state.phase, Phase::Idle) else {
-            return Err(SqlError::Ended(self.fail_with(Failure::TransactionLost)));
+        let Phase::Writing(mut transaction) = std::mem::replace(&mut state.phase, Phase::Lent) else {
+            return Err(self.fail(Failure::TransactionLost));
         };
         let (transaction, answer, counters) = on_blocking_thread(move || {
             let Some(writer) = transaction.writer() else {
@@ -222,6 +225,7 @@ impl GroupSession {
             state.phase = Phase::Writing(transaction);
             return Ok(());
         }
+        state.phase = Phase::Idle;
         let late = transaction.is_over_time();
         on_blocking_thread(move || drop(transaction)).await?;
         Err(self.fail(if late { Failure::TransactionTimeout } else { Failure::TransactionLost }))
@@ -229,9 +233,10 @@ impl GroupSession {
 
     async fn expire(&self) {
         let mut state = self.state.lock().await;
-        if let Phase::Writing(transaction) = std::mem::replace(&mut state.phase, Phase::Idle) {
+        if matches!(state.phase, Phase::Writing(_)) {
             self.fail_with(Failure::TransactionTimeout);
             metrics::counter!("locum_edge_transactions_timed_out_total").increment(1);
+            let transaction = std::mem::replace(&mut state.phase, Phase::Idle);
             // The group's turn is free once this has rolled back.
             let _ = on_blocking_thread(move || drop(transaction)).await;
         }
@@ -243,6 +248,7 @@ impl GroupSession {
         let group = Arc::clone(&self.group);
         let ended = match std::mem::replace(&mut state.phase, Phase::Idle) {
             Phase::Idle => Ok(()),
+            Phase::Lent => Err(SqlError::Ended(Failure::TransactionLost)),
             phase => {
                 on_blocking_thread(move || phase.end(&group, commit, unfinished)).await.and_then(|end| end)
             }
@@ -316,7 +322,9 @@ impl Drop for GroupSession {
     fn drop(&mut self) {
         let phase = std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle);
         let group = Arc::clone(&self.group);
-        if let (false, Ok(runtime)) = (matches!(phase, Phase::Idle), tokio::runtime::Handle::try_current()) {
+        if let (false, Ok(runtime)) =
+            (matches!(phase, Phase::Idle | Phase::Lent), tokio::runtime::Handle::try_current())
+        {
             runtime.spawn_blocking(move || phase.end(&group, false, false));
         }
     }
@@ -327,7 +335,7 @@ impl Phase {
     /// would.
     fn end(self, group: &Group, commit: bool, unfinished: bool) -> Result<(), SqlError> {
         match self {
-            Self::Idle => {}
+            Self::Idle | Self::Lent => {}
             Self::Reading(reader) => group.end_read(reader),
             Self::Writing(transaction) if !commit => drop(transaction),
             Self::Writing(mut transaction) => {
@@ -367,4 +375,42 @@ async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SqlError> {
     spawn_blocking(work).await.map_err(|_| SqlError::Ended(Failure::TransactionLost))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{RecordStore, testing};
+
+    /// A function may drop a statement it waits for. What it wrote before is undone then, and must not come
+    /// back together with what it writes after.
+    #[tokio::test]
+    async fn nothing_follows_a_cancelled_statement() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, group) = testing::store(folder.path());
+        let open = |access| store.session(&group, access, Instant::now() + Duration::from_secs(5)).unwrap();
+        let set = |key: &str| {
+            let sql = "INSERT INTO locum_key_value (store, clinic, key, value) VALUES ('s', 'c', ?, x'00')";
+            (sql.to_owned(), vec![key.into()])
+        };
+        let session = open(Access::Write);
+        let (sql, parameters) = set("before");
+        session.execute(sql, parameters, Caller::Host).await.unwrap();
+        {
+            let (sql, parameters) = set("cancelled");
+            let mut cancelled = pin!(session.execute(sql, parameters, Caller::Host));
+            assert!(futures_util::poll!(cancelled.as_mut()).is_pending());
+        }
+        let (sql, parameters) = set("after");
+        let after = session.execute(sql, parameters, Caller::Host).await;
+        assert!(matches!(after, Err(SqlError::Ended(Failure::TransactionLost))), "{after:?}");
+        assert!(session.commit().await.is_err());
+
+        let count = "SELECT count(*) FROM locum_key_value".to_owned();
+        let kept = open(Access::Read).execute(count, Vec::new(), Caller::Host).await.unwrap();
+        assert!(kept.rows == vec![vec![Value::Integer(0)]]);
+    }
 }

@@ -56,6 +56,16 @@ async fn a_memory_hog_ends_at_its_limit_while_others_are_answered() {
 }
 
 #[tokio::test]
+async fn many_hogs_do_not_take_the_hosts_memory() {
+    let host = Host::with(Settings { limits: "total_memory_mib = 64", ..Settings::default() }).await;
+    let hogs = futures_util::future::join_all((0..8).map(|_| host.post("hog"))).await;
+    for hog in hogs {
+        assert_eq!((hog.status, hog.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
+    }
+    assert_eq!(host.post("say hello").await.text(), "hello", "the memory is given back");
+}
+
+#[tokio::test]
 async fn a_panic_is_a_clear_error() {
     let host = Host::start().await;
     let panicked = host.post("panic planted-panic-text").await;

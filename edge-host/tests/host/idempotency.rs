@@ -28,21 +28,22 @@ fn same(one: &Answer, other: &Answer) {
 #[tokio::test]
 async fn the_same_request_again_has_one_effect_and_one_answer() {
     let host = Host::start().await;
-    let first = host.send(keyed("k", "c=1", INSERT)).await;
+    let first = host.send(keyed("k", "locum_session=1", INSERT)).await;
     assert_eq!((first.status, first.header("idempotency-replayed")), (StatusCode::OK, None));
-    let again = host.send(keyed("k", "c=1", INSERT)).await;
+    // The session's cookie was renewed meanwhile.
+    let again = host.send(keyed("k", "locum_session=1.later.mac", INSERT)).await;
     same(&first, &again);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_ne!(first.header("x-request-id"), again.header("x-request-id"));
     assert_eq!(notes(&host).await, "[1]");
 
-    for other in [keyed("k", "c=1", "say another body"), keyed("k", "c=2", INSERT)] {
+    for other in [keyed("k", "locum_session=1", "say another body"), keyed("k", "locum_session=2", INSERT)] {
         let reused = host.send(other).await;
         let expected = (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused".to_owned());
         assert_eq!((reused.status, reused.problem()), expected);
     }
     let host = Host::run(host.kill()).await;
-    same(&first, &host.send(keyed("k", "c=1", INSERT)).await);
+    same(&first, &host.send(keyed("k", "locum_session=1", INSERT)).await);
     assert_eq!(notes(&host).await, "[1]", "a crash between effect and answer changes nothing");
 }
 
