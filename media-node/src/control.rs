@@ -85,8 +85,14 @@ pub async fn follow_keys(agent: Agent, keys: watch::Sender<Arc<KeySet>>, stop: C
     loop {
         let view = Arc::clone(&lists.borrow_and_update());
         let current = keys_of(&view.list);
-        info!(version = view.list.version, keys = current.len(), "token keys taken from the node list");
-        keys.send_replace(Arc::new(current));
+        keys.send_if_modified(|known| {
+            let changed = **known != current;
+            if changed {
+                info!(version = view.list.version, keys = current.len(), "token keys changed");
+                *known = Arc::new(current);
+            }
+            changed
+        });
         tokio::select! {
             changed = lists.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,

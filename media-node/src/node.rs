@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use locum_agent::Agent;
+use locum_cluster::protocol::HEARTBEAT_INTERVAL_MS;
 use locum_telemetry::{Health, Telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -30,6 +31,9 @@ const MAX_PARTICIPANTS: usize = 16;
 /// Published tracks of one participant: camera, microphone, screen and its sound, and as many again in
 /// exchange.
 const MAX_TRACKS: usize = 8;
+
+/// Within this the control plane knows that the node drains.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS);
 
 /// Runs a node until `stop`, then drains it.
 ///
@@ -64,7 +68,10 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
     tasks.spawn(serve_signal(signal_listener, signal, over.clone()));
 
     let url = format!("ws://{}:{}", config.announce_host, addresses["signal"].port());
-    let agent = connect(&config, &shard, keys, url, &tasks, &stop, &over).await?;
+    let agent = tokio::select! {
+        agent = connect(&config, &shard, keys, url, &tasks, &over) => agent?,
+        () = stop.cancelled() => return Ok(()),
+    };
     if let Some(path) = &config.ready_file {
         locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;
     }
@@ -75,6 +82,8 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
     health.set_ready(false);
     if let Some(agent) = &agent {
         agent.set_draining();
+        // First it is told that nobody should come here, then everybody is sent away.
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
     }
     drain(&shard, &sockets, config.drain_grace()).await;
     over.cancel();
@@ -110,7 +119,6 @@ async fn connect(
     keys: watch::Sender<Arc<KeySet>>,
     url: String,
     tasks: &TaskTracker,
-    stop: &CancellationToken,
     over: &CancellationToken,
 ) -> anyhow::Result<Option<Agent>> {
     if let Some(path) = &config.jwks_file {
@@ -121,8 +129,7 @@ async fn connect(
         return Ok(None);
     }
     let control = config.control.as_ref().context("no [control]")?;
-    let agent = control::join(config, control, url, stop.clone()).await.context("join the control plane")?;
-    info!(node = %agent.node_id(), "joined");
+    let agent = control::join(config, control, url, over.clone()).await.context("join the control plane")?;
     tasks.spawn(control::follow_keys(agent.clone(), keys, over.clone()));
     tasks.spawn(control::report_load(agent.clone(), shard.clone(), config.capacity, over.clone()));
     Ok(Some(agent))

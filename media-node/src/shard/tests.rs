@@ -215,6 +215,8 @@ async fn a_socket_that_falls_behind_is_let_go_and_may_resume() {
     for _ in 0..2 * MAX_OUTBOX {
         shard.request(&slow.attached, Request::Ping(1)).await.unwrap();
     }
+    // Answered after all of them.
+    shard.join(joining("b", Default::default())).await.unwrap().unwrap();
     let waiting = async {
         let mut count = 0;
         while slow.attached.outbox.recv().await.is_some() {

@@ -2,8 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::DecodingKey;
 use locum_identity::Jwk;
+use ring::digest;
 
 /// Public keys of the edge hosts.
 #[derive(Clone, Default)]
@@ -32,7 +35,7 @@ impl Key {
 impl KeySet {
     /// Adds a key of an issuer (`None`: of whoever). Returns whether it is one tokens can be verified with.
     pub fn add(&mut self, issuer: Option<&str>, jwk: &Jwk) -> bool {
-        if jwk.kty != "OKP" || jwk.crv != "Ed25519" || jwk.kid.is_empty() {
+        if jwk.kty != "OKP" || jwk.crv != "Ed25519" || jwk.kid != thumbprint(jwk) {
             return false;
         }
         let Ok(key) = DecodingKey::from_ed_components(&jwk.x) else { return false };
@@ -57,4 +60,19 @@ impl KeySet {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+impl PartialEq for KeySet {
+    /// Equal ids are equal keys.
+    fn eq(&self, other: &Self) -> bool {
+        let issuers_of = |set: &Self, kid: &String| set.0.get(kid).map(|key| key.issuers.clone());
+        self.len() == other.len() && self.0.keys().all(|kid| issuers_of(self, kid) == issuers_of(other, kid))
+    }
+}
+
+/// RFC 7638. A key under another id is left out: it could stand in the way of the key that has that id by
+/// right.
+fn thumbprint(jwk: &Jwk) -> String {
+    let members = format!(r#"{{"crv":"{}","kty":"{}","x":"{}"}}"#, jwk.crv, jwk.kty, jwk.x);
+    BASE64.encode(digest::digest(&digest::SHA256, members.as_bytes()))
 }

@@ -396,7 +396,7 @@ mod tests {
         for bad in [
             Jwk { kty: "EC".into(), ..good.clone() },
             Jwk { crv: "X25519".into(), ..good.clone() },
-            Jwk { kid: String::new(), ..good.clone() },
+            Jwk { kid: "somebody-else's".into(), ..good.clone() },
             Jwk { x: "***".into(), ..good },
         ] {
             assert!(!keys.add(None, &bad));
