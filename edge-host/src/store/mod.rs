@@ -236,9 +236,10 @@ impl fmt::Debug for Value {
 impl Value {
     /// Bytes it counts for against [`ResultLimits`].
     pub(crate) fn size(&self) -> usize {
-        match self {
-            Self::Null => 1,
-            Self::Integer(_) | Self::Real(_) => 8,
+        // Also a NULL costs something: many of them are not free.
+        const EACH: usize = 16;
+        EACH + match self {
+            Self::Null | Self::Integer(_) | Self::Real(_) => 0,
             Self::Text(text) => text.len(),
             Self::Blob(bytes) => bytes.len(),
         }

@@ -50,12 +50,15 @@ async fn the_same_request_again_has_one_effect_and_one_answer() {
 #[tokio::test]
 async fn twenty_at_once_have_one_effect_and_one_answer() {
     let host = Host::start().await;
-    let answers = futures_util::future::join_all((0..20).map(|_| host.send(keyed("k", "", INSERT)))).await;
+    let script = format!("{INSERT}\nprint once");
+    let answers = futures_util::future::join_all((0..20).map(|_| host.send(keyed("k", "", &script)))).await;
     let replayed = answers.iter().filter(|answer| answer.header("idempotency-replayed").is_some()).count();
     assert_eq!(replayed, 19);
     for answer in &answers {
         same(&answers[0], answer);
     }
+    // "once" and a line break, on both streams: the other nineteen never ran.
+    host.metric("locum_edge_function_output_bytes_total{component=\"test\"} 10").await;
     assert_eq!(notes(&host).await, "[1]");
 }
 

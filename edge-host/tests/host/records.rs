@@ -122,9 +122,14 @@ async fn answers_of_the_store_have_a_size_and_a_time() {
 
 #[tokio::test]
 async fn a_held_transaction_is_taken_back() {
-    let host = Host::with(Settings { limits: "transaction_hold_ms = 300", ..Settings::default() }).await;
-    let (holding, writing) = (format!("{}\nsleep 1500", insert("held")), insert("other"));
-    let (held, other) = tokio::join!(host.post(&holding), host.post(&writing));
+    let limits = "transaction_hold_ms = 300\ntransaction_wait_ms = 1000";
+    let host = Host::with(Settings { limits, ..Settings::default() }).await;
+    let holding = format!("{}\nsleep 4000", insert("held"));
+    // The other one would be refused long before the sleep ends.
+    let (held, other) = tokio::join!(host.post(&holding), async {
+        host.metric("locum_edge_transactions_open 1").await;
+        host.post(&insert("other")).await
+    });
     assert_eq!(
         (held.status, held.problem().as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "transaction-timeout")
