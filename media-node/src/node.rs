@@ -40,6 +40,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS
 /// # Errors
 /// When the node cannot start, or its event loop ends under it.
 pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
+    shard::describe();
     create_private(&config.state_dir).context("create state_dir")?;
     let health = Health::new();
     let telemetry_listener = listen(config.telemetry_listen, "telemetry_listen").await?;
@@ -65,7 +66,7 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
     let sockets = TaskTracker::new();
     let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone() };
-    tasks.spawn(serve_signal(signal_listener, signal, over.clone()));
+    tasks.spawn(signal::serve(signal_listener, signal::router(signal), over.clone()));
 
     let url = format!("ws://{}:{}", config.announce_host, addresses["signal"].port());
     let agent = tokio::select! {
@@ -133,16 +134,6 @@ async fn connect(
     tasks.spawn(control::follow_keys(agent.clone(), keys, over.clone()));
     tasks.spawn(control::report_load(agent.clone(), shard.clone(), config.capacity, over.clone()));
     Ok(Some(agent))
-}
-
-async fn serve_signal(listener: TcpListener, signal: Signal, over: CancellationToken) {
-    let served = axum::serve(listener, signal::router(signal));
-    tokio::select! {
-        ended = served => if let Err(error) = ended {
-            warn!(%error, "signalling endpoint ended");
-        },
-        () = over.cancelled() => {}
-    }
 }
 
 async fn wait(stop: &CancellationToken, shard_ended: oneshot::Receiver<()>) -> anyhow::Result<()> {

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+
 use futures_util::SinkExt as _;
 use livekit_protocol as proto;
 use proto::leave_request::Action as LeaveAction;
@@ -81,6 +83,17 @@ async fn a_misbehaving_socket_is_closed_and_the_others_are_not() {
     let pong = good.hear_until(|m| if let Response::Pong(at) = m { Some(at) } else { None }).await;
     assert_eq!(pong, 7);
     assert!(node.is_alive());
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_is_closed() {
+    let node = Node::start();
+    let mut idle = std::net::TcpStream::connect(node.addresses["signal"]).unwrap();
+    idle.write_all(b"GET /rtc/v1/validate HTTP/1.1\r\n").unwrap();
+    idle.set_read_timeout(Some(support::DEADLINE)).unwrap();
+    let mut answer = Vec::new();
+    idle.read_to_end(&mut answer).unwrap();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -3,11 +3,45 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::transport::datagrams::Sent;
 
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// Names and meanings, in the order they are published.
+const DESCRIBED: [(&str, &str); 9] = [
+    ("locum_media_datagrams_received_total", "Datagrams on the media port."),
+    ("locum_media_datagrams_from_strangers_total", "Of those, from nobody in a room, or unsigned checks."),
+    ("locum_media_connectivity_checks_total", "Signed connectivity checks, answered."),
+    ("locum_media_packets_forwarded_total", "Media packets sent on, once for each receiver."),
+    ("locum_media_packets_not_forwarded_total", "Media packets a receiver's connection did not take."),
+    ("locum_media_keyframe_requests_total", "Keyframes asked of publishers."),
+    ("locum_media_data_dropped_total", "Data messages a receiver's connection did not take."),
+    ("locum_media_datagrams_sent_total", "Datagrams sent."),
+    ("locum_media_datagrams_not_sent_total", "Datagrams the kernel did not take."),
+];
+
+/// Describes what this process counts.
+pub(crate) fn describe() {
+    for (name, meaning) in DESCRIBED {
+        describe_counter!(name, meaning);
+    }
+    describe_gauge!("locum_media_sessions", "Participants of all rooms.");
+    describe_gauge!("locum_media_rooms", "Rooms, with those kept for somebody to come back.");
+    for (name, meaning) in [
+        ("locum_media_tokens_refused_total", "Join tokens not believed, by reason."),
+        ("locum_media_sockets_ended_total", "WebSockets ended, by how."),
+        ("locum_media_sockets_behind_total", "WebSockets let go because they did not take their messages."),
+        ("locum_media_connections_refused_total", "HTTP connections beyond the bound."),
+        ("locum_media_commands_refused_total", "Requests the event loop did not take in time."),
+        ("locum_media_offers_refused_total", "Offers that could not be answered."),
+        ("locum_media_data_refused_total", "Data messages of clients that may not be sent on."),
+        ("locum_media_peer_panics_total", "Sessions ended because their connection panicked."),
+    ] {
+        describe_counter!(name, meaning);
+    }
+}
 
 /// Counts since they were last published.
 #[derive(Default)]
@@ -36,18 +70,18 @@ impl Counters {
         if self.published_at.is_some_and(|at| now.saturating_duration_since(at) < PUBLISH_EVERY) {
             return;
         }
-        for (name, count) in [
-            ("locum_media_datagrams_received_total", self.received),
-            ("locum_media_datagrams_from_strangers_total", self.strangers),
-            ("locum_media_connectivity_checks_total", self.checks),
-            ("locum_media_packets_forwarded_total", self.forwarded),
-            ("locum_media_packets_not_forwarded_total", self.not_forwarded),
-            ("locum_media_keyframe_requests_total", self.keyframe_requests),
-            ("locum_media_data_dropped_total", self.data_dropped),
-            ("locum_media_datagrams_sent_total", self.sent),
-            ("locum_media_datagrams_not_sent_total", self.send_failed),
-        ] {
-            counter!(name).increment(count);
+        for ((name, _), count) in DESCRIBED.iter().zip([
+            self.received,
+            self.strangers,
+            self.checks,
+            self.forwarded,
+            self.not_forwarded,
+            self.keyframe_requests,
+            self.data_dropped,
+            self.sent,
+            self.send_failed,
+        ]) {
+            counter!(*name).increment(count);
         }
         gauge!("locum_media_sessions").set(as_f64(sessions));
         gauge!("locum_media_rooms").set(as_f64(rooms));

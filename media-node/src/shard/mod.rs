@@ -23,6 +23,7 @@ use tracing::error;
 
 use crate::room::{JoinError, Joining, Message, Rooms, SessionId};
 use crate::transport::{Transport, datagrams};
+pub(crate) use counters::describe;
 use event_loop::EventLoop;
 
 /// Commands that may wait for the event loop.

@@ -4,6 +4,7 @@
 
 mod budget;
 mod join_request;
+mod server;
 mod socket;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
 use tracing::info;
+
+pub use server::serve;
 
 use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;

@@ -142,6 +142,15 @@ describe('a call between two browsers', { timeout: 180_000 }, () => {
     assert.deepEqual(active, [best(sent)]);
   });
 
+  it('carries what it cannot read', async () => {
+    const { room, doctor } = await twoInACall({ key: 'known to the two' });
+    const encrypted = () => [...room.remoteParticipants.values()].every((other) => other.isEncrypted);
+    assert.ok(await doctor.evaluate(encrypted));
+    const stranger = await joins('stranger', room, { key: 'a guess', publish: false });
+    await until('packets to arrive', async () => (await arriving(stranger)).packets > 100);
+    assert.equal((await arriving(stranger)).frames, 0, 'nothing to see without the key');
+  });
+
   it('stops and starts a track as the viewer asks', async () => {
     const { doctor } = await twoInACall();
     const camera = (act) => doctor.evaluate((act) => {

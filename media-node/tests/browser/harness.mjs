@@ -91,12 +91,11 @@ export class MediaNode {
 export class Browsers {
   static async start() {
     const browsers = new Browsers();
-    const files = {
-      '/': ['text/html', await readFile(here('page.html'))],
-      '/livekit-client.umd.js': [
-        'text/javascript', await readFile(here('node_modules/livekit-client/dist/livekit-client.umd.js')),
-      ],
-    };
+    const files = { '/': ['text/html', await readFile(here('page.html'))] };
+    for (const script of ['livekit-client.umd.js', 'livekit-client.e2ee.worker.js']) {
+      const path = here(`node_modules/livekit-client/dist/${script}`);
+      files[`/${script}`] = ['text/javascript', await readFile(path)];
+    }
     browsers.server = createServer((request, response) => {
       const [type, body] = files[new URL(request.url, 'http://x').pathname] ?? [];
       response.writeHead(body ? 200 : 404, { 'content-type': type ?? 'text/plain' }).end(body);
