@@ -1,26 +1,23 @@
-//! How many requests may be inside at once: some running, some waiting, the rest told to come back.
+//! How many calls there may be at once: some running, some waiting, the rest told to come back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 
 /// The host's doors.
 pub(crate) struct Admission {
+    /// One permit a running call.
     places: Arc<Semaphore>,
-    waiting_room: Arc<Semaphore>,
+    /// One permit a call that runs or waits.
+    inside: Arc<Semaphore>,
     wait: Duration,
     concurrent: u32,
 }
 
-/// A request inside that may still read its body, but not run.
-pub(crate) struct Admitted {
-    _inside: OwnedSemaphorePermit,
-}
-
-/// A request that may run.
+/// A call that may run, until dropped.
 pub(crate) struct Running {
     _place: OwnedSemaphorePermit,
     _inside: OwnedSemaphorePermit,
@@ -32,26 +29,19 @@ impl Admission {
         let inside = limits.concurrent_calls + limits.queued_calls;
         Self {
             places: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
-            waiting_room: Arc::new(Semaphore::new(inside as usize)),
+            inside: Arc::new(Semaphore::new(inside as usize)),
             wait: limits.queue_wait(),
             concurrent: limits.concurrent_calls,
         }
     }
 
-    /// `None` when the waiting room is full too.
-    pub(crate) fn enter(&self) -> Option<Admitted> {
-        match Arc::clone(&self.waiting_room).try_acquire_owned() {
-            Ok(inside) => Some(Admitted { _inside: inside }),
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
-        }
-    }
-
-    /// Waits for a place, first come, first served; `None` when that takes too long.
-    pub(crate) async fn run(&self, admitted: Admitted) -> Option<Running> {
+    /// Waits for a place, first come, first served. `None` when too many wait already, or it takes too long.
+    pub(crate) async fn run(&self) -> Option<Running> {
+        let inside = Arc::clone(&self.inside).try_acquire_owned().ok()?;
         let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.ok().and_then(Result::ok)?;
         metrics::gauge!("locum_edge_calls_running").increment(1.0);
-        Some(Running { _place: place, _inside: admitted._inside })
+        Some(Running { _place: place, _inside: inside })
     }
 
     /// Calls that run now.
@@ -75,21 +65,30 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::poll;
 
-    fn doors(concurrent_calls: u32, queued_calls: u32) -> Admission {
-        Admission::new(&Limits { concurrent_calls, queued_calls, queue_wait_ms: 1, ..Limits::default() })
+    fn doors(queue_wait_ms: u64) -> Admission {
+        let limits = Limits { concurrent_calls: 1, queued_calls: 1, queue_wait_ms, ..Limits::default() };
+        Admission::new(&limits)
     }
 
     #[tokio::test]
-    async fn runs_queues_and_refuses_in_that_order() {
-        let doors = doors(1, 1);
-        let first = doors.run(doors.enter().unwrap()).await.unwrap();
-        let second = doors.enter().unwrap();
-        assert!(doors.enter().is_none(), "one runs, one waits, nobody else enters");
+    async fn one_runs_one_waits_and_the_third_is_refused() {
+        let doors = doors(10_000);
+        let first = doors.run().await.unwrap();
+        let mut second = Box::pin(doors.run());
+        assert!(poll!(second.as_mut()).is_pending());
+        assert!(doors.run().await.is_none());
         assert_eq!(doors.running(), 1);
-        assert!(doors.run(second).await.is_none(), "waiting has an end");
         drop(first);
-        assert!(doors.run(doors.enter().unwrap()).await.is_some());
+        assert!(second.await.is_some());
         assert_eq!(doors.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn waiting_has_an_end() {
+        let doors = doors(1);
+        let _first = doors.run().await.unwrap();
+        assert!(doors.run().await.is_none());
     }
 }

@@ -78,7 +78,7 @@ pub struct ControlConfig {
 pub struct Limits {
     /// Functions that run at once.
     pub concurrent_calls: u32,
-    /// Requests that wait or still send their body.
+    /// Requests that wait for one of these places.
     pub queued_calls: u32,
     /// Longest wait for a free place.
     pub queue_wait_ms: u64,

@@ -185,7 +185,7 @@ impl Host {
         let functions = load_functions(&engine, config, application, &variables)?;
         let pages = Arc::new(Pages::new(application.pages.clone()));
         let clinics = config.clinics.clone();
-        let edge = Edge::new(functions, clinics, store, pages, Arc::clone(&network), config.limits);
+        let edge = Edge::new(functions, clinics, store, pages, Arc::clone(&network), &config.limits);
         Ok(Self { edge: Arc::new(edge), network, _ticker: ticker })
     }
 }

@@ -1,38 +1,103 @@
-//! Reading a request's body: whole, bounded in size and time.
+//! Reading a request's body: whole, bounded in size and time, and in the memory of all bodies together.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Request};
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Limits;
 use crate::problem::Problem;
 
-/// Reads it or says what is wrong with it.
-pub(super) async fn read<B>(
-    request: Request<B>,
+/// What all bodies inside the host may take together, as one permit a byte: a slow sender holds only what it
+/// sent.
+const ALL_BODIES_BYTES: usize = 64 << 20;
+
+/// Reads bodies within the host's bounds.
+pub(super) struct BodyReader {
+    budget: Arc<Semaphore>,
     most_bytes: usize,
     within: Duration,
-) -> Result<Request<Bytes>, Problem>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (parts, body) = request.into_parts();
-    if announced(&parts.headers).is_some_and(|bytes| bytes > most_bytes as u64) {
-        return Err(Problem::BODY_TOO_LARGE);
+}
+
+/// Memory of a body that is inside.
+pub(super) struct Held(#[allow(dead_code, reason = "given back when dropped")] Option<OwnedSemaphorePermit>);
+
+impl BodyReader {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            budget: Arc::new(Semaphore::new(ALL_BODIES_BYTES)),
+            most_bytes: limits.body_bytes as usize,
+            within: limits.read_timeout(),
+        }
     }
-    let body = std::pin::pin!(Limited::new(body, most_bytes));
-    match tokio::time::timeout(within, body.collect()).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(parts, body.to_bytes())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::BODY_TOO_LARGE),
-        Ok(Err(_)) => Err(Problem::BAD_REQUEST),
-        Err(_) => Err(Problem::REQUEST_TIMEOUT),
+
+    /// The whole request, or what is wrong with it.
+    pub(super) async fn read<B>(&self, request: Request<B>) -> Result<(Request<Bytes>, Held), Problem>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (parts, body) = request.into_parts();
+        if announced(&parts.headers).is_some_and(|bytes| bytes > self.most_bytes as u64) {
+            return Err(Problem::BODY_TOO_LARGE);
+        }
+        let read = tokio::time::timeout(self.within, self.collect(body)).await;
+        let (body, held) = read.map_err(|_| Problem::REQUEST_TIMEOUT)??;
+        Ok((Request::from_parts(parts, body), held))
+    }
+
+    async fn collect<B: Body<Data = Bytes>>(&self, body: B) -> Result<(Bytes, Held), Problem> {
+        let (mut body, mut all) = (pin!(body), BytesMut::new());
+        let mut held: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Problem::BAD_REQUEST)?.into_data() else { continue };
+            if all.len() + data.len() > self.most_bytes {
+                return Err(Problem::BODY_TOO_LARGE);
+            }
+            let bytes = u32::try_from(data.len()).map_err(|_| Problem::BODY_TOO_LARGE)?;
+            let more = Arc::clone(&self.budget).try_acquire_many_owned(bytes).map_err(|_| Problem::BUSY)?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
+            }
+            all.extend_from_slice(&data);
+        }
+        Ok((all.freeze(), Held(held)))
     }
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+
+    fn reader(budget: usize) -> BodyReader {
+        let reader = BodyReader::new(&Limits { body_bytes: 10, ..Limits::default() });
+        BodyReader { budget: Arc::new(Semaphore::new(budget)), ..reader }
+    }
+
+    async fn read(reader: &BodyReader, bytes: usize) -> Result<(usize, Held), Problem> {
+        let request = Request::new(Full::new(Bytes::from(vec![0; bytes])));
+        reader.read(request).await.map(|(request, held)| (request.body().len(), held))
+    }
+
+    #[tokio::test]
+    async fn bodies_share_a_budget_and_give_it_back() {
+        let reader = reader(15);
+        let (length, held) = read(&reader, 10).await.unwrap();
+        assert_eq!(length, 10);
+        assert_eq!(read(&reader, 6).await.err(), Some(Problem::BUSY));
+        assert_eq!(read(&reader, 11).await.err(), Some(Problem::BODY_TOO_LARGE));
+        drop(held);
+        assert!(read(&reader, 6).await.is_ok());
+    }
 }

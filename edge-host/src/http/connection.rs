@@ -31,7 +31,10 @@ use crate::config::{Limits, TlsConfig};
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_HEADERS: usize = 100;
 /// Requests at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 64;
+const MAX_STREAMS: u32 = 32;
+/// What HTTP/2 takes in before somebody reads it, for a connection and for one request.
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// After a failed accept (no file descriptors, say): a pause instead of a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -94,6 +97,8 @@ impl Server {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEAD_BYTES as u32);
         let places = Arc::new(Semaphore::new(limits.connections as usize));

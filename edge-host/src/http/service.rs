@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Pages;
 use super::access_log::AccessLog;
 use super::answer::AnswerHeaders;
+use super::body::BodyReader;
 use super::origin::Sender;
 use super::visit::Visit;
 use crate::admission::Admission;
@@ -54,9 +55,8 @@ pub(crate) struct Edge {
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
     pub(crate) network: Arc<Network>,
-    /// Bounds.
-    pub(crate) limits: Limits,
     pub(super) admission: Admission,
+    pub(super) bodies: BodyReader,
     pub(super) in_flight: InFlight,
     headers: AnswerHeaders,
 }
@@ -77,17 +77,17 @@ impl Edge {
         store: Arc<dyn RecordStore>,
         pages: Arc<Pages>,
         network: Arc<Network>,
-        limits: Limits,
+        limits: &Limits,
     ) -> Self {
-        let (admission, headers) = (Admission::new(&limits), AnswerHeaders::new(&network.origins));
+        let (admission, headers) = (Admission::new(limits), AnswerHeaders::new(&network.origins));
         Self {
             functions,
             clinics,
             store,
             pages,
             network,
-            limits,
             admission,
+            bodies: BodyReader::new(limits),
             in_flight: InFlight::default(),
             headers,
         }
@@ -101,8 +101,7 @@ impl Edge {
     /// Answers any request.
     pub(crate) async fn answer<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Bytes>
     where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes>,
     {
         let (id, started) = (Uuid::now_v7(), Instant::now());
         let path = request.uri().path().to_owned();
@@ -151,8 +150,7 @@ impl Edge {
         id: Uuid,
     ) -> Response<Bytes>
     where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes>,
     {
         if request.method() == Method::OPTIONS {
             return self.preflight(&request, sender);

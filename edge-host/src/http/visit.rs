@@ -9,7 +9,6 @@ use http_body::Body;
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
-use super::body;
 use super::function_request::{self, Meeting};
 use super::service::{Edge, FunctionRoute};
 use crate::clinic::ClinicId;
@@ -38,18 +37,15 @@ enum RunError {
 }
 
 impl Visit<'_> {
-    /// Admission first, so that also bodies being read are bounded in number.
+    /// The body first: a slow sender must not keep a place from others.
     pub(super) async fn serve<B>(self, request: Request<B>) -> Result<Response<Bytes>, Problem>
     where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes>,
     {
-        let limits = &self.edge.limits;
-        let admitted = self.edge.admission.enter().ok_or(Problem::BUSY)?;
-        let request = body::read(request, limits.body_bytes as usize, limits.read_timeout()).await?;
+        let (request, _held) = self.edge.bodies.read(request).await?;
         let key = self.key(&request)?;
         // Held until the call's instance and transaction are gone.
-        let _running = self.edge.admission.run(admitted).await.ok_or(Problem::BUSY)?;
+        let _running = self.edge.admission.run().await.ok_or(Problem::BUSY)?;
         let deadline = Instant::now() + self.to.function.environment().deadline;
         match key {
             Some((key, group)) => self.once(request, &key, group, deadline).await,

@@ -133,6 +133,22 @@ async fn slow_heads_and_bodies_are_cut_off() {
 }
 
 #[tokio::test]
+async fn slow_bodies_keep_nobody_out() {
+    let host =
+        Host::with(Settings { limits: "concurrent_calls = 1\nqueued_calls = 1", ..Settings::default() })
+            .await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(host.http).await.unwrap();
+        let head = format!("POST {ROUTE} HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    host.metric("locum_edge_connections 8").await;
+    assert_eq!(host.post("say hello").await.text(), "hello");
+}
+
+#[tokio::test]
 async fn heads_have_a_size() {
     let host = Host::start().await;
     let request = Request::get(ROUTE).header("x-script", "a".repeat(20_000)).body(Full::default()).unwrap();
