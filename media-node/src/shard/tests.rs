@@ -100,6 +100,8 @@ impl Peer for FakePeer {
 struct Member {
     attached: Attached,
     socket: UdpSocket,
+    media: SocketAddr,
+    username: String,
 }
 
 impl Member {
@@ -121,14 +123,15 @@ impl Member {
                 break answer.sdp;
             }
         };
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(media).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let check = nomination([1; 12], &format!("{ufrag}:client"), &IntegrityKey::new("password"));
-        socket.send(&check).unwrap();
-        socket.recv(&mut [0; 256]).unwrap();
-        socket.send(b"connect").unwrap();
-        Self { attached, socket }
+        let username = format!("{ufrag}:client");
+        let member = Self { attached, socket: nominated(media, &username), media, username };
+        member.socket.send(b"connect").unwrap();
+        member
+    }
+
+    /// Goes on from another address, as after a change of network.
+    fn moves(&mut self) {
+        self.socket = nominated(self.media, &self.username);
     }
 
     fn receive(&self) -> String {
@@ -151,6 +154,16 @@ impl Member {
         }
         panic!("nothing arrives");
     }
+}
+
+/// A new socket, after its check was answered.
+fn nominated(media: SocketAddr, username: &str) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(media).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.send(&nomination([1; 12], username, &IntegrityKey::new("password"))).unwrap();
+    socket.recv(&mut [0; 256]).unwrap();
+    socket
 }
 
 fn offer() -> proto::SessionDescription {
@@ -184,6 +197,18 @@ async fn packets_go_to_the_others_on_their_sections() {
     let (a, b) = (Member::join(&shard, media, "a").await, Member::join(&shard, media, "b").await);
     assert_eq!(a.sends_to(&shard, &b).await, "r 9");
     assert_eq!(b.sends_to(&shard, &a).await, "r 9");
+    shard.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn packets_follow_a_client_to_its_new_address() {
+    let (shard, media) = start();
+    let (mut a, mut b) = (Member::join(&shard, media, "a").await, Member::join(&shard, media, "b").await);
+    a.sends_to(&shard, &b).await;
+    b.moves();
+    assert_eq!(a.sends_to(&shard, &b).await, "r 9");
+    a.moves();
+    assert_eq!(a.sends_to(&shard, &b).await, "r 9");
     shard.stop().await.unwrap();
 }
 
