@@ -1,7 +1,7 @@
 //! A running media node: start, serve, drain.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
     let health = Health::new();
     let telemetry_listener = listen(config.telemetry_listen, "telemetry_listen").await?;
     let signal_listener = listen(config.signal_listen, "signal_listen").await?;
-    let media_socket = shard::bind(config.media_listen).context("bind media_listen")?;
+    let media_socket = UdpSocket::bind(config.media_listen).context("bind media_listen")?;
     let media = media_socket.local_addr()?;
     let addresses = BTreeMap::from([
         ("signal".to_owned(), signal_listener.local_addr()?),

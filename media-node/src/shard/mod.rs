@@ -11,7 +11,7 @@ mod session;
 mod tests;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -159,12 +159,4 @@ impl Shard {
         let _ = self.waker.wake();
         sent
     }
-}
-
-/// Binds the media socket.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    UdpSocket::bind(address)
 }

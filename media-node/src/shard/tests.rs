@@ -1,7 +1,7 @@
 //! The event loop over a real socket, with a transport that does what the test says.
 
 use std::collections::VecDeque;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -186,7 +186,7 @@ fn start() -> (Shard, SocketAddr) {
     });
     let limits = Limits { sessions: 8, participants: 4, tracks: 4 };
     let rooms = Rooms::new(limits, "here".to_owned(), ids);
-    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let media = socket.local_addr().unwrap();
     (Shard::start(socket, FakeTransport(0), rooms).unwrap().0, media)
 }
