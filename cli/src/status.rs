@@ -18,14 +18,15 @@ struct Status {
     processes: BTreeMap<String, Process>,
 }
 
+/// What a process says of itself.
 #[derive(Serialize)]
-struct Process {
+pub(crate) struct Process {
     pid: u32,
     state: &'static str,
     memory_mib: Option<u64>,
     addresses: BTreeMap<String, SocketAddr>,
     /// Version of the node list it holds.
-    node_list: Option<u64>,
+    pub(crate) node_list: Option<u64>,
 }
 
 /// Prints the status; fails when a process is not ready.
@@ -51,7 +52,8 @@ pub(crate) async fn run(data: &Path, json: bool) -> Result<()> {
     }
 }
 
-async fn look_at(ready: ReadyFile) -> Result<Process> {
+/// Asks the process that a ready file names.
+pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
     let mut process = Process {
         pid: ready.pid,
         state: "stopped",

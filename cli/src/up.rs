@@ -23,6 +23,8 @@ use configuration::Plan;
 use data::Data;
 use ports::Ports;
 
+use crate::status;
+
 /// A process that is not ready by then is stuck; the first start compiles the functions.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process's own grace period.
@@ -121,7 +123,8 @@ impl Network {
 
         say.step("demo clinic");
         let demo = demo::Demo::new(http)?;
-        demo.wait_for_media_node().await?;
+        let version = demo.wait_for_media_node().await?;
+        self.wait_for_node_list("media-1", version).await?;
         demo.onboard(&setup_token, accounts).await?;
         Ok(Some(demo.pages()))
     }
@@ -151,6 +154,23 @@ impl Network {
             }
             died = self.death() => Err(died),
         }
+    }
+
+    /// Waits until a process holds the node list `version` or a later one.
+    async fn wait_for_node_list(&self, name: &str, version: u64) -> Result<()> {
+        let path = self.data.path(&format!("run/{name}.json"));
+        let held = async {
+            loop {
+                let ready =
+                    ReadyFile::read(&path).with_context(|| format!("read the ready file of {name}"))?;
+                if status::look_at(ready).await?.node_list.is_some_and(|held| held >= version) {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(demo::NODE_LIST_WITHIN, held).await;
+        waited.with_context(|| format!("{name} does not get the node list"))?
     }
 
     /// Waits until some process ends by itself, which none should.

@@ -16,8 +16,8 @@ use super::accounts::Accounts;
 use super::configuration::{CLINIC, REGION, ZONE};
 use crate::client::client;
 
-/// Heartbeats come twice a second.
-const MEDIA_NODE_WITHIN: Duration = Duration::from_secs(10);
+/// Heartbeats, which carry the node list, come twice a second.
+pub(super) const NODE_LIST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where people go.
 #[derive(Serialize)]
@@ -51,15 +51,18 @@ impl Demo {
         Ok(Self { client: client(&host, http)?, api, port: http.port() })
     }
 
-    /// Waits until the edge host would send people to a media node.
-    pub(super) async fn wait_for_media_node(&self) -> Result<()> {
+    /// Waits until the edge host would send people to a media node, and answers with the version of the node list that
+    /// says so: a media node that holds it, or a later one, knows the edge host's token keys.
+    pub(super) async fn wait_for_media_node(&self) -> Result<u64> {
         let listed = async {
-            while !self.lists_a_media_node().await? {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            loop {
+                match self.node_list().await? {
+                    Some(list) if joins_are_possible(&list) => return anyhow::Ok(list.version),
+                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
             }
-            anyhow::Ok(())
         };
-        let waited = tokio::time::timeout(MEDIA_NODE_WITHIN, listed).await;
+        let waited = tokio::time::timeout(NODE_LIST_WITHIN, listed).await;
         waited.context("no media node came into the node list")?
     }
 
@@ -88,18 +91,21 @@ impl Demo {
         }
     }
 
-    async fn lists_a_media_node(&self) -> Result<bool> {
+    async fn node_list(&self) -> Result<Option<NodeList>> {
         let answer = self.client.get(format!("{}/.well-known/locum.json", self.api)).send().await;
         let known: WellKnown =
             answer.context("ask the edge host")?.json().await.context("read its answer")?;
         // Only looked at; who acts on a list verifies it.
         let payload = known.node_list.as_deref().and_then(|jws| jws.split('.').nth(1)).unwrap_or_default();
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(payload).context("decode the node list")?;
-        let is_media = |list: NodeList| {
-            list.nodes.iter().any(|node| node.role == Role::Media && node.state == NodeState::Up)
-        };
-        Ok(serde_json::from_slice::<NodeList>(&bytes).is_ok_and(is_media))
+        Ok(serde_json::from_slice(&bytes).ok())
     }
+}
+
+/// A media node is up, and an edge host whose token keys it can know.
+fn joins_are_possible(list: &NodeList) -> bool {
+    let mut up = list.nodes.iter().filter(|node| node.state == NodeState::Up);
+    up.clone().any(|node| node.role == Role::Media) && up.any(|node| node.jwks.is_some())
 }
 
 /// Open at every hour, so that whoever tries the demo finds a time to book.
