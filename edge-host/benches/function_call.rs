@@ -142,7 +142,8 @@ async fn connect(address: &str) -> TcpStream {
 fn start_peer(wasmtime: &Path, component: &Path) -> (Host, String) {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let peer = Command::new(wasmtime)
-        .args(["serve", "-S", "cli,p3", "-W", "component-model-async=y", "--addr", &address])
+        .args(["serve", "-S", "cli,p3", "-W", "component-model-async=y"])
+        .args(["--max-instance-reuse-count", "1", "--addr", &address])
         .arg(component)
         .stderr(std::process::Stdio::null())
         .spawn()
