@@ -85,7 +85,8 @@ impl Group {
         Ok(reader)
     }
 
-    /// Ends the snapshot and keeps the connection for the next request. Blocks.
+    /// Ends the snapshot and keeps the connection for the next request. This only lets go of a lock in shared
+    /// memory, so it may run anywhere.
     pub(super) fn end_read(&self, mut reader: Database) {
         reader.set_deadline(None);
         if reader.is_autocommit() || reader.host("ROLLBACK", &[]).is_ok() {

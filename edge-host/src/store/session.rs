@@ -146,8 +146,7 @@ impl GroupSession {
     /// Opens the host's transaction, ending the snapshot.
     async fn begin(&self, state: &mut State) -> Result<(), SqlError> {
         if let Phase::Reading(reader) = std::mem::replace(&mut state.phase, Phase::Idle) {
-            let group = Arc::clone(&self.group);
-            on_blocking_thread(move || group.end_read(reader)).await?;
+            self.group.end_read(reader);
         }
         let turn = self.group.turn().await.map_err(|failure| self.fail(failure))?;
         let group = Arc::clone(&self.group);
@@ -245,13 +244,18 @@ impl GroupSession {
     async fn finish(&self, commit: bool) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
         let unfinished = std::mem::take(&mut state.function_transaction);
-        let group = Arc::clone(&self.group);
         let ended = match std::mem::replace(&mut state.phase, Phase::Idle) {
             Phase::Idle => Ok(()),
-            Phase::Lent => Err(SqlError::Ended(Failure::TransactionLost)),
-            phase => {
-                on_blocking_thread(move || phase.end(&group, commit, unfinished)).await.and_then(|end| end)
+            Phase::Reading(reader) => {
+                self.group.end_read(reader);
+                Ok(())
             }
+            Phase::Writing(transaction) if commit => {
+                let committed = on_blocking_thread(move || commit_transaction(transaction, unfinished)).await;
+                committed.and_then(|committed| committed)
+            }
+            Phase::Writing(transaction) => on_blocking_thread(move || drop(transaction)).await,
+            Phase::Lent => Err(SqlError::Ended(Failure::TransactionLost)),
         };
         self.in_transaction.store(false, Ordering::Release);
         if let Err(SqlError::Ended(failure)) = &ended {
@@ -317,36 +321,17 @@ impl Session for GroupSession {
 }
 
 impl Drop for GroupSession {
-    /// A request that was cancelled: its connection must not be closed, nor rolled back, on an executor
-    /// thread.
+    /// A request that was cancelled: what it wrote must not be undone on an executor thread.
     fn drop(&mut self) {
-        let phase = std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle);
-        let group = Arc::clone(&self.group);
-        if let (false, Ok(runtime)) =
-            (matches!(phase, Phase::Idle | Phase::Lent), tokio::runtime::Handle::try_current())
-        {
-            runtime.spawn_blocking(move || phase.end(&group, false, false));
+        match std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle) {
+            Phase::Reading(reader) => self.group.end_read(reader),
+            Phase::Writing(transaction) => match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(move || drop(transaction))),
+                // Without a runtime the process is ending, and nobody waits.
+                Err(_) => drop(transaction),
+            },
+            Phase::Idle | Phase::Lent => {}
         }
-    }
-}
-
-impl Phase {
-    /// Gives connections back. What a function began and did not commit is undone, as closing its connection
-    /// would.
-    fn end(self, group: &Group, commit: bool, unfinished: bool) -> Result<(), SqlError> {
-        match self {
-            Self::Idle | Self::Lent => {}
-            Self::Reading(reader) => group.end_read(reader),
-            Self::Writing(transaction) if !commit => drop(transaction),
-            Self::Writing(mut transaction) => {
-                if let Some(writer) = transaction.writer().filter(|_| unfinished) {
-                    writer.host(&format!("ROLLBACK TO {FUNCTION_SAVEPOINT}"), &[])?;
-                    writer.host(&format!("RELEASE {FUNCTION_SAVEPOINT}"), &[])?;
-                }
-                transaction.commit()?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -354,6 +339,15 @@ impl Bound {
     fn host(sql: String) -> Self {
         Self { sql, parameters: Vec::new(), limits: ResultLimits::default() }
     }
+}
+
+/// What a function began and did not commit is undone, as closing its connection would.
+fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<(), SqlError> {
+    if let Some(writer) = transaction.writer().filter(|_| unfinished) {
+        writer.host(&format!("ROLLBACK TO {FUNCTION_SAVEPOINT}"), &[])?;
+        writer.host(&format!("RELEASE {FUNCTION_SAVEPOINT}"), &[])?;
+    }
+    transaction.commit()
 }
 
 fn reader_authority(caller: Caller) -> Authority {
