@@ -22,6 +22,14 @@ pub struct EpochStart {
     pub accepted_loss: bool,
 }
 
+/// What a copy holds that did not become history, and that nobody acknowledged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tail {
+    /// The last position that the copy and the history share. It may be of an older epoch than the copy.
+    /// `None`: they share nothing that is known.
+    pub after: Option<Position>,
+}
+
 /// The epochs of a group, oldest first; bounded.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -57,14 +65,28 @@ impl History {
             || matches!(self.kept_of(position.epoch), Kept::UpTo(last) if position.frame <= last)
     }
 
-    /// The last frame of `copy`'s epoch that became history, if the copy has more than that: the rest is a
-    /// tail that nobody acknowledged.
-    pub fn tail_of(&self, copy: Position) -> Option<FrameNo> {
-        match self.kept_of(copy.epoch) {
-            Kept::Whole => None,
-            Kept::UpTo(last) => (copy.frame > last).then_some(last),
-            Kept::Nothing => Some(FrameNo(0)),
+    /// What `copy` holds beyond the history of the newest epoch, if anything.
+    pub fn tail_of(&self, copy: Position) -> Option<Tail> {
+        let mut at = copy;
+        loop {
+            match self.kept_of(at.epoch) {
+                Kept::Whole => return None,
+                Kept::UpTo(last) if at.frame > last => {
+                    return Some(Tail { after: Some(Position::new(at.epoch, last)) });
+                }
+                Kept::UpTo(_) => return (at != copy).then_some(Tail { after: Some(at) }),
+                // Nothing grew out of that epoch; but what it grew out of itself may be common ground.
+                Kept::Nothing => match self.entry(at.epoch).and_then(|entry| entry.start) {
+                    Some(start) => at = start,
+                    None => return Some(Tail { after: None }),
+                },
+            }
         }
+    }
+
+    fn entry(&self, epoch: Epoch) -> Option<&EpochStart> {
+        let index = self.0.binary_search_by_key(&epoch, |entry| entry.epoch).ok()?;
+        self.0.get(index)
     }
 
     /// What of `epoch` became part of the newest epoch: walks back from start to start.
@@ -73,8 +95,7 @@ impl History {
         if at == epoch {
             return Kept::Whole;
         }
-        while let Ok(index) = self.0.binary_search_by_key(&at, |start| start.epoch) {
-            let Some(start) = self.0.get(index).and_then(|entry| entry.start) else { break };
+        while let Some(start) = self.entry(at).and_then(|entry| entry.start) {
             if start.epoch == epoch {
                 return Kept::UpTo(start.frame);
             }
@@ -118,10 +139,28 @@ mod tests {
             assert!(history.holds(held), "{held}");
             assert_eq!(history.tail_of(held), None, "{held}");
         }
-        for (lost, last) in [(at(3, 5), 4), (at(1, 13), 12), (at(2, 1), 0), (at(4, 1), 0), (at(6, 1), 0)] {
+        let shared = [
+            (at(3, 5), Some(at(3, 4))),
+            (at(1, 13), Some(at(1, 12))),
+            (at(2, 1), Some(at(1, 10))),
+            (at(4, 1), None),
+            (at(6, 1), None),
+        ];
+        for (lost, after) in shared {
             assert!(!history.holds(lost), "{lost}");
-            assert_eq!(history.tail_of(lost), Some(FrameNo(last)), "{lost}");
+            assert_eq!(history.tail_of(lost), Some(Tail { after }), "{lost}");
         }
+    }
+
+    #[test]
+    fn a_tail_may_reach_back_over_epochs() {
+        let mut history = History::default();
+        // Epoch 2 began from 1.12 and died with its primary; epoch 3 began from 1.10, elsewhere.
+        for (epoch, start) in [(1, None), (2, Some(at(1, 12))), (3, Some(at(1, 10)))] {
+            let primary = "edge-1".parse().unwrap();
+            history.push(EpochStart { epoch: Epoch(epoch), primary, start, accepted_loss: false });
+        }
+        assert_eq!(history.tail_of(at(2, 3)), Some(Tail { after: Some(at(1, 10)) }));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod registry;
 mod timing;
 mod voter;
 
-pub use history::{EpochStart, History};
+pub use history::{EpochStart, History, Tail};
 pub use ids::{Epoch, FrameNo, GroupId, ParseGroupIdError, Position, StoreId};
 pub use primary::{Event, Primary};
 pub use protocol::{CopyReport, GroupReport, GroupView, Hint, HintAnswer};

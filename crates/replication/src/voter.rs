@@ -4,7 +4,8 @@ use locum_identity::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CopyReport, Epoch, FrameNo, GroupId, GroupReport, GroupView, Hint, HintAnswer, History, Position, StoreId,
+    CopyReport, Epoch, FrameNo, GroupId, GroupReport, GroupView, Hint, HintAnswer, History, Position,
+    StoreId, Tail,
 };
 
 /// What must be on disk before anything is said that depends on it.
@@ -27,13 +28,13 @@ pub enum Action {
     Stop,
     /// Sync the newest complete copy, write this to disk, sync it, then call [`Voter::persisted`].
     Persist(Kept),
-    /// What stands in the newest complete copy after `after` (of the copy's own epoch) is no part of the
-    /// history: export it for people before anything else touches the copy. May be asked for again.
+    /// The newest complete copy holds what did not become history: export it for people before anything else
+    /// touches the copy. May be asked for again.
     KeepTail {
         /// The copy.
         copy: Position,
-        /// The last frame that is history; 0: nothing of this epoch is.
-        after: FrameNo,
+        /// What of it.
+        tail: Tail,
     },
     /// Build a complete copy of `epoch` from `primary`, beside the one there is, and stay current.
     /// [`Voter::copied`] as soon as it is complete and synced, and after each further sync.
@@ -346,8 +347,8 @@ impl Voter {
         let mut actions: Vec<Action> = self.stop().into_iter().collect();
         self.standing = following;
         let copy = self.copy.filter(|copy| copy.epoch < epoch);
-        if let Some((copy, after)) = copy.and_then(|copy| Some((copy, self.history.tail_of(copy)?))) {
-            actions.push(Action::KeepTail { copy, after });
+        if let Some((copy, tail)) = copy.and_then(|copy| Some((copy, self.history.tail_of(copy)?))) {
+            actions.push(Action::KeepTail { copy, tail });
         }
         actions.push(Action::Follow { epoch, primary });
         // After a restart the copy may already be one of this epoch: say so without waiting for a frame.
