@@ -7,11 +7,14 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use locum_identity::{Zone, node_name, role_name};
-use quinn::{Connection, ConnectionError, Endpoint, VarInt};
-use tokio::time::timeout;
+use quinn::{Connection, Endpoint, VarInt};
+use tokio::time::{Instant, timeout_at};
 
-use crate::wire::{ReadError, read_answer, write_question};
-use crate::{ConnectError, Credentials, Limits, MeshError, Peer, PeerName, RequestError};
+use crate::tunnel::Link;
+use crate::wire::{Kind, ReadError, read_answer, write_question};
+use crate::{
+    ConnectError, Credentials, Limits, MeshError, Peer, PeerName, Refusal, RefusalCode, RequestError, Tunnel,
+};
 
 /// Asks other nodes. Clone-free: share it by reference or `Arc`.
 pub struct Client {
@@ -19,7 +22,8 @@ pub struct Client {
     zone: Zone,
     limits: Limits,
     config: RwLock<quinn::ClientConfig>,
-    connections: Mutex<HashMap<Peer, Connection>>,
+    /// Tunnels have connections of their own: what they carry in bulk must not hold up a question.
+    connections: Mutex<HashMap<(Peer, Kind), Link>>,
 }
 
 impl Client {
@@ -64,40 +68,76 @@ impl Client {
         if question.len() > self.limits.message_bytes {
             return Err(RequestError::TooLarge { bytes: question.len() });
         }
-        let asked = timeout(deadline.min(self.limits.deadline), self.ask(peer, question)).await;
-        let answer = asked.unwrap_or(Err(RequestError::Deadline { address: peer.address }));
+        let ask = async |link: Link| {
+            exchange(link.connection(), peer.address, question, self.limits.message_bytes).await
+        };
+        self.on_link(peer, Kind::Question, deadline, ask).await
+    }
+
+    /// Asks `peer` for a tunnel, within `deadline` and the limits; the tunnel itself may last.
+    ///
+    /// # Errors
+    /// [`RequestError`]. After `Deadline` and `Lost` the peer may have accepted; it then reads an error.
+    pub async fn tunnel(
+        &self,
+        peer: &Peer,
+        question: &[u8],
+        deadline: Duration,
+    ) -> Result<Tunnel, RequestError> {
+        if question.len() > self.limits.message_bytes {
+            return Err(RequestError::TooLarge { bytes: question.len() });
+        }
+        let open =
+            async |link: Link| open_tunnel(&link, peer.address, question, self.limits.message_bytes).await;
+        self.on_link(peer, Kind::Tunnel, deadline, open).await
+    }
+
+    async fn on_link<T>(
+        &self,
+        peer: &Peer,
+        kind: Kind,
+        deadline: Duration,
+        ask: impl AsyncFnOnce(Link) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
+        let (address, deadline) = (peer.address, Instant::now() + deadline.min(self.limits.deadline));
+        let link = timeout_at(deadline, self.link(peer, kind)).await;
+        // Not sent: it matters to whoever must not ask twice.
+        let link = link.unwrap_or(Err(RequestError::Connect { address, source: ConnectError::Deadline }))?;
+        let asked = timeout_at(deadline, ask(link)).await;
+        let answer = asked.unwrap_or(Err(RequestError::Deadline { address }));
         if matches!(answer, Err(RequestError::Deadline { .. } | RequestError::Lost { .. })) {
             // The peer may have died without a word: the next question finds out by a new handshake.
-            self.pool().remove(peer);
+            self.pool().remove(&(peer.clone(), kind));
         }
         answer
     }
 
-    async fn ask(&self, peer: &Peer, question: &[u8]) -> Result<Vec<u8>, RequestError> {
-        let kept = self.pool().get(peer).filter(|kept| kept.close_reason().is_none()).cloned();
-        let connection = match kept {
-            Some(connection) => connection,
-            None => self.connect(peer).await?,
-        };
-        exchange(&connection, peer.address, question, self.limits.message_bytes).await
+    async fn link(&self, peer: &Peer, kind: Kind) -> Result<Link, RequestError> {
+        let key = (peer.clone(), kind);
+        let kept = self.pool().get(&key).filter(|kept| kept.connection().close_reason().is_none()).cloned();
+        match kept {
+            Some(link) => Ok(link),
+            None => self.connect(key).await,
+        }
     }
 
-    async fn connect(&self, peer: &Peer) -> Result<Connection, RequestError> {
-        let name = match &peer.name {
+    async fn connect(&self, key: (Peer, Kind)) -> Result<Link, RequestError> {
+        let name = match &key.0.name {
             PeerName::Node(node) => node_name(&self.zone, node),
             PeerName::Role(role) => role_name(&self.zone, *role),
         };
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection = shake_hands(&self.endpoint, config, peer.address, &name).await?;
+        let connection = shake_hands(&self.endpoint, config, key.0.address, &name).await?;
+        let link = Link::new(connection, self.limits);
         let mut pool = self.pool();
-        pool.retain(|_, kept| kept.close_reason().is_none());
+        pool.retain(|_, kept| kept.connection().close_reason().is_none());
         if pool.len() < self.limits.connections {
-            pool.insert(peer.clone(), connection.clone());
+            pool.insert(key, link.clone());
         }
-        Ok(connection)
+        Ok(link)
     }
 
-    fn pool(&self) -> std::sync::MutexGuard<'_, HashMap<Peer, Connection>> {
+    fn pool(&self) -> std::sync::MutexGuard<'_, HashMap<(Peer, Kind), Link>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,17 +173,50 @@ pub(crate) async fn exchange(
     question: &[u8],
     limit: usize,
 ) -> Result<Vec<u8>, RequestError> {
-    let lost = |source| RequestError::Lost { address, source };
-    let closed = |error: ConnectionError| lost(error.into());
-    let (mut send, mut receive) = connection.open_bi().await.map_err(closed)?;
-    let written = write_question(&mut send, question).await;
-    // A peer that refuses a question while it is being written stops the stream and says why: so read first,
-    // then judge.
-    match read_answer(&mut receive, limit).await {
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| lost(address, error.into()))?;
+    let mut written = write_question(&mut send, Kind::Question, question).await;
+    if written.is_ok() {
+        written = send.finish().map_err(io::Error::from);
+    }
+    outcome(read_answer(&mut receive, limit).await, written, address)
+}
+
+async fn open_tunnel(
+    link: &Link,
+    address: SocketAddr,
+    question: &[u8],
+    limit: usize,
+) -> Result<Tunnel, RequestError> {
+    let Some(place) = link.place() else {
+        let refusal = Refusal::new(RefusalCode::Busy, "this node has too many tunnels there already");
+        return Err(RequestError::Refused { address, refusal });
+    };
+    let opened = link.connection().open_bi().await;
+    let (send, receive) = opened.map_err(|error| lost(address, error.into()))?;
+    // A tunnel from the start: given up half open, it breaks and does not just end.
+    let mut tunnel = Tunnel::new(send, receive, place);
+    let (send, receive) = tunnel.streams();
+    let written = write_question(send, Kind::Tunnel, question).await;
+    outcome(read_answer(receive, limit).await, written, address)?;
+    Ok(tunnel)
+}
+
+/// A peer that refuses a question while it is being written stops the stream and says why: so what was read is
+/// judged before how the writing went.
+fn outcome(
+    read: Result<Result<Vec<u8>, Refusal>, ReadError>,
+    written: io::Result<()>,
+    address: SocketAddr,
+) -> Result<Vec<u8>, RequestError> {
+    match read {
         Ok(answer) => answer.map_err(|refusal| RequestError::Refused { address, refusal }),
         Err(ReadError::TooLarge) => {
-            Err(lost(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long")))
+            Err(lost(address, io::Error::new(io::ErrorKind::InvalidData, "the answer is too long")))
         }
-        Err(ReadError::Broken(error)) => Err(lost(written.err().unwrap_or(error))),
+        Err(ReadError::Broken(error)) => Err(lost(address, written.err().unwrap_or(error))),
     }
+}
+
+fn lost(address: SocketAddr, source: io::Error) -> RequestError {
+    RequestError::Lost { address, source }
 }

@@ -1,5 +1,5 @@
-//! QUIC connections between the members of a network: questions and answers under mutual TLS, everything
-//! bounded.
+//! QUIC connections between the members of a network: questions and answers, and tunnels for other protocols,
+//! under mutual TLS, everything bounded.
 //!
 //! Two protocols share one UDP port, told apart by ALPN: [`MESH_ALPN`] between nodes that hold a certificate
 //! of the network's authority, [`JOIN_ALPN`] for a node that has none yet and knows the authority by its
@@ -9,6 +9,7 @@ mod client;
 mod join;
 mod server;
 mod tls;
+mod tunnel;
 mod wire;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ pub use client::Client;
 pub use join::join;
 pub use server::Server;
 pub use tls::Credentials;
+pub use tunnel::{Carrier, Tunnel};
 
 /// ALPN between nodes.
 pub const MESH_ALPN: &[u8] = b"locum-mesh/1";
@@ -37,10 +39,14 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Longest question of a caller without a certificate.
     pub join_message_bytes: usize,
-    /// From the first byte of a question to the last of its answer.
+    /// From the first byte of a question to the last of its answer; of a tunnel, to its acceptance.
     pub deadline: Duration,
+    /// After this long without a packet a connection is dead.
+    pub silence: Duration,
     /// Questions at once on a connection.
     pub streams: u32,
+    /// Tunnels at once on a connection, each with room of its own.
+    pub tunnels: u32,
     /// Connections at once, of callers, and kept open to others.
     pub connections: usize,
 }
@@ -51,7 +57,9 @@ impl Default for Limits {
             message_bytes: 4 << 20,
             join_message_bytes: 64 << 10,
             deadline: Duration::from_secs(10),
+            silence: Duration::from_secs(10),
             streams: 64,
+            tunnels: 16,
             connections: 1024,
         }
     }
@@ -92,6 +100,18 @@ pub trait Handler: Send + Sync + 'static {
         caller: Caller,
         question: Bytes,
     ) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
+
+    /// Whether the caller gets a tunnel for `question`, and what is done with it: whatever must be there for
+    /// that is best made sure of before. Dropped unfinished at the deadline, to which an accepted tunnel is
+    /// not bound.
+    fn tunnel(
+        &self,
+        _caller: Caller,
+        _question: Bytes,
+    ) -> impl Future<Output = Result<Carrier, Refusal>> + Send {
+        let refusal = Refusal::new(RefusalCode::Invalid, "nothing here takes a tunnel");
+        std::future::ready(Err(refusal))
+    }
 }
 
 /// A question that got no answer, and why.
@@ -172,7 +192,7 @@ pub enum MeshError {
 /// A question got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// No connection.
+    /// No connection; nothing was sent.
     #[error("connect to {address}")]
     Connect {
         /// The peer.
@@ -225,6 +245,9 @@ pub enum ConnectError {
     /// Address or name cannot be called.
     #[error("start the handshake")]
     Start(#[source] quinn::ConnectError),
+    /// No handshake in time: nobody there, or nobody awake.
+    #[error("shake hands in time")]
+    Deadline,
     /// The handshake failed: nobody there, or not who should be.
     #[error("shake hands")]
     Handshake(#[source] quinn::ConnectionError),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use locum_identity::{NodeIdentity, Zone};
@@ -11,14 +11,19 @@ use metrics::{counter, gauge, histogram};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::wire::{ReadError, read_question, write_answer};
-use crate::{Caller, Credentials, Handler, JOIN_ALPN, Limits, MESH_ALPN, MeshError, Refusal, RefusalCode};
+use crate::tunnel::{Link, Place};
+use crate::wire::{Kind, ReadError, read_kind, read_question, write_answer};
+use crate::{
+    Caller, Carrier, Credentials, Handler, JOIN_ALPN, Limits, MESH_ALPN, MeshError, Refusal, RefusalCode,
+    Tunnel,
+};
 
 /// Closing codes: what the other side reads in its error.
 const CLOSED: VarInt = VarInt::from_u32(0);
@@ -58,7 +63,8 @@ impl Server {
         Ok(())
     }
 
-    /// Answers with `handler` until `stop`; then finishes what was asked, for at most the deadline.
+    /// Answers with `handler` until `stop`; then breaks the tunnels and finishes what was asked, for at most the
+    /// deadline.
     pub async fn run<H: Handler>(&self, handler: H, stop: CancellationToken) {
         let context = Arc::new(Context {
             handler,
@@ -86,7 +92,7 @@ impl Server {
         }
         self.endpoint.close(CLOSED, b"stopping");
         // The last acknowledgements; not worth waiting long for.
-        let _ = timeout(std::time::Duration::from_millis(200), self.endpoint.wait_idle()).await;
+        let _ = timeout(Duration::from_millis(200), self.endpoint.wait_idle()).await;
     }
 }
 
@@ -161,6 +167,7 @@ fn caller(connection: &Connection, zone: &Zone) -> Option<Caller> {
 
 async fn serve_streams<H: Handler>(connection: &Connection, caller: &Caller, context: &Arc<Context<H>>) {
     let tasks = TaskTracker::new();
+    let link = Link::new(connection.clone(), context.limits);
     loop {
         let stream = tokio::select! {
             () = context.stop.cancelled() => break,
@@ -168,34 +175,84 @@ async fn serve_streams<H: Handler>(connection: &Connection, caller: &Caller, con
         };
         // Whoever leaves, leaves without an answer: nothing to wait for.
         let Ok((send, receive)) = stream else { return };
-        tasks.spawn(serve_stream(send, receive, caller.clone(), context.clone()));
+        let asked = Asked { send, receive, caller: caller.clone(), begun: Instant::now() };
+        tasks.spawn(serve_stream(asked, link.clone(), context.clone()));
     }
     tasks.close();
     tasks.wait().await;
 }
 
-async fn serve_stream<H: Handler>(
-    mut send: SendStream,
-    mut receive: RecvStream,
+/// A stream that a caller opened.
+struct Asked {
+    send: SendStream,
+    receive: RecvStream,
     caller: Caller,
-    context: Arc<Context<H>>,
-) {
-    let begun = Instant::now();
+    begun: Instant,
+}
+
+async fn serve_stream<H: Handler>(mut asked: Asked, link: Link, context: Arc<Context<H>>) {
     let deadline = context.limits.deadline;
-    let answer = match timeout(deadline, answer(&mut receive, &caller, &context)).await {
-        Ok(Some(answer)) => answer,
-        Ok(None) => return,
-        Err(_) => Err(Refusal::new(RefusalCode::Deadline, "it took too long")),
-    };
-    let protocol = if caller == Caller::Joiner { "join" } else { "mesh" };
-    let outcome = answer.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
-    counter!("locum_mesh_requests_total", "protocol" => protocol, "outcome" => outcome).increment(1);
-    histogram!("locum_mesh_request_seconds", "protocol" => protocol).record(begun.elapsed());
-    if !matches!(timeout(deadline, write_answer(&mut send, answer)).await, Ok(Ok(()))) {
+    match timeout(deadline, read_kind(&mut asked.receive)).await {
+        Ok(Ok(Kind::Question)) => {
+            let answer = timeout(deadline, answer(&mut asked.receive, &asked.caller, &context)).await;
+            let Some(answer) = in_time(answer) else { return };
+            asked.count(if asked.caller == Caller::Joiner { "join" } else { "mesh" }, &answer);
+            deliver(asked.send, answer, deadline).await;
+        }
+        Ok(Ok(Kind::Tunnel)) => {
+            let accepted =
+                timeout(deadline, accept(&mut asked.receive, &asked.caller, &link, &context)).await;
+            let Some(accepted) = in_time(accepted) else { return };
+            asked.count("tunnel", &accepted);
+            match accepted {
+                Ok((carrier, place)) => carry(asked, carrier, place, link.connection(), &context).await,
+                Err(refusal) => deliver(asked.send, Err(refusal), deadline).await,
+            }
+        }
+        Ok(Err(_)) | Err(_) => debug!("mesh stream without a question"),
+    }
+}
+
+/// `None`: the caller left in the middle of its question.
+fn in_time<T>(outcome: Result<Option<Result<T, Refusal>>, Elapsed>) -> Option<Result<T, Refusal>> {
+    outcome.unwrap_or_else(|_| Some(Err(Refusal::new(RefusalCode::Deadline, "it took too long"))))
+}
+
+impl Asked {
+    fn count<T>(&self, protocol: &'static str, answer: &Result<T, Refusal>) {
+        let outcome = answer.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
+        counter!("locum_mesh_requests_total", "protocol" => protocol, "outcome" => outcome).increment(1);
+        histogram!("locum_mesh_request_seconds", "protocol" => protocol).record(self.begun.elapsed());
+    }
+}
+
+async fn deliver(mut send: SendStream, answer: Result<Vec<u8>, Refusal>, deadline: Duration) {
+    let written = timeout(deadline, write_answer(&mut send, answer)).await;
+    if !matches!(written, Ok(Ok(()))) || send.finish().is_err() {
         return debug!("mesh answer not delivered");
     }
     // A connection that is closed at once would take the answer with it.
     let _ = timeout(deadline, send.stopped()).await;
+}
+
+async fn carry<H: Handler>(
+    asked: Asked,
+    carrier: Carrier,
+    place: Place,
+    connection: &Connection,
+    context: &Context<H>,
+) {
+    // A tunnel from the start: given up half open, it breaks and does not just end.
+    let mut tunnel = Tunnel::new(asked.send, asked.receive, place);
+    let accepted = timeout(context.limits.deadline, write_answer(tunnel.streams().0, Ok(Vec::new()))).await;
+    if !matches!(accepted, Ok(Ok(()))) {
+        return debug!("mesh tunnel not accepted: the caller left");
+    }
+    tokio::select! {
+        () = context.stop.cancelled() => {}
+        _ = connection.closed() => {}
+        () = carrier.carry(tunnel) => {}
+    }
 }
 
 /// `None`: the caller left in the middle of its question.
@@ -204,28 +261,60 @@ async fn answer<H: Handler>(
     caller: &Caller,
     context: &Context<H>,
 ) -> Option<Result<Vec<u8>, Refusal>> {
-    let Ok(_slot) = context.questions.try_acquire() else {
+    let (question, _slot) = match read(receive, caller, context).await? {
+        Ok(question) => question,
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    match context.handler.answer(caller.clone(), question).await {
+        Ok(body) if body.len() > context.limits.message_bytes => {
+            warn!(bytes = body.len(), "mesh answer too long to send");
+            Some(Err(Refusal::new(RefusalCode::Internal, "the answer is too long")))
+        }
+        answer => Some(answer),
+    }
+}
+
+/// `None`: the caller left in the middle of its question.
+async fn accept<H: Handler>(
+    receive: &mut RecvStream,
+    caller: &Caller,
+    link: &Link,
+    context: &Context<H>,
+) -> Option<Result<(Carrier, Place), Refusal>> {
+    let (question, _slot) = match read(receive, caller, context).await? {
+        Ok(question) => question,
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    if *caller == Caller::Joiner {
+        return Some(Err(Refusal::new(RefusalCode::Denied, "tunnels are for nodes")));
+    }
+    let Some(place) = link.place() else {
+        return Some(Err(Refusal::new(RefusalCode::Busy, "too many tunnels at once")));
+    };
+    let accepted = context.handler.tunnel(caller.clone(), question).await;
+    Some(accepted.map(|carrier| (carrier, place)))
+}
+
+/// The question, with its place among those at once. `None`: the caller left in the middle of it.
+async fn read<'a, H: Handler>(
+    receive: &mut RecvStream,
+    caller: &Caller,
+    context: &'a Context<H>,
+) -> Option<Result<(Bytes, SemaphorePermit<'a>), Refusal>> {
+    let Ok(slot) = context.questions.try_acquire() else {
         return Some(Err(Refusal::new(RefusalCode::Busy, "too many questions at once")));
     };
     let limit = match caller {
         Caller::Node(_) => context.limits.message_bytes,
         Caller::Joiner => context.limits.join_message_bytes,
     };
-    let question = match read_question(receive, limit).await {
-        Ok(question) => Bytes::from(question),
+    match read_question(receive, limit).await {
+        Ok(question) => Some(Ok((Bytes::from(question), slot))),
         Err(ReadError::TooLarge) => {
             // Fails only when the caller has left.
             let _ = receive.stop(CLOSED);
-            return Some(Err(Refusal::new(RefusalCode::TooLarge, format!("at most {limit} bytes"))));
+            Some(Err(Refusal::new(RefusalCode::TooLarge, format!("at most {limit} bytes"))))
         }
-        Err(ReadError::Broken(_)) => return None,
-    };
-    let answer = context.handler.answer(caller.clone(), question).await;
-    match answer {
-        Ok(body) if body.len() > context.limits.message_bytes => {
-            warn!(bytes = body.len(), "mesh answer too long to send");
-            Some(Err(Refusal::new(RefusalCode::Internal, "the answer is too long")))
-        }
-        answer => Some(answer),
+        Err(ReadError::Broken(_)) => None,
     }
 }

@@ -1,7 +1,6 @@
 //! TLS 1.3 for the mesh: who trusts whom.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use locum_identity::{Fingerprint, NodeCertificate, NodeIdentity, NodeKey, Zone};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
@@ -19,11 +18,6 @@ use rustls::{
 };
 
 use crate::{JOIN_ALPN, Limits, MESH_ALPN, MeshError};
-
-/// After this long without a packet a connection is dead.
-const IDLE: Duration = Duration::from_secs(10);
-/// The calling side keeps a connection alive with a packet this often.
-const KEEP_ALIVE: Duration = Duration::from_secs(3);
 
 /// What a node shows others and believes of them.
 pub struct Credentials {
@@ -111,7 +105,8 @@ fn quic_client(tls: ClientConfig, limits: &Limits) -> Result<quinn::ClientConfig
     let quic = QuicClientConfig::try_from(tls).map_err(no_cipher)?;
     let mut config = quinn::ClientConfig::new(Arc::new(quic));
     let mut transport = transport(limits);
-    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    // The calling side keeps a connection alive; one packet may be lost without harm.
+    transport.keep_alive_interval(Some(limits.silence / 3));
     // Questions go one way: whoever is called opens no streams.
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     config.transport_config(Arc::new(transport));
@@ -122,12 +117,20 @@ fn transport(limits: &Limits) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.max_concurrent_bidi_streams(VarInt::from_u32(limits.streams));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
-    transport.max_idle_timeout(IdleTimeout::try_from(IDLE).ok());
-    let window = u32::try_from(limits.message_bytes).unwrap_or(u32::MAX / 2);
-    transport.stream_receive_window(VarInt::from_u32(window));
-    // What all streams of a connection may have under way together: two of the longest messages.
-    transport.receive_window(VarInt::from_u32(window.saturating_mul(2)));
+    transport.max_idle_timeout(IdleTimeout::try_from(limits.silence).ok());
+    transport.stream_receive_window(VarInt::from_u32(stream_window(limits)));
+    transport.receive_window(receive_window(limits, 0));
     transport
+}
+
+/// What all streams of a connection may have under way together: two of the longest messages, and for each
+/// open tunnel as much as its own stream may.
+pub(crate) fn receive_window(limits: &Limits, tunnels: u32) -> VarInt {
+    VarInt::from_u32(stream_window(limits).saturating_mul(tunnels.saturating_add(2)))
+}
+
+fn stream_window(limits: &Limits) -> u32 {
+    u32::try_from(limits.message_bytes).unwrap_or(u32::MAX / 2)
 }
 
 fn provider() -> Arc<CryptoProvider> {

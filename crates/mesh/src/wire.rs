@@ -1,7 +1,8 @@
 //! How a question and its answer look on a stream.
 //!
-//! Question: length (u32, big endian), body. Answer: one byte (0 = answer, 1 = refusal as JSON), length,
-//! body.
+//! Question: one byte (0 = question, 1 = question for a tunnel), length (u32, big endian), body. Answer: one
+//! byte (0 = answer, 1 = refusal as JSON), length, body. A question for a tunnel that is answered is followed
+//! by the tunnel's bytes, both ways.
 
 use std::io;
 
@@ -9,8 +10,20 @@ use quinn::{ReadExactError, RecvStream, SendStream};
 
 use crate::Refusal;
 
+const QUESTION: u8 = 0;
+const TUNNEL: u8 = 1;
+
 const ANSWER: u8 = 0;
 const REFUSAL: u8 = 1;
+
+/// What a question wants.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Kind {
+    /// An answer.
+    Question,
+    /// A tunnel.
+    Tunnel,
+}
 
 /// What could not be read.
 #[derive(Debug)]
@@ -21,14 +34,28 @@ pub(crate) enum ReadError {
     Broken(io::Error),
 }
 
-pub(crate) async fn write_question(stream: &mut SendStream, body: &[u8]) -> io::Result<()> {
-    write_body(stream, body).await
+/// The stream stays open.
+pub(crate) async fn write_question(stream: &mut SendStream, kind: Kind, body: &[u8]) -> io::Result<()> {
+    let kind = match kind {
+        Kind::Question => QUESTION,
+        Kind::Tunnel => TUNNEL,
+    };
+    write_frame(stream, kind, body).await
+}
+
+pub(crate) async fn read_kind(stream: &mut RecvStream) -> Result<Kind, ReadError> {
+    match read_byte(stream).await? {
+        QUESTION => Ok(Kind::Question),
+        TUNNEL => Ok(Kind::Tunnel),
+        _ => Err(no_frame("neither question nor tunnel")),
+    }
 }
 
 pub(crate) async fn read_question(stream: &mut RecvStream, limit: usize) -> Result<Vec<u8>, ReadError> {
     read_body(stream, limit).await
 }
 
+/// The stream stays open.
 pub(crate) async fn write_answer(
     stream: &mut SendStream,
     answer: Result<Vec<u8>, Refusal>,
@@ -37,30 +64,35 @@ pub(crate) async fn write_answer(
         Ok(body) => (ANSWER, body),
         Err(refusal) => (REFUSAL, serde_json::to_vec(&refusal)?),
     };
-    stream.write_all(&[status]).await?;
-    write_body(stream, &body).await
+    write_frame(stream, status, &body).await
 }
 
 pub(crate) async fn read_answer(
     stream: &mut RecvStream,
     limit: usize,
 ) -> Result<Result<Vec<u8>, Refusal>, ReadError> {
-    let mut status = [0];
-    stream.read_exact(&mut status).await.map_err(broken)?;
+    let status = read_byte(stream).await?;
     let body = read_body(stream, limit).await?;
     match status {
-        [ANSWER] => Ok(Ok(body)),
-        [REFUSAL] => serde_json::from_slice(&body).map(Err).map_err(|error| ReadError::Broken(error.into())),
-        _ => Err(ReadError::Broken(io::Error::new(io::ErrorKind::InvalidData, "neither answer nor refusal"))),
+        ANSWER => Ok(Ok(body)),
+        REFUSAL => serde_json::from_slice(&body).map(Err).map_err(|error| ReadError::Broken(error.into())),
+        _ => Err(no_frame("neither answer nor refusal")),
     }
 }
 
-async fn write_body(stream: &mut SendStream, body: &[u8]) -> io::Result<()> {
+async fn write_frame(stream: &mut SendStream, first: u8, body: &[u8]) -> io::Result<()> {
     let length = u32::try_from(body.len())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "longer than a frame can be"))?;
-    stream.write_all(&length.to_be_bytes()).await?;
+    let [a, b, c, d] = length.to_be_bytes();
+    stream.write_all(&[first, a, b, c, d]).await?;
     stream.write_all(body).await?;
-    stream.finish().map_err(io::Error::from)
+    Ok(())
+}
+
+async fn read_byte(stream: &mut RecvStream) -> Result<u8, ReadError> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.map_err(broken)?;
+    Ok(byte[0])
 }
 
 async fn read_body(stream: &mut RecvStream, limit: usize) -> Result<Vec<u8>, ReadError> {
@@ -80,4 +112,8 @@ fn broken(error: ReadExactError) -> ReadError {
         ReadExactError::FinishedEarly(_) => io::ErrorKind::UnexpectedEof.into(),
         ReadExactError::ReadError(error) => error.into(),
     })
+}
+
+fn no_frame(what: &'static str) -> ReadError {
+    ReadError::Broken(io::Error::new(io::ErrorKind::InvalidData, what))
 }
