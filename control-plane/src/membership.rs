@@ -5,6 +5,7 @@
 //! forget.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use locum_cluster::protocol::Heartbeat;
@@ -163,6 +164,7 @@ impl Membership {
             told.state != heard.state(now)
                 || told.addresses != heard.heartbeat.addresses
                 || told.jwks != heard.heartbeat.jwks
+                || told.mesh != heard.heartbeat.mesh
         });
         self.heard.insert(identity.node.clone(), heard);
         Ok(news)
@@ -223,6 +225,7 @@ impl Membership {
             region: member.region.clone(),
             addresses: said.addresses.clone(),
             jwks: said.jwks.clone(),
+            mesh: said.mesh,
             load,
             state: heard.state(now),
         })
@@ -273,6 +276,12 @@ fn acceptable(role: Role, heartbeat: &Heartbeat) -> bool {
         // Only an edge may sign tokens that media nodes believe.
         && (keys.is_none() || role == Role::Edge)
         && keys.is_none_or(|jwks| jwks.keys.len() <= MAX_KEYS)
+        // Who answers there, its certificate says.
+        && heartbeat.mesh.is_none_or(can_be_called)
+}
+
+fn can_be_called(mesh: SocketAddr) -> bool {
+    mesh.port() != 0 && !mesh.ip().is_unspecified() && !mesh.ip().is_multicast()
 }
 
 #[cfg(test)]

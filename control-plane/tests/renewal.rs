@@ -7,11 +7,13 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use locum_agent::AgentError;
+use locum_agent::{AgentConfig, AgentError, MeshListen};
+use locum_cluster::NodeState;
 use locum_identity::{
     CertificateAuthority, CertificateRequest, NodeCertificate, NodeKey, Role, private_file,
 };
-use support::{Control, LONG, Node};
+use locum_mesh::{Peer, PeerName};
+use support::{Control, LONG, LOOPBACK, Node};
 use tokio::time::{Instant, sleep};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -36,6 +38,37 @@ async fn an_old_certificate_is_renewed_while_the_node_runs() {
     // The new key and certificate belong together: the node starts with them.
     drop(node);
     Node::start(config).await.unwrap();
+}
+
+/// The certificate is used until the last moment here; in life it is renewed ten days before.
+#[tokio::test]
+async fn both_directions_of_a_nodes_mesh_outlive_its_first_certificate() {
+    let control = Control::start().await;
+    let listening = |node: &str, token: &str| AgentConfig {
+        mesh: Some(MeshListen { address: LOOPBACK, announce: None }),
+        ..control.node(Role::Edge, node, Some(token))
+    };
+    let config = listening("edge-1", &control.token(Role::Edge, "edge-1"));
+    drop(Node::start(config.clone()).await.unwrap());
+    let kept = config.state_dir.join("node.json");
+    age(&control, &kept, 30 * DAY - Duration::from_secs(3));
+    let first = certificate(&kept).not_after();
+    let old = Node::start(config).await.unwrap();
+    let other = Node::start(listening("edge-2", &control.token(Role::Edge, "edge-2"))).await.unwrap();
+    old.run_mesh();
+    other.run_mesh();
+    let begun = Instant::now();
+    while SystemTime::now() <= first {
+        assert!(begun.elapsed() < LONG);
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(certificate(&kept).not_after() > first, "renewed at the first heartbeat");
+    for (from, to) in [(&other, "edge-1"), (&old, "edge-2")] {
+        let record = from.sees(to, NodeState::Up).await;
+        let peer = Peer { address: record.mesh.unwrap(), name: PeerName::Node(record.id) };
+        let asked = from.agent.mesh().client().request(&peer, b"hello", LONG).await;
+        assert_eq!(asked.unwrap(), b"hello", "{to} answers");
+    }
 }
 
 #[tokio::test]

@@ -75,6 +75,7 @@ pub async fn join(
         control: control.address,
         join_token_file: control.join_token_file.clone(),
         state_dir: config.state_dir.clone(),
+        mesh: None,
     };
     Agent::start(agent, Announcement { addresses: vec![url], jwks: None }, stop).await
 }

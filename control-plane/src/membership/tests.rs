@@ -155,6 +155,19 @@ fn the_first_load_after_a_start_does_not_wait() {
 }
 
 #[test]
+fn a_new_mesh_address_is_news() {
+    let edge = identity("edge", "edge-1");
+    let mut membership = joined(&[&edge]);
+    let at_port = |port: u16| Heartbeat { mesh: Some(([127, 0, 0, 1], port).into()), ..saying(0) };
+    membership.heartbeat(&edge, at_port(4443), at(0)).unwrap();
+    look(&mut membership, at(0));
+    assert!(!membership.heartbeat(&edge, at_port(4443), at(100)).unwrap());
+    assert!(membership.heartbeat(&edge, at_port(4444), at(200)).unwrap(), "news");
+    look(&mut membership, at(200));
+    assert_eq!(membership.record().list.nodes[0].mesh, at_port(4444).mesh);
+}
+
+#[test]
 fn a_heartbeat_may_not_say_too_much() {
     let (edge, media) = (identity("edge", "edge-1"), identity("media", "media-1"));
     let mut membership = joined(&[&edge, &media]);
@@ -172,5 +185,9 @@ fn a_heartbeat_may_not_say_too_much() {
     ] {
         let heartbeat = Heartbeat { addresses, ..saying(0) };
         assert_eq!(membership.heartbeat(&edge, heartbeat, at(0)), Err(Refused::Heartbeat));
+    }
+    for nowhere in ["127.0.0.1:0", "0.0.0.0:4443", "[::]:4443", "224.0.0.1:4443"] {
+        let heartbeat = Heartbeat { mesh: Some(nowhere.parse().unwrap()), ..saying(0) };
+        assert_eq!(membership.heartbeat(&edge, heartbeat, at(0)), Err(Refused::Heartbeat), "{nowhere}");
     }
 }

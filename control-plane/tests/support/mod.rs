@@ -10,15 +10,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use locum_agent::{Agent, AgentConfig, AgentError, Announcement, NodeListView};
 use locum_cluster::{NodeRecord, NodeState};
 use locum_identity::{Role, private_file};
+use locum_mesh::{Caller, Handler, Refusal};
 use locum_telemetry::ReadyFile;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub const LONG: Duration = Duration::from_secs(20);
+pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// A member that is killed at the end of the test. Its log goes to the test's output when it does not start.
 pub struct Control {
@@ -110,6 +113,7 @@ impl Control {
             control: self.mesh(),
             join_token_file: Some(file),
             state_dir: self.path(node),
+            mesh: None,
         }
     }
 
@@ -160,6 +164,18 @@ impl Node {
         let announcement = Announcement { addresses: vec!["ws://media.example:7880".to_owned()], jwks: None };
         let agent = timeout(LONG, Agent::start(config, announcement, stop.clone())).await.unwrap()?;
         Ok(Self { agent, stop })
+    }
+
+    /// Answers what other nodes ask with their own words.
+    pub fn run_mesh(&self) {
+        struct Echo;
+        impl Handler for Echo {
+            async fn answer(&self, _: Caller, question: Bytes) -> Result<Vec<u8>, Refusal> {
+                Ok(question.to_vec())
+            }
+        }
+        let (mesh, stop) = (self.agent.mesh().clone(), self.stop.clone());
+        tokio::spawn(async move { mesh.server().unwrap().run(Echo, stop).await });
     }
 
     pub fn list(&self) -> Arc<NodeListView> {

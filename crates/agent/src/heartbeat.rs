@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use locum_cluster::SignedNodeList;
 use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
 use locum_identity::{CertificateError, NodeCertificate, NodeKey, Role, VerifyError};
-use locum_mesh::{Client, Limits, MeshError, Peer, PeerName, RequestError};
+use locum_mesh::{MeshError, Peer, PeerName, RequestError};
 use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::kept::{Kept, StateDir};
-use crate::{AgentError, Announcement, NodeListView, Said};
+use crate::{AgentError, Announcement, Mesh, NodeListView, Said};
 
 const INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS);
 /// A heartbeat older than this is of no use, and the connection is probably dead: the node counts as down
@@ -49,29 +49,30 @@ enum AskError {
 
 /// The loop that keeps a node known.
 pub(crate) struct Heart {
-    client: Client,
+    own: Own,
     control: Peer,
-    announcement: Announcement,
-    dir: StateDir,
-    kept: Kept,
     said: watch::Receiver<Said>,
     stop: CancellationToken,
     renew_after: Instant,
 }
 
+/// What a node is and has.
+pub(crate) struct Own {
+    pub(crate) announcement: Announcement,
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) dir: StateDir,
+    pub(crate) kept: Kept,
+}
+
 impl Heart {
     pub(crate) fn new(
         control: SocketAddr,
-        announcement: Announcement,
-        dir: StateDir,
-        kept: Kept,
+        own: Own,
         said: watch::Receiver<Said>,
         stop: CancellationToken,
-    ) -> Result<Self, AgentError> {
-        let client = Client::new(control, &kept.credentials()?, Limits::default())?;
+    ) -> Self {
         let control = Peer { address: control, name: PeerName::Role(Role::Control) };
-        let renew_after = Instant::now();
-        Ok(Self { client, control, announcement, dir, kept, said, stop, renew_after })
+        Self { own, control, said, stop, renew_after: Instant::now() }
     }
 
     /// Begins to beat; returns with the first list.
@@ -177,8 +178,9 @@ impl Heart {
     async fn beat(&self, held: u64) -> Result<Option<NodeListView>, AskError> {
         let said = *self.said.borrow();
         let question = NodeRequest::Heartbeat(Heartbeat {
-            addresses: self.announcement.addresses.clone(),
-            jwks: self.announcement.jwks.clone(),
+            addresses: self.own.announcement.addresses.clone(),
+            jwks: self.own.announcement.jwks.clone(),
+            mesh: self.own.mesh.announced(),
             load: said.load,
             draining: said.draining,
             held_version: held,
@@ -187,20 +189,20 @@ impl Heart {
         counter!("locum_heartbeats_sent_total", "answered" => answer.is_ok().to_string()).increment(1);
         let NodeAnswer::Heartbeat { list } = answer? else { return Err(AskError::Unexpected) };
         let Some(signed) = list else { return Ok(None) };
-        let list = signed.verify(&self.kept.trust.list_keys).map_err(AskError::List)?;
+        let list = signed.verify(&self.own.kept.trust.list_keys).map_err(AskError::List)?;
         // Also signed, and also old: whoever replays it would bring back nodes that left.
         Ok((list.version > held).then_some(NodeListView { list, signed }))
     }
 
     async fn ask(&self, question: &NodeRequest) -> Result<NodeAnswer, AskError> {
         let question = serde_json::to_vec(question)?;
-        let answer = self.client.request(&self.control, &question, DEADLINE).await?;
+        let answer = self.own.mesh.client().request(&self.control, &question, DEADLINE).await?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
     /// A list that could not be written is only missed at a restart without a control plane.
     async fn keep_list(&self, list: SignedNodeList) {
-        let dir = self.dir.clone();
+        let dir = self.own.dir.clone();
         let kept = tokio::task::spawn_blocking(move || dir.keep_list(&list)).await;
         if let Ok(Err(error)) = kept {
             warn!(%error, "could not keep the node list");
@@ -208,7 +210,7 @@ impl Heart {
     }
 
     async fn renew_if_due(&mut self) {
-        let due = self.kept.certificate.renew_at() <= SystemTime::now();
+        let due = self.own.kept.certificate.renew_at() <= SystemTime::now();
         if !due || Instant::now() < self.renew_after {
             return;
         }
@@ -229,15 +231,15 @@ impl Heart {
             return Err(AskError::Unexpected);
         };
         let certificate = NodeCertificate::from_pem(certificate)?;
-        let kept = Kept { key, certificate, trust: self.kept.trust.clone() };
-        self.client.replace_credentials(&kept.credentials()?)?;
-        self.dir.keep_certificate(&kept).map_err(|error| AskError::Keep(Box::new(error)))?;
-        self.kept = kept;
+        let kept = Kept { key, certificate, trust: self.own.kept.trust.clone() };
+        self.own.mesh.replace_credentials(&kept.credentials()?)?;
+        self.own.dir.keep_certificate(&kept).map_err(|error| AskError::Keep(Box::new(error)))?;
+        self.own.kept = kept;
         Ok(())
     }
 
     fn publish_expiry(&self) {
-        let expiry = self.kept.certificate.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let expiry = self.own.kept.certificate.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
         gauge!("locum_node_certificate_expiry_timestamp_seconds").set(expiry.as_secs_f64());
     }
 }

@@ -8,6 +8,7 @@ mod backoff;
 mod heartbeat;
 mod joining;
 mod kept;
+mod mesh;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +21,10 @@ use locum_mesh::{MeshError, Refusal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::heartbeat::Heart;
+use crate::heartbeat::{Heart, Own};
 use crate::kept::StateDir;
+
+pub use crate::mesh::{Mesh, MeshListen};
 
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct AgentConfig {
     pub join_token_file: Option<PathBuf>,
     /// Where key, certificate and the last node list are kept.
     pub state_dir: PathBuf,
+    /// Where other nodes call this one; `None`: nobody does.
+    pub mesh: Option<MeshListen>,
 }
 
 /// What a node tells of itself for as long as it runs.
@@ -118,6 +123,7 @@ pub enum AgentError {
 #[derive(Clone, Debug)]
 pub struct Agent {
     node: NodeId,
+    mesh: Arc<Mesh>,
     list: watch::Receiver<Arc<NodeListView>>,
     said: Arc<watch::Sender<Said>>,
 }
@@ -150,14 +156,21 @@ impl Agent {
         let node = kept.certificate.identity().node.clone();
         let last = dir.list(&kept.trust.list_keys)?;
         let said = Arc::new(watch::Sender::new(Said::default()));
-        let heart = Heart::new(config.control, announcement, dir, kept, said.subscribe(), stop.clone())?;
+        let mesh = Arc::new(Mesh::open(config.control, config.mesh, &kept.credentials()?)?);
+        let own = Own { announcement, mesh: mesh.clone(), dir, kept };
+        let heart = Heart::new(config.control, own, said.subscribe(), stop.clone());
         let list = heart.start(last).await?;
-        Ok(Agent { node, list, said })
+        Ok(Agent { node, mesh, list, said })
     }
 
     /// This node's name, as its certificate says it.
     pub fn node_id(&self) -> &NodeId {
         &self.node
+    }
+
+    /// This node's end of the mesh. A node that listens is announced: run its server.
+    pub fn mesh(&self) -> &Arc<Mesh> {
+        &self.mesh
     }
 
     /// The newest node list, now and whenever it changes.

@@ -1,6 +1,7 @@
 //! The node list: who is there, where, in which state; versioned and signed by the control plane.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use locum_identity::{Jwks, NodeId, RegionId, Role, SigningKey, VerifyError};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,9 @@ pub struct NodeRecord {
     /// Edges: the keys with which it signs tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Jwks>,
+    /// Where other nodes reach it on the mesh, if it listens there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<SocketAddr>,
     /// How busy it was when last worth telling: coarse on purpose, so that the list changes rarely.
     pub load: Load,
     /// What the control plane thinks of it.

@@ -1,5 +1,7 @@
 //! What nodes say to a member of the control plane over the mesh, as JSON.
 
+use std::net::SocketAddr;
+
 use locum_identity::Jwks;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +59,9 @@ pub struct Heartbeat {
     pub addresses: Vec<String>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
+    /// Where other nodes reach it on the mesh, if it listens there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<SocketAddr>,
     /// How busy it is.
     pub load: Load,
     /// Whether it wants nobody new.

@@ -29,6 +29,7 @@ mod tests {
             region: region.parse().unwrap(),
             addresses: Vec::new(),
             jwks: None,
+            mesh: None,
             load: Load { sessions, capacity: 100, cpu_permille: 0 },
             state,
         }

@@ -1,0 +1,69 @@
+//! A node's own end of the mesh: calls others, may be called, and shows the certificate of the day.
+
+use std::net::{IpAddr, SocketAddr};
+
+use locum_mesh::{Client, Credentials, Limits, MeshError, Server};
+
+/// Whole answers of an edge host (4 MiB) and their heads.
+const MESSAGE_BYTES: usize = (4 << 20) + (256 << 10);
+
+/// Where a node is called.
+#[derive(Clone, Copy, Debug)]
+pub struct MeshListen {
+    /// What it binds; port 0: any.
+    pub address: SocketAddr,
+    /// What it tells others, when they reach it by another address than it binds.
+    pub announce: Option<IpAddr>,
+}
+
+/// Both directions. The agent renews the certificate; whoever holds this need not know.
+pub struct Mesh {
+    client: Client,
+    server: Option<Server>,
+    announced: Option<SocketAddr>,
+}
+
+impl Mesh {
+    /// Calls peers of `reachable`'s address family.
+    pub(crate) fn open(
+        reachable: SocketAddr,
+        listen: Option<MeshListen>,
+        credentials: &Credentials,
+    ) -> Result<Self, MeshError> {
+        let limits = Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() };
+        let client = Client::new(reachable, credentials, limits)?;
+        let bind = |listen: MeshListen| Server::bind(listen.address, credentials, limits);
+        let server = listen.map(bind).transpose()?;
+        let announced = listen.zip(server.as_ref()).map(|(listen, server)| {
+            let bound = server.address();
+            SocketAddr::new(listen.announce.unwrap_or(bound.ip()), bound.port())
+        });
+        Ok(Self { client, server, announced })
+    }
+
+    /// Asks other nodes.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Bound, and announced; callers wait until somebody runs it. `None` for a node that is not called.
+    pub fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    /// What others are told.
+    pub(crate) fn announced(&self) -> Option<SocketAddr> {
+        self.announced
+    }
+
+    pub(crate) fn replace_credentials(&self, credentials: &Credentials) -> Result<(), MeshError> {
+        self.client.replace_credentials(credentials)?;
+        self.server.as_ref().map_or(Ok(()), |server| server.replace_credentials(credentials))
+    }
+}
+
+impl std::fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mesh").field("announced", &self.announced).finish_non_exhaustive()
+    }
+}
