@@ -106,7 +106,7 @@ impl Primary {
         if view.epoch > self.epoch || view.prepare.is_some_and(|prepare| prepare > self.epoch) {
             return self.fence();
         }
-        if view.epoch < self.epoch {
+        if self.fenced || view.epoch < self.epoch {
             return Vec::new();
         }
         let mut events = Vec::new();

@@ -37,7 +37,9 @@ pub enum Action {
         tail: Tail,
     },
     /// Build a complete copy of `epoch` from `primary`, beside the one there is, and stay current.
-    /// [`Voter::copied`] as soon as it is complete and synced, and after each further sync.
+    /// [`Voter::copied`] as soon as it is complete and synced, and after each further sync. *Complete*: it
+    /// holds at least what the primary held when this host asked for it, so nothing of an older connection
+    /// may flow into it.
     Follow {
         /// The epoch.
         epoch: Epoch,

@@ -280,8 +280,9 @@ impl GroupRegistry {
             .heard
             .get(primary)
             .is_some_and(|heard| heard.started >= epoch && heard.running != Some(epoch));
-        // Somebody promised more than there is: a round that this process no longer knows of.
-        let abandoned = self.heard.iter().any(|(node, heard)| self.counts(node) && heard.promised > epoch);
+        // Somebody promised more than there is: a round that this process no longer knows of. Whoever did
+        // takes no part in this epoch any more, whether its promise counts or not.
+        let abandoned = self.heard.values().any(|heard| heard.promised > epoch);
         now >= self.leased_until || spent || !self.counts(primary) || abandoned || self.moves_now()
     }
 

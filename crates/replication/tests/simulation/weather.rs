@@ -1,0 +1,109 @@
+//! What goes wrong.
+
+use crate::node::{Disk, Node};
+use crate::truth::Checked;
+use crate::world::{Event, Input, World};
+
+impl World {
+    pub(crate) fn weather(&mut self) -> Checked {
+        let node = self.random.index(self.nodes.len());
+        // Half of all trouble finds the primary.
+        let leads = |node: &Node| node.process.as_ref().is_some_and(|process| process.engine.is_some());
+        let primary = self.nodes.iter().position(leads).filter(|_| self.random.permille(500));
+        let node = primary.unwrap_or(node);
+        match self.random.below(100) {
+            0..22 => self.crash(node),
+            22..27 => self.kill_engine(node),
+            27..39 => self.nodes[node].paused_until = self.now + self.random.between(50, 9_000),
+            39..47 => self.nodes[node].slow_until = self.now + self.random.between(500, 6_000),
+            47..56 => self.cut_off(node),
+            56..66 => self.cut(node, self.nodes.len()),
+            66..74 => {
+                let other = self.random.index(self.nodes.len());
+                self.cut(node, other);
+            }
+            74..80 => self.crash_registry(),
+            80..85 => self.registry_paused_until = self.now + self.random.between(50, 8_000),
+            85..91 => self.move_primary(node),
+            91..95 => self.wipe(node),
+            _ => {
+                // A whole region goes at once, the control plane with it.
+                self.crash(node);
+                self.crash_registry();
+            }
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, node: usize) {
+        let back = if self.random.permille(500) { 300 } else { 8_000 };
+        self.counts.crashes += u64::from(self.nodes[node].process.is_some());
+        if let Some(process) = self.nodes[node].process.take() {
+            for wait in process.waits {
+                self.sessions[wait.session].waiting = false;
+            }
+        }
+        self.nodes[node].paused_until = 0;
+        let back = self.random.between(20, back);
+        self.at(back, Event::StartNode { node });
+    }
+
+    fn kill_engine(&mut self, node: usize) {
+        let life = self.nodes[node].life;
+        self.at(0, Event::ToNode { node, input: Input::EngineDied { life } });
+    }
+
+    fn crash_registry(&mut self) {
+        self.counts.registry_crashes += u64::from(self.registry.is_some());
+        self.registry = None;
+        self.registry_paused_until = 0;
+        let back = self.random.between(10, 4_000);
+        self.at(back, Event::StartRegistry);
+    }
+
+    fn cut(&mut self, a: usize, b: usize) {
+        let until = self.now + self.random.between(200, 9_000);
+        self.cuts.retain(|(_, _, until)| *until > self.now);
+        self.cuts.push((a, b, until));
+    }
+
+    /// From everybody.
+    fn cut_off(&mut self, node: usize) {
+        let until = self.now + self.random.between(200, 9_000);
+        for other in 0..=self.nodes.len() {
+            self.cuts.push((node, other, until));
+        }
+    }
+
+    fn move_primary(&mut self, node: usize) {
+        let now = self.elapsed();
+        let target = self.nodes[node].id.clone();
+        let Some(registry) = &mut self.registry else { return };
+        if let Ok(plan) = registry.plan(&target, false, now) {
+            registry.promote(&plan, now).unwrap();
+            self.counts.moves += 1;
+        }
+    }
+
+    /// A disk is lost, and with it everything the host promised or held. One at a time, and only when the
+    /// others can bear it: more is more than w − 1 losses.
+    fn wipe(&mut self, node: usize) {
+        let Some(record) = &self.record else { return };
+        let whole = record.seats.values().all(|seat| {
+            seat.as_ref().is_some_and(|seat| {
+                let disk = self.nodes.iter().find(|node| node.id == seat.node).map(|node| &node.disk);
+                seat.counted && disk.is_some_and(|disk| disk.kept.store == seat.store)
+            })
+        });
+        let current = |node: &&Node| node.disk.position().is_some_and(|at| at.epoch == record.epoch);
+        let complete = self.nodes.iter().filter(current).count();
+        if record.seats.len() < 2 || !whole || complete < 2 {
+            return;
+        }
+        self.crash(node);
+        self.nodes[node].disk = Disk::new(self.next_store);
+        self.next_store += 1;
+        self.truth.wiped = true;
+        self.counts.wipes += 1;
+    }
+}
