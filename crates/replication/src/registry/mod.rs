@@ -4,6 +4,7 @@
 //! due; it counts only once [`GroupRegistry::commit`] was told that it is on disk, and nobody is told of it
 //! before. Everything else may be forgotten: voters say it again, and a promise is on the voter's own disk.
 
+mod heard;
 mod promotion;
 mod record;
 
@@ -13,10 +14,11 @@ use std::time::Duration;
 use locum_identity::{NodeId, RegionId};
 
 use crate::{
-    Epoch, EpochStart, FRESH, GroupId, GroupReport, GroupView, LEASE, MARGIN, POLL, POLL_SOON, Position,
-    StoreId, promise_quorum, write_quorum,
+    Epoch, EpochStart, GroupId, GroupReport, GroupView, LEASE, MARGIN, POLL, POLL_SOON, Position, StoreId,
+    promise_quorum, write_quorum,
 };
 
+use heard::Heard;
 use promotion::Wish;
 pub use promotion::{AtRisk, PromoteError, Promotion, PromotionPlan};
 pub use record::{GroupConfig, GroupRecord, Seat};
@@ -64,19 +66,6 @@ pub struct GroupStatus {
     pub complete: usize,
     /// How many voters there are to be.
     pub voters: usize,
-}
-
-/// What was last heard from the host on a seat, or from a candidate for an empty one.
-#[derive(Clone, Debug)]
-struct Heard {
-    region: RegionId,
-    store: StoreId,
-    promised: Epoch,
-    copy: Option<Position>,
-    started: Epoch,
-    running: Option<Epoch>,
-    quiesced: bool,
-    at: Duration,
 }
 
 /// The state machine of one group. `now` is the time since this process began, on a clock that never goes
@@ -371,39 +360,6 @@ impl GroupRegistry {
             || self.failed.as_ref() == Some(node);
         let declared = self.regions.iter().position(|declared| declared == region);
         (!self.is_wished(node), failed, declared.unwrap_or(usize::MAX))
-    }
-}
-
-impl Heard {
-    fn new(region: &RegionId, report: &GroupReport, now: Duration) -> Self {
-        Self {
-            region: region.clone(),
-            store: report.store,
-            promised: report.promised,
-            copy: report.copy,
-            started: report.started,
-            running: report.renew,
-            quiesced: report.quiesced,
-            at: now,
-        }
-    }
-
-    /// Reports may come late or twice: what only grows takes the greater, and an engine once gone stays gone.
-    fn merge(&mut self, report: &GroupReport, now: Duration) {
-        let newer = report.started > self.started;
-        let stopped = report.started == self.started && report.renew.is_none();
-        if newer || stopped {
-            self.running = report.renew;
-        }
-        self.promised = self.promised.max(report.promised);
-        self.copy = self.copy.max(report.copy);
-        self.started = self.started.max(report.started);
-        self.quiesced = report.quiesced;
-        self.at = now;
-    }
-
-    fn is_fresh(&self, now: Duration) -> bool {
-        now.saturating_sub(self.at) < FRESH
     }
 }
 

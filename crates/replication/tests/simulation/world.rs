@@ -10,6 +10,7 @@ use locum_replication::{
 
 use crate::clients::Session;
 use crate::content::Log;
+use crate::counts::Counts;
 use crate::fault::Fault;
 use crate::node::{Copy, Node};
 use crate::random::Random;
@@ -121,36 +122,6 @@ pub(crate) struct World {
     pub(crate) questions: u64,
     pub(crate) calm_acks: u64,
     pub(crate) counts: Counts,
-}
-
-/// How much happened.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) runs: u64,
-    pub(crate) epochs: u64,
-    pub(crate) acks: u64,
-    pub(crate) reads: u64,
-    pub(crate) retries: u64,
-    pub(crate) crashes: u64,
-    pub(crate) registry_crashes: u64,
-    pub(crate) tails: u64,
-    pub(crate) wipes: u64,
-    pub(crate) moves: u64,
-}
-
-impl Counts {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.runs += other.runs;
-        self.epochs += other.epochs;
-        self.acks += other.acks;
-        self.reads += other.reads;
-        self.retries += other.retries;
-        self.crashes += other.crashes;
-        self.registry_crashes += other.registry_crashes;
-        self.tails += other.tails;
-        self.wipes += other.wipes;
-        self.moves += other.moves;
-    }
 }
 
 impl World {
