@@ -14,8 +14,8 @@ use std::time::Duration;
 use locum_identity::{NodeId, RegionId};
 
 use crate::{
-    Epoch, EpochStart, GroupId, GroupReport, GroupView, LEASE, MARGIN, POLL, POLL_SOON, Position, StoreId,
-    promise_quorum, write_quorum,
+    Epoch, EpochStart, GroupId, GroupReport, GroupView, LEASE, MARGIN, POLL, POLL_SOON, promise_quorum,
+    write_quorum,
 };
 
 use heard::Heard;

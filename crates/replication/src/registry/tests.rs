@@ -1,5 +1,5 @@
 use super::*;
-use crate::{FrameNo, GroupReport};
+use crate::{FrameNo, Position, StoreId};
 
 const STORES: [(&str, u64); 4] = [("west", 1), ("east", 2), ("central", 3), ("second", 4)];
 
