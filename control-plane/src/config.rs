@@ -1,12 +1,18 @@
 //! The configuration of a member.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use locum_cluster::protocol::MAX_GROUPS;
 use locum_identity::{NodeId, NodeIdentity, RegionId, Role, Zone};
+use locum_replication::{GroupConfig, GroupId};
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
+
+/// Regions of one group: each more is one more that must answer before a primary is replaced.
+const MAX_VOTERS: usize = 9;
 
 /// As in the file; see [`Config`] for the paths' meaning.
 #[derive(Debug, Deserialize)]
@@ -26,8 +32,12 @@ pub(crate) struct Config {
     pub(crate) ready_file: Option<PathBuf>,
     /// `/livez`, `/readyz`, `/metrics`.
     pub(crate) telemetry_listen: SocketAddr,
-    /// QUIC: joins and heartbeats.
+    /// QUIC: joins, heartbeats, reports on record groups.
     pub(crate) mesh_listen: SocketAddr,
+    /// The record groups that are replicated, and the regions that may hold each: `[groups.main]`, `regions =
+    /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay.
+    #[serde(default)]
+    pub(crate) groups: BTreeMap<GroupId, GroupConfig>,
     /// How long what was asked may take to finish at the end.
     #[serde(default = "default_drain_grace_ms")]
     drain_grace_ms: u64,
@@ -40,9 +50,24 @@ impl Config {
         if config.node.parse::<NodeId>().is_err() {
             return Err(invalid(path, "node", "must be one DNS label"));
         }
+        config.check_groups(path)?;
         config.state_dir = resolve(path, &config.state_dir);
         config.ready_file = config.ready_file.map(|file| resolve(path, &file));
         Ok(config)
+    }
+
+    fn check_groups(&self, path: &Path) -> Result<(), ConfigError> {
+        if self.groups.len() > MAX_GROUPS {
+            return Err(invalid(path, "groups", format!("may name at most {MAX_GROUPS}")));
+        }
+        for (group, GroupConfig { regions }) in &self.groups {
+            let once = regions.iter().collect::<BTreeSet<_>>().len() == regions.len();
+            if !once || !(1..=MAX_VOTERS).contains(&regions.len()) {
+                let problem = format!("`{group}` needs 1 to {MAX_VOTERS} regions, each once");
+                return Err(invalid(path, "groups", problem));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn identity(&self) -> Result<NodeIdentity, locum_identity::ParseIdError> {

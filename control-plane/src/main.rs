@@ -4,6 +4,7 @@
 //! it is reached in `service`.
 
 mod config;
+mod groups;
 mod member;
 mod membership;
 mod process;

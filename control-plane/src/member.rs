@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, Trust};
+use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, MAX_GROUPS, Trust};
 use locum_cluster::{NodeList, SignedNodeList};
 use locum_identity::{
     CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError,
-    NodeIdentity, SigningKey, Zone,
+    NodeIdentity, Role, SigningKey, Zone,
 };
+use locum_replication::{Epoch, GroupId, GroupRecord, GroupReport, GroupView};
 use metrics::{counter, histogram};
 use tracing::{error, info};
 
+use crate::groups::{GroupError, Groups};
 use crate::membership::{Membership, Now, Record, Refused};
 use crate::store::Store;
 
@@ -24,6 +26,8 @@ pub(crate) enum MemberError {
     Token(#[from] JoinTokenError),
     #[error("check membership")]
     Refused(#[from] Refused),
+    #[error("take in reports on record groups")]
+    Group(#[from] GroupError),
     #[error("issue certificate")]
     Certificate(#[from] CertificateError),
     #[error("keep the record")]
@@ -57,19 +61,31 @@ impl Keys {
 /// One member of the control plane. Blocks while it writes.
 pub(crate) struct Member<S> {
     membership: Membership,
+    groups: Groups,
     store: S,
     keys: Keys,
     signed: SignedNodeList,
 }
 
 impl<S: Store> Member<S> {
-    pub(crate) fn new(record: Record, store: S, keys: Keys, now: Now) -> Result<Self, serde_json::Error> {
+    /// `groups` were made from the same `record`.
+    pub(crate) fn new(
+        record: Record,
+        groups: Groups,
+        store: S,
+        keys: Keys,
+        now: Now,
+    ) -> Result<Self, serde_json::Error> {
         let signed = SignedNodeList::sign(&record.list, &keys.signing)?;
-        Ok(Self { membership: Membership::new(record, now), store, keys, signed })
+        Ok(Self { membership: Membership::new(record, now), groups, store, keys, signed })
     }
 
     pub(crate) fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     pub(crate) fn list(&self) -> &NodeList {
@@ -123,8 +139,54 @@ impl<S: Store> Member<S> {
         Ok(issued.pem().to_owned())
     }
 
-    /// Looks at everybody; a list that is no longer true is replaced. One that cannot be kept is tried again.
+    /// What an edge host should do about its record groups. Whoever leads one is on disk before anybody is
+    /// told.
+    pub(crate) fn records(
+        &mut self,
+        identity: &NodeIdentity,
+        reports: &[GroupReport],
+        now: Now,
+    ) -> Result<Vec<GroupView>, MemberError> {
+        self.membership.check(identity)?;
+        if identity.role != Role::Edge {
+            return Err(Refused::NotEdge.into());
+        }
+        if reports.len() > MAX_GROUPS {
+            return Err(GroupError::TooMany.into());
+        }
+        for report in reports {
+            self.groups.hear(identity, report, now.elapsed)?;
+        }
+        self.settle_groups(now).map_err(MemberError::Save)?;
+        let view = |report| self.groups.view(identity, report, now.elapsed);
+        Ok(reports.iter().filter_map(view).collect())
+    }
+
+    /// Looks at everybody and every record group. What cannot be kept on disk is tried again.
     pub(crate) fn look(&mut self, now: Now) {
+        self.look_at_nodes(now);
+        self.groups.look(now.elapsed);
+        if let Err(error) = self.settle_groups(now) {
+            error!(%error, "could not keep the record of a record group");
+        }
+    }
+
+    /// Writes what the groups have decided, one decision at a time.
+    fn settle_groups(&mut self, now: Now) -> io::Result<()> {
+        while let Some((group, record)) = self.groups.next(now.elapsed) {
+            let mut next = self.membership.record().clone();
+            let before = next.groups.insert(group.clone(), record.clone());
+            self.save(next, now)?;
+            if before.is_none_or(|before| before.epoch < record.epoch) {
+                told_of_epoch(&group, &record);
+            }
+            self.groups.commit(&group, record, now.elapsed);
+        }
+        Ok(())
+    }
+
+    /// A list that is no longer true is replaced.
+    fn look_at_nodes(&mut self, now: Now) {
         let Some(next) = self.membership.next_list(now) else { return };
         let signed = match SignedNodeList::sign(&next.list, &self.keys.signing) {
             Ok(signed) => signed,
@@ -149,6 +211,13 @@ impl<S: Store> Member<S> {
         }
         saved.map(|()| self.membership.commit(next, now))
     }
+}
+
+fn told_of_epoch(group: &GroupId, record: &GroupRecord) {
+    let Some(begun) = record.history.since(Epoch::ZERO).last() else { return };
+    let start = begun.start.map(|start| start.to_string());
+    let (epoch, primary) = (begun.epoch.0, begun.primary.as_str());
+    info!(%group, epoch, primary, start, accepted_loss = begun.accepted_loss, "new primary of a record group");
 }
 
 fn wall(now: Now) -> SystemTime {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use locum_cluster::protocol::Heartbeat;
 use locum_cluster::{Load, NodeList, NodeRecord, NodeState};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
+use locum_replication::{GroupId, GroupRecord};
 use serde::{Deserialize, Serialize};
 
 /// A node not heard from for this long is down.
@@ -48,12 +49,21 @@ pub(crate) struct Record {
     pub(crate) forgotten_until: u64,
     /// The newest list.
     pub(crate) list: NodeList,
+    /// Who leads which record group. Since format 2.
+    #[serde(default)]
+    pub(crate) groups: BTreeMap<GroupId, GroupRecord>,
 }
 
 impl Default for Record {
     fn default() -> Self {
         let list = NodeList { version: 0, issued_at_ms: 0, nodes: Vec::new() };
-        Self { members: BTreeMap::new(), spent: BTreeMap::new(), forgotten_until: 0, list }
+        Self {
+            members: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            forgotten_until: 0,
+            list,
+            groups: BTreeMap::new(),
+        }
     }
 }
 
@@ -80,6 +90,8 @@ pub(crate) enum Refused {
     Full,
     #[error("this node never joined")]
     NotMember,
+    #[error("only edge hosts hold record groups")]
+    NotEdge,
     #[error("the heartbeat says more than it may, or something else than it should")]
     Heartbeat,
 }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::config::Config;
+use crate::groups::Groups;
 use crate::member::{Keys, Member};
 use crate::service::{Clock, Service};
 use crate::store::FileStore;
@@ -31,7 +32,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let keys = Keys::open(&config.state_dir, &config.zone)?;
     let own = Own { identity: config.identity()?, authority: keys.authority.clone() };
     let server = Arc::new(Server::bind(config.mesh_listen, &own.credentials()?, Limits::default())?);
-    let member = Member::new(record, store, keys, clock.now())?;
+    let groups = Groups::new(&config.groups, &record.groups, clock.now().elapsed)?;
+    let member = Member::new(record, groups, store, keys, clock.now())?;
     info!(version = member.list().version, nodes = member.list().nodes.len(), "record read");
     let (service, thread) = Service::start(member, clock)?;
 

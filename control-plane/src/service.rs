@@ -8,6 +8,7 @@ use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, No
 use locum_cluster::{NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Handler, Refusal, RefusalCode};
+use locum_replication::{GroupReport, GroupView};
 use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use serde::de::DeserializeOwned;
@@ -29,6 +30,7 @@ enum Command {
     Join(JoinRequest, Reply<JoinAnswer>),
     Heartbeat(NodeIdentity, Heartbeat, Reply<Option<SignedNodeList>>),
     Renew(NodeIdentity, String, Reply<String>),
+    Records(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
     Look,
 }
 
@@ -102,6 +104,10 @@ impl Service {
                 let certificate = self.ask(|reply| Command::Renew(node, certificate_request, reply)).await?;
                 Ok(NodeAnswer::Renewed { certificate })
             }
+            NodeRequest::Records(reports) => {
+                let views = self.ask(|reply| Command::Records(node, reports, reply)).await?;
+                Ok(NodeAnswer::Records(views))
+            }
         }
     }
 }
@@ -131,6 +137,9 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
             drop(reply.send(member.heartbeat(&node, heartbeat, now)));
         }
         Command::Renew(node, request, reply) => drop(reply.send(member.renew(&node, &request, now))),
+        Command::Records(node, reports, reply) => {
+            drop(reply.send(member.records(&node, &reports, now)));
+        }
         Command::Look => {
             member.look(now);
             measure(member, now);
@@ -151,6 +160,14 @@ fn measure<S: Store>(member: &Member<S>, now: Now) {
         let (id, role) = (node.id.to_string(), node.role.as_str());
         gauge!("locum_node_heartbeat_age_seconds", "node" => id, "role" => role).set(age.as_secs_f64());
     }
+    for (group, status) in member.groups().statuses(now.elapsed) {
+        let set = |name: &'static str, value: f64| gauge!(name, "group" => group.to_string()).set(value);
+        set("locum_group_epoch", status.epoch.0 as f64);
+        set("locum_group_has_primary", if status.served { 1.0 } else { 0.0 });
+        set("locum_group_promises_missing", status.missing as f64);
+        set("locum_group_complete_copies", status.complete as f64);
+        set("locum_group_voters", status.voters as f64);
+    }
 }
 
 fn parse<T: DeserializeOwned>(question: &[u8]) -> Result<T, Refusal> {
@@ -163,6 +180,7 @@ fn refusal(error: &MemberError) -> Refusal {
     warn!(error = chain(error), "question refused");
     let code = match error {
         MemberError::Token(_) | MemberError::Refused(_) => RefusalCode::Denied,
+        MemberError::Group(_) => RefusalCode::Invalid,
         MemberError::Certificate(_) => RefusalCode::Invalid,
         MemberError::Save(_) => return Refusal::new(RefusalCode::Internal, "the record could not be kept"),
     };

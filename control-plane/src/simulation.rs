@@ -1,15 +1,20 @@
 //! A seeded life of a member: nodes join, beat, drain and fall silent, tokens are shown twice, the disk
-//! fails, the member crashes before, during and after writing. What must hold is checked after each step.
+//! fails, the member crashes before, during and after writing; edge hosts report on a record group, promise
+//! and lead. What must hold is checked after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use locum_cluster::protocol::{Heartbeat, JoinRequest};
 use locum_cluster::{Load, NodeList};
-use locum_identity::{CertificateAuthority, JoinTokenClaims, NodeId, NodeIdentity, NodeKey, SigningKey};
+use locum_identity::{
+    CertificateAuthority, JoinTokenClaims, NodeId, NodeIdentity, NodeKey, Role, SigningKey,
+};
+use locum_replication::{Action, Epoch, FrameNo, GroupConfig, GroupView, Kept, Position, StoreId, Voter};
 
+use crate::groups::Groups;
 use crate::member::{Keys, Member};
 use crate::membership::{Now, Record};
 use crate::store::Store;
@@ -43,6 +48,7 @@ fn invariants_hold_through_crashes() {
     assert!(
         tally.joins > SEEDS && tally.reuses > SEEDS && tally.crashes > SEEDS && tally.versions > 10 * SEEDS
     );
+    assert!(tally.epochs > 2 * SEEDS && tally.leases > SEEDS);
 }
 
 const BEGIN: Duration = Duration::from_secs(1_800_000_000);
@@ -59,6 +65,8 @@ struct Tally {
     reuses: u64,
     crashes: u64,
     versions: u64,
+    epochs: u64,
+    leases: u64,
 }
 
 /// What outlives the process, and how it fails.
@@ -105,6 +113,9 @@ struct World<'a> {
     /// Every list that left the member.
     published: BTreeMap<u64, NodeList>,
     newest: u64,
+    edges: BTreeMap<NodeId, Voter>,
+    /// Every primary that anybody was told of.
+    primaries: BTreeMap<Epoch, NodeId>,
     counts: Tally,
 }
 
@@ -126,6 +137,8 @@ impl<'a> World<'a> {
             joined: BTreeSet::new(),
             published: BTreeMap::new(),
             newest: 0,
+            edges: BTreeMap::new(),
+            primaries: BTreeMap::new(),
             counts: Tally::default(),
         }
     }
@@ -145,8 +158,9 @@ impl<'a> World<'a> {
         match self.random.below(100) {
             0..5 => self.make_token(),
             5..20 => self.show_token(),
-            20..80 => self.beat(),
-            80..92 => self.member.look(self.now()),
+            20..50 => self.beat(),
+            50..84 => self.report(),
+            84..92 => self.member.look(self.now()),
             92..95 => self.crash(),
             // Days pass, or the clock is set back by days.
             95..97 => self.elapsed += Duration::from_secs(self.random.below(200_000)),
@@ -155,9 +169,7 @@ impl<'a> World<'a> {
     }
 
     fn make_token(&mut self) {
-        let role = ["edge", "media"][self.random.index(2)];
-        let node = self.random.below(6);
-        let identity = format!("spiffe://locum.localhost/west/{role}/{role}-{node}").parse().unwrap();
+        let identity = self.somebody();
         let wall = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.now().unix_ms).unwrap());
         let claims = JoinTokenClaims::new(identity, self.fixed.authority.fingerprint(), wall).unwrap();
         let token = claims.sign(&self.fixed.signing).unwrap();
@@ -181,10 +193,7 @@ impl<'a> World<'a> {
     }
 
     fn beat(&mut self) {
-        let role = ["edge", "media"][self.random.index(2)];
-        let node = self.random.below(6);
-        let identity: NodeIdentity =
-            format!("spiffe://locum.localhost/west/{role}/{role}-{node}").parse().unwrap();
+        let identity = self.somebody();
         let sessions = u32::try_from(self.random.below(100)).unwrap();
         let heartbeat = Heartbeat {
             load: Load { sessions, capacity: 100, cpu_permille: 0 },
@@ -199,6 +208,57 @@ impl<'a> World<'a> {
             self.newest = list.version;
             self.publish(list);
         }
+    }
+
+    /// Six edge hosts and six media nodes, in three regions.
+    fn somebody(&mut self) -> NodeIdentity {
+        let role = ["edge", "media"][self.random.index(2)];
+        let node = self.random.index(6);
+        let region = ["west", "east", "central"][node % 3];
+        format!("spiffe://locum.localhost/{region}/{role}/{role}-{node}").parse().unwrap()
+    }
+
+    fn report(&mut self) {
+        let identity = self.somebody();
+        let node = &identity.node;
+        let kept = Kept { store: StoreId(self.random.next()), promised: Epoch::ZERO, started: Epoch::ZERO };
+        let group = || "main".parse().unwrap();
+        let edge =
+            self.edges.entry(node.clone()).or_insert_with(|| Voter::new(group(), node.clone(), kept, None));
+        let report = edge.report();
+        let now = self.now();
+        let Ok(mut views) = self.member.records(&identity, &[report], now) else { return };
+        assert_eq!((identity.role, views.len()), (Role::Edge, 1));
+        let view = views.remove(0);
+        self.counts.leases += u64::from(view.lease_ms.is_some());
+        self.told(&view);
+        let mut actions = VecDeque::from(self.edges.get_mut(node).unwrap().heard(view));
+        while let Some(action) = actions.pop_front() {
+            let edge = self.edges.get_mut(node).unwrap();
+            actions.extend(match action {
+                Action::Persist(kept) => edge.persisted(kept, edge.copy()),
+                Action::Follow { epoch, .. } => edge.copied(Position::new(epoch, FrameNo(1))),
+                Action::Lead { epoch } => edge.committed(epoch, FrameNo(1)),
+                _ => Vec::new(),
+            });
+        }
+    }
+
+    /// What a host is told of a group is on disk, and no epoch has two primaries.
+    fn told(&mut self, view: &GroupView) {
+        let Some(primary) = &view.primary else { return };
+        let before = self.primaries.insert(view.epoch, primary.clone());
+        assert!(before.is_none_or(|before| before == *primary), "two primaries in {}", view.epoch);
+        let newest = *self.primaries.last_key_value().unwrap().0;
+        assert_eq!(view.epoch, newest, "the member went back behind an epoch it told of");
+        self.counts.epochs = self.counts.epochs.max(newest.0);
+        let disk = self.disk.lock().unwrap();
+        let kept = &disk.record.groups[&view.group];
+        assert!(
+            kept.epoch > view.epoch || (kept.epoch, kept.primary.as_ref()) == (view.epoch, Some(primary)),
+            "told of epoch {} before it was on disk",
+            view.epoch
+        );
     }
 
     fn crash(&mut self) {
@@ -234,13 +294,18 @@ impl Tally {
         self.reuses += world.counts.reuses;
         self.crashes += world.counts.crashes;
         self.versions += world.counts.versions;
+        self.epochs += world.counts.epochs;
+        self.leases += world.counts.leases;
     }
 }
 
 fn start(fixed: &Fixed, disk: &Arc<Mutex<Disk>>, now: Now) -> Member<SimulatedStore> {
     let keys = Keys { authority: fixed.authority.clone(), signing: fixed.signing.clone() };
     let record = disk.lock().unwrap().record.clone();
-    Member::new(record, SimulatedStore(disk.clone()), keys, now).unwrap()
+    let regions = ["west", "east", "central"].map(|region| region.parse().unwrap());
+    let declared = BTreeMap::from([("main".parse().unwrap(), GroupConfig { regions: regions.to_vec() })]);
+    let groups = Groups::new(&declared, &record.groups, now.elapsed).unwrap();
+    Member::new(record, groups, SimulatedStore(disk.clone()), keys, now).unwrap()
 }
 
 /// SplitMix64: small, seeded, and the same everywhere.
@@ -248,11 +313,15 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        mixed ^ (mixed >> 31)
     }
 
     fn index(&mut self, bound: usize) -> usize {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::membership::Record;
 
-const FORMAT: u32 = 1;
+/// 2: with record groups. A file of format 1 is read as one without.
+const FORMAT: u32 = 2;
 
 /// Keeps a record.
 pub(crate) trait Store {
@@ -120,11 +121,24 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_before_there_were_groups_is_read_and_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("membership.json");
+        let old = r#"{"format":1,"record":{"members":{},"spent":{},"forgotten_until":5,
+            "list":{"version":7,"issuedAtMs":1,"nodes":[]}}}"#;
+        private_file::write(&path, old.as_bytes()).unwrap();
+        let (mut store, record) = FileStore::open(dir.path()).unwrap();
+        assert_eq!((record.list.version, record.groups.len()), (7, 0));
+        store.save(&record).unwrap();
+        assert!(private_file::read_to_string(&path).unwrap().starts_with(r#"{"format":2,"#));
+    }
+
+    #[test]
     fn a_newer_or_damaged_record_is_not_taken_for_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("membership.json");
-        private_file::write(&path, br#"{"format":2,"other":1}"#).unwrap();
-        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Newer { format: 2, .. })));
+        private_file::write(&path, br#"{"format":3,"other":1}"#).unwrap();
+        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Newer { format: 3, .. })));
         private_file::write(&path, b"{\"format\":1,\"rec").unwrap();
         assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Damaged { .. })));
     }

@@ -47,6 +47,16 @@ fn a_wrong_configuration_is_64_and_named() {
     let (code, said) = check(&format!("{good}node = \"Not a label\"\n"));
     assert_eq!(code, Some(64));
     assert!(said.contains("key `node`"), "{said}");
+    let groups = |regions: &str| format!("{good}[groups.main]\nregions = [{regions}]\n");
+    assert_eq!(check(&groups("\"us-west\", \"us-east\"")).0, Some(0));
+    for wrong in ["", "\"us-west\", \"us-west\"", "\"Not a label\""] {
+        let (code, said) = check(&groups(wrong));
+        assert_eq!(code, Some(64), "{wrong}");
+        assert!(said.contains("groups"), "{said}");
+    }
+    let (code, said) = check(&groups("\"us-west\"").replace("regions", "region"));
+    assert_eq!(code, Some(64));
+    assert!(said.contains("region"), "{said}");
     let (code, _) = check("zone = \"locum.localhost\"\n");
     assert_eq!(code, Some(64));
     assert!(!dir.path().join("control-1").exists(), "a check changes nothing");

@@ -27,13 +27,20 @@ pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 pub struct Control {
     pub dir: TempDir,
     process: Option<Child>,
+    /// The rest of its configuration.
+    groups: &'static str,
     pub addresses: BTreeMap<String, SocketAddr>,
 }
 
 impl Control {
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With tables of record groups.
+    pub async fn start_with(groups: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut control = Self { dir, process: None, addresses: BTreeMap::new() };
+        let mut control = Self { dir, process: None, groups, addresses: BTreeMap::new() };
         control.write_config("127.0.0.1:0".parse().unwrap());
         control.run().await;
         // From now on it comes back where it was.
@@ -91,8 +98,12 @@ impl Control {
     }
 
     pub fn token(&self, role: Role, node: &str) -> String {
+        self.token_in("eu-central", role, node)
+    }
+
+    pub fn token_in(&self, region: &str, role: Role, node: &str) -> String {
         let made = Command::new(env!("CARGO_BIN_EXE_locum-control"))
-            .args(["join-token", "--role", role.as_str(), "--node", node, "--config"])
+            .args(["join-token", "--role", role.as_str(), "--node", node, "--region", region, "--config"])
             .arg(self.path("control.toml"))
             .output()
             .unwrap();
@@ -134,7 +145,9 @@ impl Control {
     fn write_config(&self, mesh: SocketAddr) {
         let text = format!(
             "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"control-1\"\n\
-             ready_file = \"ready.json\"\ntelemetry_listen = \"127.0.0.1:0\"\nmesh_listen = \"{mesh}\"\n"
+             ready_file = \"ready.json\"\ntelemetry_listen = \"127.0.0.1:0\"\nmesh_listen = \"{mesh}\"\n\
+             {}",
+            self.groups
         );
         std::fs::write(self.path("control.toml"), text).unwrap();
     }

@@ -1,13 +1,12 @@
 //! Saying "I am here" twice a second, and what comes back.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use locum_cluster::SignedNodeList;
 use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
-use locum_identity::{CertificateError, NodeCertificate, NodeKey, Role, VerifyError};
-use locum_mesh::{MeshError, Peer, PeerName, RequestError};
+use locum_identity::{CertificateError, NodeCertificate, NodeKey, VerifyError};
+use locum_mesh::{MeshError, Peer, RequestError};
 use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use tokio::sync::watch;
@@ -65,13 +64,7 @@ pub(crate) struct Own {
 }
 
 impl Heart {
-    pub(crate) fn new(
-        control: SocketAddr,
-        own: Own,
-        said: watch::Receiver<Said>,
-        stop: CancellationToken,
-    ) -> Self {
-        let control = Peer { address: control, name: PeerName::Role(Role::Control) };
+    pub(crate) fn new(control: Peer, own: Own, said: watch::Receiver<Said>, stop: CancellationToken) -> Self {
         Self { own, control, said, stop, renew_after: Instant::now() }
     }
 

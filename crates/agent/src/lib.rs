@@ -9,6 +9,7 @@ mod heartbeat;
 mod joining;
 mod kept;
 mod mesh;
+mod records;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use locum_cluster::{Load, NodeList, SignedNodeList};
 use locum_identity::{CertificateError, Jwks, NodeId, NodeIdentity, RegionId, Role, VerifyError, Zone};
-use locum_mesh::{MeshError, Refusal};
+use locum_mesh::{MeshError, Peer, PeerName, Refusal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use crate::heartbeat::{Heart, Own};
 use crate::kept::StateDir;
 
 pub use crate::mesh::{Mesh, MeshListen};
+pub use crate::records::RecordsError;
 
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
@@ -123,6 +125,7 @@ pub enum AgentError {
 #[derive(Clone, Debug)]
 pub struct Agent {
     node: NodeId,
+    control: Peer,
     mesh: Arc<Mesh>,
     list: watch::Receiver<Arc<NodeListView>>,
     said: Arc<watch::Sender<Said>>,
@@ -158,9 +161,10 @@ impl Agent {
         let said = Arc::new(watch::Sender::new(Said::default()));
         let mesh = Arc::new(Mesh::open(config.control, config.mesh, &kept.credentials()?)?);
         let own = Own { announcement, mesh: mesh.clone(), dir, kept };
-        let heart = Heart::new(config.control, own, said.subscribe(), stop.clone());
+        let control = Peer { address: config.control, name: PeerName::Role(Role::Control) };
+        let heart = Heart::new(control.clone(), own, said.subscribe(), stop.clone());
         let list = heart.start(last).await?;
-        Ok(Agent { node, mesh, list, said })
+        Ok(Agent { node, control, mesh, list, said })
     }
 
     /// This node's name, as its certificate says it.

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 
 use locum_identity::Jwks;
+use locum_replication::{GroupReport, GroupView};
 use serde::{Deserialize, Serialize};
 
 use crate::{Load, SignedNodeList};
 
 /// How often a node says that it is there.
 pub const HEARTBEAT_INTERVAL_MS: u64 = 500;
+
+/// Record groups of one network, and reports in one question.
+pub const MAX_GROUPS: usize = 64;
 
 /// The one question on `locum-join/1`: make me a node.
 #[derive(Serialize, Deserialize)]
@@ -49,6 +53,8 @@ pub enum NodeRequest {
         /// PKCS#10, PEM.
         certificate_request: String,
     },
+    /// Edges: this is how my copies of these record groups stand; at most [`MAX_GROUPS`].
+    Records(Vec<GroupReport>),
 }
 
 /// What a node says of itself. Who it is, its certificate says.
@@ -84,4 +90,6 @@ pub enum NodeAnswer {
         /// The node's new certificate, PEM.
         certificate: String,
     },
+    /// To reports on record groups, in their order.
+    Records(Vec<GroupView>),
 }

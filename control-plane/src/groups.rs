@@ -1,0 +1,96 @@
+//! The record groups of the network: one registry each, all in the member's one record.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use locum_identity::NodeIdentity;
+use locum_replication::{
+    GroupConfig, GroupId, GroupRecord, GroupRegistry, GroupReport, GroupStatus, GroupView, OtherRegions,
+    ReportRefused,
+};
+use tracing::warn;
+
+/// Why reports are not taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GroupError {
+    #[error("group `{0}` is not one of this network")]
+    Unknown(GroupId),
+    #[error("too many reports in one question")]
+    TooMany,
+    #[error("report on group `{group}`")]
+    Report {
+        group: GroupId,
+        #[source]
+        source: ReportRefused,
+    },
+}
+
+/// Every declared group.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(BTreeMap<GroupId, GroupRegistry>);
+
+impl Groups {
+    /// The declared groups, as they stood on disk.
+    pub(crate) fn new(
+        declared: &BTreeMap<GroupId, GroupConfig>,
+        records: &BTreeMap<GroupId, GroupRecord>,
+        now: Duration,
+    ) -> Result<Self, OtherRegions> {
+        for group in records.keys().filter(|group| !declared.contains_key(group)) {
+            warn!(%group, "a record group is no longer declared: nobody leads it");
+        }
+        let open = |(group, config): (&GroupId, &GroupConfig)| {
+            let registry = GroupRegistry::new(group.clone(), config, records.get(group).cloned(), now)?;
+            Ok((group.clone(), registry))
+        };
+        declared.iter().map(open).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Takes in what an edge host says.
+    pub(crate) fn hear(
+        &mut self,
+        from: &NodeIdentity,
+        report: &GroupReport,
+        now: Duration,
+    ) -> Result<(), GroupError> {
+        let group = &report.group;
+        let registry = self.0.get_mut(group).ok_or_else(|| GroupError::Unknown(group.clone()))?;
+        registry
+            .hear(&from.node, &from.region, report, now)
+            .map_err(|source| GroupError::Report { group: group.clone(), source })
+    }
+
+    /// Time passed.
+    pub(crate) fn look(&mut self, now: Duration) {
+        for registry in self.0.values_mut() {
+            registry.look(now);
+        }
+    }
+
+    /// A group's record that must be on disk before anybody is answered.
+    pub(crate) fn next(&self, now: Duration) -> Option<(GroupId, GroupRecord)> {
+        self.0.iter().find_map(|(group, registry)| Some((group.clone(), registry.next(now)?)))
+    }
+
+    /// It is on disk.
+    pub(crate) fn commit(&mut self, group: &GroupId, record: GroupRecord, now: Duration) {
+        if let Some(registry) = self.0.get_mut(group) {
+            registry.commit(record, now);
+        }
+    }
+
+    /// The answer to a report that was heard.
+    pub(crate) fn view(
+        &mut self,
+        from: &NodeIdentity,
+        report: &GroupReport,
+        now: Duration,
+    ) -> Option<GroupView> {
+        Some(self.0.get_mut(&report.group)?.view(&from.node, report.known, now))
+    }
+
+    /// How each group is.
+    pub(crate) fn statuses(&self, now: Duration) -> impl Iterator<Item = (&GroupId, GroupStatus)> {
+        self.0.iter().map(move |(group, registry)| (group, registry.status(now)))
+    }
+}
