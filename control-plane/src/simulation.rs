@@ -12,7 +12,9 @@ use locum_cluster::{Load, NodeList};
 use locum_identity::{
     CertificateAuthority, JoinTokenClaims, NodeId, NodeIdentity, NodeKey, Role, SigningKey,
 };
-use locum_replication::{Action, Epoch, FrameNo, GroupConfig, GroupView, Kept, Position, StoreId, Voter};
+use locum_replication::{
+    Action, Epoch, FrameNo, GroupConfig, GroupReport, GroupView, Kept, Position, StoreId, Voter,
+};
 
 use crate::groups::Groups;
 use crate::member::{Keys, Member};
@@ -125,7 +127,7 @@ impl<'a> World<'a> {
         let random = Random(seed);
         let now = Now { elapsed: Duration::ZERO, unix_ms: 0 };
         let member = start(fixed, &disk, now);
-        Self {
+        let mut world = Self {
             fixed,
             random,
             elapsed: Duration::ZERO,
@@ -140,7 +142,13 @@ impl<'a> World<'a> {
             edges: BTreeMap::new(),
             primaries: BTreeMap::new(),
             counts: Tally::default(),
+        };
+        // One edge host of each region is there from the beginning: without them no group begins.
+        for edge in 0..3 {
+            world.make_token(identity("edge", edge));
+            world.show_token(edge);
         }
+        world
     }
 
     fn now(&self) -> Now {
@@ -156,11 +164,24 @@ impl<'a> World<'a> {
             _ => Fault::None,
         };
         match self.random.below(100) {
-            0..5 => self.make_token(),
-            5..20 => self.show_token(),
+            0..5 => {
+                let identity = self.somebody();
+                self.make_token(identity);
+            }
+            5..20 => {
+                let shown = self.random.index(self.tokens.len());
+                self.show_token(shown);
+            }
             20..50 => self.beat(),
-            50..84 => self.report(),
-            84..92 => self.member.look(self.now()),
+            50..84 => {
+                // A voter counts while it is heard from: several report within moments.
+                for _ in 0..12 {
+                    self.elapsed += Duration::from_millis(self.random.below(100));
+                    self.report();
+                }
+            }
+            84..88 => self.member.look(self.now()),
+            88..92 => self.restart_edge(),
             92..95 => self.crash(),
             // Days pass, or the clock is set back by days.
             95..97 => self.elapsed += Duration::from_secs(self.random.below(200_000)),
@@ -168,19 +189,15 @@ impl<'a> World<'a> {
         }
     }
 
-    fn make_token(&mut self) {
-        let identity = self.somebody();
+    fn make_token(&mut self, identity: NodeIdentity) {
         let wall = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.now().unix_ms).unwrap());
         let claims = JoinTokenClaims::new(identity, self.fixed.authority.fingerprint(), wall).unwrap();
         let token = claims.sign(&self.fixed.signing).unwrap();
         self.tokens.push((claims, token));
     }
 
-    fn show_token(&mut self) {
-        if self.tokens.is_empty() {
-            return;
-        }
-        let (claims, token) = self.tokens[self.random.index(self.tokens.len())].clone();
+    fn show_token(&mut self, shown: usize) {
+        let (claims, token) = self.tokens[shown].clone();
         let request = JoinRequest { token, certificate_request: self.fixed.request.clone() };
         let reused = self.accepted.contains(&claims.jti);
         self.counts.reuses += u64::from(reused);
@@ -213,13 +230,16 @@ impl<'a> World<'a> {
     /// Six edge hosts and six media nodes, in three regions.
     fn somebody(&mut self) -> NodeIdentity {
         let role = ["edge", "media"][self.random.index(2)];
-        let node = self.random.index(6);
-        let region = ["west", "east", "central"][node % 3];
-        format!("spiffe://locum.localhost/{region}/{role}/{role}-{node}").parse().unwrap()
+        self.of_role(role)
+    }
+
+    fn of_role(&mut self, role: &str) -> NodeIdentity {
+        identity(role, self.random.index(6))
     }
 
     fn report(&mut self) {
-        let identity = self.somebody();
+        let role = if self.random.below(20) == 0 { "media" } else { "edge" };
+        let identity = self.of_role(role);
         let node = &identity.node;
         let kept = Kept { store: StoreId(self.random.next()), promised: Epoch::ZERO, started: Epoch::ZERO };
         let group = || "main".parse().unwrap();
@@ -242,6 +262,14 @@ impl<'a> World<'a> {
                 _ => Vec::new(),
             });
         }
+    }
+
+    /// An edge host dies and comes back with what it kept.
+    fn restart_edge(&mut self) {
+        let node = self.of_role("edge").node;
+        let Some(edge) = self.edges.get_mut(&node) else { return };
+        let GroupReport { group, store, promised, started, copy, .. } = edge.report();
+        *edge = Voter::new(group, node, Kept { store, promised, started }, copy);
     }
 
     /// What a host is told of a group is on disk, and no epoch has two primaries.
@@ -297,6 +325,11 @@ impl Tally {
         self.epochs += world.counts.epochs;
         self.leases += world.counts.leases;
     }
+}
+
+fn identity(role: &str, node: usize) -> NodeIdentity {
+    let region = ["west", "east", "central"][node % 3];
+    format!("spiffe://locum.localhost/{region}/{role}/{role}-{node}").parse().unwrap()
 }
 
 fn start(fixed: &Fixed, disk: &Arc<Mutex<Disk>>, now: Now) -> Member<SimulatedStore> {
