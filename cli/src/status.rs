@@ -43,7 +43,7 @@ pub(crate) async fn run(data: &Path, json: bool) -> Result<()> {
     let troubled: Vec<&str> =
         processes.iter().filter(|(_, p)| p.state != "ready").map(|(name, _)| name.as_str()).collect();
     let troubled = troubled.join(", ");
-    let status = Status { records: "one copy", processes };
+    let status = Status { records: records(&processes), processes };
     print(&if json { serde_json::to_string(&status).context("write JSON")? } else { table(&status) });
     match (status.processes.is_empty(), troubled.is_empty()) {
         (true, _) => bail!("nothing runs in {}", data.display()),
@@ -84,15 +84,24 @@ fn memory_mib(process: u32) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
+/// By how many edge hosts were started.
+fn records(processes: &BTreeMap<String, Process>) -> &'static str {
+    match processes.keys().filter(|name| name.starts_with("edge-")).count() {
+        0 | 1 => "one copy",
+        _ => "two copies of every acknowledged change",
+    }
+}
+
 fn table(status: &Status) -> String {
     let mut text = format!("records: {}\n", status.records);
+    let width = status.processes.keys().map(String::len).max().unwrap_or(0).max(10);
     for (name, process) in &status.processes {
         let memory = process.memory_mib.map_or_else(String::new, |mib| format!("{mib} MiB"));
         let list = process.node_list.map_or_else(String::new, |version| format!("node list {version}"));
         let addresses: Vec<String> =
             process.addresses.iter().map(|(what, address)| format!("{what} {address}")).collect();
         text += &format!(
-            "{name:<10} {:<9} pid {:<8} {memory:>8}  {list:<14} {}\n",
+            "{name:<width$} {:<9} pid {:<8} {memory:>8}  {list:<14} {}\n",
             process.state,
             process.pid,
             addresses.join("  ")

@@ -5,30 +5,22 @@ mod child;
 mod configuration;
 mod data;
 mod demo;
+mod network;
 mod ports;
+mod regions;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use locum_identity::Role;
-use locum_telemetry::ReadyFile;
 use serde_json::json;
 
 use accounts::Accounts;
-use child::Child;
 use configuration::Plan;
 use data::Data;
+use demo::Pages;
+use network::Network;
 use ports::Ports;
-
-use crate::status;
-
-/// A process that is not ready by then is stuck; the first start compiles the functions.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Longer than a process's own grace period.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// Options of `locum up`.
 #[derive(Args)]
@@ -36,8 +28,8 @@ pub(crate) struct Options {
     /// Where the network keeps everything.
     #[arg(long, default_value = ".locum", value_name = "FOLDER")]
     data: PathBuf,
-    /// Regions to run.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    /// Regions to run, 1 to 3.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(regions::MOST)))]
     regions: u8,
     /// Wipe the folder of an earlier network first.
     #[arg(long)]
@@ -66,169 +58,61 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let manifest = manifest(options.manifest)?;
     let data = Data::open(&options.data, options.reset)?;
     let accounts = Accounts::load_or_make(&data)?;
-    options.ports.check()?;
-    let mut network =
-        Network { plan: Plan { ports: options.ports, manifest }, data, binaries, running: vec![] };
+    options.ports.check(options.regions.into())?;
+    let regions = regions::regions(options.regions);
+    let engine = engine(&binaries, regions.len())?;
+    let plan = Plan { ports: options.ports, manifest, regions, engine };
+    let mut network = Network::new(plan, data, binaries);
 
-    let started = tokio::select! {
-        started = network.start(&accounts, &say) => started,
-        () = stop.cancelled() => Ok(None),
-    };
-    let ended = match started {
-        Ok(Some(pages)) => {
-            network.report(&accounts, &pages, options.json)?;
-            tokio::select! {
-                died = network.death() => Err(died),
-                () = stop.cancelled() => Ok(()),
-            }
-        }
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
+    let ran = tokio::select! {
+        ran = start_and_watch(&mut network, &accounts, &say) => ran,
+        () = stop.cancelled() => Ok(()),
     };
     say.step("stopping");
     network.stop().await;
-    ended
+    ran
 }
 
-struct Network {
-    plan: Plan,
-    data: Data,
-    binaries: PathBuf,
-    running: Vec<Child>,
+/// Returns when something went wrong.
+async fn start_and_watch(network: &mut Network, accounts: &Accounts, say: &Progress) -> Result<()> {
+    let pages = network.start(accounts, say).await?;
+    let first = pages.first().context("a network has a region")?;
+    let text = if say.silent {
+        json!({"processes": network.processes()?, "accounts": accounts.list, "pages": first}).to_string()
+    } else {
+        summary(accounts, &pages)
+    };
+    print(&text);
+    Err(network.watch().await)
 }
 
-impl Network {
-    async fn start(&mut self, accounts: &Accounts, say: &Progress) -> Result<Option<demo::Pages>> {
-        say.step("control plane");
-        let config = self.data.write("control-1.toml", &self.plan.control())?;
-        self.spawn(Role::Control, &config)?;
-        let control = self.ready("control-1").await?.addresses["mesh"];
-
-        say.step("media node and edge host");
-        for (role, name) in [(Role::Media, "media-1"), (Role::Edge, "edge-1")] {
-            let token = child::join_token(&self.binaries, &config, role, name).await?;
-            self.data.write_secret(&format!("{name}.join"), &token)?;
-        }
-        let media = self.data.write("media-1.toml", &self.plan.media(control))?;
-        self.spawn(Role::Media, &media)?;
-        self.data.secret("edge-1.key")?;
-        let setup_token = self.data.secret("setup-token")?;
-        let edge = self.data.write("edge-1.toml", &self.plan.edge(control, &setup_token))?;
-        self.spawn(Role::Edge, &edge)?;
-        self.ready("media-1").await?;
-        let http = self.ready("edge-1").await?.addresses["http"];
-        for name in ["media-1", "edge-1"] {
-            self.data.remove(&format!("{name}.join"))?;
-        }
-
-        say.step("demo clinic");
-        let demo = demo::Demo::new(http)?;
-        let version = demo.wait_for_media_node().await?;
-        self.wait_for_node_list("media-1", version).await?;
-        demo.onboard(&setup_token, accounts).await?;
-        Ok(Some(demo.pages()))
-    }
-
-    fn spawn(&mut self, role: Role, config: &Path) -> Result<()> {
-        let name = format!("{role}-1");
-        self.data.remove(&format!("run/{name}.json"))?;
-        let log = self.data.path(&format!("log/{name}.log"));
-        self.running.push(Child::spawn(&name, &self.binaries.join(format!("locum-{role}")), config, log)?);
-        Ok(())
-    }
-
-    /// Waits for a process's ready file, or for what it said when it died.
-    async fn ready(&mut self, name: &str) -> Result<ReadyFile> {
-        let path = self.data.path(&format!("run/{name}.json"));
-        let appears = async {
-            loop {
-                if let Ok(ready) = ReadyFile::read(&path) {
-                    break ready;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::select! {
-            ready = tokio::time::timeout(READY_WITHIN, appears) => {
-                ready.with_context(|| format!("{name} was not ready within {} s", READY_WITHIN.as_secs()))
-            }
-            died = self.death() => Err(died),
-        }
-    }
-
-    /// Waits until a process holds the node list `version` or a later one.
-    async fn wait_for_node_list(&self, name: &str, version: u64) -> Result<()> {
-        let path = self.data.path(&format!("run/{name}.json"));
-        let held = async {
-            loop {
-                let ready =
-                    ReadyFile::read(&path).with_context(|| format!("read the ready file of {name}"))?;
-                if status::look_at(ready).await?.node_list.is_some_and(|held| held >= version) {
-                    return anyhow::Ok(());
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let waited = tokio::time::timeout(demo::NODE_LIST_WITHIN, held).await;
-        waited.with_context(|| format!("{name} does not get the node list"))?
-    }
-
-    /// Waits until some process ends by itself, which none should.
-    async fn death(&mut self) -> anyhow::Error {
-        loop {
-            for child in &mut self.running {
-                if let Some(how) = child.ended() {
-                    return how;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn stop(&mut self) {
-        // The edge host first: what it is answering may still need the others.
-        for child in self.running.iter_mut().rev() {
-            child.ask_to_stop();
-        }
-        let deadline = tokio::time::Instant::now() + STOP_WITHIN;
-        for child in &mut self.running {
-            child.wait_or_kill(deadline).await;
-        }
-    }
-
-    fn report(&self, accounts: &Accounts, pages: &demo::Pages, json: bool) -> Result<()> {
-        let mut processes = BTreeMap::new();
-        for child in &self.running {
-            let path = self.data.path(&format!("run/{}.json", child.name));
-            processes.insert(&child.name, ReadyFile::read(&path).with_context(|| child.name.clone())?);
-        }
-        let text = if json {
-            json!({"processes": processes, "accounts": accounts.list, "pages": pages}).to_string()
-        } else {
-            summary(accounts, pages)
-        };
-        print(&text);
-        Ok(())
-    }
-}
-
-fn summary(accounts: &Accounts, pages: &demo::Pages) -> String {
+fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
     let sign_ins: Vec<String> = accounts
         .list
         .iter()
         .map(|a| format!("    {:<20} {:<16} password {}", a.name, a.username, a.password))
         .collect();
+    let records = match pages.len() {
+        1 => "one copy (one region)".to_owned(),
+        regions => format!("every acknowledged change is held by two of {regions} regions"),
+    };
     format!(
-        "\n  The network runs. Records: one copy (one region).\n\n\
-         \x20 Patients book at     {}\n\
-         \x20 The clinic works at  {}\n\
-         \x20 Demo outbox          {}\n\n\
+        "\n  The network runs. Records: {records}.\n\n{}\
          \x20 Sign in as\n{}\n\n\
          \x20 For a call with yourself, use two browser profiles. Ctrl-C stops the network; the data stays.\n",
-        pages.patient,
-        pages.clinic,
-        pages.outbox,
+        pages.iter().map(|region| places(region, pages.len() > 1)).collect::<String>(),
         sign_ins.join("\n"),
+    )
+}
+
+fn places(pages: &Pages, named: bool) -> String {
+    let name = if named { format!("  {}\n", pages.region) } else { String::new() };
+    format!(
+        "{name}\
+         \x20 Patients book at     {}\n\
+         \x20 The clinic works at  {}\n\
+         \x20 Demo outbox          {}\n\n",
+        pages.patient, pages.clinic, pages.outbox,
     )
 }
 
@@ -242,6 +126,12 @@ impl Progress {
             print(&format!("locum: {what}"));
         }
     }
+}
+
+/// What went wrong while the network goes on.
+#[allow(clippy::print_stderr, reason = "standard output may be read by a program")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("locum: {error:#}");
 }
 
 #[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
@@ -262,6 +152,15 @@ fn binaries(given: Option<&Path>) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Where the engine of record replication is; it must be there only when it is needed.
+fn engine(binaries: &Path, regions: usize) -> Result<PathBuf> {
+    let engine = binaries.join("sqld");
+    if regions > 1 && !engine.is_file() {
+        bail!("no sqld in {}: several regions need it; `make binaries` puts it there", binaries.display());
+    }
+    Ok(engine)
+}
+
 fn manifest(given: Option<PathBuf>) -> Result<PathBuf> {
     let found = match given {
         Some(file) => Some(file),
@@ -272,4 +171,37 @@ fn manifest(given: Option<PathBuf>) -> Result<PathBuf> {
     };
     let file = found.context("no spin.toml here or above: name it with --manifest")?;
     file.canonicalize().with_context(|| format!("find {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(region: &'static str) -> Pages {
+        let at = |page: &str| format!("http://app.{region}.example/{page}");
+        Pages { region, patient: at("p"), clinic: at("c"), outbox: at("o") }
+    }
+
+    #[test]
+    fn regions_are_named_only_when_there_is_a_choice() {
+        let accounts = Accounts { list: Vec::new() };
+        let one = summary(&accounts, &[pages("eu-central")]);
+        assert!(one.contains("one copy") && !one.contains("  eu-central\n"), "{one}");
+        let three = summary(&accounts, &["us-west", "us-east", "eu-central"].map(pages));
+        assert!(three.contains("two of 3 regions"), "{three}");
+        for region in ["us-west", "us-east", "eu-central"] {
+            assert!(three.contains(&format!("  {region}\n")), "{three}");
+            assert!(
+                three.contains(&format!("Patients book at     http://app.{region}.example/p")),
+                "{three}"
+            );
+        }
+    }
+
+    #[test]
+    fn pages_are_told_to_programs_as_ever() {
+        let json = serde_json::to_value(pages("us-west")).unwrap();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["clinic", "outbox", "patient"]);
+    }
 }

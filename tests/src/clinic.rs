@@ -69,15 +69,21 @@ pub struct Visit {
 }
 
 impl Browser {
-    /// A fresh profile.
+    /// A fresh profile, at the network's first region.
     pub fn new(network: &Network) -> Result<Self> {
+        let region = network.regions().into_iter().next().context("no region")?;
+        Self::at(network, &region)
+    }
+
+    /// A fresh profile, at a region.
+    pub fn at(network: &Network, region: &str) -> Result<Self> {
         static TLS: Once = Once::new();
         TLS.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let address: SocketAddr = network.address("edge-1", "http")?.parse()?;
+        let address: SocketAddr = network.address(&network.edge(region), "http")?.parse()?;
         let zone = "locum.localhost";
-        let host = format!("eu-central.{zone}");
+        let host = format!("{region}.{zone}");
         let client =
             Client::builder().resolve(&host, address).resolve(&format!("app.{zone}"), address).build()?;
         let port = address.port();

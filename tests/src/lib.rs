@@ -6,4 +6,4 @@ mod clinic;
 mod network;
 
 pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold};
-pub use network::{Account, Network, binaries, pause, signal};
+pub use network::{Account, Network, binaries, pause, signal, until};

@@ -1,5 +1,7 @@
 //! One network of `locum up` in a folder of its own, on ports the system gives.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// As `locum up --regions 3` names them.
+const REGIONS: [&str; 3] = ["us-west", "us-east", "eu-central"];
+/// Longest wait for a process to do as it is told.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who may sign in to the demo clinic.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,27 +30,36 @@ pub struct Account {
 /// A running network; dropping it stops every process.
 pub struct Network {
     folder: tempfile::TempDir,
+    regions: u8,
     up: Child,
     ready: Value,
+    /// Processes that died and were started again by the test.
+    revived: BTreeMap<String, Child>,
 }
 
 impl Network {
-    /// Starts a fresh network and waits until it is ready.
+    /// Starts a fresh network of one region and waits until it is ready.
     pub fn start() -> Result<Self> {
+        Self::start_regions(1)
+    }
+
+    /// Starts a fresh network of 1 to 3 regions and waits until it is ready.
+    pub fn start_regions(regions: u8) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a data folder")?;
-        let (up, ready) = spawn(&folder.path().join("data"))?;
-        Ok(Self { folder, up, ready })
+        let (up, ready) = spawn(&folder.path().join("data"), regions)?;
+        Ok(Self { folder, regions, up, ready, revived: BTreeMap::new() })
     }
 
     /// Stops it as an operator would and starts it again on the same data.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        (self.up, self.ready) = spawn(&self.data())?;
+        (self.up, self.ready) = spawn(&self.data(), self.regions)?;
         Ok(())
     }
 
     /// Asks it to end and waits for that.
     pub fn stop(&mut self) -> Result<()> {
+        self.end_revived()?;
         signal(self.up.id(), libc::SIGTERM);
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.up.try_wait()?.is_none() {
@@ -51,6 +67,14 @@ impl Network {
                 bail!("`locum up` did not stop within 20 s of SIGTERM");
             }
             pause();
+        }
+        Ok(())
+    }
+
+    fn end_revived(&mut self) -> Result<()> {
+        for (_, mut process) in std::mem::take(&mut self.revived) {
+            process.kill()?;
+            process.wait()?;
         }
         Ok(())
     }
@@ -85,6 +109,106 @@ impl Network {
         accounts.into_iter().find(|a| a.roles.iter().any(|r| r == role)).with_context(|| role.to_owned())
     }
 
+    /// The regions, in the order in which `locum up` names them.
+    pub fn regions(&self) -> Vec<String> {
+        match self.regions {
+            1 => vec!["eu-central".to_owned()],
+            count => REGIONS[..usize::from(count)].iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    /// Name of a region's edge host.
+    pub fn edge(&self, region: &str) -> String {
+        self.in_region("edge", region)
+    }
+
+    /// Name of a region's media node.
+    pub fn media(&self, region: &str) -> String {
+        self.in_region("media", region)
+    }
+
+    fn in_region(&self, role: &str, region: &str) -> String {
+        if self.regions == 1 { format!("{role}-1") } else { format!("{role}-{region}") }
+    }
+
+    /// SIGKILL, as a power cut is to a process; returns when it is gone.
+    pub fn kill(&mut self, process: &str) -> Result<()> {
+        let id = self.process_id(process)?;
+        signal(id, libc::SIGKILL);
+        if let Some(mut revived) = self.revived.remove(process) {
+            revived.wait()?;
+        }
+        until("it is killed", || Ok(matches!(state(id), None | Some('Z'))))
+    }
+
+    /// SIGKILL to everything in a region; the control plane's member is in none.
+    pub fn kill_region(&mut self, region: &str) -> Result<()> {
+        let names = [self.edge(region), self.media(region)];
+        // All at once: a region does not die in an order.
+        for name in &names {
+            signal(self.process_id(name)?, libc::SIGKILL);
+        }
+        names.iter().try_for_each(|name| self.kill(name))
+    }
+
+    /// SIGSTOP: the process stands still, its sockets stay open. Returns when it does.
+    pub fn pause(&self, process: &str) -> Result<()> {
+        let id = self.process_id(process)?;
+        signal(id, libc::SIGSTOP);
+        until("it stands still", || Ok(state(id) == Some('T')))
+    }
+
+    /// SIGSTOP to everything in a region.
+    pub fn pause_region(&self, region: &str) -> Result<()> {
+        [self.edge(region), self.media(region)].iter().try_for_each(|name| self.pause(name))
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self, process: &str) -> Result<()> {
+        signal(self.process_id(process)?, libc::SIGCONT);
+        Ok(())
+    }
+
+    /// SIGCONT to everything in a region.
+    pub fn resume_region(&self, region: &str) -> Result<()> {
+        [self.edge(region), self.media(region)].iter().try_for_each(|name| self.resume(name))
+    }
+
+    /// Starts a killed process again on its data, and waits until it is ready. From now on it is known by its
+    /// new id and addresses.
+    pub fn revive(&mut self, process: &str) -> Result<()> {
+        let role = process.split('-').next().unwrap_or(process);
+        let (data, ready_file) = (self.data(), self.data().join(format!("run/{process}.json")));
+        if ready_file.exists() {
+            std::fs::remove_file(&ready_file)?;
+        }
+        let log = File::options().create(true).append(true).open(data.join(format!("log/{process}.log")))?;
+        let mut child = Command::new(binaries()?.join(format!("locum-{role}")))
+            .arg("--config")
+            .arg(data.join(format!("{process}.toml")))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {process} again"))?;
+        let mut said: Option<Value> = None;
+        let waited = until("it is ready", || {
+            if let Some(status) = child.try_wait()? {
+                bail!("{process} ended at once: {status}");
+            }
+            said = std::fs::read(&ready_file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            Ok(said.is_some())
+        });
+        self.revived.insert(process.to_owned(), child);
+        self.ready["processes"][process] = said.unwrap_or_default();
+        waited.with_context(|| process.to_owned())
+    }
+
+    /// Starts a killed region again.
+    pub fn revive_region(&mut self, region: &str) -> Result<()> {
+        [self.media(region), self.edge(region)].iter().try_for_each(|name| self.revive(name))
+    }
+
     /// What `locum up --json` said.
     pub fn ready(&self) -> &Value {
         &self.ready
@@ -93,6 +217,11 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
+        for process in self.processes() {
+            // Whoever stands still could not end.
+            let _ = self.resume(&process);
+        }
+        let _ = self.end_revived();
         if self.up.try_wait().is_ok_and(|ended| ended.is_none()) && self.stop().is_err() {
             signal(self.up.id(), libc::SIGKILL);
             let _ = self.up.wait();
@@ -117,11 +246,11 @@ pub fn binaries() -> Result<PathBuf> {
     test.ancestors().nth(2).map(Path::to_owned).context("test executable has no folder")
 }
 
-fn spawn(data: &Path) -> Result<(Child, Value)> {
+fn spawn(data: &Path, regions: u8) -> Result<(Child, Value)> {
     let binaries = binaries()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut child = Command::new(binaries.join("locum"))
-        .args(["up", "--json", "--port", "0", "--data"])
+        .args(["up", "--json", "--port", "0", "--regions", &regions.to_string(), "--data"])
         .arg(data)
         .current_dir(root)
         .stdout(Stdio::piped())
@@ -141,6 +270,25 @@ fn spawn(data: &Path) -> Result<(Child, Value)> {
         errors.read_to_string(&mut said)?;
     }
     bail!("`locum up` ended before it was ready: {said}")
+}
+
+/// Waits for a condition, with a deadline.
+pub fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !holds()? {
+        if begun.elapsed() > PATIENCE {
+            bail!("not within {} s: {what}", PATIENCE.as_secs());
+        }
+        pause();
+    }
+    Ok(())
+}
+
+/// A process's state letter, from proc(5); `None` when there is no such process.
+fn state(process: u32) -> Option<char> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before it may hold anything, brackets too.
+    text.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// Between two looks at a condition that has a deadline.

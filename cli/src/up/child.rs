@@ -72,12 +72,18 @@ impl Child {
 }
 
 /// Has the control-plane member mint a one-time join token for a node.
-pub(super) async fn join_token(binaries: &Path, config: &Path, role: Role, node: &str) -> Result<String> {
+pub(super) async fn join_token(
+    binaries: &Path,
+    config: &Path,
+    role: Role,
+    node: &str,
+    region: &str,
+) -> Result<String> {
     let output = Command::new(binaries.join("locum-control"))
         .arg("join-token")
         .arg("--config")
         .arg(config)
-        .args(["--role", role.as_str(), "--node", node])
+        .args(["--role", role.as_str(), "--node", node, "--region", region])
         .output()
         .await
         .context("run locum-control join-token")?;

@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use toml::{Table, toml};
+use toml::{Table, Value, toml};
 
 use super::ports::Ports;
+use super::regions::{HOME, Region};
 
 /// The zone of a network on one machine. Browsers resolve it to loopback and treat it as a secure context.
 pub(super) const ZONE: &str = "locum.localhost";
-/// Its region.
-pub(super) const REGION: &str = "eu-central";
 /// Its clinic.
 pub(super) const CLINIC: &str = "demo";
+/// The record group of its clinic.
+const GROUP: &str = "main";
 
 /// What the files are made from.
 pub(super) struct Plan {
@@ -20,46 +21,61 @@ pub(super) struct Plan {
     pub ports: Ports,
     /// The functions' manifest.
     pub manifest: PathBuf,
+    /// What runs where.
+    pub regions: Vec<Region>,
+    /// The engine of record replication, which only several regions need.
+    pub engine: PathBuf,
 }
 
 impl Plan {
     /// The control-plane member.
     pub(super) fn control(&self) -> Table {
-        let mut table = common("control-1");
+        let mut table = common("control-1", HOME);
         table.insert("mesh_listen".into(), loopback(self.ports.mesh()).into());
+        // One region has one copy: nothing to agree on.
+        if self.regions.len() > 1 {
+            let names = self.regions.iter().map(|region| Value::from(region.name)).collect();
+            let group = Table::from_iter([("regions".to_owned(), Value::Array(names))]);
+            table.insert("groups".into(), Table::from_iter([(GROUP.to_owned(), group.into())]).into());
+        }
         table
     }
 
-    /// The media node, which joins at `control`.
-    pub(super) fn media(&self, control: SocketAddr) -> Table {
-        let mut table = common("media-1");
-        table.insert("signal_listen".into(), loopback(self.ports.signal()).into());
-        table.insert("media_listen".into(), loopback(self.ports.media()).into());
-        table.insert("announce_host".into(), format!("media.{REGION}.{ZONE}").into());
-        table.insert("control".into(), join(control, "media-1").into());
+    /// A region's media node, which joins at `control`.
+    pub(super) fn media(&self, region: &Region, control: SocketAddr) -> Table {
+        let mut table = common(&region.media, region.name);
+        table.insert("signal_listen".into(), loopback(self.ports.signal(region.index)).into());
+        table.insert("media_listen".into(), loopback(self.ports.media(region.index)).into());
+        table.insert("announce_host".into(), format!("media.{}.{ZONE}", region.name).into());
+        table.insert("control".into(), join(control, &region.media).into());
         table
     }
 
-    /// The edge host, which joins at `control`.
-    pub(super) fn edge(&self, control: SocketAddr, setup_token: &str) -> Table {
-        let mut table = common("edge-1");
+    /// A region's edge host, which joins at `control`.
+    pub(super) fn edge(&self, region: &Region, control: SocketAddr, setup_token: &str) -> Table {
+        let mut table = common(&region.edge, region.name);
         let manifest = self.manifest.to_string_lossy().into_owned();
-        table.insert("http_listen".into(), loopback(self.ports.http()).into());
+        table.insert("http_listen".into(), loopback(self.ports.http(region.index)).into());
+        table.insert("mesh_listen".into(), loopback(self.ports.edge_mesh(region.index)).into());
         table.insert("manifest".into(), manifest.into());
-        table.insert("store_key_file".into(), "edge-1.key".into());
-        table.insert("control".into(), join(control, "edge-1").into());
-        table.insert("clinics".into(), toml! { demo = "main" }.into());
+        table.insert("store_key_file".into(), format!("{}.key", region.edge).into());
+        table.insert("control".into(), join(control, &region.edge).into());
+        table.insert("clinics".into(), Table::from_iter([(CLINIC.to_owned(), GROUP.into())]).into());
         let mut variables = toml! { demo = "true" };
         variables.insert("setup_token".into(), setup_token.into());
         table.insert("variables".into(), variables.into());
+        if self.regions.len() > 1 {
+            let engine = Value::from(self.engine.to_string_lossy().into_owned());
+            table.insert("replication".into(), Table::from_iter([("engine".to_owned(), engine)]).into());
+        }
         table
     }
 }
 
-fn common(name: &str) -> Table {
+fn common(name: &str, region: &str) -> Table {
     let mut table = toml! { telemetry_listen = "127.0.0.1:0" };
     table.insert("zone".into(), ZONE.into());
-    table.insert("region".into(), REGION.into());
+    table.insert("region".into(), region.into());
     table.insert("state_dir".into(), name.into());
     table.insert("ready_file".into(), format!("run/{name}.json").into());
     table
@@ -74,4 +90,57 @@ fn join(control: SocketAddr, name: &str) -> Table {
 
 fn loopback(port: u16) -> String {
     format!("127.0.0.1:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::regions::regions;
+    use super::*;
+
+    fn plan(count: u8) -> Plan {
+        Plan {
+            ports: Ports::default(),
+            manifest: "spin.toml".into(),
+            regions: regions(count),
+            engine: "sqld".into(),
+        }
+    }
+
+    fn control() -> SocketAddr {
+        "127.0.0.1:4443".parse().unwrap()
+    }
+
+    #[test]
+    fn only_more_than_one_region_is_a_group_to_agree_on() {
+        assert!(!plan(1).control().contains_key("groups"));
+        let three = plan(3).control();
+        let regions = three["groups"]["main"]["regions"].as_array().unwrap();
+        assert_eq!(*regions, ["us-west", "us-east", "eu-central"].map(Value::from));
+        assert_eq!(three["region"].as_str(), Some("eu-central"));
+        let edge = |count| plan(count).edge(&plan(count).regions[0], control(), "token");
+        assert!(!edge(1).contains_key("replication"));
+        assert_eq!(edge(3)["replication"]["engine"].as_str(), Some("sqld"));
+    }
+
+    #[test]
+    fn every_process_has_its_own_place() {
+        let plan = plan(3);
+        let edges = plan.regions.iter().map(|region| plan.edge(region, control(), "token"));
+        let medias = plan.regions.iter().map(|region| plan.media(region, control()));
+        let all: Vec<Table> = edges.chain(medias).chain([plan.control()]).collect();
+        for keys in [&["http_listen", "signal_listen"][..], &["mesh_listen", "media_listen"], &["state_dir"]]
+        {
+            let values: Vec<&str> =
+                all.iter().flat_map(|t| keys.iter().filter_map(|key| t.get(*key)?.as_str())).collect();
+            let different: BTreeSet<&str> = values.iter().copied().collect();
+            assert_eq!(values.len(), different.len(), "{keys:?}: {values:?}");
+            assert!(values.len() >= 6, "{keys:?}: {values:?}");
+        }
+        let east = plan.edge(&plan.regions[1], control(), "token");
+        assert_eq!(east["region"].as_str(), Some("us-east"));
+        assert_eq!(east["clinics"]["demo"].as_str(), Some("main"));
+        assert_eq!(east["control"]["join_token_file"].as_str(), Some("edge-us-east.join"));
+    }
 }

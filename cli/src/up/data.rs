@@ -92,6 +92,14 @@ impl Data {
         }
     }
 
+    /// Empties a folder below.
+    pub(super) fn empty(&self, name: &str) -> Result<()> {
+        let folder = self.path(name);
+        fs::remove_dir_all(&folder)
+            .and_then(|()| fs::create_dir(&folder))
+            .with_context(|| format!("empty {name}"))
+    }
+
     fn wipe(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;

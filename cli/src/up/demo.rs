@@ -13,15 +13,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::Accounts;
-use super::configuration::{CLINIC, REGION, ZONE};
+use super::configuration::{CLINIC, ZONE};
 use crate::client::client;
 
 /// Heartbeats, which carry the node list, come twice a second.
 pub(super) const NODE_LIST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where people go.
+/// Longest wait for an edge host that can write.
+const ONBOARDED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where people go in a region.
 #[derive(Serialize)]
 pub(super) struct Pages {
+    /// Which.
+    #[serde(skip)]
+    pub region: &'static str,
     /// Booking.
     pub patient: String,
     /// Staff.
@@ -32,6 +38,7 @@ pub(super) struct Pages {
 
 /// The demo clinic at an edge host.
 pub(super) struct Demo {
+    region: &'static str,
     client: Client,
     api: String,
     port: u16,
@@ -44,39 +51,41 @@ struct WellKnown {
 }
 
 impl Demo {
-    /// Speaks to the edge host at `http`.
-    pub(super) fn new(http: SocketAddr) -> Result<Self> {
-        let host = format!("{REGION}.{ZONE}");
+    /// Speaks to the edge host of `region` at `http`.
+    pub(super) fn new(region: &'static str, http: SocketAddr) -> Result<Self> {
+        let host = format!("{region}.{ZONE}");
         let api = format!("http://{host}:{}", http.port());
-        Ok(Self { client: client(&host, http)?, api, port: http.port() })
+        Ok(Self { region, client: client(&host, http)?, api, port: http.port() })
     }
 
-    /// Waits until the edge host would send people to a media node, and answers with the version of the node list that
-    /// says so: a media node that holds it, or a later one, knows the edge host's token keys.
-    pub(super) async fn wait_for_media_node(&self) -> Result<u64> {
+    /// Waits until the edge host knows every region's nodes, and answers with the version of the node list that
+    /// says so: a media node that holds it, or a later one, knows every edge host's token keys.
+    pub(super) async fn wait_for_nodes(&self, regions: usize) -> Result<u64> {
         let listed = async {
             loop {
                 match self.node_list().await? {
-                    Some(list) if joins_are_possible(&list) => return anyhow::Ok(list.version),
+                    Some(list) if joins_are_possible(&list, regions) => return anyhow::Ok(list.version),
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
         };
         let waited = tokio::time::timeout(NODE_LIST_WITHIN, listed).await;
-        waited.context("no media node came into the node list")?
+        waited.with_context(|| format!("some node did not come into the node list of {}", self.region))?
     }
 
-    /// Onboards the clinic; one that is there already stays as it is.
-    pub(super) async fn onboard(&self, setup_token: &str, accounts: &Accounts) -> Result<()> {
+    /// `Some` once the clinic is there; one that is there already stays as it is. `None`: not yet, not here.
+    async fn onboard(&self, setup_token: &str, document: &Value) -> Result<Option<()>> {
         let request = self
             .client
             .put(format!("{}/c/{CLINIC}/auth/clinic", self.api))
             .bearer_auth(setup_token)
-            .json(&document(accounts));
+            .json(document);
         let answer = request.send().await.context("onboard the demo clinic")?;
         match answer.status() {
             // 409: onboarded by an earlier release, whose document was another.
-            StatusCode::CREATED | StatusCode::OK | StatusCode::CONFLICT => Ok(()),
+            StatusCode::CREATED | StatusCode::OK | StatusCode::CONFLICT => Ok(Some(())),
+            // The same document again has no further effect, so an unknown outcome is no harm.
+            StatusCode::SERVICE_UNAVAILABLE => Ok(None),
             status => bail!("onboarding the demo clinic: {status}: {}", answer.text().await?),
         }
     }
@@ -85,6 +94,7 @@ impl Demo {
     pub(super) fn pages(&self) -> Pages {
         let app = format!("http://app.{ZONE}:{}", self.port);
         Pages {
+            region: self.region,
             patient: format!("{app}/c/{CLINIC}"),
             clinic: format!("{app}/clinic/{CLINIC}"),
             outbox: format!("{app}/clinic/{CLINIC}/outbox"),
@@ -102,10 +112,28 @@ impl Demo {
     }
 }
 
-/// A media node is up, and an edge host whose token keys it can know.
-fn joins_are_possible(list: &NodeList) -> bool {
-    let mut up = list.nodes.iter().filter(|node| node.state == NodeState::Up);
-    up.clone().any(|node| node.role == Role::Media) && up.any(|node| node.jwks.is_some())
+/// Onboards the clinic at the first edge host that takes it: those without a primary cannot write.
+pub(super) async fn onboard(hosts: &[Demo], setup_token: &str, accounts: &Accounts) -> Result<()> {
+    let document = document(accounts);
+    let taken = async {
+        loop {
+            for host in hosts {
+                if host.onboard(setup_token, &document).await?.is_some() {
+                    return anyhow::Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let waited = tokio::time::timeout(ONBOARDED_WITHIN, taken).await;
+    waited.context("no edge host takes the demo clinic: its records have no primary")?
+}
+
+/// Each region's media node is up, and its edge host whose token keys they can know.
+fn joins_are_possible(list: &NodeList, regions: usize) -> bool {
+    let up = || list.nodes.iter().filter(|node| node.state == NodeState::Up);
+    up().filter(|node| node.role == Role::Media).count() >= regions
+        && up().filter(|node| node.jwks.is_some()).count() >= regions
 }
 
 /// Open at every hour, so that whoever tries the demo finds a time to book.

@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use anyhow::{Context, Result};
 use clap::Args;
 
-/// Port options; 0 lets the system choose.
+/// Port options; 0 lets the system choose. They are the first region's; the next region's lie one behind.
 #[derive(Args, Clone, Copy)]
 pub(super) struct Ports {
     /// Pages and API, TCP. With 0 the system chooses this and every port that is not given.
@@ -17,46 +17,83 @@ pub(super) struct Ports {
     /// Media of calls, UDP [default: 7881].
     #[arg(long, value_name = "PORT")]
     media_port: Option<u16>,
-    /// The mesh between nodes, UDP [default: 4443].
+    /// The mesh between nodes, UDP: the control plane's, and behind it the edge hosts' [default: 4443].
     #[arg(long, value_name = "PORT")]
     mesh_port: Option<u16>,
 }
 
+/// Where a port lies, and the option that moves it.
+enum Place {
+    Tcp(u16, &'static str),
+    Udp(u16, &'static str),
+}
+
 impl Ports {
-    /// Pages and API.
-    pub(super) fn http(self) -> u16 {
-        self.port
+    /// Pages and API of a region.
+    pub(super) fn http(self, region: u16) -> u16 {
+        behind(self.port, region)
     }
 
-    /// Signalling.
-    pub(super) fn signal(self) -> u16 {
-        self.or_default(self.signal_port, 7880)
+    /// Signalling of a region.
+    pub(super) fn signal(self, region: u16) -> u16 {
+        behind(self.or_default(self.signal_port, 7880), region)
     }
 
-    /// Media.
-    pub(super) fn media(self) -> u16 {
-        self.or_default(self.media_port, 7881)
+    /// Media of a region.
+    pub(super) fn media(self, region: u16) -> u16 {
+        behind(self.or_default(self.media_port, 7881), region)
     }
 
-    /// Mesh.
+    /// Mesh of the control plane.
     pub(super) fn mesh(self) -> u16 {
         self.or_default(self.mesh_port, 4443)
     }
 
+    /// Mesh of a region's edge host.
+    pub(super) fn edge_mesh(self, region: u16) -> u16 {
+        behind(self.mesh(), region + 1)
+    }
+
     /// Finds a taken port before anything is started, when the message can still name the option.
-    pub(super) fn check(self) -> Result<()> {
-        let taken = |port: u16, option: &str| format!("port {port} is taken: choose another with {option}");
-        for (port, option) in [(self.http(), "--port"), (self.signal(), "--signal-port")] {
-            TcpListener::bind(("127.0.0.1", port)).with_context(|| taken(port, option))?;
-        }
-        for (port, option) in [(self.media(), "--media-port"), (self.mesh(), "--mesh-port")] {
-            UdpSocket::bind(("127.0.0.1", port)).with_context(|| taken(port, option))?;
+    pub(super) fn check(self, regions: u16) -> Result<()> {
+        let of_region = |region| {
+            [
+                Place::Tcp(self.http(region), "--port"),
+                Place::Tcp(self.signal(region), "--signal-port"),
+                Place::Udp(self.media(region), "--media-port"),
+                Place::Udp(self.edge_mesh(region), "--mesh-port"),
+            ]
+        };
+        let control = Place::Udp(self.mesh(), "--mesh-port");
+        // Held until all are: a port that two of them want is taken as well.
+        let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+        for place in (0..regions).flat_map(of_region).chain([control]) {
+            let (Place::Tcp(port, option) | Place::Udp(port, option)) = place;
+            let taken = || format!("port {port} is taken: choose another with {option}");
+            match place {
+                Place::Tcp(..) => {
+                    streams.push(TcpListener::bind(("127.0.0.1", port)).with_context(taken)?);
+                }
+                Place::Udp(..) => datagrams.push(UdpSocket::bind(("127.0.0.1", port)).with_context(taken)?),
+            }
         }
         Ok(())
     }
 
     fn or_default(self, given: Option<u16>, default: u16) -> u16 {
         given.unwrap_or(if self.port == 0 { 0 } else { default })
+    }
+}
+
+/// 0 stays 0: the system chooses each. The end of the range is the end: there the next is taken.
+fn behind(port: u16, by: u16) -> u16 {
+    if port == 0 { 0 } else { port.saturating_add(by) }
+}
+
+#[cfg(test)]
+impl Default for Ports {
+    fn default() -> Self {
+        Self { port: 8080, signal_port: None, media_port: None, mesh_port: None }
     }
 }
 
@@ -69,18 +106,34 @@ mod tests {
     }
 
     #[test]
+    fn each_region_has_ports_of_its_own() {
+        let ports = Ports::default();
+        assert_eq!([0, 1, 2].map(|region| ports.http(region)), [8080, 8081, 8082]);
+        assert_eq!([0, 1, 2].map(|region| ports.media(region)), [7881, 7882, 7883]);
+        assert_eq!(
+            (ports.mesh(), [0, 1, 2].map(|region| ports.edge_mesh(region))),
+            (4443, [4444, 4445, 4446])
+        );
+        let ports_at_the_end = Ports { signal_port: Some(65_535), port: 0, ..ports };
+        let chosen = Ports { port: 0, ..Ports::default() };
+        assert_eq!((chosen.http(2), chosen.edge_mesh(2)), (0, 0));
+        let error = ports_at_the_end.check(2).unwrap_err().to_string();
+        assert_eq!(error, "port 65535 is taken: choose another with --signal-port");
+    }
+
+    #[test]
     fn zero_frees_every_port_that_is_not_given() {
-        assert_eq!(ports(0, None).signal(), 0);
-        assert_eq!(ports(0, Some(7000)).signal(), 7000);
-        assert_eq!(ports(9000, None).signal(), 7880);
+        assert_eq!(ports(0, None).signal(0), 0);
+        assert_eq!(ports(0, Some(7000)).signal(0), 7000);
+        assert_eq!(ports(9000, None).signal(0), 7880);
     }
 
     #[test]
     fn a_taken_port_is_named_with_its_option() {
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = holder.local_addr().unwrap().port();
-        let error = ports(0, Some(port)).check().unwrap_err().to_string();
+        let error = ports(0, Some(port)).check(1).unwrap_err().to_string();
         assert_eq!(error, format!("port {port} is taken: choose another with --signal-port"));
-        assert!(ports(0, Some(0)).check().is_ok());
+        assert!(ports(0, Some(0)).check(3).is_ok());
     }
 }

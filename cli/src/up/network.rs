@@ -1,0 +1,173 @@
+//! The processes of a network: started in order, watched, stopped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use locum_identity::Role;
+use locum_telemetry::ReadyFile;
+
+use super::accounts::Accounts;
+use super::child::{self, Child};
+use super::configuration::Plan;
+use super::data::Data;
+use super::demo::{self, Demo, Pages};
+use super::{Progress, complain};
+use crate::status;
+
+/// A process that is not ready by then is stuck; the first start compiles the functions.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longer than a process's own grace period.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// A network on this machine.
+pub(super) struct Network {
+    plan: Plan,
+    data: Data,
+    binaries: PathBuf,
+    running: Vec<Child>,
+}
+
+impl Network {
+    /// Nothing runs yet.
+    pub(super) fn new(plan: Plan, data: Data, binaries: PathBuf) -> Self {
+        Self { plan, data, binaries, running: Vec::new() }
+    }
+
+    /// Starts everything and onboards the demo clinic; where people go then, a region each.
+    pub(super) async fn start(&mut self, accounts: &Accounts, say: &Progress) -> Result<Vec<Pages>> {
+        self.data.empty("run")?;
+        say.step("control plane");
+        let config = self.data.write("control-1.toml", &self.plan.control())?;
+        self.spawn(Role::Control, "control-1", &config)?;
+        let control = self.ready("control-1").await?.addresses["mesh"];
+
+        let regions = self.plan.regions.clone();
+        say.step(if regions.len() == 1 { "media node and edge host" } else { "media nodes and edge hosts" });
+        for region in &regions {
+            for (role, name) in [(Role::Media, &region.media), (Role::Edge, &region.edge)] {
+                let token = child::join_token(&self.binaries, &config, role, name, region.name).await?;
+                self.data.write_secret(&format!("{name}.join"), &token)?;
+            }
+            let media =
+                self.data.write(&format!("{}.toml", region.media), &self.plan.media(region, control))?;
+            self.spawn(Role::Media, &region.media, &media)?;
+        }
+        let setup_token = self.data.secret("setup-token")?;
+        for region in &regions {
+            self.data.secret(&format!("{}.key", region.edge))?;
+            let table = self.plan.edge(region, control, &setup_token);
+            let edge = self.data.write(&format!("{}.toml", region.edge), &table)?;
+            self.spawn(Role::Edge, &region.edge, &edge)?;
+        }
+        let mut hosts = Vec::new();
+        for region in &regions {
+            self.ready(&region.media).await?;
+            let http = self.ready(&region.edge).await?.addresses["http"];
+            hosts.push(Demo::new(region.name, http)?);
+            for name in [&region.media, &region.edge] {
+                self.data.remove(&format!("{name}.join"))?;
+            }
+        }
+
+        say.step("demo clinic");
+        for host in &hosts {
+            let version = host.wait_for_nodes(regions.len()).await?;
+            for region in &regions {
+                self.wait_for_node_list(&region.media, version).await?;
+            }
+        }
+        demo::onboard(&hosts, &setup_token, accounts).await?;
+        Ok(hosts.iter().map(Demo::pages).collect())
+    }
+
+    fn spawn(&mut self, role: Role, name: &str, config: &Path) -> Result<()> {
+        let log = self.data.path(&format!("log/{name}.log"));
+        self.running.push(Child::spawn(name, &self.binaries.join(format!("locum-{role}")), config, log)?);
+        Ok(())
+    }
+
+    /// Waits for a process's ready file, or for what it said when it died.
+    async fn ready(&mut self, name: &str) -> Result<ReadyFile> {
+        let path = self.data.path(&format!("run/{name}.json"));
+        let appears = async {
+            loop {
+                if let Ok(ready) = ReadyFile::read(&path) {
+                    break ready;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ready = tokio::time::timeout(READY_WITHIN, appears) => {
+                ready.with_context(|| format!("{name} was not ready within {} s", READY_WITHIN.as_secs()))
+            }
+            died = self.death() => Err(died),
+        }
+    }
+
+    /// Waits until a process holds the node list `version` or a later one.
+    async fn wait_for_node_list(&self, name: &str, version: u64) -> Result<()> {
+        let path = self.data.path(&format!("run/{name}.json"));
+        let held = async {
+            loop {
+                let ready =
+                    ReadyFile::read(&path).with_context(|| format!("read the ready file of {name}"))?;
+                if status::look_at(ready).await?.node_list.is_some_and(|held| held >= version) {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(demo::NODE_LIST_WITHIN, held).await;
+        waited.with_context(|| format!("{name} does not get the node list"))?
+    }
+
+    /// Watches what runs. A network of one region ends with any of its processes; one of several is there to
+    /// outlive some of them, and ends with its last edge host.
+    pub(super) async fn watch(&mut self) -> anyhow::Error {
+        loop {
+            let died = self.death().await;
+            let edges = self.plan.regions.iter().map(|region| &region.edge);
+            let mut left = edges.filter(|edge| self.running.iter().any(|child| child.name == **edge));
+            if self.plan.regions.len() == 1 || left.next().is_none() {
+                return died;
+            }
+            complain(&died);
+        }
+    }
+
+    /// Waits until some process ends by itself; it is no longer watched then.
+    async fn death(&mut self) -> anyhow::Error {
+        loop {
+            for index in 0..self.running.len() {
+                if let Some(how) = self.running[index].ended() {
+                    self.running.remove(index);
+                    return how;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Stops what runs, edge hosts first: what one is answering may still need the others.
+    pub(super) async fn stop(&mut self) {
+        for child in self.running.iter_mut().rev() {
+            child.ask_to_stop();
+        }
+        let deadline = tokio::time::Instant::now() + STOP_WITHIN;
+        for child in &mut self.running {
+            child.wait_or_kill(deadline).await;
+        }
+    }
+
+    /// What each process said when it was ready.
+    pub(super) fn processes(&self) -> Result<BTreeMap<&str, ReadyFile>> {
+        let read = |child: &Child| {
+            let path = self.data.path(&format!("run/{}.json", child.name));
+            ReadyFile::read(&path).with_context(|| child.name.clone())
+        };
+        self.running.iter().map(|child| Ok((child.name.as_str(), read(child)?))).collect()
+    }
+}

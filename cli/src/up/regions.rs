@@ -1,0 +1,57 @@
+//! The regions of a network on one machine, and what runs in each.
+
+/// Names of regions, as production would have them.
+const NAMES: [&str; 3] = ["us-west", "us-east", "eu-central"];
+/// Where the control plane's member runs, and everything else when there is one region.
+pub(super) const HOME: &str = "eu-central";
+/// Most regions.
+pub(super) const MOST: u8 = 3;
+
+/// One region: an edge host and a media node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Region {
+    /// Such as `us-west`.
+    pub name: &'static str,
+    /// Its place among the regions: its ports lie this far behind the first region's.
+    pub index: u16,
+    /// Name of its edge host.
+    pub edge: String,
+    /// Name of its media node.
+    pub media: String,
+}
+
+/// `count` regions, 1 to [`MOST`].
+pub(super) fn regions(count: u8) -> Vec<Region> {
+    if count == 1 {
+        return vec![Region { name: HOME, index: 0, edge: "edge-1".to_owned(), media: "media-1".to_owned() }];
+    }
+    let region = |(index, name): (u16, &'static str)| Region {
+        name,
+        index,
+        edge: format!("edge-{name}"),
+        media: format!("media-{name}"),
+    };
+    (0..).zip(NAMES).take(count.into()).map(region).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_region_keeps_short_names_and_more_are_named_after_their_place() {
+        let named = |count| -> Vec<_> {
+            regions(count).into_iter().map(|region| (region.name, region.edge, region.media)).collect()
+        };
+        let owned = |name, edge: &str, media: &str| (name, edge.to_owned(), media.to_owned());
+        assert_eq!(named(1), [owned("eu-central", "edge-1", "media-1")]);
+        let three = [
+            owned("us-west", "edge-us-west", "media-us-west"),
+            owned("us-east", "edge-us-east", "media-us-east"),
+            owned("eu-central", "edge-eu-central", "media-eu-central"),
+        ];
+        assert_eq!(named(MOST), three);
+        assert_eq!(named(2), three[..2]);
+        assert_eq!(regions(3).iter().map(|region| region.index).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}
