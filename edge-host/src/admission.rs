@@ -15,23 +15,26 @@ pub(crate) struct Admission {
     inside: Arc<Semaphore>,
     wait: Duration,
     concurrent: u32,
+    gauge: &'static str,
 }
 
 /// A call that may run, until dropped.
 pub(crate) struct Running {
     _place: OwnedSemaphorePermit,
     _inside: OwnedSemaphorePermit,
+    gauge: &'static str,
 }
 
 impl Admission {
-    /// Doors for these bounds.
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Doors for these bounds; the metric `gauge` says how many are through them.
+    pub(crate) fn new(limits: &Limits, gauge: &'static str) -> Self {
         let inside = limits.concurrent_calls + limits.queued_calls;
         Self {
             places: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
             inside: Arc::new(Semaphore::new(inside as usize)),
             wait: limits.queue_wait(),
             concurrent: limits.concurrent_calls,
+            gauge,
         }
     }
 
@@ -40,8 +43,8 @@ impl Admission {
         let inside = Arc::clone(&self.inside).try_acquire_owned().ok()?;
         let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.ok().and_then(Result::ok)?;
-        metrics::gauge!("locum_edge_calls_running").increment(1.0);
-        Some(Running { _place: place, _inside: inside })
+        metrics::gauge!(self.gauge).increment(1.0);
+        Some(Running { _place: place, _inside: inside, gauge: self.gauge })
     }
 
     /// Calls that run now.
@@ -58,7 +61,7 @@ impl Admission {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        metrics::gauge!("locum_edge_calls_running").decrement(1.0);
+        metrics::gauge!(self.gauge).decrement(1.0);
     }
 }
 
@@ -69,7 +72,7 @@ mod tests {
 
     fn doors(queue_wait_ms: u64) -> Admission {
         let limits = Limits { concurrent_calls: 1, queued_calls: 1, queue_wait_ms, ..Limits::default() };
-        Admission::new(&limits)
+        Admission::new(&limits, "test")
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
 
 use crate::clock::unix_ms;
 use crate::store::{Access, Caller, GroupId, RecordStore, Session, SqlError, Value};
@@ -77,6 +78,12 @@ impl Key {
             return Err(InvalidKey);
         }
         Ok(Some(Self { clinic: clinic.to_owned(), key: key.to_owned() }))
+    }
+
+    /// Of a request whose client sent none, so that the host it arrived at may ask for it twice. It is not
+    /// printable: no client can send it.
+    pub(crate) fn of_request(clinic: &str, id: Uuid) -> Self {
+        Self { clinic: clinic.to_owned(), key: format!("\u{1}{id}") }
     }
 }
 

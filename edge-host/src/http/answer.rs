@@ -25,7 +25,6 @@ const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(se
 /// Header values that depend on the host's configuration, made once.
 pub(super) struct AnswerHeaders {
     pages_policy: HeaderValue,
-    pages_origin: HeaderValue,
     https: bool,
 }
 
@@ -42,11 +41,7 @@ impl AnswerHeaders {
         let value = |text: &str| {
             HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
         };
-        Self {
-            pages_policy: value(&policy),
-            pages_origin: value(&origins.pages),
-            https: origins.scheme == "https",
-        }
+        Self { pages_policy: value(&policy), https: origins.scheme == "https" }
     }
 
     /// On everything.
@@ -76,8 +71,8 @@ impl AnswerHeaders {
         headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     }
 
-    /// On answers of functions and of the host's own API.
-    pub(super) fn api(&self, response: &mut Response<Bytes>, from_pages: bool) {
+    /// On answers of functions and of the host's own API; `pages` is the origin of our pages that asked.
+    pub(super) fn api(&self, response: &mut Response<Bytes>, pages: Option<HeaderValue>) {
         let headers = response.headers_mut();
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -89,8 +84,8 @@ impl AnswerHeaders {
         {
             headers.remove(name);
         }
-        if from_pages {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.pages_origin.clone());
+        if let Some(origin) = pages {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             let exposed = "etag, location, retry-after, idempotency-replayed, x-request-id";
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));

@@ -51,6 +51,19 @@ impl BodyReader {
         Ok((Request::from_parts(parts, body), held))
     }
 
+    /// Room for a body that is here already.
+    pub(super) fn hold(&self, body: &Bytes) -> Result<Held, Problem> {
+        if body.len() > self.most_bytes {
+            return Err(Problem::BODY_TOO_LARGE);
+        }
+        self.take(body.len()).map(|taken| Held(Some(taken)))
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let bytes = u32::try_from(bytes).map_err(|_| Problem::BODY_TOO_LARGE)?;
+        Arc::clone(&self.budget).try_acquire_many_owned(bytes).map_err(|_| Problem::BUSY)
+    }
+
     async fn collect<B: Body<Data = Bytes>>(&self, body: B) -> Result<(Bytes, Held), Problem> {
         let (mut body, mut all) = (pin!(body), BytesMut::new());
         let mut held: Option<OwnedSemaphorePermit> = None;
@@ -59,8 +72,7 @@ impl BodyReader {
             if all.len() + data.len() > self.most_bytes {
                 return Err(Problem::BODY_TOO_LARGE);
             }
-            let bytes = u32::try_from(data.len()).map_err(|_| Problem::BODY_TOO_LARGE)?;
-            let more = Arc::clone(&self.budget).try_acquire_many_owned(bytes).map_err(|_| Problem::BUSY)?;
+            let more = self.take(data.len())?;
             match &mut held {
                 Some(held) => held.merge(more),
                 None => held = Some(more),
@@ -99,5 +111,8 @@ mod tests {
         assert_eq!(read(&reader, 11).await.err(), Some(Problem::BODY_TOO_LARGE));
         drop(held);
         assert!(read(&reader, 6).await.is_ok());
+        let _held = reader.hold(&Bytes::from(vec![0; 10])).unwrap();
+        assert_eq!(reader.hold(&Bytes::from(vec![0; 6])).err(), Some(Problem::BUSY));
+        assert_eq!(reader.hold(&Bytes::from(vec![0; 11])).err(), Some(Problem::BODY_TOO_LARGE));
     }
 }

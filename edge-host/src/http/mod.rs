@@ -7,6 +7,7 @@ mod connection;
 mod function_request;
 mod origin;
 mod pages;
+mod replay;
 mod service;
 mod visit;
 

@@ -4,7 +4,7 @@
 use http::header::ORIGIN;
 use http::{HeaderMap, Method};
 
-use crate::network::Origins;
+use crate::network::Network;
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,19 +13,20 @@ pub(super) enum Sender {
     Direct,
     /// This very host.
     Same,
-    /// Our pages: may read answers, with credentials.
+    /// Our pages, from this host or another: may read answers, with credentials.
     Pages,
     /// Anybody else, `null` included.
     Foreign,
 }
 
 impl Sender {
-    pub(super) fn of(headers: &HeaderMap, origins: &Origins) -> Self {
+    pub(super) fn of(headers: &HeaderMap, network: &Network) -> Self {
         let mut values = headers.get_all(ORIGIN).iter();
         match (values.next().map(|value| value.as_bytes()), values.next()) {
             (None, _) => Self::Direct,
-            (Some(origin), None) if origin == origins.pages.as_bytes() => Self::Pages,
-            (Some(origin), None) if origin == origins.api.as_bytes() => Self::Same,
+            (Some(origin), None) if origin == network.origins.pages.as_bytes() => Self::Pages,
+            (Some(origin), None) if origin == network.origins.api.as_bytes() => Self::Same,
+            (Some(origin), None) if network.serves_pages_at(origin) => Self::Pages,
             _ => Self::Foreign,
         }
     }
@@ -39,7 +40,9 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Origins;
     use http::HeaderValue;
+    use locum_identity::SigningKey;
 
     #[test]
     fn only_exact_origins_are_ours() {
@@ -49,10 +52,11 @@ mod tests {
             scheme: "http",
             zone: "locum.localhost".to_owned(),
         };
+        let network = Network::new(origins, "eu".parse().unwrap(), SigningKey::generate().unwrap());
         let sender = |value: &'static str| {
-            Sender::of(&HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(value))]), &origins)
+            Sender::of(&HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(value))]), &network)
         };
-        assert_eq!(Sender::of(&HeaderMap::new(), &origins), Sender::Direct);
+        assert_eq!(Sender::of(&HeaderMap::new(), &network), Sender::Direct);
         assert_eq!(sender("http://app.locum.localhost:8080"), Sender::Pages);
         assert_eq!(sender("http://eu.locum.localhost:8080"), Sender::Same);
         for foreign in [

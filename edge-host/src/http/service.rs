@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use uuid::Uuid;
@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::clinic::{ClinicId, Clinics};
 use crate::config::Limits;
 use crate::idempotency::InFlight;
+use crate::mesh::Peers;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::routes::{Route, RouteMatch};
@@ -55,14 +56,19 @@ pub(crate) struct Edge {
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
     pub(crate) network: Arc<Network>,
+    /// Other edge hosts.
+    pub(crate) peers: Arc<dyn Peers>,
     pub(super) admission: Admission,
+    /// Requests that wait for another host need no function's place, and must not take one from those that
+    /// the other host sends here.
+    pub(super) replays: Admission,
     pub(super) bodies: BodyReader,
     pub(super) in_flight: InFlight,
     headers: AnswerHeaders,
 }
 
 /// Where a path leads.
-enum Target<'a> {
+pub(super) enum Target<'a> {
     Discovery,
     Jwks,
     Function { to: &'a FunctionRoute, found: RouteMatch<'a> },
@@ -77,16 +83,19 @@ impl Edge {
         store: Arc<dyn RecordStore>,
         pages: Arc<Pages>,
         network: Arc<Network>,
+        peers: Arc<dyn Peers>,
         limits: &Limits,
     ) -> Self {
-        let (admission, headers) = (Admission::new(limits), AnswerHeaders::new(&network.origins));
+        let headers = AnswerHeaders::new(&network.origins);
         Self {
             functions,
             clinics,
             store,
             pages,
             network,
-            admission,
+            peers,
+            admission: Admission::new(limits, "locum_edge_calls_running"),
+            replays: Admission::new(limits, "locum_edge_replays_running"),
             bodies: BodyReader::new(limits),
             in_flight: InFlight::default(),
             headers,
@@ -108,7 +117,8 @@ impl Edge {
         let target = self.target(&path);
         let (route, component) = target.labels();
         let log = AccessLog { id, method: request.method().clone(), route, component, started };
-        let sender = Sender::of(request.headers(), &self.network.origins);
+        let sender = Sender::of(request.headers(), &self.network);
+        let pages = request.headers().get(ORIGIN).filter(|_| sender == Sender::Pages).cloned();
         let is_page = matches!(target, Target::Pages);
         let mut response = if is_page {
             self.page(&request, &path).await
@@ -117,14 +127,14 @@ impl Edge {
         };
         match is_page {
             true => self.headers.page(&mut response),
-            false => self.headers.api(&mut response, sender == Sender::Pages),
+            false => self.headers.api(&mut response, pages),
         }
         self.headers.common(&mut response, id);
         log.write(response.status());
         response
     }
 
-    fn target<'a>(&'a self, path: &'a str) -> Target<'a> {
+    pub(super) fn target<'a>(&'a self, path: &'a str) -> Target<'a> {
         match path {
             DISCOVERY => return Target::Discovery,
             JWKS => return Target::Jwks,
@@ -175,7 +185,7 @@ impl Edge {
         }
     }
 
-    fn visit<'a>(
+    pub(super) fn visit<'a>(
         &'a self,
         to: &'a FunctionRoute,
         found: RouteMatch<'a>,
