@@ -1,0 +1,67 @@
+//! A person moves the primary.
+
+use super::*;
+
+#[test]
+fn a_person_moves_the_primary_without_losing_anything() {
+    let mut group = Group::led_by_west(10, 8);
+    let plan = group.registry.plan(&node("central"), false, group.now).unwrap();
+    assert_eq!((plan.promotion, plan.at_risk.len()), (Promotion::Switchover, 0));
+    group.registry.promote(&plan, group.now).unwrap();
+    assert!(group.says("west").quiesce);
+    assert!(!group.says("east").quiesce);
+    group.said.get_mut("west").unwrap().quiesced = true;
+    group.says("west");
+    assert_eq!(group.says("central").prepare, None, "it lacks two frames");
+    group.said.get_mut("central").unwrap().copy = Some(at(1, 10));
+    assert_eq!(group.says("central").prepare, Some(Epoch(2)));
+    for name in ["west", "central"] {
+        group.promises(name);
+    }
+    assert_eq!(group.primary(), ("central", 2), "among equals whom the person wants");
+}
+
+#[test]
+fn a_primary_that_does_not_come_to_rest_goes_on() {
+    let mut group = Group::led_by_west(10, 10);
+    let plan = group.registry.plan(&node("east"), false, group.now).unwrap();
+    group.registry.promote(&plan, group.now).unwrap();
+    for _ in 0..10 {
+        group.later(500);
+        group.says("west");
+    }
+    let view = group.says("west");
+    assert_eq!((view.quiesce, view.lease_ms), (false, Some(4_000)));
+}
+
+#[test]
+fn accepting_loss_names_what_is_at_risk() {
+    let mut group = Group::led_by_west(10, 8);
+    group.later(4_500);
+    group.promises("central");
+    let target = node("central");
+    let refused = group.registry.plan(&target, false, group.now);
+    assert_eq!(refused, Err(PromoteError::TooFew { answering: 1, needed: 2 }));
+    let plan = group.registry.plan(&target, true, group.now).unwrap();
+    assert_eq!((plan.promotion, plan.from), (Promotion::AcceptLoss, at(1, 8)));
+    let silent: Vec<_> = plan.at_risk.iter().map(|risk| (risk.node.as_str(), risk.copy)).collect();
+    assert_eq!(silent, [("west", Some(at(1, 10))), ("east", Some(at(1, 10)))]);
+    let stale = PromotionPlan { from: at(1, 7), ..plan.clone() };
+    assert_eq!(group.registry.promote(&stale, group.now), Err(PromoteError::Changed));
+    group.registry.promote(&plan, group.now).unwrap();
+    let view = group.says("central");
+    assert_eq!(group.primary(), ("central", 2));
+    assert!(view.history.last().unwrap().accepted_loss);
+}
+
+#[test]
+fn who_holds_less_is_not_promoted_by_a_person_either() {
+    let mut group = Group::led_by_west(10, 8);
+    group.later(4_500);
+    group.says("central");
+    group.says("east");
+    let refused = group.registry.plan(&node("central"), true, group.now);
+    assert_eq!(refused, Err(PromoteError::Behind { target: node("central"), better: node("east") }));
+    let stranger = group.registry.plan(&node("second"), false, group.now);
+    assert_eq!(stranger, Err(PromoteError::NoVoter { target: node("second") }));
+}
