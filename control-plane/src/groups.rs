@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use locum_identity::NodeIdentity;
+use locum_identity::{NodeIdentity, RegionId};
 use locum_replication::{
     GroupConfig, GroupId, GroupRecord, GroupRegistry, GroupReport, GroupStatus, GroupView, OtherRegions,
-    ReportRefused,
+    PromoteError, PromotionPlan, ReportRefused,
 };
 use tracing::warn;
 
@@ -15,6 +15,10 @@ use tracing::warn;
 pub(crate) enum GroupError {
     #[error("group `{0}` is not one of this network")]
     Unknown(GroupId),
+    #[error("{0} has no voter in this group")]
+    NoVoter(RegionId),
+    #[error("move the primary")]
+    Promote(#[from] PromoteError),
     #[error("too many reports in one question")]
     TooMany,
     #[error("report on group `{group}`")]
@@ -58,6 +62,34 @@ impl Groups {
         registry
             .hear(&from.node, &from.region, report, now)
             .map_err(|source| GroupError::Report { group: group.clone(), source })
+    }
+
+    /// How a group is.
+    pub(crate) fn status(&self, group: &GroupId, now: Duration) -> Result<GroupStatus, GroupError> {
+        self.find(group).map(|registry| registry.status(now))
+    }
+
+    /// What moving a group's primary would cost.
+    pub(crate) fn plan(
+        &self,
+        group: &GroupId,
+        to: &RegionId,
+        accept_loss: bool,
+        now: Duration,
+    ) -> Result<PromotionPlan, GroupError> {
+        let registry = self.find(group)?;
+        let target = registry.voter_of(to).ok_or_else(|| GroupError::NoVoter(to.clone()))?;
+        Ok(registry.plan(target, accept_loss, now)?)
+    }
+
+    /// Begins to carry out a plan.
+    pub(crate) fn promote(&mut self, plan: &PromotionPlan, now: Duration) -> Result<(), GroupError> {
+        let unknown = || GroupError::Unknown(plan.group.clone());
+        Ok(self.0.get_mut(&plan.group).ok_or_else(unknown)?.promote(plan, now)?)
+    }
+
+    fn find(&self, group: &GroupId) -> Result<&GroupRegistry, GroupError> {
+        self.0.get(group).ok_or_else(|| GroupError::Unknown(group.clone()))
     }
 
     /// Time passed.

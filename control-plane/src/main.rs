@@ -8,6 +8,7 @@ mod groups;
 mod member;
 mod membership;
 mod process;
+mod promote;
 mod service;
 #[cfg(test)]
 mod simulation;
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
+use locum_replication::GroupId;
 
 use crate::config::Config;
 use crate::member::Keys;
@@ -50,6 +52,21 @@ enum Command {
         #[arg(long)]
         region: Option<RegionId>,
     },
+    /// Move the primary of a record group. Shows the plan; carries it out only with --yes. Run it where the
+    /// member runs: it shows the authority's key.
+    Promote {
+        /// The region whose voter should lead.
+        to: RegionId,
+        /// The record group.
+        #[arg(long, default_value = "main")]
+        group: GroupId,
+        /// Also when too few voters answer to rule out that acknowledged writes are lost. The plan names them.
+        #[arg(long)]
+        accept_loss: bool,
+        /// Carry the plan out.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -58,6 +75,13 @@ fn main() -> anyhow::Result<()> {
     let config = Config::read(&path).unwrap_or_else(|error| locum_telemetry::config::exit_64(&error));
     match args.command {
         Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region),
+        Some(Command::Promote { to, group, accept_loss, yes }) => {
+            let wanted = promote::Wanted { group, to, accept_loss };
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(promote::run(&config, wanted, yes))
+        }
         None if args.check => Ok(()),
         None => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config))

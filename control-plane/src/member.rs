@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, MAX_GROUPS, Trust};
+use locum_cluster::protocol::{
+    Heartbeat, JoinAnswer, JoinRequest, MAX_GROUPS, NodeAnswer, OperatorRequest, Trust,
+};
 use locum_cluster::{NodeList, SignedNodeList};
 use locum_identity::{
     CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError,
     NodeIdentity, Role, SigningKey, Zone,
 };
-use locum_replication::{Epoch, GroupId, GroupRecord, GroupReport, GroupView};
+use locum_replication::{Epoch, GroupId, GroupRecord, GroupReport, GroupView, Promotion};
 use metrics::{counter, histogram};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::groups::{GroupError, Groups};
 use crate::membership::{Membership, Now, Record, Refused};
@@ -160,6 +162,34 @@ impl<S: Store> Member<S> {
         self.settle_groups(now).map_err(MemberError::Save)?;
         let view = |report| self.groups.view(identity, report, now.elapsed);
         Ok(reports.iter().filter_map(view).collect())
+    }
+
+    /// Does what a person asks who holds the authority's key: nobody else has a certificate of this role.
+    pub(crate) fn operate(
+        &mut self,
+        identity: &NodeIdentity,
+        request: OperatorRequest,
+        now: Now,
+    ) -> Result<NodeAnswer, MemberError> {
+        if identity.role != Role::Control {
+            return Err(Refused::NotOperator.into());
+        }
+        match request {
+            OperatorRequest::Status(group) => {
+                Ok(NodeAnswer::Status(self.groups.status(&group, now.elapsed)?))
+            }
+            OperatorRequest::Plan { group, to, accept_loss } => {
+                Ok(NodeAnswer::Plan(self.groups.plan(&group, &to, accept_loss, now.elapsed)?))
+            }
+            OperatorRequest::Promote(plan) => {
+                self.groups.promote(&plan, now.elapsed)?;
+                let (group, target, epoch) = (plan.group.as_str(), plan.target.as_str(), plan.epoch.0);
+                let accept_loss = plan.promotion == Promotion::AcceptLoss;
+                warn!(group, target, epoch, accept_loss, "a person moves the primary of a record group");
+                self.settle_groups(now).map_err(MemberError::Save)?;
+                Ok(NodeAnswer::Status(self.groups.status(&plan.group, now.elapsed)?))
+            }
+        }
     }
 
     /// Looks at everybody and every record group. What cannot be kept on disk is tried again.

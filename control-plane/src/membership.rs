@@ -92,6 +92,8 @@ pub(crate) enum Refused {
     NotMember,
     #[error("only edge hosts hold record groups")]
     NotEdge,
+    #[error("only who holds the authority's key may ask this")]
+    NotOperator,
     #[error("the heartbeat says more than it may, or something else than it should")]
     Heartbeat,
 }

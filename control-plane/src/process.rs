@@ -73,13 +73,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// This member's own place on the mesh. Its key lives in memory only.
-struct Own {
-    identity: NodeIdentity,
-    authority: Arc<CertificateAuthority>,
+pub(crate) struct Own {
+    pub(crate) identity: NodeIdentity,
+    pub(crate) authority: Arc<CertificateAuthority>,
 }
 
 impl Own {
-    fn credentials(&self) -> anyhow::Result<Credentials> {
+    pub(crate) fn credentials(&self) -> anyhow::Result<Credentials> {
         let key = NodeKey::generate()?;
         let request = CertificateRequest::from_pem(&key.request()?)?;
         let certificate = self.authority.issue(&self.identity, &request, SystemTime::now())?;

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, NodeRequest};
+use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, NodeRequest, OperatorRequest};
 use locum_cluster::{NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Handler, Refusal, RefusalCode};
@@ -31,6 +31,7 @@ enum Command {
     Heartbeat(NodeIdentity, Heartbeat, Reply<Option<SignedNodeList>>),
     Renew(NodeIdentity, String, Reply<String>),
     Records(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
+    Operator(NodeIdentity, OperatorRequest, Reply<NodeAnswer>),
     Look,
 }
 
@@ -108,6 +109,7 @@ impl Service {
                 let views = self.ask(|reply| Command::Records(node, reports, reply)).await?;
                 Ok(NodeAnswer::Records(views))
             }
+            NodeRequest::Operator(request) => self.ask(|reply| Command::Operator(node, request, reply)).await,
         }
     }
 }
@@ -139,6 +141,9 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
         Command::Renew(node, request, reply) => drop(reply.send(member.renew(&node, &request, now))),
         Command::Records(node, reports, reply) => {
             drop(reply.send(member.records(&node, &reports, now)));
+        }
+        Command::Operator(node, request, reply) => {
+            drop(reply.send(member.operate(&node, request, now)));
         }
         Command::Look => {
             member.look(now);

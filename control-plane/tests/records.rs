@@ -6,11 +6,13 @@
 mod support;
 
 use std::collections::VecDeque;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use locum_agent::RecordsError;
+use locum_cluster::protocol::{MAX_GROUPS, NodeRequest, OperatorRequest};
 use locum_identity::Role;
-use locum_mesh::{RefusalCode, RequestError};
+use locum_mesh::{Peer, PeerName, RefusalCode, RequestError};
 use locum_replication::{Action, Epoch, FrameNo, GroupView, Kept, Position, Standing, StoreId, Voter};
 use support::{Control, LONG, Node};
 use tokio::time::{Instant, sleep};
@@ -39,6 +41,10 @@ impl Edge {
     async fn reports(&mut self) -> Result<GroupView, RecordsError> {
         let view = self.node.agent.records(vec![self.voter.report()]).await?.remove(0);
         let mut actions = VecDeque::from(self.voter.heard(view.clone()));
+        if view.quiesce {
+            // It has no writes under way.
+            actions.extend(self.voter.quiesced());
+        }
         while let Some(action) = actions.pop_front() {
             actions.extend(match action {
                 Action::Persist(kept) => self.voter.persisted(kept, self.voter.copy()),
@@ -144,6 +150,87 @@ async fn a_killed_member_comes_back_and_the_primary_goes_on() {
     assert_eq!(edges[0].leads(), Some(epoch));
 }
 
+fn promote(control: &Control, arguments: &[&str]) -> Command {
+    let mut command = support::command(&control.path("control.toml"));
+    command.arg("promote").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_person_moves_the_primary_after_seeing_the_plan() {
+    let control = Control::start_with(GROUPS).await;
+    let mut edges = three(&control).await;
+    led(&mut edges, Epoch::ZERO).await;
+    for edge in &mut edges {
+        edge.reports().await.unwrap();
+    }
+    let shown = promote(&control, &["us-east"]).output().unwrap();
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let plan = text(&shown.stdout);
+    assert!(plan.contains("epoch 1 ends, edge-us-east leads the next from 1.1"), "{plan}");
+    assert!(plan.contains("nothing was done"), "{plan}");
+    assert!(!edges[0].reports().await.unwrap().quiesce);
+
+    let mut moving = promote(&control, &["us-east", "--yes"]).spawn().unwrap();
+    let begun = Instant::now();
+    while moving.try_wait().unwrap().is_none() {
+        for edge in &mut edges {
+            edge.reports().await.unwrap();
+        }
+        assert!(begun.elapsed() < LONG, "it does not move");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let moved = moving.wait_with_output().unwrap();
+    assert!(moved.status.success(), "{}", text(&moved.stderr));
+    assert!(text(&moved.stdout).contains("edge-us-east leads epoch 2"), "{}", text(&moved.stdout));
+    assert_eq!(edges[1].leads(), Some(Epoch(2)));
+    assert_eq!(edges[0].leads(), None);
+
+    let refused = promote(&control, &["us-east"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("edge-us-east leads already"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn accepting_loss_is_asked_for_and_names_who_is_silent() {
+    let control = Control::start_with(GROUPS).await;
+    let mut edges = three(&control).await;
+    led(&mut edges, Epoch::ZERO).await;
+    for edge in &mut edges {
+        edge.reports().await.unwrap();
+    }
+    // Only one of three goes on, and learns that the primary is gone.
+    let alone = &mut edges[2];
+    let begun = Instant::now();
+    while alone.reports().await.unwrap().missing != 1 {
+        assert!(begun.elapsed() < LONG, "the lease does not end");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let refused = promote(&control, &["eu-central", "--yes"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("1 voters answer and 2 are needed"), "{}", text(&refused.stderr));
+    alone.reports().await.unwrap();
+    let mut moving = promote(&control, &["eu-central", "--accept-loss", "--yes"]).spawn().unwrap();
+    while moving.try_wait().unwrap().is_none() {
+        alone.reports().await.unwrap();
+        assert!(begun.elapsed() < 2 * LONG, "it does not move");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let moved = moving.wait_with_output().unwrap();
+    let said = text(&moved.stdout);
+    assert!(moved.status.success(), "{}", text(&moved.stderr));
+    assert!(said.contains("ACKNOWLEDGED WRITES MAY BE LOST"), "{said}");
+    assert!(said.contains("edge-us-west does not answer; it held 1.1"), "{said}");
+    assert_eq!(alone.leads(), Some(Epoch(2)));
+    let view = alone.reports().await.unwrap();
+    assert_eq!(view.epoch, Epoch(2));
+    assert!(alone.voter.history().since(Epoch(1))[0].accepted_loss);
+}
+
 #[tokio::test]
 async fn only_edge_hosts_and_only_declared_groups() {
     let control = Control::start_with(GROUPS).await;
@@ -159,6 +246,13 @@ async fn only_edge_hosts_and_only_declared_groups() {
     let mut other = report.clone();
     other.group = "other".parse().unwrap();
     assert_eq!(code(edge.node.agent.records(vec![other]).await), RefusalCode::Invalid);
-    let many = vec![report; locum_cluster::protocol::MAX_GROUPS + 1];
+    let many = vec![report; MAX_GROUPS + 1];
     assert_eq!(code(edge.node.agent.records(many).await), RefusalCode::Invalid);
+
+    // Nor does an edge host move anything.
+    let question = NodeRequest::Operator(OperatorRequest::Status("main".parse().unwrap()));
+    let peer = Peer { address: control.mesh(), name: PeerName::Role(Role::Control) };
+    let client = edge.node.agent.mesh().client();
+    let answer = client.request(&peer, &serde_json::to_vec(&question).unwrap(), LONG).await;
+    assert_eq!(code(answer.map(|_| Vec::new()).map_err(RecordsError::from)), RefusalCode::Denied);
 }

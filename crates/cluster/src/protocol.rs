@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use locum_identity::Jwks;
-use locum_replication::{GroupReport, GroupView};
+use locum_identity::{Jwks, RegionId};
+use locum_replication::{GroupId, GroupReport, GroupStatus, GroupView, PromotionPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::{Load, SignedNodeList};
@@ -55,6 +55,27 @@ pub enum NodeRequest {
     },
     /// Edges: this is how my copies of these record groups stand; at most [`MAX_GROUPS`].
     Records(Vec<GroupReport>),
+    /// Whoever holds the authority's key: a person moves the primary of a record group.
+    Operator(OperatorRequest),
+}
+
+/// What a person at the control plane asks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OperatorRequest {
+    /// How is this group?
+    Status(GroupId),
+    /// What would it cost to move a group's primary?
+    Plan {
+        /// The group.
+        group: GroupId,
+        /// The region whose voter should lead.
+        to: RegionId,
+        /// Also when too few voters answer to rule out that acknowledged writes are missing.
+        accept_loss: bool,
+    },
+    /// Do that, if it is still what it would cost.
+    Promote(PromotionPlan),
 }
 
 /// What a node says of itself. Who it is, its certificate says.
@@ -92,4 +113,8 @@ pub enum NodeAnswer {
     },
     /// To reports on record groups, in their order.
     Records(Vec<GroupView>),
+    /// How the group is: to a question of status, and to a promotion, which happens soon or not at all.
+    Status(GroupStatus),
+    /// To a question of what a promotion would cost.
+    Plan(PromotionPlan),
 }

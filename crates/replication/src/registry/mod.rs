@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use locum_identity::{NodeId, RegionId};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Epoch, EpochStart, GroupId, GroupReport, GroupView, LEASE, MARGIN, POLL, POLL_SOON, promise_quorum,
@@ -50,7 +51,7 @@ pub enum ReportRefused {
 }
 
 /// How a group is, for metrics and people.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct GroupStatus {
     /// The newest epoch that has a primary.
     pub epoch: Epoch,
