@@ -259,7 +259,9 @@ impl Voter {
 
     /// A primary says that there is something to fetch. After [`HintAnswer::Asks`] the owner sends a report.
     pub fn hint(&mut self, from: &NodeId, hint: &Hint) -> HintAnswer {
-        let promised = self.binding().promised;
+        // Only what is on disk ends a primary: a promise that is still being written may be forgotten, by this
+        // host and by the control plane, and then nobody would begin another epoch.
+        let promised = self.kept.promised;
         if hint.epoch < promised {
             return HintAnswer::Fenced { promised };
         }
@@ -294,11 +296,6 @@ impl Voter {
         let own_commits = copy.epoch <= self.kept.started;
         let counted = self.votes() || self.acked >= Some(copy);
         (!leads && !own_commits && counted).then_some(copy)
-    }
-
-    /// What binds already, written or not.
-    fn binding(&self) -> Kept {
-        self.writing.unwrap_or(self.kept)
     }
 
     fn still_appointed(&self, epoch: Epoch) -> bool {

@@ -70,11 +70,12 @@ fn a_promise_binds_before_it_is_written_and_is_told_only_after() {
     let told = voter.heard(preparing(1, "a", 2));
     assert_eq!(told, [Action::Stop, Action::Persist(kept(2, 0))]);
     assert_eq!(voter.report().promised, Epoch(1));
-    assert_eq!(voter.hint(&node("a"), &hint(1, 6)), HintAnswer::Fenced { promised: Epoch(2) });
+    assert_eq!(voter.hint(&node("a"), &hint(1, 6)), HintAnswer::Asks, "it may yet be forgotten");
     assert_eq!(voter.copied(at(1, 6)), [], "nothing of that epoch is reported any more");
     assert!(!voter.may_follow(Epoch(1), &node("a")));
     assert_eq!(voter.persisted(kept(2, 0), Some(at(1, 6))), [Action::Ask]);
     assert_eq!((voter.report().promised, voter.report().copy), (Epoch(2), Some(at(1, 6))));
+    assert_eq!(voter.hint(&node("a"), &hint(1, 6)), HintAnswer::Fenced { promised: Epoch(2) });
     assert_eq!(voter.heard(view(1, "a")), [], "an answer from before comes late");
     assert_eq!(voter.hint(&node("c"), &hint(2, 1)), HintAnswer::Asks, "promised, not yet appointed");
 }
