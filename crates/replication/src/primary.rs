@@ -31,7 +31,8 @@ pub enum Event {
     LeaseHeld,
     /// Let no new write begin (`true`), or go on (`false`): the primary is being moved by a person.
     Quiesce(bool),
-    /// Somebody promised a newer epoch: this one is over. Ask the control plane, stop the engine.
+    /// Somebody promised a newer epoch: this one is over, for good. Stop the engine, then call
+    /// [`crate::Voter::engine_stopped`]: the control plane may have forgotten what it was preparing.
     Fenced,
 }
 

@@ -183,7 +183,7 @@ impl World {
                     self.send(node, to, Input::Hint { from: node, hint });
                 }
                 Led::Quiesce(true) => self.tell(node, |process| process.voter.quiesced())?,
-                Led::Fenced => self.poll(node, false),
+                Led::Fenced => self.engine_died(node)?,
                 Led::Acknowledged { .. } | Led::LeaseLost | Led::LeaseHeld | Led::Quiesce(false) => {}
             }
         }

@@ -96,7 +96,8 @@ impl World {
             })
         });
         let current = |node: &&Node| node.disk.position().is_some_and(|at| at.epoch == record.epoch);
-        let complete = self.nodes.iter().filter(current).count();
+        let votes = |node: &&Node| record.seats.values().flatten().any(|seat| seat.node == node.id);
+        let complete = self.nodes.iter().filter(votes).filter(current).count();
         if record.seats.len() < 2 || !whole || complete < 2 {
             return;
         }
