@@ -60,7 +60,7 @@ enum Command {
         /// The record group.
         #[arg(long, default_value = "main")]
         group: GroupId,
-        /// Also when too few voters answer to rule out that acknowledged writes are lost. The plan names them.
+        /// Also when too few voters answer to rule out that acknowledged writes are lost; the plan names whose.
         #[arg(long)]
         accept_loss: bool,
         /// Carry the plan out.

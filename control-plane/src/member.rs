@@ -246,8 +246,8 @@ impl<S: Store> Member<S> {
 fn told_of_epoch(group: &GroupId, record: &GroupRecord) {
     let Some(begun) = record.history.since(Epoch::ZERO).last() else { return };
     let start = begun.start.map(|start| start.to_string());
-    let (epoch, primary) = (begun.epoch.0, begun.primary.as_str());
-    info!(%group, epoch, primary, start, accepted_loss = begun.accepted_loss, "new primary of a record group");
+    let (epoch, primary, accepted_loss) = (begun.epoch.0, begun.primary.as_str(), begun.accepted_loss);
+    info!(%group, epoch, primary, start, accepted_loss, "new primary of a record group");
 }
 
 fn wall(now: Now) -> SystemTime {

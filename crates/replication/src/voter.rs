@@ -259,8 +259,8 @@ impl Voter {
 
     /// A primary says that there is something to fetch. After [`HintAnswer::Asks`] the owner sends a report.
     pub fn hint(&mut self, from: &NodeId, hint: &Hint) -> HintAnswer {
-        // Only what is on disk ends a primary: a promise that is still being written may be forgotten, by this
-        // host and by the control plane, and then nobody would begin another epoch.
+        // Only what is on disk ends a primary: a promise that is still being written may be forgotten, here
+        // and by the control plane, and then nobody would begin another epoch.
         let promised = self.kept.promised;
         if hint.epoch < promised {
             return HintAnswer::Fenced { promised };

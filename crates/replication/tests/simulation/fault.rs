@@ -1,5 +1,5 @@
-//! Mistakes that somebody could make in carrying out what the machines say. The same runner that finds nothing
-//! without one must find each of them.
+//! Mistakes that somebody could make in carrying out what the machines say. The same runner that finds
+//! nothing without one must find each of them.
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {

@@ -1,6 +1,6 @@
 //! Seeded lives of a record group: hosts and the control plane crash, pause, lose their disks and each other;
-//! messages are lost, repeated and late; disks are slow; people write, retry and read anywhere. What must hold
-//! is checked after every step, by name. A failing run prints its seed; with `LOCUM_SEED=n` that one runs
+//! messages are lost, repeated and late; disks are slow; people write, retry and read anywhere. What must
+//! hold is checked after every step, by name. A failing run prints its seed; with `LOCUM_SEED=n` that one runs
 //! alone, and `LOCUM_SEEDS=n` asks for so many.
 
 #![allow(
