@@ -240,6 +240,7 @@ async fn tunnels_at_once_are_bounded_and_a_place_is_given_back() {
                     // The other side hears of the end in its own time.
                     refused => assert_eq!(refusal(refused), RefusalCode::Busy),
                 }
+                tokio::task::yield_now().await;
             }
         });
         again.await.unwrap();
