@@ -9,12 +9,12 @@ FUNCTIONS := auth messages payments records scheduling tokens
 # What `locum up` is given, as in `make up ARGS="--port 9080"`.
 ARGS ?=
 
-.PHONY: help up test bench fmt lint functions pages binaries setup setup-test clean
+.PHONY: help up test bench fmt lint functions pages binaries compiled setup setup-test clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
-up: setup functions pages binaries ## Run a network of one region on this machine; Ctrl-C stops it.
+up: setup functions pages binaries compiled ## Run a network of one region on this machine; Ctrl-C stops it.
 	@exec "$(BIN_DIR)/locum" up $(ARGS)
 
 test: setup-test ## Run every check and test; ends with `N passed, N failed`.
@@ -40,6 +40,10 @@ pages: setup ## Build the pages.
 binaries: setup
 	@echo "building: binaries"
 	@cargo build --workspace --bins --quiet
+	@setup/sqld "$(BIN_DIR)"
+
+compiled: functions binaries
+	@setup/compiled "$(BIN_DIR)"
 
 setup:
 	@setup/system-packages cc=build-essential cmake

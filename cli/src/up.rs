@@ -49,9 +49,6 @@ pub(crate) struct Options {
 
 /// Runs until a signal asks to stop, or a process dies.
 pub(crate) async fn run(options: Options) -> Result<()> {
-    if options.regions > 1 {
-        bail!("--regions {}: more than one region needs the replicated record store", options.regions);
-    }
     let say = Progress { silent: options.json };
     let stop = locum_telemetry::signals::shutdown().context("listen for signals")?;
     let binaries = binaries(options.bin_dir.as_deref())?;

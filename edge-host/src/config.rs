@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ pub struct EdgeConfig {
     pub region: RegionId,
     /// The host's own folder (0700): records, keys, certificate, compiled functions.
     pub state_dir: PathBuf,
+    /// Compiled functions, which several hosts of one user may share [default: `cache` in `state_dir`]. Whoever
+    /// can write here can run code in this host: nobody but its user may.
+    pub cache_dir: Option<PathBuf>,
     /// Written once ready, with the process id and the addresses.
     pub ready_file: Option<PathBuf>,
     /// `/livez`, `/readyz`, `/metrics`.
@@ -41,6 +44,12 @@ pub struct EdgeConfig {
     pub tls: Option<TlsConfig>,
     /// The control plane to join. Without it the host runs alone and knows no media nodes.
     pub control: Option<ControlConfig>,
+    /// Where other edge hosts call this one (UDP); needed with `control`.
+    pub mesh_listen: Option<SocketAddr>,
+    /// The address they are told; default that of `mesh_listen`.
+    pub mesh_announce_ip: Option<IpAddr>,
+    /// Copies of the records in other regions. Without it this host's file is the only copy.
+    pub replication: Option<ReplicationConfig>,
     /// Clinic → record group.
     #[serde(default)]
     pub clinics: Clinics,
@@ -60,6 +69,14 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// Its key (0600).
     pub key: PathBuf,
+}
+
+/// What a host needs to take part in record replication; who leads is the control plane's to say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicationConfig {
+    /// The `sqld` binary.
+    pub engine: PathBuf,
 }
 
 /// Where and how to join.
@@ -113,6 +130,7 @@ impl EdgeConfig {
         let mut config: Self = load(path)?;
         let from_file = |own: &mut PathBuf| *own = resolve(path, own);
         from_file(&mut config.state_dir);
+        config.cache_dir.as_mut().map(from_file);
         from_file(&mut config.manifest);
         from_file(&mut config.store_key_file);
         config.ready_file.as_mut().map(from_file);
@@ -120,11 +138,27 @@ impl EdgeConfig {
             from_file(&mut tls.certificate);
             from_file(&mut tls.key);
         }
+        if let Some(replication) = &mut config.replication {
+            from_file(&mut replication.engine);
+        }
         if let Some(control) = &mut config.control {
             control.join_token_file.as_mut().map(from_file);
         }
         config.limits.check().map_err(|problem| invalid(path, "limits", problem))?;
+        config.check_mesh().map_err(|(key, problem)| invalid(path, key, problem))?;
         Ok(config)
+    }
+
+    /// The key that is wrong, and why.
+    fn check_mesh(&self) -> Result<(), (&'static str, &'static str)> {
+        match (&self.control, self.mesh_listen) {
+            (Some(_), None) => Err(("mesh_listen", "needed with `[control]`: other hosts call this one")),
+            (None, Some(_)) => Err(("mesh_listen", "of no use without `[control]`")),
+            (Some(_), Some(listen)) if self.mesh_announce_ip.unwrap_or(listen.ip()).is_unspecified() => {
+                Err(("mesh_announce_ip", "`mesh_listen` is no address others could call"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Longest wait for running requests when told to stop.

@@ -1,4 +1,4 @@
-//! `locum-edge --config FILE [--check]`.
+//! `locum-edge --config FILE [--check]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,28 +11,39 @@ use locum_telemetry::config::{chain, exit_64};
 #[command(version, about)]
 struct Arguments {
     /// Configuration (TOML).
-    #[arg(long)]
-    config: PathBuf,
+    #[arg(long, required_unless_present = "precompile")]
+    config: Option<PathBuf>,
     /// Only say what is wrong with configuration and manifest; exit code 64 when something is.
     #[arg(long)]
     check: bool,
+    /// Only compile the functions of this Spin manifest, for hosts whose `cache_dir` is the given one.
+    #[arg(long, value_name = "MANIFEST", requires = "cache_dir")]
+    precompile: Option<PathBuf>,
+    /// Where compiled functions go.
+    #[arg(long, value_name = "FOLDER", requires = "precompile")]
+    cache_dir: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let prepared = locum_edge::prepare(&arguments.config).unwrap_or_else(|error| exit_64(&error));
+    if let (Some(manifest), Some(cache)) = (arguments.precompile, arguments.cache_dir) {
+        return ended(locum_edge::precompile(&manifest, cache));
+    }
+    // clap has made sure that it is there.
+    let config = arguments.config.unwrap_or_default();
+    let prepared = locum_edge::prepare(&config).unwrap_or_else(|error| exit_64(&error));
     if arguments.check {
         return ExitCode::SUCCESS;
     }
-    match locum_edge::run(prepared) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Logging may be what failed; whoever started the process reads this line.
-            #[allow(clippy::print_stderr, reason = "last words of the process")]
-            {
-                eprintln!("error: {}", chain(&error));
-            }
-            ExitCode::FAILURE
-        }
+    ended(locum_edge::run(prepared))
+}
+
+fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // Logging may be what failed; whoever started the process reads this line.
+    #[allow(clippy::print_stderr, reason = "last words of the process")]
+    {
+        eprintln!("error: {}", chain(&error));
     }
+    ExitCode::FAILURE
 }

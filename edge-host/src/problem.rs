@@ -77,6 +77,18 @@ problems! {
     /// The transaction was held too long.
     TRANSACTION_TIMEOUT = SERVICE_UNAVAILABLE "transaction-timeout"
         "The transaction took too long and was rolled back" retry 1;
+    /// Nobody writes the record group, or nobody is reached who does.
+    NO_PRIMARY = SERVICE_UNAVAILABLE "no-primary"
+        "These records cannot be changed for the moment; nothing was changed" retry 2;
+    /// Written, but not in a second region in time.
+    NOT_DURABLE_YET = SERVICE_UNAVAILABLE "not-durable-yet"
+        "It is not known whether this will last: send it again with the same Idempotency-Key" retry 2;
+    /// What was read could still be taken back by a failover, or this host has no copy yet.
+    NOT_SETTLED = SERVICE_UNAVAILABLE "not-settled"
+        "The newest records are not safe to show yet" retry 1;
+    /// The writer was asked and gave no answer.
+    OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE "outcome-unknown"
+        "It is not known whether this was done: send it again with the same Idempotency-Key" retry 2;
     /// It ran too long.
     DEADLINE = GATEWAY_TIMEOUT "deadline" "The function took too long; nothing was changed";
 }

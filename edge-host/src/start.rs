@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,13 @@ use crate::config::{EdgeConfig, Limits};
 use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
 use crate::idempotency;
 use crate::manifest::{Application, Component};
+use crate::mesh::{HostHandler, RecordLinks};
 use crate::network::{Network, Origins};
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::store::{
-    GroupId, KeyError, MasterKey, MigrationError, OpenError, RecordStore, ResultLimits, SingleFileStore,
-    StoreSettings, TransactionLimits, load_migrations,
+    GroupId, KeyError, Links, MasterKey, MigrationError, OpenError, RecordStore, ReplicatedStore,
+    ResultLimits, SingleFileStore, StartGroupError, StoreSettings, TransactionLimits, Writer,
+    load_migrations,
 };
 use crate::variables::{Supplier, Variables};
 
@@ -78,6 +80,9 @@ pub enum StartError {
     /// TLS for outbound requests.
     #[error("set up TLS for outbound requests")]
     Outbound(#[source] rustls::Error),
+    /// A record group.
+    #[error("take part in record replication")]
+    Records(#[source] StartGroupError),
     /// The control plane.
     #[error("join the control plane")]
     Join(#[source] AgentError),
@@ -93,6 +98,40 @@ pub fn prepare(config_path: &Path) -> Result<Prepared, ConfigError> {
     Variables::new(&application, &config.variables, &named)
         .map_err(|error| invalid(config_path, "variables", error.to_string()))?;
     Ok(Prepared { config, application })
+}
+
+/// Compiles the functions of `manifest` into `cache`, as a host with that `cache_dir` would at its first start.
+pub fn precompile(manifest: &Path, cache: PathBuf) -> Result<(), PrecompileError> {
+    let application = Application::read(manifest).map_err(PrecompileError::Manifest)?;
+    let engine = FunctionEngine::new(&Limits::default(), cache).map_err(PrecompileError::Engine)?;
+    let compile = |(id, component): (&String, &Component)| engine.precompile(id, &component.source);
+    let compile = &compile;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            application.components.iter().map(|named| scope.spawn(move || compile(named))).collect();
+        let mut joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(compiled) => compiled.map_err(PrecompileError::Function),
+            Err(_) => Err(PrecompileError::Panicked),
+        });
+        joined.try_for_each(|compiled| compiled)
+    })
+}
+
+/// Functions are not compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum PrecompileError {
+    /// The manifest. Names the key.
+    #[error("read the manifest")]
+    Manifest(#[source] ConfigError),
+    /// wasmtime.
+    #[error("set up wasmtime")]
+    Engine(#[source] wasmtime::Error),
+    /// A component.
+    #[error("compile functions")]
+    Function(#[source] LoadError),
+    /// A bug.
+    #[error("a compiling thread panicked")]
+    Panicked,
 }
 
 /// Runs the host until SIGTERM or SIGINT.
@@ -123,8 +162,10 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     tasks.spawn(purge_hourly(Arc::clone(&host.edge.store), stop.clone()));
     if join(&config, &host, &stop, &gone, &tasks).await? {
         if let Some(path) = &config.ready_file {
-            let addresses = [("http", http_address), ("telemetry", telemetry_address)];
-            let addresses = BTreeMap::from(addresses.map(|(name, address)| (name.to_owned(), address)));
+            let mesh = host.network.mesh().and_then(|mesh| Some(mesh.server()?.address()));
+            let addresses = [Some(("http", http_address)), Some(("telemetry", telemetry_address))];
+            let addresses = addresses.into_iter().chain([mesh.map(|mesh| ("mesh", mesh))]).flatten();
+            let addresses = addresses.map(|(name, address)| (name.to_owned(), address)).collect();
             write_ready_file(path, &addresses).map_err(io_error("write ready_file"))?;
         }
         health.set_ready(true);
@@ -135,6 +176,10 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     health.set_ready(false);
     locum_telemetry::drain(config.drain_grace(), stop, tasks).await;
     gone.cancel();
+    host.drivers.close();
+    if tokio::time::timeout(config.drain_grace(), host.drivers.wait()).await.is_err() {
+        tracing::warn!("a record group did not stop in time");
+    }
     // It ends by itself; a panic in it was logged when it happened.
     let _ = told.await;
     Ok(())
@@ -156,27 +201,49 @@ async fn join(
         () = stop.cancelled() => return Ok(false),
     }
     let (network, edge, stop) = (Arc::clone(&host.network), Arc::clone(&host.edge), stop.clone());
+    if let Some(mesh) = host.network.mesh() {
+        let records = host.records.clone();
+        let (handler, stop) = (HostHandler::new(Arc::clone(&edge), records), stop.clone());
+        tasks.spawn(async move {
+            if let Some(server) = mesh.server() {
+                server.run(handler, stop).await;
+            }
+        });
+    }
+    if let (Some(records), Some(me)) = (&host.records, network.node()) {
+        let links: Arc<dyn Links> = Arc::new(RecordLinks::new(Arc::clone(&network)));
+        // They outlive the requests that are still running, and end with the host.
+        records.start(me, &links, gone, &host.drivers).map_err(StartError::Records)?;
+    }
     tasks.spawn(async move { network.report_load(|| load_of(&edge), stop).await });
     Ok(true)
 }
 
 /// The parts of a host that serve requests.
-struct Host {
-    edge: Arc<Edge>,
+pub(crate) struct Host {
+    pub(crate) edge: Arc<Edge>,
     network: Arc<Network>,
+    /// The store, where it has other copies to talk to.
+    records: Option<Arc<ReplicatedStore>>,
+    /// Of the record groups. They end after the last request.
+    drivers: TaskTracker,
     _ticker: Ticker,
 }
 
 impl Host {
-    fn build(config: &EdgeConfig, application: &Application, http: SocketAddr) -> Result<Self, StartError> {
+    pub(crate) fn build(
+        config: &EdgeConfig,
+        application: &Application,
+        http: SocketAddr,
+    ) -> Result<Self, StartError> {
         private_file::create_dir(&config.state_dir).map_err(io_error("create state_dir"))?;
         let token_key = SigningKey::load_or_create(&config.state_dir.join("token-key.pem"));
         let token_key = token_key.map_err(StartError::TokenKey)?;
         let token_pem = token_key.private_pem().map_err(StartError::TokenKey)?;
         let origins = Origins::new(config, config.public_port.unwrap_or(http.port()));
         let network = Arc::new(Network::new(origins, config.region.clone(), token_key));
-        let store = open_store(config, application)?;
-        let cache = config.state_dir.join("cache");
+        let (store, records) = open_store(config, application)?;
+        let cache = config.cache_dir.clone().unwrap_or_else(|| config.state_dir.join("cache"));
         let engine = FunctionEngine::new(&config.limits, cache).map_err(StartError::Engine)?;
         let ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
         let suppliers = suppliers(&network, token_pem);
@@ -185,8 +252,10 @@ impl Host {
         let functions = load_functions(&engine, config, application, &variables)?;
         let pages = Arc::new(Pages::new(application.pages.clone()));
         let clinics = config.clinics.clone();
-        let edge = Edge::new(functions, clinics, store, pages, Arc::clone(&network), &config.limits);
-        Ok(Self { edge: Arc::new(edge), network, _ticker: ticker })
+        let peers = Arc::clone(&network);
+        let edge = Edge::new(functions, clinics, store, pages, Arc::clone(&network), peers, &config.limits);
+        let drivers = TaskTracker::new();
+        Ok(Self { edge: Arc::new(edge), network, records, drivers, _ticker: ticker })
     }
 }
 
@@ -210,7 +279,9 @@ fn suppliers(network: &Arc<Network>, token_pem: String) -> BTreeMap<&'static str
     ])
 }
 
-fn open_store(config: &EdgeConfig, application: &Application) -> Result<Arc<dyn RecordStore>, StartError> {
+type OpenStore = (Arc<dyn RecordStore>, Option<Arc<ReplicatedStore>>);
+
+fn open_store(config: &EdgeConfig, application: &Application) -> Result<OpenStore, StartError> {
     let master_key = MasterKey::read(&config.store_key_file).map_err(StartError::MasterKey)?;
     let migrations = match &application.migrations {
         Some(folder) => load_migrations(folder).map_err(StartError::Migrations)?,
@@ -226,8 +297,14 @@ fn open_store(config: &EdgeConfig, application: &Application) -> Result<Arc<dyn 
             hold: Duration::from_millis(config.limits.transaction_hold_ms),
         },
     };
-    let store = SingleFileStore::open(config.clinics.groups(), &settings).map_err(StartError::Store)?;
-    Ok(Arc::new(store))
+    let groups = config.clinics.groups();
+    let Some(replication) = &config.replication else {
+        let store = SingleFileStore::open(groups, &settings).map_err(StartError::Store)?;
+        return Ok((Arc::new(store), None));
+    };
+    let store = ReplicatedStore::open(groups, &settings, replication.engine.clone());
+    let store = Arc::new(store.map_err(StartError::Store)?);
+    Ok((Arc::clone(&store) as Arc<dyn RecordStore>, Some(store)))
 }
 
 fn load_functions(
@@ -290,7 +367,7 @@ fn panicked<T>(_: T) -> StartError {
 
 async fn purge_hourly(store: Arc<dyn RecordStore>, stop: CancellationToken) {
     loop {
-        for group in store.groups() {
+        for group in store.groups().into_iter().filter(|group| store.writer(group) == Writer::Here) {
             if let Err(error) = purge(store.as_ref(), &group).await {
                 tracing::warn!(%group, %error, "purge of old answers failed");
             }

@@ -61,6 +61,9 @@ impl Plan {
         table.insert("store_key_file".into(), format!("{}.key", region.edge).into());
         table.insert("control".into(), join(control, &region.edge).into());
         table.insert("clinics".into(), Table::from_iter([(CLINIC.to_owned(), GROUP.into())]).into());
+        if let Some(folder) = compiled_functions() {
+            table.insert("cache_dir".into(), folder.to_string_lossy().into_owned().into());
+        }
         let mut variables = toml! { demo = "true" };
         variables.insert("setup_token".into(), setup_token.into());
         table.insert("variables".into(), variables.into());
@@ -70,6 +73,13 @@ impl Plan {
         }
         table
     }
+}
+
+/// The user's cache (XDG base directories), which `setup/compiled` fills; the host's own without one.
+fn compiled_functions() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = given.or_else(|| std::env::home_dir().map(|home| home.join(".cache")))?;
+    Some(cache.join("locum").join("functions"))
 }
 
 fn common(name: &str, region: &str) -> Table {

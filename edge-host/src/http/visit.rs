@@ -1,7 +1,7 @@
 //! A request at its function: body, idempotency, call, and the transaction that ends by the answer.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,7 +16,7 @@ use crate::idempotency::{self, Fingerprint, Key, Known};
 use crate::problem::Problem;
 use crate::routes::RouteMatch;
 use crate::runtime::{Call, CallError};
-use crate::store::{Access, Failure, GroupId, Session, StoreError};
+use crate::store::{Access, Failure, GroupId, Session, StoreError, Writer};
 
 /// A request that met a function of the application.
 pub(super) struct Visit<'a> {
@@ -44,22 +44,44 @@ impl Visit<'_> {
     {
         let (request, _held) = self.edge.bodies.read(request).await?;
         let key = self.key(&request)?;
+        match self.written() {
+            Some((clinic, group)) if self.edge.store.writer(group) != Writer::Here => {
+                self.at_the_writer(request, key, (clinic, group)).await
+            }
+            _ => self.here(request, key.as_ref(), self.longest()).await,
+        }
+    }
+
+    /// Carries the request out on this host, within this time from when its turn comes.
+    pub(super) async fn here(
+        &self,
+        request: Request<Bytes>,
+        key: Option<&Key>,
+        within: Duration,
+    ) -> Result<Response<Bytes>, Problem> {
         // Held until the call's instance and transaction are gone.
         let _running = self.edge.admission.run().await.ok_or(Problem::BUSY)?;
-        let deadline = Instant::now() + self.to.function.environment().deadline;
-        match key {
-            Some((key, group)) => self.once(request, &key, group, deadline).await,
+        let deadline = Instant::now() + within;
+        match key.zip(self.clinic) {
+            Some((key, (_, group))) => self.once(request, key, group, deadline).await,
             None => self.run(request, None, deadline).await.map_err(RunError::problem),
         }
     }
 
-    /// Only what writes can have a second effect.
-    fn key(&self, request: &Request<Bytes>) -> Result<Option<(Key, &GroupId)>, Problem> {
-        let Some((clinic, group)) = self.clinic.filter(|_| self.access == Access::Write) else {
-            return Ok(None);
-        };
-        let key = Key::read(request.headers(), clinic.as_str()).map_err(|_| Problem::BAD_IDEMPOTENCY_KEY)?;
-        Ok(key.map(|key| (key, group)))
+    /// The group that this request may write.
+    pub(super) fn written(&self) -> Option<(&ClinicId, &GroupId)> {
+        self.clinic.filter(|_| self.access == Access::Write)
+    }
+
+    /// The client's key. Only what writes can have a second effect.
+    pub(super) fn key(&self, request: &Request<Bytes>) -> Result<Option<Key>, Problem> {
+        let Some((clinic, _)) = self.written() else { return Ok(None) };
+        Key::read(request.headers(), clinic.as_str()).map_err(|_| Problem::BAD_IDEMPOTENCY_KEY)
+    }
+
+    /// How long the function may take.
+    pub(super) fn longest(&self) -> Duration {
+        self.to.function.environment().deadline
     }
 
     /// A request with a key: its effect at most once, its first answer every time.
@@ -201,5 +223,9 @@ fn failure_problem(failure: Failure) -> Problem {
         Failure::Busy => Problem::STORE_BUSY,
         Failure::TransactionTimeout => Problem::TRANSACTION_TIMEOUT,
         Failure::TransactionLost => Problem::STORE_FAILED,
+        Failure::NoPrimary => Problem::NO_PRIMARY,
+        Failure::NotSettled => Problem::NOT_SETTLED,
+        Failure::NotDurableYet => Problem::NOT_DURABLE_YET,
+        Failure::OutcomeUnknown => Problem::OUTCOME_UNKNOWN,
     }
 }

@@ -1,11 +1,12 @@
 //! Compiled components on disk, so that only the first start compiles.
 //!
 //! The file's name is the hash of the component's bytes and of everything about this engine that matters to
-//! its code; another release or setting is another name. The folder is private to this host (0700), because
+//! its code; another release or setting is another name. The folder is private to this user (0700), because
 //! loading a file runs it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use locum_identity::private_file;
@@ -35,6 +36,7 @@ impl FunctionEngine {
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component, CacheError> {
         let path = self.cache.join(self.file_name(bytes));
         if path.exists() {
+            self.is_ours_alone()?;
             match self.load_compiled(&path) {
                 Ok(component) => return Ok(component),
                 // Cut short by a full disk, say: compile again and replace it.
@@ -46,6 +48,16 @@ impl FunctionEngine {
         private_file::create_dir(&self.cache).map_err(file_error)?;
         private_file::write(&path, &compiled).map_err(file_error)?;
         self.load_compiled(&path).map_err(CacheError::Compile)
+    }
+
+    /// Loading code from a folder that others can write would let them run theirs.
+    fn is_ours_alone(&self) -> Result<(), CacheError> {
+        let file_error = |source| CacheError::File { path: self.cache.clone(), source };
+        let mode = std::fs::metadata(&self.cache).map_err(file_error)?.permissions().mode();
+        if mode & 0o022 == 0 {
+            return Ok(());
+        }
+        Err(file_error(io::Error::new(io::ErrorKind::PermissionDenied, "others may write to it")))
     }
 
     #[allow(unsafe_code)]
@@ -86,5 +98,8 @@ mod tests {
         engine.compile(empty).unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() > 6);
         assert!(engine.compile(b"no component").is_err());
+
+        std::fs::set_permissions(&engine.cache, std::fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(engine.compile(empty).is_err(), "code that others may have written is not run");
     }
 }

@@ -85,14 +85,21 @@ impl FunctionEngine {
     /// Reads, compiles (or finds compiled) and links a component.
     pub fn load(&self, source: &PathBuf, environment: Arc<Environment>) -> Result<Function, LoadError> {
         let component = environment.component.clone();
-        let bytes = std::fs::read(source).map_err(|error| LoadError::Read {
-            component: component.clone(),
-            path: source.clone(),
-            source: error,
-        })?;
-        let compiled = self
-            .compile(&bytes)
-            .map_err(|source| LoadError::Compile { component: component.clone(), source })?;
+        let compiled = self.read(&component, source)?;
         Function::link(self, &compiled, environment).map_err(|source| LoadError::Link { component, source })
+    }
+
+    /// Only makes sure that the next [`Self::load`] need not compile.
+    pub fn precompile(&self, component: &str, source: &PathBuf) -> Result<(), LoadError> {
+        self.read(component, source).map(drop)
+    }
+
+    fn read(&self, component: &str, path: &PathBuf) -> Result<wasmtime::component::Component, LoadError> {
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
+            component: component.to_owned(),
+            path: path.clone(),
+            source,
+        })?;
+        self.compile(&bytes).map_err(|source| LoadError::Compile { component: component.to_owned(), source })
     }
 }

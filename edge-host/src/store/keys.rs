@@ -18,6 +18,7 @@ use super::sqlite::DatabaseKey;
 const VERSION: u32 = 1;
 
 /// The host's key-encrypting key, read from `store_key_file`.
+#[derive(Clone)]
 pub struct MasterKey(LessSafeKey);
 
 /// Reading or unwrapping a key failed. No variant holds key material.
@@ -72,22 +73,38 @@ impl MasterKey {
         path: &Path,
         database: &Path,
     ) -> Result<DatabaseKey, KeyError> {
-        let file_error = |source| KeyError::File { path: path.into(), source };
-        match fs::read(path) {
-            Ok(bytes) => self.unwrap(group, &bytes),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                if database.exists() {
-                    return Err(KeyError::Missing(group.clone()));
-                }
-                let mut key = [0; 32];
-                getrandom::fill(&mut key).map_err(|_| KeyError::Random)?;
-                let wrapped = self.wrap(group, &key)?;
-                // Durable before the first byte of the database exists: a key is never lost after its data.
-                private_file::write(path, &wrapped).map_err(file_error)?;
-                Ok(DatabaseKey(key))
-            }
-            Err(source) => Err(file_error(source)),
+        if let Some(key) = self.kept_key(group, path)? {
+            return Ok(key);
         }
+        if database.exists() {
+            return Err(KeyError::Missing(group.clone()));
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|_| KeyError::Random)?;
+        // Durable before the first byte of the database exists: a key is never lost after its data.
+        self.keep_key(group, path, &key)?;
+        Ok(DatabaseKey::from(key))
+    }
+
+    /// The group's key, if this host has it.
+    pub(super) fn kept_key(&self, group: &GroupId, path: &Path) -> Result<Option<DatabaseKey>, KeyError> {
+        match fs::read(path) {
+            Ok(bytes) => self.unwrap(group, &bytes).map(Some),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(KeyError::File { path: path.into(), source }),
+        }
+    }
+
+    /// Takes over the key of a group that other hosts hold already, 64 hexadecimal digits.
+    pub(super) fn adopt_key(&self, group: &GroupId, path: &Path, key: &str) -> Result<DatabaseKey, KeyError> {
+        let key = from_hex(key).ok_or_else(|| KeyError::Malformed(path.into()))?;
+        self.keep_key(group, path, &key)?;
+        Ok(DatabaseKey::from(key))
+    }
+
+    fn keep_key(&self, group: &GroupId, path: &Path, key: &[u8; 32]) -> Result<(), KeyError> {
+        let wrapped = self.wrap(group, key)?;
+        private_file::write(path, &wrapped).map_err(|source| KeyError::File { path: path.into(), source })
     }
 
     fn wrap(&self, group: &GroupId, key: &[u8; 32]) -> Result<Vec<u8>, KeyError> {
@@ -109,7 +126,7 @@ impl MasterKey {
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let key = self.0.open_in_place(nonce, aad(group), &mut sealed).map_err(|_| wrong())?;
-        <[u8; 32]>::try_from(&*key).map(DatabaseKey).map_err(|_| wrong())
+        <[u8; 32]>::try_from(&*key).map(DatabaseKey::from).map_err(|_| wrong())
     }
 }
 
@@ -156,7 +173,7 @@ mod tests {
         let (folder, key) = master('a');
         let (path, database) = (folder.path().join("key.json"), folder.path().join("data.db"));
         let made = key.group_key(&group("main"), &path, &database).unwrap();
-        assert_eq!(key.group_key(&group("main"), &path, &database).unwrap().0, made.0);
+        assert_eq!(key.group_key(&group("main"), &path, &database).unwrap().expose(), made.expose());
         let other_group = key.group_key(&group("other"), &path, &database);
         assert!(matches!(other_group, Err(KeyError::WrongKey(_))));
         let (_other_folder, other) = master('b');

@@ -227,7 +227,7 @@ mod tests {
     use crate::store::sqlite::DatabaseKey;
 
     fn database(folder: &Path) -> Database {
-        let mut database = Database::open(&folder.join("data.db"), &DatabaseKey([7; 32])).unwrap();
+        let mut database = Database::open(&folder.join("data.db"), &DatabaseKey::from([7; 32])).unwrap();
         database.host("PRAGMA journal_mode = WAL", &[]).unwrap();
         database
     }

@@ -1,19 +1,21 @@
 //! The record store: one database per record group, seen through one trait.
 //!
-//! The single-file store (one region) stands behind [`RecordStore`] now; the replicated one will look the
-//! same from above. Nothing above this module knows where a group's database lives or who acknowledges its
-//! commits.
+//! The single-file store (one region) and the replicated one look the same from above: nothing above this
+//! module knows where a group's database lives or who acknowledges its commits.
 
 mod gate;
 mod group;
 mod key_value;
 mod keys;
 mod migrations;
+mod readers;
+mod replicated;
 mod session;
 mod single_file;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transaction;
 mod transaction_words;
 
 use std::fmt;
@@ -21,17 +23,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
+use locum_identity::NodeId;
+pub use locum_replication::{GroupId, Position};
 
 pub use key_value::{KeyValueError, KeyValueStore};
 pub use keys::{KeyError, MasterKey};
 pub use migrations::{Migration, MigrationError, load as load_migrations};
+pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};
+pub use replicated::{ReplicatedStore, StartGroupError};
 pub use single_file::{OpenError, SingleFileStore, StoreSettings};
-
-/// Names a record group; also the name of its folder.
-#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[serde(try_from = "String")]
-pub struct GroupId(String);
 
 /// One SQL value.
 #[derive(Clone, PartialEq)]
@@ -132,6 +132,18 @@ pub enum Failure {
     /// SQLite ended the transaction by itself, or the store failed.
     #[error("the transaction was lost and rolled back")]
     TransactionLost,
+    /// This host does not lead the group now.
+    #[error("nobody can write to the record group here now")]
+    NoPrimary,
+    /// What was read is not in a second region yet, or the copy does not follow any more.
+    #[error("the newest records are not safe to show yet")]
+    NotSettled,
+    /// Committed here, not in a second region in time: it may or may not survive.
+    #[error("the write is not kept in a second region yet")]
+    NotDurableYet,
+    /// The commit was sent and not answered.
+    #[error("whether the write happened is unknown")]
+    OutcomeUnknown,
 }
 
 /// A session could not be opened or committed.
@@ -159,8 +171,23 @@ pub trait RecordStore: Send + Sync {
         deadline: Instant,
     ) -> Result<Arc<dyn Session>, StoreError>;
 
+    /// Where requests that write the group are carried out now. Only a hint: a host that is the writer no
+    /// longer finds out at the latest when it commits.
+    fn writer(&self, group: &GroupId) -> Writer;
+
     /// The groups, in order.
     fn groups(&self) -> Vec<GroupId>;
+}
+
+/// Where a group is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Writer {
+    /// On this host.
+    Here,
+    /// On that host.
+    At(NodeId),
+    /// Nowhere for now: the group is read-only.
+    Nowhere,
 }
 
 /// One request's work on one record group.
@@ -192,32 +219,14 @@ pub trait Session: Send + Sync {
     /// Set once the session can do nothing any more.
     fn failure(&self) -> Option<Failure>;
 
+    /// Where what this session read or wrote stands, once committed; `None` when there is one copy only.
+    fn position(&self) -> Option<Position>;
+
     /// Makes what was written durable; answers only then. Without a write this ends the snapshot.
     fn commit(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Undoes what was written.
     fn rollback(&self) -> BoxFuture<'_, ()>;
-}
-
-impl GroupId {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for GroupId {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        crate::clinic::check_slug(&name).map(|()| Self(name))
-    }
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Values are health data: only their kind is ever printed.
@@ -261,6 +270,17 @@ impl From<i64> for Value {
 impl Default for ResultLimits {
     fn default() -> Self {
         Self { rows: 10_000, bytes: 4 << 20 }
+    }
+}
+
+impl ResultLimits {
+    /// For an answer that is here already.
+    fn check(&self, result: &QueryResult) -> Result<(), SqlError> {
+        let bytes: usize = result.rows.iter().flatten().map(Value::size).sum();
+        if result.rows.len() > self.rows || bytes > self.bytes {
+            return Err(SqlError::TooLarge { rows: self.rows, bytes: self.bytes });
+        }
+        Ok(())
     }
 }
 

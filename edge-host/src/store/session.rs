@@ -1,4 +1,4 @@
-//! One request on a single-file group: a snapshot until the first write, then the host's transaction.
+//! One request on a group: a snapshot until the first write, then the host's transaction.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -10,16 +10,19 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::gate::Authority;
-use super::group::{Group, Transaction};
-use super::sqlite::Database;
+use super::group::Group;
+use super::readers::Snapshot;
+use super::transaction::Transaction;
 use super::transaction_words::{self, TransactionWord};
-use super::{Access, Caller, Failure, QueryResult, ResultLimits, Session, SqlError, StoreError, Value};
+use super::{
+    Access, Caller, Failure, Position, QueryResult, ResultLimits, Session, SqlError, StoreError, Value,
+};
 
 /// Holds what a function wrote since its own `BEGIN`.
 const FUNCTION_SAVEPOINT: &str = "locum_function";
 
 pub(super) struct GroupSession {
-    group: Arc<Group>,
+    group: Arc<dyn Group>,
     access: Access,
     limits: ResultLimits,
     /// Of the whole request; a transaction's own bound is shorter.
@@ -30,12 +33,16 @@ pub(super) struct GroupSession {
     in_transaction: AtomicBool,
     last_insert_rowid: AtomicI64,
     changes: AtomicU64,
+    /// Where what was read or written stands, once it is known to be kept.
+    position: OnceLock<Position>,
     /// For the watch over the transaction's time.
     this: Weak<Self>,
 }
 
 struct State {
     phase: Phase,
+    /// What was read stands at most here.
+    seen: Option<Position>,
     /// Between a function's `BEGIN` and its `COMMIT`.
     function_transaction: bool,
 }
@@ -43,7 +50,7 @@ struct State {
 enum Phase {
     /// No connection taken.
     Idle,
-    Reading(Database),
+    Reading(Snapshot),
     Writing(Transaction),
     /// The transaction is in use on a blocking thread. Found by a statement only when the one before was
     /// cancelled: what it wrote is being undone, so nothing may follow it.
@@ -59,7 +66,7 @@ struct Bound {
 
 impl GroupSession {
     pub(super) fn new(
-        group: Arc<Group>,
+        group: Arc<dyn Group>,
         access: Access,
         limits: ResultLimits,
         deadline: Instant,
@@ -69,12 +76,13 @@ impl GroupSession {
             access,
             limits,
             deadline,
-            state: Mutex::new(State { phase: Phase::Idle, function_transaction: false }),
+            state: Mutex::new(State { phase: Phase::Idle, seen: None, function_transaction: false }),
             failure: OnceLock::new(),
             write_refused: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
             last_insert_rowid: AtomicI64::new(0),
             changes: AtomicU64::new(0),
+            position: OnceLock::new(),
             this: this.clone(),
         })
     }
@@ -145,9 +153,7 @@ impl GroupSession {
 
     /// Opens the host's transaction, ending the snapshot.
     async fn begin(&self, state: &mut State) -> Result<(), SqlError> {
-        if let Phase::Reading(reader) = std::mem::replace(&mut state.phase, Phase::Idle) {
-            self.group.end_read(reader);
-        }
+        state.phase = Phase::Idle;
         let turn = self.group.turn().await.map_err(|failure| self.fail(failure))?;
         let group = Arc::clone(&self.group);
         let transaction = on_blocking_thread(move || group.begin_write(turn)).await??;
@@ -175,16 +181,20 @@ impl GroupSession {
         };
         let (group, deadline) = (Arc::clone(&self.group), self.deadline);
         let ran = on_blocking_thread(move || {
+            let is_new = open.is_none();
             let mut reader = match open.map_or_else(|| group.begin_read(deadline), Ok) {
                 Ok(reader) => reader,
-                Err(error) => return (bound, None, Err(error)),
+                Err(error) => return (bound, None, None, Err(error)),
             };
             let answer = reader.run(&bound.sql, &bound.parameters, authority, bound.limits);
-            (bound, Some(reader), answer)
+            // The snapshot was taken by now: later frames are not in it.
+            let seen = if is_new { group.newest() } else { None };
+            (bound, Some(reader), seen, answer)
         });
         match ran.await {
-            Ok((bound, reader, answer)) => {
+            Ok((bound, reader, seen, answer)) => {
                 state.phase = reader.map_or(Phase::Idle, Phase::Reading);
+                state.seen = state.seen.max(seen);
                 (bound, answer)
             }
             Err(error) => (Bound::host(String::new()), Err(error)),
@@ -244,20 +254,33 @@ impl GroupSession {
     async fn finish(&self, commit: bool) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
         let unfinished = std::mem::take(&mut state.function_transaction);
+        let seen = state.seen.take();
+        let mut unkept = Failure::NotSettled;
         let ended = match std::mem::replace(&mut state.phase, Phase::Idle) {
-            Phase::Idle => Ok(()),
-            Phase::Reading(reader) => {
-                self.group.end_read(reader);
-                Ok(())
-            }
+            Phase::Idle | Phase::Reading(_) => Ok(seen),
             Phase::Writing(transaction) if commit => {
+                unkept = Failure::NotDurableYet;
                 let committed = on_blocking_thread(move || commit_transaction(transaction, unfinished)).await;
+                // A commit comes after all that was read before it.
                 committed.and_then(|committed| committed)
             }
-            Phase::Writing(transaction) => on_blocking_thread(move || drop(transaction)).await,
+            Phase::Writing(transaction) => on_blocking_thread(move || drop(transaction)).await.map(|()| None),
             Phase::Lent => Err(SqlError::Ended(Failure::TransactionLost)),
         };
         self.in_transaction.store(false, Ordering::Release);
+        let ended = match ended {
+            Ok(Some(position)) if commit => {
+                // Nobody acts on what may still vanish.
+                if self.group.kept(position).await {
+                    // Once a session; a second commit would be of nothing.
+                    let _ = self.position.set(position);
+                    Ok(())
+                } else {
+                    Err(SqlError::Ended(unkept))
+                }
+            }
+            other => other.map(drop),
+        };
         if let Err(SqlError::Ended(failure)) = &ended {
             self.fail_with(*failure);
         }
@@ -311,6 +334,10 @@ impl Session for GroupSession {
         self.failure.get().copied()
     }
 
+    fn position(&self) -> Option<Position> {
+        self.position.get().copied()
+    }
+
     fn commit(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.finish(true).boxed()
     }
@@ -323,14 +350,9 @@ impl Session for GroupSession {
 impl Drop for GroupSession {
     /// A request that was cancelled: what it wrote must not be undone on an executor thread.
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle) {
-            Phase::Reading(reader) => self.group.end_read(reader),
-            Phase::Writing(transaction) => match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(move || drop(transaction))),
-                // Without a runtime the process is ending, and nobody waits.
-                Err(_) => drop(transaction),
-            },
-            Phase::Idle | Phase::Lent => {}
+        let phase = std::mem::replace(&mut self.state.get_mut().phase, Phase::Idle);
+        if let (Phase::Writing(transaction), Ok(runtime)) = (phase, tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn_blocking(move || drop(transaction)));
         }
     }
 }
@@ -342,10 +364,12 @@ impl Bound {
 }
 
 /// What a function began and did not commit is undone, as closing its connection would.
-fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<(), SqlError> {
+fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<Option<Position>, SqlError> {
     if let Some(writer) = transaction.writer().filter(|_| unfinished) {
-        writer.host(&format!("ROLLBACK TO {FUNCTION_SAVEPOINT}"), &[])?;
-        writer.host(&format!("RELEASE {FUNCTION_SAVEPOINT}"), &[])?;
+        for words in ["ROLLBACK TO", "RELEASE"] {
+            let sql = format!("{words} {FUNCTION_SAVEPOINT}");
+            writer.run(&sql, &[], Authority::Host, ResultLimits::default())?;
+        }
     }
     transaction.commit()
 }

@@ -4,18 +4,26 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use locum_identity::private_file;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::gate::Authority;
 use super::group::{self, Group};
 use super::keys::KeyError;
 use super::migrations::{self, Migration, MigrationError};
+use super::readers::{Readers, Snapshot};
 use super::session::GroupSession;
+use super::sqlite::{Database, DatabaseKey};
+use super::transaction::{Transaction, Turn, WriteConnection};
 use super::{
-    Access, GroupId, MasterKey, RecordStore, ResultLimits, Session, SqlError, StoreError, TransactionLimits,
+    Access, Failure, GroupId, MasterKey, Position, QueryResult, RecordStore, ResultLimits, Session, SqlError,
+    StoreError, TransactionLimits, Value, Writer,
 };
 
 /// How the store is opened.
@@ -34,10 +42,27 @@ pub struct StoreSettings<'a> {
 
 /// One file a group.
 pub struct SingleFileStore {
-    groups: BTreeMap<GroupId, Arc<Group>>,
+    groups: BTreeMap<GroupId, Arc<FileGroup>>,
     results: ResultLimits,
     /// Held as long as the store lives: a second process on the same files would break "one writer".
     _lock: File,
+}
+
+/// One group's file: its connections, readers in a pool and a single writer.
+struct FileGroup {
+    path: PathBuf,
+    key: DatabaseKey,
+    readers: Arc<Readers>,
+    turn: Turn,
+    /// Kept between transactions.
+    writer: Mutex<Option<Database>>,
+}
+
+/// The group's writer inside a transaction.
+struct FileWriter {
+    group: Arc<FileGroup>,
+    /// `None` only while being dropped.
+    database: Option<Database>,
 }
 
 /// The store does not open; nothing was changed unless a migration says so.
@@ -97,16 +122,15 @@ impl SingleFileStore {
                     .map_err(|source| OpenError::File { path: folder.clone(), source })?;
                 let key = settings
                     .master_key
-                    .group_key(&id, &folder.join("key.json"), &group::data_file(&folder))
+                    .group_key(&id, &folder.join("key.json"), &data_file(&folder))
                     .map_err(OpenError::Key)?;
                 Ok((id, folder, key))
             })
             .collect::<Result<Vec<_>, OpenError>>()?;
         let mut groups = BTreeMap::new();
         for (id, folder, key) in keyed {
-            group::prepare_file(&folder)
-                .map_err(|source| OpenError::File { path: folder.clone(), source })?;
-            let group = Arc::new(Group::new(&folder, key, settings.transactions));
+            prepare_file(&folder).map_err(|source| OpenError::File { path: folder.clone(), source })?;
+            let group = Arc::new(FileGroup::new(&folder, key, settings.transactions));
             let mut writer =
                 group.open_writer().map_err(|source| OpenError::Database { group: id.clone(), source })?;
             migrations::apply(&mut writer, settings.migrations)
@@ -125,7 +149,12 @@ impl RecordStore for SingleFileStore {
         deadline: Instant,
     ) -> Result<Arc<dyn Session>, StoreError> {
         let found = self.groups.get(group).ok_or_else(|| StoreError::UnknownGroup(group.clone()))?;
-        Ok(GroupSession::new(Arc::clone(found), access, self.results, deadline))
+        let group = Arc::clone(found) as Arc<dyn Group>;
+        Ok(GroupSession::new(group, access, self.results, deadline))
+    }
+
+    fn writer(&self, _: &GroupId) -> Writer {
+        Writer::Here
     }
 
     fn groups(&self) -> Vec<GroupId> {
@@ -133,12 +162,155 @@ impl RecordStore for SingleFileStore {
     }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+impl FileGroup {
+    fn new(folder: &Path, key: DatabaseKey, limits: TransactionLimits) -> Self {
+        let path = data_file(folder);
+        let readers = Readers::new(&path, key.clone());
+        Self { path, key, readers, turn: Turn::new(limits), writer: Mutex::new(None) }
+    }
+
+    /// A connection that can write. `synchronous=FULL`: a commit is on the disk before it is acknowledged.
+    fn open_writer(&self) -> Result<Database, SqlError> {
+        let mut database = Database::open_tuned(&self.path, &self.key)?;
+        for setting in ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]
+        {
+            database.host(&format!("PRAGMA {setting}"), &[])?;
+        }
+        Ok(database)
+    }
+}
+
+impl Group for FileGroup {
+    fn begin_read(&self, deadline: Instant) -> Result<Snapshot, SqlError> {
+        self.readers.begin(deadline)
+    }
+
+    fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {
+        self.turn.wait().boxed()
+    }
+
+    fn begin_write(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Transaction, SqlError> {
+        let kept = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut database = match kept {
+            Some(database) => database,
+            None => self.open_writer()?,
+        };
+        database.set_deadline(None);
+        database.host("BEGIN IMMEDIATE", &[])?;
+        let deadline = Instant::now() + self.hold_limit();
+        database.set_deadline(Some(deadline));
+        let writer = FileWriter { group: self, database: Some(database) };
+        Ok(Transaction::new(Box::new(writer), deadline, turn))
+    }
+
+    fn hold_limit(&self) -> Duration {
+        self.turn.hold_limit()
+    }
+
+    fn newest(&self) -> Option<Position> {
+        None
+    }
+
+    /// This file is the only copy.
+    fn kept(&self, _: Position) -> BoxFuture<'_, bool> {
+        std::future::ready(true).boxed()
+    }
+}
+
+impl WriteConnection for FileWriter {
+    fn run(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        authority: Authority,
+        limits: ResultLimits,
+    ) -> Result<QueryResult, SqlError> {
+        match &mut self.database {
+            Some(database) => database.run(sql, parameters, authority, limits),
+            None => Err(SqlError::Ended(Failure::TransactionLost)),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.database.as_ref().is_some_and(|database| !database.is_autocommit())
+    }
+
+    fn last_insert_rowid(&self) -> i64 {
+        self.database.as_ref().map_or(0, Database::last_insert_rowid)
+    }
+
+    fn changes(&self) -> u64 {
+        self.database.as_ref().map_or(0, Database::changes)
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Option<Position>, SqlError> {
+        if let Some(database) = &mut self.database {
+            database.set_deadline(None);
+            database.host("COMMIT", &[])?;
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for FileWriter {
+    /// Blocks for a rollback when the transaction is still open.
+    fn drop(&mut self) {
+        let Some(mut database) = self.database.take() else { return };
+        database.set_deadline(None);
+        if database.is_autocommit() || database.host("ROLLBACK", &[]).is_ok() {
+            *self.group.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(database);
+        }
+    }
+}
+
+/// Where a group's database stands in its folder.
+fn data_file(folder: &Path) -> PathBuf {
+    folder.join("data.db")
+}
+
+/// Makes an empty data file (0600): SQLite gives `-wal` and `-shm` the same mode.
+fn prepare_file(folder: &Path) -> io::Result<()> {
+    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(data_file(folder)).map(drop)
+}
+
+/// For this process alone, as long as the file is open.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let file_error = |source| OpenError::File { path: path.into(), source };
     let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(file_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.into())),
         Err(fs::TryLockError::Error(source)) => Err(file_error(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_syncs_every_commit_and_spills_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = FileGroup::new(folder.path(), DatabaseKey::from([7; 32]), TransactionLimits::default());
+        let mut writer = group.open_writer().unwrap();
+        for (setting, value) in [
+            ("journal_mode", Value::from("wal")),
+            ("synchronous", Value::Integer(2)),
+            ("foreign_keys", Value::Integer(1)),
+            ("secure_delete", Value::Integer(1)),
+            ("temp_store", Value::Integer(2)),
+        ] {
+            let found = writer.host(&format!("PRAGMA {setting}"), &[]).unwrap().rows;
+            assert!(found == vec![vec![value]], "{setting}");
+        }
+    }
+
+    #[test]
+    fn another_key_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let group =
+            |byte| FileGroup::new(folder.path(), DatabaseKey::from([byte; 32]), TransactionLimits::default());
+        group(7).open_writer().unwrap().host("CREATE TABLE a (x)", &[]).unwrap();
+        assert!(group(8).open_writer().is_err());
     }
 }

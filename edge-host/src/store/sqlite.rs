@@ -22,8 +22,10 @@ const STEPS_BETWEEN_CHECKS: c_int = 1_000;
 /// Waiting for another connection's lock; writers queue before they come here, so this is for checkpoints.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Key of one record group's database.
-pub(super) struct DatabaseKey(pub(super) [u8; 32]);
+/// Key of one record group's database, as SQLite takes it: 64 hexadecimal digits, because `sqld` takes its key
+/// from an environment variable, as text.
+#[derive(Clone)]
+pub(super) struct DatabaseKey(String);
 
 /// One connection. Used by one thread at a time, which `&mut self` enforces.
 pub(super) struct Database {
@@ -49,7 +51,30 @@ struct Statement<'a> {
     database: &'a Database,
 }
 
+impl From<[u8; 32]> for DatabaseKey {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl DatabaseKey {
+    /// The passphrase.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Database {
+    /// [`Self::open`] with bounds on memory; nothing spills to files outside the encrypted database.
+    pub(super) fn open_tuned(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
+        let mut database = Self::open(path, key)?;
+        // 1 MiB of cache a connection.
+        for setting in ["temp_store = MEMORY", "cache_size = -1024", "cell_size_check = ON"] {
+            database.host(&format!("PRAGMA {setting}"), &[])?;
+        }
+        Ok(database)
+    }
+
     /// Opens (or creates) the file. Nothing is read yet: a wrong key shows at the first statement.
     pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
         let c_path =
@@ -81,7 +106,7 @@ impl Database {
             if set_encryption_cipher(raw, Cipher::Aes256Cbc.cipher_id()) == -1 {
                 return Err(SqlError::misuse("the cipher is not compiled in"));
             }
-            set_encryption_key(raw, &key.0)
+            set_encryption_key(raw, key.0.as_bytes())
         };
         self.check(code)?;
         for (limit, value) in [
@@ -135,6 +160,21 @@ impl Database {
         }
         statement.bind(parameters)?;
         statement.rows(limits)
+    }
+
+    /// Says what [`Self::run`] would refuse before it runs anything, for a statement that will run elsewhere.
+    pub(super) fn check_only(
+        &mut self,
+        sql: &str,
+        parameters: usize,
+        authority: Authority,
+    ) -> Result<(), SqlError> {
+        self.watch().authority.set(authority);
+        let (statement, tail) = self.prepare(sql)?;
+        if self.prepare(tail)?.0.is_some() {
+            return Err(SqlError::misuse("more than one statement in one call"));
+        }
+        statement.map_or(Ok(()), |statement| statement.check_parameters(parameters))
     }
 
     /// Runs a whole script, as migrations are; rows are ignored.
@@ -230,12 +270,18 @@ impl Drop for Database {
 }
 
 impl Statement<'_> {
-    fn bind(&self, parameters: &[Value]) -> Result<(), SqlError> {
+    fn check_parameters(&self, given: usize) -> Result<(), SqlError> {
         // SAFETY: `raw` is a live statement.
         let wanted = unsafe { ffi::sqlite3_bind_parameter_count(self.raw) };
-        if usize::try_from(wanted).ok() != Some(parameters.len()) {
-            return Err(SqlError::misuse("the number of parameters does not match the statement"));
+        if usize::try_from(wanted).ok() == Some(given) {
+            Ok(())
+        } else {
+            Err(SqlError::misuse("the number of parameters does not match the statement"))
         }
+    }
+
+    fn bind(&self, parameters: &[Value]) -> Result<(), SqlError> {
+        self.check_parameters(parameters.len())?;
         for (index, value) in (1..).zip(parameters) {
             // SAFETY: text and blobs are copied by SQLite (SQLITE_TRANSIENT) and valid for the given length.
             let code = unsafe {

@@ -1,0 +1,35 @@
+//! What edge hosts ask each other.
+//!
+//! A question is one of [`Question`], as JSON, followed by bytes that belong to it; so is an answer. Every
+//! host answers edge hosts only: media nodes and the control plane never see what a clinic records.
+
+mod envelope;
+mod handler;
+mod peers;
+mod records;
+mod replay;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{LogRequest, RecordsQuestion};
+
+pub(crate) use handler::HostHandler;
+pub(crate) use peers::{AskError, Peers};
+pub(crate) use records::RecordLinks;
+pub(crate) use replay::{Outcome, Replay, ReplayedRequest};
+
+/// What an edge host may ask another.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Question {
+    /// Carry out a request that writes a group you are the writer of. Followed by its body.
+    Replay(replay::Head),
+    /// What the hosts of a record group say to each other.
+    Records(RecordsQuestion),
+    /// For a tunnel: carry it to your engine's replication log.
+    Log(LogRequest),
+    /// For a tunnel: send your whole copy on it.
+    Copy(LogRequest),
+}

@@ -1,0 +1,103 @@
+//! Read connections of one database file, each used for one snapshot at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::gate::Authority;
+use super::sqlite::{Database, DatabaseKey};
+use super::{QueryResult, ResultLimits, SqlError, Value};
+
+/// Idle connections that are kept; more are opened while more requests read at once.
+const IDLE: usize = 8;
+
+/// The read connections of one file.
+pub(super) struct Readers {
+    path: PathBuf,
+    key: DatabaseKey,
+    idle: Mutex<Vec<Database>>,
+}
+
+/// One request's view of the file. Dropping it ends the snapshot: that only lets go of a lock in shared
+/// memory, so it may happen anywhere.
+pub(super) struct Snapshot {
+    readers: Arc<Readers>,
+    /// `None` only while being dropped.
+    database: Option<Database>,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path, key: DatabaseKey) -> Arc<Self> {
+        Arc::new(Self { path: path.to_owned(), key, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// A snapshot, taken at its first statement. Blocks; call it on a blocking thread.
+    pub(super) fn begin(self: &Arc<Self>, deadline: Instant) -> Result<Snapshot, SqlError> {
+        let mut database = self.connection()?;
+        database.set_deadline(None);
+        database.host("BEGIN", &[])?;
+        database.set_deadline(Some(deadline));
+        Ok(Snapshot { readers: Arc::clone(self), database: Some(database) })
+    }
+
+    /// A connection outside any snapshot. Blocks.
+    pub(super) fn connection(&self) -> Result<Database, SqlError> {
+        let pooled = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        pooled.map_or_else(|| self.open(), Ok)
+    }
+
+    /// Keeps an idle connection for the next request.
+    pub(super) fn give_back(&self, database: Database) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(database);
+        }
+    }
+
+    fn open(&self) -> Result<Database, SqlError> {
+        let mut database = Database::open_tuned(&self.path, &self.key)?;
+        database.host("PRAGMA query_only = ON", &[])?;
+        Ok(database)
+    }
+}
+
+impl Snapshot {
+    /// Runs one statement. Blocks.
+    pub(super) fn run(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        authority: Authority,
+        limits: ResultLimits,
+    ) -> Result<QueryResult, SqlError> {
+        match &mut self.database {
+            Some(database) => database.run(sql, parameters, authority, limits),
+            None => Err(SqlError::misuse("the snapshot has ended")),
+        }
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let Some(mut database) = self.database.take() else { return };
+        database.set_deadline(None);
+        if database.is_autocommit() || database.host("ROLLBACK", &[]).is_ok() {
+            self.readers.give_back(database);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_the_host_does_not_write_on_a_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.db");
+        let mut writer = Database::open_tuned(&path, &DatabaseKey::from([7; 32])).unwrap();
+        writer.host("CREATE TABLE a (x)", &[]).unwrap();
+        let mut reader = Readers::new(&path, DatabaseKey::from([7; 32])).connection().unwrap();
+        assert!(reader.host("INSERT INTO a VALUES (1)", &[]).is_err());
+    }
+}

@@ -1,0 +1,321 @@
+//! A group's folder on this host: the promise, and one folder an epoch.
+//!
+//! ```text
+//! records/<group>/voter.json                  what this voter promised; written before it is said
+//! records/<group>/epochs/<epoch>/data.db      the copy that follows that epoch's log
+//! records/<group>/epochs/<epoch>/complete     the copy once held all that the primary had
+//! records/<group>/epochs/<epoch>/tail.json    the copy holds what did not become history: kept 30 days
+//! records/<group>/epochs/<epoch>/engine/      sqld's own folder, where this host led
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use locum_identity::private_file;
+use locum_replication::{Epoch, FrameNo, Position};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::engine;
+use crate::store::gate::Authority;
+use crate::store::keys::KeyError;
+use crate::store::migrations::{self, Migration, MigrationError};
+use crate::store::readers::{Readers, Snapshot};
+use crate::store::sqlite::{Database, DatabaseKey};
+use crate::store::{GroupId, MasterKey, ResultLimits, SqlError};
+
+/// A copy is read for this long at most while a new epoch is made from it.
+const COPY_WITHIN: Duration = Duration::from_secs(120);
+
+/// Of the file that `libsql_replication` keeps beside a copy.
+pub(super) const INDEX_SUFFIX: &str = "-client_wal_index";
+
+/// How long the tail of a lost primary is kept.
+const KEEP_TAIL: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// The folder of one group.
+#[derive(Clone)]
+pub(super) struct Copies {
+    group: GroupId,
+    folder: PathBuf,
+    master_key: MasterKey,
+    /// All copies of a group have one key, which each host wraps with its own.
+    key: Arc<Mutex<Option<DatabaseKey>>>,
+}
+
+/// A copy that is being sent; its files do not change below what was measured while this lives.
+pub(super) struct Sending {
+    pub(super) data: Option<File>,
+    pub(super) data_bytes: u64,
+    pub(super) log: Option<File>,
+    pub(super) log_bytes: u64,
+    _snapshot: Snapshot,
+}
+
+/// A copy cannot be made, read or kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    #[error("use {path}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("read {path}")]
+    Malformed {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("open the copy {path}")]
+    Database {
+        path: PathBuf,
+        #[source]
+        source: SqlError,
+    },
+    #[error("migrate")]
+    Migration(#[source] MigrationError),
+    #[error("use the group's key")]
+    Key(#[source] KeyError),
+}
+
+impl Copies {
+    /// Below `folder`, which exists.
+    pub(super) fn open(group: GroupId, folder: &Path, master_key: &MasterKey) -> Result<Self, KeyError> {
+        let key = master_key.kept_key(&group, &folder.join("key.json"))?;
+        let master_key = master_key.clone();
+        Ok(Self { group, folder: folder.to_owned(), master_key, key: Arc::new(Mutex::new(key)) })
+    }
+
+    /// The group's key, once there is one.
+    pub(super) fn key(&self) -> Result<DatabaseKey, CopyError> {
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        key.ok_or_else(|| CopyError::Key(KeyError::Missing(self.group.clone())))
+    }
+
+    /// The key of a group that begins.
+    fn make_key(&self) -> Result<(), CopyError> {
+        let made = self.master_key.group_key(
+            &self.group,
+            &self.key_file(),
+            &self.folder.join("epochs").join("1").join("complete"),
+        );
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.map_err(CopyError::Key)?);
+        Ok(())
+    }
+
+    /// Takes over the key that the group's other hosts have.
+    pub(super) fn adopt_key(&self, key: &str) -> Result<(), CopyError> {
+        if self.key().is_ok_and(|own| own.expose() == key) {
+            return Ok(());
+        }
+        let adopted = self.master_key.adopt_key(&self.group, &self.key_file(), key);
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(adopted.map_err(CopyError::Key)?);
+        Ok(())
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.folder.join("key.json")
+    }
+
+    /// This voter's durable state, if it has any.
+    pub(super) fn load_voter<T: DeserializeOwned>(&self) -> Result<Option<T>, CopyError> {
+        let path = self.folder.join("voter.json");
+        match private_file::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| CopyError::Malformed { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(CopyError::File { path, source }),
+        }
+    }
+
+    /// Returns once it would survive a power cut.
+    pub(super) fn save_voter<T: Serialize>(&self, voter: &T) -> Result<(), CopyError> {
+        let path = self.folder.join("voter.json");
+        let bytes = serde_json::to_vec(voter)
+            .map_err(|source| CopyError::Malformed { path: path.clone(), source })?;
+        private_file::write(&path, &bytes).map_err(|source| CopyError::File { path, source })
+    }
+
+    /// Makes the folder of an epoch and returns the path of its copy.
+    pub(super) fn make(&self, epoch: Epoch) -> Result<PathBuf, CopyError> {
+        let folder = self.epoch_folder(epoch);
+        private_file::create_dir(&folder)
+            .map_err(|source| CopyError::File { path: folder.clone(), source })?;
+        Ok(self.data_file(epoch))
+    }
+
+    /// Where an epoch's copy stands.
+    pub(super) fn data_file(&self, epoch: Epoch) -> PathBuf {
+        self.epoch_folder(epoch).join("data.db")
+    }
+
+    /// Says that the copy of `epoch` is a whole one, for good.
+    pub(super) fn mark_complete(&self, epoch: Epoch) -> Result<(), CopyError> {
+        let path = self.epoch_folder(epoch).join("complete");
+        private_file::write(&path, b"").map_err(|source| CopyError::File { path, source })
+    }
+
+    pub(super) fn is_complete(&self, epoch: Epoch) -> bool {
+        self.epoch_folder(epoch).join("complete").exists()
+    }
+
+    /// The newest complete copy and where it stands.
+    pub(super) fn newest(&self) -> Result<Option<Position>, CopyError> {
+        let newest = self.epochs()?.into_iter().rev().find(|epoch| self.is_complete(*epoch));
+        let Some(epoch) = newest else { return Ok(None) };
+        Ok(self.position(epoch)?.map(|frame| Position::new(epoch, frame)))
+    }
+
+    /// Says that the copy of `epoch` holds what did not become history: it is kept for people.
+    pub(super) fn keep_tail(&self, epoch: Epoch, tail: &impl Serialize) -> Result<(), CopyError> {
+        let path = self.tail_file(epoch);
+        let bytes =
+            serde_json::to_vec(tail).map_err(|source| CopyError::Malformed { path: path.clone(), source })?;
+        private_file::write(&path, &bytes).map_err(|source| CopyError::File { path, source })
+    }
+
+    /// Removes the copies of epochs before `epoch`, but those with a tail that is not old yet.
+    pub(super) fn remove_before(&self, epoch: Epoch) -> Result<(), CopyError> {
+        for old in self.epochs()?.into_iter().filter(|old| *old < epoch) {
+            let written = fs::metadata(self.tail_file(old)).and_then(|file| file.modified());
+            if written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < KEEP_TAIL)) {
+                continue;
+            }
+            let path = self.epoch_folder(old);
+            fs::remove_dir_all(&path).map_err(|source| CopyError::File { path, source })?;
+            tracing::info!(epoch = old.0, "old copy removed");
+        }
+        Ok(())
+    }
+
+    /// Makes the folder in which `epoch`'s engine starts: the copy `from` with its schema brought up to date,
+    /// or an empty database. Nothing may write to the copy meanwhile. Blocks.
+    pub(super) fn make_engine_folder(
+        &self,
+        epoch: Epoch,
+        from: Option<Epoch>,
+        schema: &[Migration],
+    ) -> Result<PathBuf, CopyError> {
+        let folder = self.epoch_folder(epoch).join("engine");
+        let data = engine::data_file(&folder);
+        let file_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CopyError::File { path, source }
+        };
+        // A left-over of a start that failed before the engine ran.
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(file_error(&folder))?;
+        }
+        let parent = data.parent().unwrap_or(&folder);
+        private_file::create_dir(parent).map_err(file_error(parent))?;
+        match from {
+            Some(from) => self.clone_copy(from, &data)?,
+            None => self.make_key()?,
+        }
+        let database_error = |source| CopyError::Database { path: data.clone(), source };
+        let mut database = Database::open_tuned(&data, &self.key()?).map_err(database_error)?;
+        for setting in ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"] {
+            database.host(&format!("PRAGMA {setting}"), &[]).map_err(database_error)?;
+        }
+        migrations::apply(&mut database, schema).map_err(CopyError::Migration)?;
+        database.host("PRAGMA wal_checkpoint(TRUNCATE)", &[]).map_err(database_error)?;
+        // The last connection: closing it removes the empty log.
+        drop(database);
+        File::open(&data).and_then(|file| file.sync_all()).map_err(file_error(&data))?;
+        // This host's own copy of the new epoch begins as the same file.
+        let own = self.make(epoch)?;
+        fs::copy(&data, &own).map_err(file_error(&own))?;
+        File::open(&own).and_then(|file| file.sync_all()).map_err(file_error(&own))?;
+        Ok(folder)
+    }
+
+    /// Copies a database file and its log.
+    fn clone_copy(&self, from: Epoch, to: &Path) -> Result<(), CopyError> {
+        let source = self.open_for_sending(from)?;
+        for (suffix, file, bytes) in
+            [("", source.data, source.data_bytes), ("-wal", source.log, source.log_bytes)]
+        {
+            let Some(file) = file else { continue };
+            let path = with_suffix(to, suffix);
+            let copied = File::create(&path).and_then(|mut to| io::copy(&mut file.take(bytes), &mut to));
+            copied.map_err(|source| CopyError::File { path, source })?;
+        }
+        Ok(())
+    }
+
+    /// Opens a copy's files while a snapshot is open on them. That keeps its log from beginning anew; what a
+    /// checkpoint moves into the data file meanwhile still stands in the log too.
+    pub(super) fn open_for_sending(&self, epoch: Epoch) -> Result<Sending, CopyError> {
+        let path = self.data_file(epoch);
+        let database_error = |source| CopyError::Database { path: path.clone(), source };
+        let readers = Readers::new(&path, self.key()?);
+        let mut snapshot = readers.begin(Instant::now() + COPY_WITHIN).map_err(database_error)?;
+        let schema = "SELECT count(*) FROM sqlite_schema";
+        snapshot.run(schema, &[], Authority::Host, ResultLimits::default()).map_err(database_error)?;
+        let (data, data_bytes) = open_file(&path)?;
+        let (log, log_bytes) = open_file(&with_suffix(&path, "-wal"))?;
+        Ok(Sending { data, data_bytes, log, log_bytes, _snapshot: snapshot })
+    }
+
+    /// The last frame of an epoch's copy, from the file that `libsql_replication` keeps beside it: log id
+    /// (u128), frame (u64, all ones before the first), little endian.
+    fn position(&self, epoch: Epoch) -> Result<Option<FrameNo>, CopyError> {
+        let path = with_suffix(&self.data_file(epoch), INDEX_SUFFIX);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let frame = bytes.get(16..24).and_then(|frame| frame.first_chunk());
+                let frame = frame.map(|frame| u64::from_le_bytes(*frame));
+                Ok(frame.filter(|frame| *frame != u64::MAX).map(FrameNo))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(CopyError::File { path, source }),
+        }
+    }
+
+    /// In order.
+    fn epochs(&self) -> Result<Vec<Epoch>, CopyError> {
+        let path = self.folder.join("epochs");
+        let file_error = |source| CopyError::File { path: path.clone(), source };
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(file_error(error)),
+        };
+        let mut epochs = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(file_error)?.file_name();
+            epochs.extend(name.to_str().and_then(|name| name.parse().ok()).map(Epoch));
+        }
+        epochs.sort_unstable();
+        Ok(epochs)
+    }
+
+    fn tail_file(&self, epoch: Epoch) -> PathBuf {
+        self.epoch_folder(epoch).join("tail.json")
+    }
+
+    fn epoch_folder(&self, epoch: Epoch) -> PathBuf {
+        self.folder.join("epochs").join(epoch.to_string())
+    }
+}
+
+/// A file and its length; nothing where there is none.
+fn open_file(path: &Path) -> Result<(Option<File>, u64), CopyError> {
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    match opened {
+        Ok((bytes, file)) => Ok((Some(file), bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((None, 0)),
+        Err(source) => Err(CopyError::File { path: path.to_owned(), source }),
+    }
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,153 @@
+//! What requests see of a replicated group: the copy to read from, the engine to write to, and when what they
+//! saw is safe to show.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use locum_replication::{Epoch, FrameNo, GroupId, History, Position};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::hrana::HranaClient;
+use super::replica::Progress;
+use super::writer::EngineWriter;
+use crate::store::group::Group;
+use crate::store::readers::{Readers, Snapshot};
+use crate::store::transaction::{Transaction, Turn};
+use crate::store::{Failure, SqlError, TransactionLimits, Writer};
+
+/// Longest wait for a second region.
+const KEPT_WITHIN: Duration = Duration::from_secs(2);
+
+/// A record group on one of its hosts.
+pub(super) struct ReplicatedGroup {
+    pub(super) id: GroupId,
+    turn: Turn,
+    pub(super) serving: watch::Sender<Serving>,
+}
+
+/// Where a group stands on this host. Replaced whole by the group's driver.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) writer: Writer,
+    /// The newest complete copy, open for reading.
+    pub(super) copy: Option<OpenCopy>,
+    /// Set while this host leads and its engine runs.
+    pub(super) leading: Option<Leading>,
+    /// The newest epoch this host takes part in, and how much of it is acknowledged.
+    pub(super) acked: Option<Position>,
+    /// Where epochs began.
+    pub(super) history: Arc<History>,
+}
+
+/// A copy and how far it has come.
+#[derive(Clone)]
+pub(super) struct OpenCopy {
+    pub(super) epoch: Epoch,
+    pub(super) readers: Arc<Readers>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// This host's time as primary.
+#[derive(Clone)]
+pub(super) struct Leading {
+    pub(super) epoch: Epoch,
+    pub(super) engine: Arc<HranaClient>,
+    /// On the clock of [`now`].
+    pub(super) lease_until: Duration,
+    /// No new write begins: a person moves the group.
+    pub(super) is_quiet: bool,
+}
+
+impl ReplicatedGroup {
+    pub(super) fn new(id: GroupId, limits: TransactionLimits) -> Arc<Self> {
+        let serving = Serving {
+            writer: Writer::Nowhere,
+            copy: None,
+            leading: None,
+            acked: None,
+            history: Arc::new(History::default()),
+        };
+        Arc::new(Self { id, turn: Turn::new(limits), serving: watch::Sender::new(serving) })
+    }
+
+    fn copy(&self) -> Result<OpenCopy, SqlError> {
+        self.serving.borrow().copy.clone().ok_or(SqlError::Ended(Failure::NotSettled))
+    }
+}
+
+impl Serving {
+    /// Whether what stands at `position` survives the loss of any one region.
+    fn keeps(&self, position: Position, now: Duration) -> bool {
+        if self.leading.as_ref().is_some_and(|leading| now >= leading.lease_until) {
+            // Somebody else may lead by now; what this host calls kept may not be.
+            return false;
+        }
+        match self.acked {
+            Some(acked) if acked.epoch == position.epoch => acked.frame >= position.frame,
+            // Of an older epoch: what the newer one grew out of.
+            Some(acked) => acked.epoch > position.epoch && self.history.holds(position),
+            None => false,
+        }
+    }
+}
+
+impl Group for ReplicatedGroup {
+    fn begin_read(&self, deadline: Instant) -> Result<Snapshot, SqlError> {
+        self.copy()?.readers.begin(deadline)
+    }
+
+    fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {
+        self.turn.wait().boxed()
+    }
+
+    fn begin_write(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Transaction, SqlError> {
+        let leading = self.serving.borrow().leading.clone();
+        let leading = leading.filter(|leading| !leading.is_quiet && now() < leading.lease_until);
+        let leading = leading.ok_or(SqlError::Ended(Failure::NoPrimary))?;
+        let copy = self.copy()?;
+        if copy.epoch != leading.epoch {
+            return Err(SqlError::Ended(Failure::NoPrimary));
+        }
+        let deadline = Instant::now() + self.hold_limit();
+        let writer = EngineWriter::begin(&leading.engine, &copy.readers, leading.epoch, deadline)?;
+        Ok(Transaction::new(Box::new(writer), deadline, turn))
+    }
+
+    fn hold_limit(&self) -> Duration {
+        self.turn.hold_limit()
+    }
+
+    fn newest(&self) -> Option<Position> {
+        let copy = self.serving.borrow().copy.clone()?;
+        Some(Position::new(copy.epoch, copy.progress.newest()))
+    }
+
+    fn kept(&self, position: Position) -> BoxFuture<'_, bool> {
+        let mut serving = self.serving.subscribe();
+        async move {
+            let began = Instant::now();
+            let kept = serving.wait_for(|serving| serving.keeps(position, now()));
+            let kept = matches!(tokio::time::timeout(KEPT_WITHIN, kept).await, Ok(Ok(_)));
+            metrics::histogram!("locum_edge_acknowledgement_wait_seconds")
+                .record(began.elapsed().as_secs_f64());
+            // The lease may have ended while the answer to this question was on its way.
+            kept && self.serving.borrow().keeps(position, now())
+        }
+        .boxed()
+    }
+}
+
+/// A frame's place in a copy that may hold none yet.
+pub(super) fn position(epoch: Epoch, frame: Option<FrameNo>) -> Option<Position> {
+    frame.map(|frame| Position::new(epoch, frame))
+}
+
+/// The clock of leases: it runs on while the machine sleeps.
+pub(super) fn now() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}

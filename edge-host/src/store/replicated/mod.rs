@@ -1,0 +1,244 @@
+//! The store of a network with several regions.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `driver.rs` | one task a group: carries out what the voter and the primary of `locum-replication` decide |
+//! | `leading.rs`, `engine.rs` | an epoch begins here: `sqld`, and this host's own copy |
+//! | `replica.rs`, `log.rs` | a copy that follows an epoch's log, over loopback or the mesh |
+//! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
+//! | `copies.rs` | folders and files |
+//! | `links.rs` | what hosts of one group say to each other |
+
+mod copies;
+mod driver;
+mod engine;
+mod group;
+mod hrana;
+mod leading;
+mod links;
+mod log;
+mod replica;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use locum_identity::{NodeId, private_file};
+use locum_replication::{Epoch, FrameNo};
+use locum_telemetry::config::chain;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::group::{Group, folder_of};
+use super::session::GroupSession;
+use super::single_file::lock;
+use super::{
+    Access, GroupId, Migration, OpenError, RecordStore, ResultLimits, Session, StoreError, StoreSettings,
+    Writer,
+};
+use copies::Copies;
+use driver::{Command, Driver, LogAccess, Parts};
+use group::ReplicatedGroup;
+pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
+pub(crate) use replica::ByteStream;
+
+/// Questions waiting for a group's driver; beyond it askers are told to come back.
+const QUEUE: usize = 1_024;
+
+/// Every group of this host, each with a driver of its own once the host has joined.
+pub struct ReplicatedStore {
+    groups: BTreeMap<GroupId, Arc<ReplicatedGroup>>,
+    copies: BTreeMap<GroupId, Copies>,
+    commands: OnceLock<BTreeMap<GroupId, mpsc::Sender<Command>>>,
+    schema: Arc<[Migration]>,
+    engine_binary: PathBuf,
+    results: ResultLimits,
+    /// Held as long as the store lives: a second process on the same files would break every promise.
+    _lock: File,
+}
+
+/// The driver does not answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// No such group here, or not started.
+    #[error("this group is not on this host")]
+    UnknownGroup,
+    /// Too much to do.
+    #[error("the group has too much to do")]
+    Busy,
+    /// Not the primary of that epoch.
+    #[error("this host does not lead that epoch")]
+    NotLeading,
+}
+
+impl ReplicatedStore {
+    /// Opens keys and folders; no copy is touched yet. Blocks.
+    pub fn open(
+        groups: impl IntoIterator<Item = GroupId>,
+        settings: &StoreSettings<'_>,
+        engine_binary: PathBuf,
+    ) -> Result<Self, OpenError> {
+        let folder = settings.state_dir.join("records");
+        let make = |folder: &PathBuf| {
+            private_file::create_dir(folder)
+                .map_err(|source| OpenError::File { path: folder.clone(), source })
+        };
+        make(&folder)?;
+        let lock = lock(&folder.join("lock"))?;
+        let (mut opened, mut copies) = (BTreeMap::new(), BTreeMap::new());
+        for id in groups {
+            let folder = folder_of(settings.state_dir, &id);
+            make(&folder)?;
+            let found = Copies::open(id.clone(), &folder, settings.master_key);
+            copies.insert(id.clone(), found.map_err(OpenError::Key)?);
+            opened.insert(id.clone(), ReplicatedGroup::new(id, settings.transactions));
+        }
+        Ok(Self {
+            groups: opened,
+            copies,
+            commands: OnceLock::new(),
+            schema: settings.migrations.into(),
+            engine_binary,
+            results: settings.results,
+            _lock: lock,
+        })
+    }
+
+    /// Starts taking part, as `me`, until `stop`.
+    pub(crate) fn start(
+        &self,
+        me: &NodeId,
+        links: &Arc<dyn Links>,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Result<(), StartGroupError> {
+        let mut commands = BTreeMap::new();
+        for (id, group) in &self.groups {
+            let Some(copies) = self.copies.get(id) else { continue };
+            let parts = Parts {
+                group: Arc::clone(group),
+                me: me.clone(),
+                copies: copies.clone(),
+                schema: Arc::clone(&self.schema),
+                engine_binary: self.engine_binary.clone(),
+                links: Arc::clone(links),
+            };
+            let driver = Driver::open(parts)
+                .map_err(|source| StartGroupError { group: id.clone(), source: Box::new(source) })?;
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            commands.insert(id.clone(), sender);
+            tasks.spawn(driver.run(receiver, stop.clone()));
+        }
+        // Started once a process.
+        let _ = self.commands.set(commands);
+        Ok(())
+    }
+
+    /// Answers another host of a group.
+    pub(crate) async fn answer(
+        &self,
+        from: NodeId,
+        question: RecordsQuestion,
+    ) -> Result<RecordsAnswer, NoAnswer> {
+        match question {
+            RecordsQuestion::Hint(hint) => {
+                let group = hint.group.clone();
+                self.command(&group, |reply| Command::Hint(from, hint, reply)).await.map(RecordsAnswer::Hint)
+            }
+            RecordsQuestion::Copy(report) => {
+                let group = report.group.clone();
+                let acked = self.command(&group, |reply| Command::Copy(from, report, reply)).await?;
+                Ok(RecordsAnswer::Acked(acked))
+            }
+            RecordsQuestion::LogToken(request) => {
+                self.access(from, request).await.map(|access| RecordsAnswer::LogToken(access.token))
+            }
+        }
+    }
+
+    /// Where this host's engine serves the log that is asked for.
+    pub(crate) async fn log(&self, from: NodeId, request: LogRequest) -> Result<SocketAddr, NoAnswer> {
+        self.access(from, request).await.map(|access| access.address)
+    }
+
+    /// The whole copy of the epoch that is asked for, to be sent.
+    pub(crate) async fn copy(&self, from: NodeId, request: LogRequest) -> Result<CopyToSend, NoAnswer> {
+        let epoch = request.epoch;
+        let copies = self.copies.get(&request.group).ok_or(NoAnswer::UnknownGroup)?.clone();
+        let held = self.access(from, request).await?.held.ok_or(NoAnswer::NotLeading)?;
+        Ok(CopyToSend { copies, epoch, held })
+    }
+
+    async fn access(&self, from: NodeId, request: LogRequest) -> Result<LogAccess, NoAnswer> {
+        let group = request.group.clone();
+        let access = self.command(&group, |reply| Command::Log(from, request, reply)).await?;
+        access.ok_or(NoAnswer::NotLeading)
+    }
+
+    async fn command<T>(
+        &self,
+        group: &GroupId,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, NoAnswer> {
+        let driver = self.commands.get().and_then(|commands| commands.get(group));
+        let driver = driver.ok_or(NoAnswer::UnknownGroup)?;
+        let (reply, answer) = oneshot::channel();
+        driver.try_send(command(reply)).map_err(|_| NoAnswer::Busy)?;
+        answer.await.map_err(|_| NoAnswer::Busy)
+    }
+}
+
+/// A copy that another host of the group asked for.
+pub(crate) struct CopyToSend {
+    copies: Copies,
+    epoch: Epoch,
+    held: FrameNo,
+}
+
+impl CopyToSend {
+    /// Sends it. Ends early when the other side does.
+    pub(crate) async fn send(self, stream: &mut (impl ByteStream + ?Sized)) {
+        if let Err(error) = transfer::send(self.copies, self.epoch, self.held, stream).await {
+            tracing::warn!(error = chain(&error), "a copy was not sent whole");
+        }
+    }
+}
+
+/// A group's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("start record group `{group}`")]
+pub struct StartGroupError {
+    /// Which.
+    group: GroupId,
+    /// Why.
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl RecordStore for ReplicatedStore {
+    fn session(
+        &self,
+        group: &GroupId,
+        access: Access,
+        deadline: Instant,
+    ) -> Result<Arc<dyn Session>, StoreError> {
+        let found = self.groups.get(group).ok_or_else(|| StoreError::UnknownGroup(group.clone()))?;
+        Ok(GroupSession::new(Arc::clone(found) as Arc<dyn Group>, access, self.results, deadline))
+    }
+
+    fn writer(&self, group: &GroupId) -> Writer {
+        self.groups.get(group).map_or(Writer::Nowhere, |group| group.serving.borrow().writer.clone())
+    }
+
+    fn groups(&self) -> Vec<GroupId> {
+        self.groups.keys().cloned().collect()
+    }
+}
