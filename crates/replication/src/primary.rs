@@ -78,7 +78,8 @@ impl Primary {
         self.epoch
     }
 
-    /// Everything up to `frame` is durable here: once when the engine has started, then after each commit.
+    /// This host's own copy holds everything up to `frame`, synced: once when the engine has started, then
+    /// after each commit. Followers may be ahead of it.
     pub fn committed(&mut self, frame: FrameNo) -> Vec<Event> {
         if self.fenced || self.own >= Some(frame) {
             return Vec::new();

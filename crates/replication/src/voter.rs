@@ -221,7 +221,7 @@ impl Voter {
         actions
     }
 
-    /// Its own engine made everything up to `frame` durable.
+    /// While it leads: its own copy holds everything up to `frame`, synced.
     pub fn committed(&mut self, epoch: Epoch, frame: FrameNo) -> Vec<Action> {
         if self.standing != (Standing::Leading { epoch }) {
             return Vec::new();
@@ -267,8 +267,9 @@ impl Voter {
         }
         match &self.standing {
             Standing::Following { epoch, primary } if *epoch == hint.epoch && primary == from => {
-                let acked = hint.acked.map(|frame| Position::new(hint.epoch, frame));
-                self.acked = self.acked.max(acked);
+                if let Some(frame) = hint.acked {
+                    self.acknowledged(Position::new(hint.epoch, frame));
+                }
                 HintAnswer::Fetches
             }
             _ => HintAnswer::Asks,
@@ -286,16 +287,30 @@ impl Voter {
         self.standing == Standing::Leading { epoch }
     }
 
-    /// Up to where local reads may be answered from the copy. `None` while leading (then [`crate::Primary`]
-    /// decides), and when the copy may hold what a failover takes back: its own unacknowledged commits of a
-    /// time when it led, or, at a host that does not vote, frames that the primary has not called
-    /// acknowledged.
+    /// The primary of the epoch that this host takes part in says that everything up to `at` is acknowledged.
+    pub fn acknowledged(&mut self, at: Position) {
+        let takes_part = match &self.standing {
+            Standing::Idle => false,
+            Standing::Following { epoch, .. } | Standing::Leading { epoch } => *epoch == at.epoch,
+        };
+        if takes_part {
+            self.acked = self.acked.max(Some(at));
+        }
+    }
+
+    /// Up to where local reads may be answered from the copy: all of it, once all of it is known to be
+    /// acknowledged. That w voters hold it is not known from holding it: a follower may be ahead of the
+    /// primary's own copy. `None` while leading; then [`crate::Primary::may_show`] decides.
     pub fn showable(&self) -> Option<Position> {
-        let copy = self.copy?;
+        let (copy, acked) = (self.copy?, self.acked?);
         let leads = matches!(self.standing, Standing::Leading { .. });
-        let own_commits = copy.epoch <= self.kept.started;
-        let counted = self.votes() || self.acked >= Some(copy);
-        (!leads && !own_commits && counted).then_some(copy)
+        let kept = if acked.epoch == copy.epoch {
+            acked >= copy
+        } else {
+            // Of an older epoch: what the newer one grew out of.
+            acked.epoch > copy.epoch && self.history.holds(copy)
+        };
+        (!leads && kept).then_some(copy)
     }
 
     fn still_appointed(&self, epoch: Epoch) -> bool {

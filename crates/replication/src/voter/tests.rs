@@ -133,7 +133,8 @@ fn a_tail_is_kept_before_the_new_epoch_is_followed() {
     let tail = Tail { after: Some(at(1, 10)) };
     let follow = Action::Follow { epoch: Epoch(2), primary: node("a") };
     assert_eq!(told, [Action::KeepTail { copy: at(1, 12), tail }, follow]);
-    assert_eq!(voter.showable(), None, "what it alone committed is not shown");
+    voter.acknowledged(at(2, 3));
+    assert_eq!(voter.showable(), None, "what did not become history is not shown");
     voter.copied(at(2, 1));
     assert_eq!(voter.showable(), Some(at(2, 1)));
 }
@@ -153,12 +154,21 @@ fn older_copies_go_once_enough_hold_the_new_one() {
 }
 
 #[test]
-fn who_does_not_vote_shows_only_what_is_acknowledged() {
-    let mut voter = voter(kept(1, 0), None);
-    voter.heard(GroupView { voters: vec![node("a"), node("c")], ..view(1, "a") });
-    voter.copied(at(1, 5));
+fn it_shows_only_what_it_was_told_is_acknowledged() {
+    let mut voter = following();
+    assert_eq!(voter.showable(), None, "it may be ahead of the primary's own copy");
+    let acked = |frame| Hint { acked: Some(FrameNo(frame)), ..hint(1, 6) };
+    assert_eq!(voter.hint(&node("a"), &acked(4)), HintAnswer::Fetches);
     assert_eq!(voter.showable(), None);
-    let acked = Hint { acked: Some(FrameNo(5)), ..hint(1, 6) };
-    assert_eq!(voter.hint(&node("a"), &acked), HintAnswer::Fetches);
+    voter.acknowledged(at(2, 9));
+    assert_eq!(voter.showable(), None, "not an epoch it takes part in");
+    voter.hint(&node("a"), &acked(5));
     assert_eq!(voter.showable(), Some(at(1, 5)));
+    voter.heard(preparing(1, "a", 2));
+    assert_eq!(voter.showable(), Some(at(1, 5)), "also while nobody leads");
+    let history = vec![started(1, None), started(2, Some(at(1, 5)))];
+    voter.persisted(kept(2, 0), Some(at(1, 5)));
+    voter.heard(GroupView { history, ..view(2, "c") });
+    voter.acknowledged(at(2, 1));
+    assert_eq!(voter.showable(), Some(at(1, 5)), "the new epoch grew out of it");
 }

@@ -4,9 +4,9 @@ use locum_replication::Position;
 
 use crate::content::{EMPTY, Log};
 use crate::fault::Fault;
-use crate::node::{Copy, Wait};
+use crate::node::Wait;
 use crate::truth::{Checked, hold};
-use crate::world::World;
+use crate::world::{Input, World};
 
 /// After this long without a second copy the outcome is unknown.
 const NOT_DURABLE_YET: u64 = 2_000;
@@ -66,18 +66,20 @@ impl World {
         if !self.truth.logs.has(engine.log, key) {
             engine.log = self.truth.logs.extend(engine.log, key);
             engine.at.frame.0 += 1;
-            self.truth.committed.insert(key);
         }
-        let copy = Copy { at: engine.at, log: engine.log };
-        let (frame, log, seen) = (copy.at.frame, copy.log, self.sessions[session].seen);
+        let (frame, log, seen) = (engine.at.frame, engine.log, self.sessions[session].seen);
         hold("read_your_writes", self.truth.logs.begins_with(log, seen), || {
             "a write is made on less than its session has seen".to_owned()
         })?;
         process.waits.push(Wait { session, key, frame, log, until: now + NOT_DURABLE_YET });
-        self.nodes[node].disk.keep(copy);
         self.sessions[session].waiting = true;
         hold("once", !self.truth.logs.has_twice(log), || format!("write {key} is there twice"))?;
-        self.committed(node, epoch, frame)
+        // Followers and the primary's own copy hear of it alike, in any order.
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.send(node, other, Input::Wake { from: node, epoch });
+        }
+        self.sync_own(node);
+        Ok(())
     }
 
     /// Answers what may be answered, and gives up what took too long.
@@ -132,8 +134,7 @@ impl World {
     }
 
     fn read(&mut self, session: usize, node: usize) -> Checked {
-        let shows_own_tail = self.fault == Fault::ShowsOwnTail;
-        let Some(copy) = self.nodes[node].shows(self.now, shows_own_tail) else { return Ok(()) };
+        let Some(copy) = self.nodes[node].shows(self.now, self.fault) else { return Ok(()) };
         let Some(process) = &self.nodes[node].process else { return Ok(()) };
         let (token, history) = (self.sessions[session].token, process.voter.history());
         // With the planted confusion of frames the history itself is confused; that is not what it is about.

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     DropsBeforeComplete,
     /// A former primary shows its copy before it has become a follower's.
     ShowsOwnTail,
+    /// A follower shows what it holds, whether the primary has called it acknowledged or not.
+    ShowsWhatItHolds,
     /// Nobody exports what did not become history.
     TailForgotten,
 }

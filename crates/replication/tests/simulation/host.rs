@@ -33,6 +33,12 @@ impl World {
             Input::Hint { from, hint } => self.hint(node, from, &hint),
             Input::Fenced { epoch } => self.fenced(node, epoch)?,
             Input::Report { from, report } => self.reported(node, from, &report)?,
+            Input::Acked { at } => {
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.voter.acknowledged(at);
+                }
+            }
+            Input::Wake { from, epoch } => self.fetch(node, from, epoch),
             Input::Fetch { from, life, epoch } => self.fetched(node, from, life, epoch),
             Input::Frames { from, at, log, .. } => self.frames(node, from, at, log)?,
             Input::Persisted { kept, .. } => {
@@ -182,9 +188,10 @@ impl World {
                     let to = self.index_of(&to);
                     self.send(node, to, Input::Hint { from: node, hint });
                 }
+                Led::Acknowledged { up_to } => self.tell_acked(node, up_to),
                 Led::Quiesce(true) => self.tell(node, |process| process.voter.quiesced())?,
                 Led::Fenced => self.engine_died(node)?,
-                Led::Acknowledged { .. } | Led::LeaseLost | Led::LeaseHeld | Led::Quiesce(false) => {}
+                Led::LeaseLost | Led::LeaseHeld | Led::Quiesce(false) => {}
             }
         }
         Ok(())
@@ -212,9 +219,33 @@ impl World {
     fn reported(&mut self, node: usize, from: usize, report: &CopyReport) -> Checked {
         let id = self.nodes[from].id.clone();
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
-        let events =
-            process.primary.as_mut().map(|primary| primary.reported(&id, report.epoch, report.frame));
-        self.led(node, events.unwrap_or_default())
+        let Some(primary) = &mut process.primary else { return Ok(()) };
+        let events = primary.reported(&id, report.epoch, report.frame);
+        if let Some(frame) = primary.acked() {
+            let at = Position::new(primary.epoch(), frame);
+            self.send(node, from, Input::Acked { at });
+        }
+        self.led(node, events)
+    }
+
+    fn tell_acked(&mut self, node: usize, up_to: FrameNo) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let Some(primary) = &process.primary else { return };
+        let at = Position::new(primary.epoch(), up_to);
+        process.voter.acknowledged(at);
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.send(node, other, Input::Acked { at });
+        }
+    }
+
+    /// Asks a primary that it follows for what is new.
+    fn fetch(&mut self, node: usize, from: usize, epoch: Epoch) {
+        let (life, primary) = (self.nodes[node].life, &self.nodes[from].id);
+        let process = self.nodes[node].process.as_ref();
+        let anyway = self.fault == Fault::AppliesAfterPromise;
+        if anyway || process.is_some_and(|process| process.voter.may_follow(epoch, primary)) {
+            self.send(node, from, Input::Fetch { from: node, life, epoch });
+        }
     }
 
     fn fetched(&mut self, node: usize, from: usize, life: u64, epoch: Epoch) {
@@ -252,6 +283,11 @@ impl World {
         process.syncing = false;
         let standing = process.voter.standing().clone();
         self.nodes[node].disk.keep(copy);
+        self.truth.committed.extend(self.truth.logs.keys(copy.log));
+        if standing == (Standing::Leading { epoch: copy.at.epoch }) {
+            self.sync_own(node);
+            return self.committed(node, copy.at.epoch, copy.at.frame);
+        }
         if self.fault == Fault::AppliesAfterPromise && standing == Standing::Idle {
             // As if nothing had been promised: whoever leads that epoch is told.
             let group = "main".parse().unwrap();
@@ -273,12 +309,25 @@ impl World {
         let at = Position::new(epoch, frame);
         process.engine = Some(Engine { at, log });
         self.truth.engine_started(node, at, log)?;
-        self.nodes[node].disk.keep(Copy { at, log });
-        self.committed(node, epoch, frame)
+        self.sync_own(node);
+        Ok(())
     }
 
-    /// The engine made `frame` durable.
-    pub(crate) fn committed(&mut self, node: usize, epoch: Epoch, frame: FrameNo) -> Checked {
+    /// The primary's own copy follows its engine like every other.
+    pub(crate) fn sync_own(&mut self, node: usize) {
+        let disk = self.disk_delay(node);
+        let (life, held) = (self.nodes[node].life, self.nodes[node].disk.position());
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let Some(engine) = process.engine.as_ref().filter(|engine| held < Some(engine.at)) else { return };
+        if !process.syncing {
+            process.syncing = true;
+            let (follower, copy) = (process.follower, Copy { at: engine.at, log: engine.log });
+            self.at(disk, Event::ToNode { node, input: Input::Synced { life, follower, copy } });
+        }
+    }
+
+    /// The primary's own copy holds `frame`.
+    fn committed(&mut self, node: usize, epoch: Epoch, frame: FrameNo) -> Checked {
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         let actions = process.voter.committed(epoch, frame);
         process.actions.extend(actions);
@@ -294,6 +343,8 @@ impl World {
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         let Standing::Leading { epoch } = *process.voter.standing() else { return Ok(()) };
         process.engine = None;
+        process.syncing = false;
+        process.follower += 1;
         if self.fault == Fault::SameEpochAgain {
             self.at(50, Event::ToNode { node, input: Input::EngineUp { life, epoch, frame } });
             return Ok(());

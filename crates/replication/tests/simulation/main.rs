@@ -99,6 +99,7 @@ fn planted_faults_are_caught() {
         (Fault::SameEpochAgain, &["one_writer"]),
         (Fault::DropsBeforeComplete, &["acked_is_durable", "no_empty_promotion", "tail_kept"]),
         (Fault::ShowsOwnTail, &["no_unacked_reads"]),
+        (Fault::ShowsWhatItHolds, &["no_unacked_reads"]),
         (Fault::TailForgotten, &["tail_kept"]),
     ] {
         let (_, violation) = caught(fault);

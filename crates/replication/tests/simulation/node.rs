@@ -7,6 +7,7 @@ use locum_identity::{NodeId, RegionId};
 use locum_replication::{Action, Epoch, FrameNo, Kept, Position, Primary, Standing, Voter};
 
 use crate::content::Log;
+use crate::fault::Fault;
 
 /// A complete copy on disk.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ pub(crate) struct Process {
     pub(crate) writing: bool,
     /// Changes when the follower starts or stops: what it began before no longer happens.
     pub(crate) follower: u64,
-    /// Frames received and not yet synced.
+    /// Frames received and not yet synced: from the primary, or from the own engine.
     pub(crate) syncing: bool,
     /// Questions to the control plane, and when they were sent on this host's clock.
     pub(crate) asked: BTreeMap<u64, Duration>,
@@ -141,18 +142,18 @@ impl Node {
     }
 
     /// What local reads are answered from, if they are answered.
-    pub(crate) fn shows(&self, now: u64, shows_own_tail: bool) -> Option<Copy> {
+    pub(crate) fn shows(&self, now: u64, fault: Fault) -> Option<Copy> {
         let process = self.process.as_ref().filter(|_| self.paused_until <= now)?;
+        let copy = self.disk.newest()?;
         if let Some(engine) = &process.engine {
-            let may = process
-                .primary
-                .as_ref()
-                .is_some_and(|primary| primary.may_show(engine.at.frame, self.clock(now)));
-            return may.then_some(Copy { at: engine.at, log: engine.log });
+            let primary = process.primary.as_ref().filter(|_| copy.at.epoch == engine.at.epoch)?;
+            return primary.may_show(copy.at.frame, self.clock(now)).then_some(copy);
         }
-        let idle = *process.voter.standing() == Standing::Idle;
-        let at =
-            process.voter.showable().or_else(|| self.disk.position().filter(|_| shows_own_tail && idle))?;
-        self.disk.newest().filter(|copy| copy.at == at)
+        let anyway = match (fault, process.voter.standing()) {
+            (Fault::ShowsOwnTail, Standing::Idle) => true,
+            (Fault::ShowsWhatItHolds, Standing::Following { epoch, .. }) => *epoch == copy.at.epoch,
+            _ => false,
+        };
+        (anyway || process.voter.showable() == Some(copy.at)).then_some(copy)
     }
 }

@@ -49,6 +49,13 @@ pub(crate) enum Input {
         from: usize,
         report: CopyReport,
     },
+    Acked {
+        at: Position,
+    },
+    Wake {
+        from: usize,
+        epoch: Epoch,
+    },
     Fetch {
         from: usize,
         life: u64,
