@@ -105,6 +105,8 @@ fn it_leads_once_in_an_epoch_and_only_from_what_it_promised() {
     assert!(voter.may_serve(Epoch(2)));
     voter.committed(Epoch(2), FrameNo(3));
     assert_eq!(voter.copy(), Some(at(2, 3)));
+    voter.acknowledged(at(2, 3));
+    assert_eq!(voter.showable(), None, "whether it may show anything depends on its lease");
     assert_eq!(voter.engine_stopped(Epoch(2)), [Action::Ask]);
     assert_eq!(voter.heard(appointed.clone()), [], "never twice");
     assert_eq!((voter.report().renew, voter.report().started), (None, Epoch(2)));
