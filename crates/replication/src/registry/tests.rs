@@ -292,6 +292,22 @@ fn nothing_begins_empty_once_something_was_there() {
 }
 
 #[test]
+fn nothing_begins_empty_when_copies_are_gone_and_their_hosts_do_not_notice() {
+    let mut group = Group::led_by_west(10, 10);
+    group.restart();
+    for report in group.said.values_mut() {
+        *report = GroupReport { copy: None, renew: None, ..report.clone() };
+    }
+    for _ in 0..20 {
+        group.later(500);
+        for name in ["west", "east", "central"] {
+            group.promises(name);
+        }
+    }
+    assert_eq!(group.primary(), ("west", 1));
+}
+
+#[test]
 fn a_restarted_control_plane_leaves_the_primary_its_lease_and_takes_nobody_elses_word() {
     let mut group = Group::led_by_west(10, 10);
     group.restart();
