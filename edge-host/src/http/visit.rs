@@ -18,6 +18,9 @@ use crate::routes::RouteMatch;
 use crate::runtime::{Call, CallError};
 use crate::store::{Access, Failure, GroupId, Session, StoreError, Writer};
 
+/// Between two looks for an answer that another run has recorded.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// A request that met a function of the application.
 pub(super) struct Visit<'a> {
     pub(super) edge: &'a Edge,
@@ -99,9 +102,7 @@ impl Visit<'_> {
             return Ok(answer);
         }
         match self.run(request, Some((key, fingerprint)), deadline).await {
-            Err(RunError::AnsweredMeanwhile) => {
-                self.known(group, key, fingerprint, deadline).await?.ok_or(Problem::STORE_FAILED)
-            }
+            Err(RunError::AnsweredMeanwhile) => self.answered(group, key, fingerprint, deadline).await,
             ran => ran.map_err(RunError::problem),
         }
     }
@@ -116,12 +117,32 @@ impl Visit<'_> {
     ) -> Result<Option<Response<Bytes>>, Problem> {
         let session = self.edge.store.session(group, Access::Read, deadline).map_err(store_problem)?;
         let known = idempotency::look_up(session.as_ref(), key, fingerprint).await;
-        session.rollback().await;
+        // An answer is given again only once what it says is kept.
+        session.commit().await.map_err(store_problem)?;
         match known {
             Ok(Known::New) => Ok(None),
             Ok(Known::Answered(response)) => Ok(Some(response)),
             Ok(Known::Reused) => Err(Problem::IDEMPOTENCY_KEY_REUSED),
             Err(_) => Err(Problem::STORE_FAILED),
+        }
+    }
+
+    /// The answer of a key that has one. The copy that is read may be some frames behind the writer.
+    async fn answered(
+        &self,
+        group: &GroupId,
+        key: &Key,
+        fingerprint: Fingerprint,
+        deadline: Instant,
+    ) -> Result<Response<Bytes>, Problem> {
+        loop {
+            if let Some(answer) = self.known(group, key, fingerprint, deadline).await? {
+                return Ok(answer);
+            }
+            if Instant::now() + LOOK_AGAIN > deadline {
+                return Err(Problem::OUTCOME_UNKNOWN);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

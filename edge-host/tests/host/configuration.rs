@@ -40,6 +40,17 @@ fn values_that_cannot_be_are_named_but_not_quoted() {
 }
 
 #[test]
+fn a_host_of_a_network_can_be_called() {
+    let control = "[clinics]";
+    let with = |mesh: &str| format!("{mesh}\n[control]\naddress = \"127.0.0.1:4443\"\n[clinics]");
+    assert!(wrong("edge.toml", control, &with("")).contains("key `mesh_listen`"));
+    let anywhere = wrong("edge.toml", control, &with("mesh_listen = \"0.0.0.0:4443\""));
+    assert!(anywhere.contains("key `mesh_announce_ip`"), "{anywhere}");
+    let alone = wrong("edge.toml", control, "mesh_listen = \"127.0.0.1:4443\"\n[clinics]");
+    assert!(alone.contains("key `mesh_listen`"), "{alone}");
+}
+
+#[test]
 fn check_says_so_and_starts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     write_files(folder.path(), &Settings::default());
