@@ -87,9 +87,10 @@ async fn writers(network: &Network) -> Result<Vec<Writer>> {
     let slots = Browser::new(network)?.slots().await?;
     let share = slots.len() / regions.len();
     ensure!(share >= 40, "only {} slots", slots.len());
-    let started = regions.iter().zip(slots.chunks(share)).map(|(region, slots)| {
-        Ok(Writer::start(Browser::at(network, region)?, region, slots.to_vec()))
-    });
+    let started = regions
+        .iter()
+        .zip(slots.chunks(share))
+        .map(|(region, slots)| Ok(Writer::start(Browser::at(network, region)?, region, slots.to_vec())));
     started.collect()
 }
 

@@ -17,28 +17,27 @@ use locum_replication::{
 };
 use locum_telemetry::config::chain;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::copies::{Copies, CopyError};
-use super::engine::Scope;
-use super::group::{Leading, OpenCopy, ReplicatedGroup, now, position};
+use super::engine::{self, Scope};
+use super::group::{News, ReplicatedGroup, now, position};
+use super::hrana::HranaClient;
 use super::leading::{self, LeadError, Started};
 use super::links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 use super::log::RemoteLog;
-use super::replica::{Held, LogSource, Origin, Replica, ReplicaError};
-use super::transfer::{self, TransferError};
+use super::replica::{Held, Replica};
+use super::run::{Change, Run, fetch_until_there};
 use crate::store::Writer;
+use crate::store::group::Group;
 use crate::store::migrations::Migration;
-use crate::store::readers::Readers;
 
 /// How often what may have been lost on the way is said again.
 const TICK: Duration = Duration::from_millis(500);
 /// Between reports to a control plane that does not answer.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Between attempts to fetch a copy.
-const FETCH_AGAIN: Duration = Duration::from_millis(100);
 /// How long the answer to a copy report waits for its frame to be acknowledged.
 const ANSWER_WITHIN: Duration = Duration::from_millis(100);
 
@@ -87,15 +86,10 @@ pub(super) struct Driver {
     /// The newest report to the primary, and whether one is on its way.
     copy_report: Option<(NodeId, CopyReport)>,
     is_telling: bool,
-}
-
-/// What runs for the group on this host.
-enum Run {
-    Nothing,
-    Following { epoch: Epoch, replica: Replica, held: watch::Receiver<Held> },
-    Fetching { epoch: Epoch, fetched: BoxFuture<'static, Replica> },
-    Starting { epoch: Epoch, started: BoxFuture<'static, Result<Started, LeadError>> },
-    Leading { started: Box<Started>, held: watch::Receiver<Held>, ended: watch::Receiver<bool> },
+    /// The primary's time is over; its engine has to go.
+    is_fenced: bool,
+    /// The writer's turn, held while the group is being moved.
+    quiet: Option<OwnedSemaphorePermit>,
 }
 
 /// An answer that came back.
@@ -103,6 +97,8 @@ enum Heard {
     View(io::Result<GroupView>, Duration),
     Acked(Epoch, io::Result<RecordsAnswer>),
     Hint(io::Result<RecordsAnswer>),
+    /// Nobody writes any more, as long as this is held; `None`: that did not come about.
+    Quiet(Option<OwnedSemaphorePermit>),
 }
 
 /// What woke the driver.
@@ -110,10 +106,7 @@ enum Woken {
     Stop,
     Command(Option<Command>),
     Heard(Heard),
-    Fetched(Replica),
-    Started(Result<Started, LeadError>),
-    Held,
-    EngineEnded,
+    Change(Change),
     Time,
 }
 
@@ -159,6 +152,8 @@ impl Driver {
             next_report: Instant::now(),
             copy_report: None,
             is_telling: false,
+            is_fenced: false,
+            quiet: None,
         })
     }
 
@@ -174,7 +169,7 @@ impl Driver {
                 () = stop.cancelled() => Woken::Stop,
                 command = commands.recv() => Woken::Command(command),
                 Some(heard) = self.asked.next() => Woken::Heard(heard),
-                woken = self.run.next() => woken,
+                change = self.run.next() => Woken::Change(change),
                 () = tokio::time::sleep_until(self.next_report), if !self.is_reporting => Woken::Time,
                 _ = ticks.tick() => Woken::Time,
             };
@@ -182,11 +177,14 @@ impl Driver {
                 Woken::Stop | Woken::Command(None) => break,
                 Woken::Command(Some(command)) => self.answer(command),
                 Woken::Heard(heard) => self.heard(heard),
-                Woken::Fetched(replica) => self.fetched(replica),
-                Woken::Started(started) => self.started(started),
-                Woken::Held => self.held(),
-                Woken::EngineEnded => self.engine_ended().await,
+                Woken::Change(Change::Fetched(replica)) => self.fetched(replica),
+                Woken::Change(Change::Started(started)) => self.started(*started),
+                Woken::Change(Change::Held) => self.held(),
+                Woken::Change(Change::EngineEnded) => self.end_epoch().await,
                 Woken::Time => self.tick(),
+            }
+            if std::mem::take(&mut self.is_fenced) {
+                self.end_epoch().await;
             }
         }
         self.stop_running().await;
@@ -215,10 +213,9 @@ impl Driver {
             }
             Heard::Acked(epoch, answer) => {
                 self.is_telling = false;
-                match answer {
-                    Ok(RecordsAnswer::Acked(Some(frame))) => self.acknowledged(Position::new(epoch, frame)),
-                    // Said again with the next frame or tick.
-                    Ok(_) | Err(_) => {}
+                // Anything else is said again with the next frame or tick.
+                if let Ok(RecordsAnswer::Acked(Some(frame))) = answer {
+                    self.acknowledged(Position::new(epoch, frame));
                 }
             }
             Heard::Hint(Ok(RecordsAnswer::Hint(HintAnswer::Fenced { .. }))) => {
@@ -226,8 +223,15 @@ impl Driver {
                 self.events(events);
             }
             Heard::Hint(_) => {}
+            Heard::Quiet(turn) => {
+                self.quiet = turn;
+                if self.quiet.is_some() {
+                    let actions = self.voter.quiesced();
+                    self.todo.extend(actions);
+                }
+            }
         }
-        self.say_again();
+        self.answer_waiting();
     }
 
     fn view(&mut self, view: GroupView, sent_at: Duration) {
@@ -248,7 +252,7 @@ impl Driver {
         let events = self.primary.as_mut().map(|primary| primary.tick(now())).unwrap_or_default();
         self.events(events);
         self.todo.extend(self.voter.report_again());
-        self.say_again();
+        self.answer_waiting();
     }
 
     /// What the primary decided.
@@ -263,19 +267,32 @@ impl Driver {
                 }
                 Event::LeaseHeld => tracing::info!(group = %self.parts.group.id, "leads"),
                 Event::LeaseLost => tracing::warn!(group = %self.parts.group.id, "lease lost"),
-                Event::Quiesce(is_quiet) => self.parts.group.serving.send_modify(|serving| {
-                    if let Some(leading) = &mut serving.leading {
-                        leading.is_quiet = is_quiet;
-                    }
-                }),
+                Event::Quiesce(is_quiet) => self.quiesce(is_quiet),
                 Event::Fenced => {
                     tracing::warn!(group = %self.parts.group.id, "another epoch is being prepared");
                     self.lease(Duration::ZERO);
-                    self.next_report = Instant::now();
+                    self.is_fenced = true;
                 }
             }
         }
         self.answer_waiting();
+    }
+
+    /// A person moves the group: no new write begins, and once the last one has ended and is in this host's
+    /// copy the control plane is told.
+    fn quiesce(&mut self, is_quiet: bool) {
+        self.parts.group.serving.send_modify(|serving| {
+            if let Some(leading) = &mut serving.leading {
+                leading.is_quiet = is_quiet;
+            }
+        });
+        self.quiet = None;
+        let Run::Leading { started, held, .. } = &self.run else { return };
+        if is_quiet {
+            let (group, engine) = (Arc::clone(&self.parts.group), Arc::clone(&started.engine.writer));
+            let held = held.clone();
+            self.asked.push(async move { Heard::Quiet(last_write(group, engine, held).await) }.boxed());
+        }
     }
 
     fn hint(&mut self, to: NodeId, hint: Hint) {
@@ -350,10 +367,6 @@ impl Driver {
         for (_, _, reply) in self.waiting.extract_if(.., |waiting| is_due(waiting)) {
             let _ = reply.send(acked);
         }
-    }
-
-    fn say_again(&mut self) {
-        self.answer_waiting();
     }
 
     /// Sends the newest report to the primary, one at a time.
@@ -500,10 +513,12 @@ impl Driver {
         self.events(events.unwrap_or_default());
     }
 
-    async fn engine_ended(&mut self) {
+    /// This host leads no longer: its engine is gone, or has to go. An engine never starts twice in an epoch.
+    async fn end_epoch(&mut self) {
         let epoch = match &self.run {
             Run::Leading { started, .. } => started.epoch,
-            _ => return,
+            Run::Starting { epoch, .. } => *epoch,
+            Run::Nothing | Run::Fetching { .. } | Run::Following { .. } => return,
         };
         self.stop_running().await;
         let actions = self.voter.engine_stopped(epoch);
@@ -512,8 +527,7 @@ impl Driver {
 
     /// When this returns nothing writes to any copy.
     async fn stop_running(&mut self) {
-        self.primary = None;
-        self.copy_report = None;
+        (self.primary, self.copy_report, self.quiet) = (None, None, None);
         self.parts.group.serving.send_modify(|serving| serving.leading = None);
         match std::mem::replace(&mut self.run, Run::Nothing) {
             Run::Nothing => {}
@@ -552,108 +566,34 @@ impl Driver {
             },
             _ => Writer::Nowhere,
         };
-        let copy = self.voter.copy();
-        let running = match &self.run {
-            Run::Following { epoch, replica, .. } => Some((*epoch, Arc::clone(&replica.progress))),
-            Run::Leading { started, .. } => Some((started.epoch, Arc::clone(&started.replica.progress))),
-            Run::Nothing | Run::Fetching { .. } | Run::Starting { .. } => None,
+        let (running, leading) = match &self.run {
+            Run::Following { epoch, replica, .. } => (Some((*epoch, &replica.progress)), None),
+            Run::Leading { started, .. } => {
+                let leading = (started.epoch, &started.engine.writer);
+                (Some((started.epoch, &started.replica.progress)), Some(leading))
+            }
+            Run::Nothing | Run::Fetching { .. } | Run::Starting { .. } => (None, None),
         };
-        let leading = match &self.run {
-            Run::Leading { started, .. } => Some((started.epoch, Arc::clone(&started.engine.writer))),
-            _ => None,
+        let news = News {
+            writer,
+            copy: self.voter.copy(),
+            running,
+            leading,
+            history: self.voter.history(),
+            copies: &self.parts.copies,
         };
-        let history = self.voter.history();
-        let copies = &self.parts.copies;
-        self.parts.group.serving.send_if_modified(|serving| {
-            let mut is_news = serving.writer != writer;
-            serving.writer = writer;
-            if *serving.history != *history {
-                serving.history = Arc::new(history.clone());
-                is_news = true;
-            }
-            if let Some((epoch, engine)) = leading
-                && serving.leading.as_ref().is_none_or(|leading| leading.epoch != epoch)
-            {
-                let lease_until = Duration::ZERO;
-                serving.leading = Some(Leading { epoch, engine, lease_until, is_quiet: false });
-                is_news = true;
-            }
-            let shown = serving.copy.as_ref().map(|copy| copy.epoch);
-            if let (Some(copy), Ok(key)) = (copy.filter(|copy| shown != Some(copy.epoch)), copies.key()) {
-                let progress =
-                    running.filter(|(epoch, _)| *epoch == copy.epoch).map(|(_, progress)| progress);
-                serving.copy = Some(OpenCopy {
-                    epoch: copy.epoch,
-                    readers: Readers::new(&copies.data_file(copy.epoch), key),
-                    progress: progress.unwrap_or_else(|| super::replica::Progress::at(copy.frame)),
-                });
-                is_news = true;
-            }
-            is_news
-        });
+        self.parts.group.serving.send_if_modified(|serving| serving.take_in(news));
     }
 }
 
-/// Tries until the copy of an epoch is here and follows.
-async fn fetch_until_there(copies: Copies, source: Arc<RemoteLog>) -> Replica {
-    loop {
-        match open_follower(&copies, &source).await {
-            Ok(replica) => return replica,
-            Err(error) => tracing::debug!(error = chain(&error), "the copy cannot be fetched yet"),
-        }
-        tokio::time::sleep(FETCH_AGAIN).await;
-    }
-}
-
-/// A complete copy goes on; anything else is fetched whole.
-async fn open_follower(copies: &Copies, source: &Arc<RemoteLog>) -> Result<Replica, FollowError> {
-    let epoch = source.epoch;
-    let origin = if copies.is_complete(epoch) {
-        Origin::Began { is_complete: true }
-    } else {
-        let mut stream = source.open_copy().await.map_err(FollowError::Open)?;
-        let frame = transfer::receive(copies.clone(), epoch, stream.as_mut()).await;
-        Origin::Cloned(frame.map_err(FollowError::Transfer)?)
-    };
-    let key = copies.key().map_err(FollowError::Copy)?;
-    let source = Arc::clone(source) as Arc<dyn LogSource>;
-    Replica::follow(&copies.data_file(epoch), &key, source, origin).await.map_err(FollowError::Replica)
-}
-
-/// This host does not follow yet.
-#[derive(Debug, thiserror::Error)]
-enum FollowError {
-    #[error("reach the primary")]
-    Open(#[source] io::Error),
-    #[error("fetch the copy")]
-    Transfer(#[source] TransferError),
-    #[error("use the copy")]
-    Copy(#[source] CopyError),
-    #[error("follow the log")]
-    Replica(#[source] ReplicaError),
-}
-
-impl Run {
-    async fn next(&mut self) -> Woken {
-        match self {
-            Self::Nothing => std::future::pending().await,
-            Self::Following { held, .. } => {
-                if held.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
-                Woken::Held
-            }
-            Self::Fetching { fetched, .. } => Woken::Fetched(fetched.await),
-            Self::Starting { started, .. } => Woken::Started(started.await),
-            Self::Leading { held, ended, .. } => {
-                tokio::select! {
-                    changed = held.changed() => match changed {
-                        Ok(()) => Woken::Held,
-                        Err(_) => std::future::pending().await,
-                    },
-                    () = async { drop(ended.wait_for(|ended| *ended).await) } => Woken::EngineEnded,
-                }
-            }
-        }
-    }
+/// Waits for the writer's turn, and until the last commit is in this host's copy.
+async fn last_write(
+    group: Arc<ReplicatedGroup>,
+    engine: Arc<HranaClient>,
+    mut held: watch::Receiver<Held>,
+) -> Option<OwnedSemaphorePermit> {
+    let turn = group.turn().await.ok()?;
+    let last = engine::newest_frame(&engine).await.ok()?;
+    held.wait_for(|held| held.frame >= Some(last)).await.ok()?;
+    Some(turn)
 }

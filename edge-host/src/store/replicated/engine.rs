@@ -286,7 +286,7 @@ async fn configure(admin: SocketAddr, admin_key: &str, body: Bytes) -> Option<St
 }
 
 /// Asked on a blocking thread: the writer's client blocks.
-async fn newest_frame(writer: &Arc<HranaClient>) -> Result<FrameNo, EngineError> {
+pub(super) async fn newest_frame(writer: &Arc<HranaClient>) -> Result<FrameNo, EngineError> {
     let mut stream = writer.stream();
     let asked = tokio::task::spawn_blocking(move || {
         let synchronous = stream.execute("PRAGMA synchronous", &[], None)?;

@@ -10,6 +10,7 @@ use locum_replication::{Epoch, FrameNo, GroupId, History, Position};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::copies::Copies;
 use super::hrana::HranaClient;
 use super::replica::Progress;
 use super::writer::EngineWriter;
@@ -61,6 +62,19 @@ pub(super) struct Leading {
     pub(super) is_quiet: bool,
 }
 
+/// Where a group stands, as its driver sees it.
+pub(super) struct News<'a> {
+    pub(super) writer: Writer,
+    /// The newest complete copy on this disk.
+    pub(super) copy: Option<Position>,
+    /// What is being written to, and how far it has come.
+    pub(super) running: Option<(Epoch, &'a Arc<Progress>)>,
+    /// The engine, while this host leads.
+    pub(super) leading: Option<(Epoch, &'a Arc<HranaClient>)>,
+    pub(super) history: &'a History,
+    pub(super) copies: &'a Copies,
+}
+
 impl ReplicatedGroup {
     pub(super) fn new(id: GroupId, limits: TransactionLimits) -> Arc<Self> {
         let serving = Serving {
@@ -79,6 +93,37 @@ impl ReplicatedGroup {
 }
 
 impl Serving {
+    /// True when something changed.
+    pub(super) fn take_in(&mut self, news: News<'_>) -> bool {
+        let mut is_news = self.writer != news.writer;
+        self.writer = news.writer;
+        if *self.history != *news.history {
+            self.history = Arc::new(news.history.clone());
+            is_news = true;
+        }
+        if let Some((epoch, engine)) = news.leading
+            && self.leading.as_ref().is_none_or(|leading| leading.epoch != epoch)
+        {
+            let (engine, lease_until) = (Arc::clone(engine), Duration::ZERO);
+            self.leading = Some(Leading { epoch, engine, lease_until, is_quiet: false });
+            is_news = true;
+        }
+        let Some(copy) = news.copy else { return is_news };
+        let progress = news.running.filter(|(epoch, _)| *epoch == copy.epoch).map(|(_, progress)| progress);
+        let is_shown = self.copy.as_ref().is_some_and(|shown| {
+            shown.epoch == copy.epoch && progress.is_none_or(|now| Arc::ptr_eq(now, &shown.progress))
+        });
+        if let (false, Ok(key)) = (is_shown, news.copies.key()) {
+            self.copy = Some(OpenCopy {
+                epoch: copy.epoch,
+                readers: Readers::new(&news.copies.data_file(copy.epoch), key),
+                progress: progress.map_or_else(|| Progress::at(copy.frame), Arc::clone),
+            });
+            is_news = true;
+        }
+        is_news
+    }
+
     /// Whether what stands at `position` survives the loss of any one region.
     fn keeps(&self, position: Position, now: Duration) -> bool {
         if self.leading.as_ref().is_some_and(|leading| now >= leading.lease_until) {

@@ -3,7 +3,9 @@
 //! | file | what it is |
 //! |---|---|
 //! | `driver.rs` | one task a group: carries out what the voter and the primary of `locum-replication` decide |
+//! | `run.rs` | what runs here for the group: nothing, a follower, an engine |
 //! | `leading.rs`, `engine.rs` | an epoch begins here: `sqld`, and this host's own copy |
+//! | `transfer.rs` | a whole copy from the primary's host to a follower |
 //! | `replica.rs`, `log.rs` | a copy that follows an epoch's log, over loopback or the mesh |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `copies.rs` | folders and files |
@@ -18,6 +20,7 @@ mod leading;
 mod links;
 mod log;
 mod replica;
+mod run;
 #[cfg(test)]
 mod tests;
 mod transfer;
