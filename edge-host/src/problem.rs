@@ -86,6 +86,9 @@ problems! {
     /// What was read could still be taken back by a failover, or this host has no copy yet.
     NOT_SETTLED = SERVICE_UNAVAILABLE "not-settled"
         "The newest records are not safe to show yet" retry 1;
+    /// A person accepted the loss of what this browser had seen.
+    HISTORY_LOST = CONFLICT "history-lost"
+        "Something you saw before was lost with a region: look again before you go on";
     /// The writer was asked and gave no answer.
     OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE "outcome-unknown"
         "It is not known whether this was done: send it again with the same Idempotency-Key" retry 2;

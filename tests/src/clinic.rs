@@ -95,6 +95,11 @@ impl Browser {
         })
     }
 
+    /// The same profile, cookies and all, as it goes on at another region.
+    pub fn moved_to(&self, network: &Network, region: &str) -> Result<Self> {
+        Ok(Self { cookies: Arc::clone(&self.cookies), ..Self::at(network, region)? })
+    }
+
     /// One request below `/c/demo`; a body makes it JSON.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         self.send_with(method, path, body, &[]).await
@@ -219,6 +224,27 @@ impl Browser {
             .context("no invitation in the outbox")?;
         let token = link.split_once('#').context("link has no fragment")?.1.to_owned();
         Ok(Visit { appointment, token })
+    }
+
+    /// An appointment as staff see it on the list of its day, whichever of the next days that is.
+    pub async fn appointment(&self, id: &str) -> Result<Value> {
+        let today = jiff::Zoned::now().date();
+        for days in -1..8 {
+            let date = today.checked_add(jiff::Span::new().days(days))?;
+            let list = self.get(&format!("/scheduling/appointments?date={date}")).await?;
+            let found =
+                list["appointments"].as_array().into_iter().flatten().find(|listed| listed["id"] == id);
+            if let Some(found) = found {
+                return Ok(found.clone());
+            }
+        }
+        anyhow::bail!("appointment is on no list")
+    }
+
+    /// Id of an appointment's encounter.
+    pub async fn encounter(&self, appointment: &str) -> Result<String> {
+        let listed = self.appointment(appointment).await?;
+        Ok(listed["encounter"].as_str().context("no encounter")?.to_owned())
     }
 
     /// Opens the link, arrives, and lets `doctor` admit.

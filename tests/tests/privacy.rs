@@ -21,7 +21,7 @@ async fn planted_text_stays_inside_the_encrypted_store() -> Result<()> {
     let joined = patient.post("/tokens/join", &json!({})).await?;
     ensure!(joined.status == 201, "{joined:?}");
     let join_token = joined.body["token"].as_str().context("no token")?.to_owned();
-    let encounter = encounter_of(&doctor, &visit.appointment).await?;
+    let encounter = doctor.encounter(&visit.appointment).await?;
     let path = format!("/records/encounters/{encounter}");
     let etag = doctor.send(Method::GET, &path, None).await?.headers["etag"].clone();
     let written = doctor
@@ -55,29 +55,11 @@ async fn metrics(network: &Network, process: &str) -> Result<String> {
     Ok(reqwest::get(format!("http://{address}/metrics")).await?.text().await?)
 }
 
-async fn encounter_of(doctor: &Browser, appointment: &str) -> Result<String> {
-    let entry = entry_of(doctor, appointment).await?;
-    Ok(entry["encounter"].as_str().context("no encounter")?.to_owned())
-}
-
 async fn date_of(doctor: &Browser, appointment: &str) -> Result<String> {
-    let entry = entry_of(doctor, appointment).await?;
+    let entry = doctor.appointment(appointment).await?;
     let clinic = doctor.get("/scheduling/clinic").await?;
     let start: jiff::Timestamp = entry["start"].as_str().context("no start")?.parse()?;
     Ok(start.in_tz(clinic["timeZone"].as_str().context("no zone")?)?.date().to_string())
-}
-
-async fn entry_of(doctor: &Browser, appointment: &str) -> Result<serde_json::Value> {
-    let today = jiff::Zoned::now().date();
-    for days in -1..8 {
-        let date = today.checked_add(jiff::Span::new().days(days))?;
-        let list = doctor.get(&format!("/scheduling/appointments?date={date}")).await?;
-        let found = list["appointments"].as_array().into_iter().flatten().find(|a| a["id"] == appointment);
-        if let Some(found) = found {
-            return Ok(found.clone());
-        }
-    }
-    anyhow::bail!("appointment is on no list")
 }
 
 fn search(folder: &Path, secrets: &[&str]) -> Result<()> {

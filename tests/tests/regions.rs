@@ -153,6 +153,23 @@ async fn a_region_dies_and_nothing_acknowledged_is_lost() -> Result<()> {
     found_in_no_file(&network.data(), PATIENT.as_bytes())
 }
 
+/// Written through one region, read at the next moment through the others: never less than was seen before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_moves_sees_what_they_wrote() -> Result<()> {
+    let network = Network::start_regions(3)?;
+    let here = Browser::at(&network, "eu-central")?;
+    let everywhere =
+        network.regions().iter().map(|region| here.moved_to(&network, region)).collect::<Result<Vec<_>>>()?;
+    for slot in here.slots().await?.iter().take(20) {
+        let held = here.post("/scheduling/holds", slot).await?;
+        ensure!(held.status == 201, "{held:?}");
+        for browser in &everywhere {
+            ensure!(!browser.slots().await?.contains(slot), "what was written is not seen");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_stood_still_is_not_believed_afterwards() -> Result<()> {
     let network = Network::start_regions(3)?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use locum_network_tests::{Browser, Network, Patient, Visit};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visit_from_link_to_note() -> Result<()> {
@@ -91,7 +91,7 @@ async fn both_get_one_room_and_different_ids(
 }
 
 async fn note_is_kept_once_per_version(doctor: &Browser, visit: &Visit) -> Result<String> {
-    let encounter = encounter_of(doctor, visit).await?;
+    let encounter = doctor.encounter(&visit.appointment).await?;
     let path = format!("/records/encounters/{encounter}");
     let blind = doctor.send(Method::PUT, &format!("{path}/note"), Some(&json!({"text": "x"}))).await?;
     ensure!(blind.status == 428, "{blind:?}");
@@ -110,24 +110,6 @@ async fn write_note(doctor: &Browser, path: &str, text: &str, tag: &str) -> Resu
     let body = json!({"text": text});
     let headers = [("if-match", tag)];
     Ok(doctor.send_with(Method::PUT, &format!("{path}/note"), Some(&body), &headers).await?.status)
-}
-
-async fn encounter_of(doctor: &Browser, visit: &Visit) -> Result<String> {
-    let entry = appointment(doctor, visit).await?;
-    Ok(entry["encounter"].as_str().context("no encounter")?.to_owned())
-}
-
-async fn appointment(doctor: &Browser, visit: &Visit) -> Result<Value> {
-    let today = jiff::Zoned::now().date();
-    for days in -1..8 {
-        let date = today.checked_add(jiff::Span::new().days(days))?;
-        let list = doctor.get(&format!("/scheduling/appointments?date={date}")).await?;
-        let mut entries = list["appointments"].as_array().into_iter().flatten();
-        if let Some(found) = entries.find(|a| a["id"] == visit.appointment.as_str()) {
-            return Ok(found.clone());
-        }
-    }
-    anyhow::bail!("appointment is on no list")
 }
 
 async fn everything_is_over(network: &Network, patient: &Browser, visit: &Visit) -> Result<()> {

@@ -124,7 +124,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
     struct Sample {
         listen: std::net::SocketAddr,
         control: Control,
@@ -133,7 +132,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code)]
     struct Control {
         address: String,
     }
@@ -143,6 +141,15 @@ mod tests {
         let path = dir.path().join("edge.toml");
         fs::write(&path, text).unwrap();
         chain(&load::<Sample>(&path).unwrap_err())
+    }
+
+    #[test]
+    fn what_the_file_says_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("edge.toml");
+        fs::write(&path, "listen = \"127.0.0.1:1\"\nport = 7\n[control]\naddress = \"a\"\n").unwrap();
+        let Sample { listen, control, port } = load(&path).unwrap();
+        assert_eq!((listen.port(), control.address.as_str(), port), (1, "a", Some(7)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod function_request;
 mod origin;
 mod pages;
 mod replay;
+mod seen;
 mod service;
 mod visit;
 

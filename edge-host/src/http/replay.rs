@@ -40,7 +40,7 @@ impl Edge {
             Writer::Here => {
                 let key = Key::of_request(clinic.as_str(), id);
                 let answered = visit.replayed(request, key, within).await;
-                Outcome::Answered(answered.unwrap_or_else(Problem::response))
+                Outcome::Answered(answered.unwrap_or_else(|problem| visit.problem(problem)))
             }
             Writer::At(node) => Outcome::NotWriter(Some(node)),
             Writer::Nowhere => Outcome::NotWriter(None),

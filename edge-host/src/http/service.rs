@@ -171,11 +171,10 @@ impl Edge {
         match target {
             Target::Function { to, found } => {
                 let visit = self.visit(to, found, (request.method(), request.uri().path()), client, id);
-                let answered = match visit {
-                    Ok(visit) => visit.serve(request).await,
-                    Err(problem) => Err(problem),
-                };
-                answered.unwrap_or_else(Problem::response)
+                match visit {
+                    Ok(visit) => visit.answer(request).await,
+                    Err(problem) => problem.response(),
+                }
             }
             _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Problem::METHOD_NOT_ALLOWED.response()

@@ -10,6 +10,7 @@ use tokio::time::timeout_at;
 use uuid::Uuid;
 
 use super::function_request::{self, Meeting};
+use super::seen;
 use super::service::{Edge, FunctionRoute};
 use crate::clinic::ClinicId;
 use crate::idempotency::{self, Fingerprint, Key, Known};
@@ -40,8 +41,16 @@ enum RunError {
 }
 
 impl Visit<'_> {
+    /// Whatever becomes of it.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
+    where
+        B: Body<Data = Bytes>,
+    {
+        self.serve(request).await.unwrap_or_else(|problem| self.problem(problem))
+    }
+
     /// The body first: a slow sender must not keep a place from others.
-    pub(super) async fn serve<B>(self, request: Request<B>) -> Result<Response<Bytes>, Problem>
+    async fn serve<B>(&self, request: Request<B>) -> Result<Response<Bytes>, Problem>
     where
         B: Body<Data = Bytes>,
     {
@@ -65,10 +74,35 @@ impl Visit<'_> {
         // Held until the call's instance and transaction are gone.
         let _running = self.edge.admission.run().await.ok_or(Problem::BUSY)?;
         let deadline = Instant::now() + within;
+        if let Some((_, group)) = self.clinic
+            && let Some(token) = seen::read(request.headers(), group)
+        {
+            let caught_up = self.edge.store.catch_up(group, token, deadline).await;
+            caught_up.map_err(failure_problem)?;
+        }
         match key.zip(self.clinic) {
             Some((key, (_, group))) => self.once(request, key, group, deadline).await,
             None => self.run(request, None, deadline).await.map_err(RunError::problem),
         }
+    }
+
+    /// The answer, with what its receiver has now seen.
+    fn with_seen(&self, mut response: Response<Bytes>, session: &dyn Session) -> Response<Bytes> {
+        let at = self.clinic.map(|(_, group)| group).zip(session.position());
+        let token = at.and_then(|(group, position)| Some((group, self.edge.store.seal(group, position)?)));
+        if let Some((group, token)) = token {
+            seen::write(response.headers_mut(), &self.edge.network.origins.zone, group, &token);
+        }
+        response
+    }
+
+    /// An answer of the host, not of the function. Who was told of a loss need not be told again.
+    pub(super) fn problem(&self, problem: Problem) -> Response<Bytes> {
+        let mut response = problem.response();
+        if let (true, Some((_, group))) = (problem == Problem::HISTORY_LOST, self.clinic) {
+            seen::forget(response.headers_mut(), &self.edge.network.origins.zone, group);
+        }
+        response
     }
 
     /// The group that this request may write.
@@ -121,7 +155,7 @@ impl Visit<'_> {
         session.commit().await.map_err(store_problem)?;
         match known {
             Ok(Known::New) => Ok(None),
-            Ok(Known::Answered(response)) => Ok(Some(response)),
+            Ok(Known::Answered(response)) => Ok(Some(self.with_seen(response, session.as_ref()))),
             Ok(Known::Reused) => Err(Problem::IDEMPOTENCY_KEY_REUSED),
             Err(_) => Err(Problem::STORE_FAILED),
         }
@@ -171,7 +205,10 @@ impl Visit<'_> {
             tracing::warn!(component, kind = error.kind(), request = %self.id, "call failed");
         }
         match session {
-            Some(session) => settle(session.as_ref(), answered, key).await,
+            Some(session) => {
+                let settled = settle(session.as_ref(), answered, key).await;
+                settled.map(|response| self.with_seen(response, session.as_ref()))
+            }
             None => answered.map_err(|error| RunError::Problem(call_problem(&error))),
         }
     }
@@ -248,5 +285,6 @@ fn failure_problem(failure: Failure) -> Problem {
         Failure::NotSettled => Problem::NOT_SETTLED,
         Failure::NotDurableYet => Problem::NOT_DURABLE_YET,
         Failure::OutcomeUnknown => Problem::OUTCOME_UNKNOWN,
+        Failure::HistoryLost => Problem::HISTORY_LOST,
     }
 }

@@ -141,6 +141,9 @@ pub enum Failure {
     /// Committed here, not in a second region in time: it may or may not survive.
     #[error("the write is not kept in a second region yet")]
     NotDurableYet,
+    /// What this browser has seen was lost, and a person accepted that.
+    #[error("what was seen before is no longer part of the records")]
+    HistoryLost,
     /// The commit was sent and not answered.
     #[error("whether the write happened is unknown")]
     OutcomeUnknown,
@@ -174,6 +177,18 @@ pub trait RecordStore: Send + Sync {
     /// Where requests that write the group are carried out now. Only a hint: a host that is the writer no
     /// longer finds out at the latest when it commits.
     fn writer(&self, group: &GroupId) -> Writer;
+
+    /// `position` as a browser carries it; `None` where there is one copy only.
+    fn seal(&self, group: &GroupId, position: Position) -> Option<String>;
+
+    /// Waits until this host holds what a browser has seen before, by its token; a token that no host of the
+    /// group has sealed asks for nothing.
+    fn catch_up<'a>(
+        &'a self,
+        group: &'a GroupId,
+        token: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// The groups, in order.
     fn groups(&self) -> Vec<GroupId>;

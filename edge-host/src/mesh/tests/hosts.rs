@@ -22,7 +22,7 @@ use crate::config::EdgeConfig;
 use crate::manifest::Application;
 use crate::mesh::{AskError, HostHandler, Peers};
 use crate::start::Host;
-use crate::store::{Access, GroupId, RecordStore, Session, StoreError, Writer};
+use crate::store::{Access, Failure, GroupId, Position, RecordStore, Session, StoreError, Writer};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const CONFIG: &str = include_str!("../../../tests/host/files/edge.toml");
@@ -156,6 +156,19 @@ impl RecordStore for Told {
 
     fn writer(&self, _: &GroupId) -> Writer {
         self.writer.lock().unwrap().clone()
+    }
+
+    fn seal(&self, group: &GroupId, position: Position) -> Option<String> {
+        self.store.seal(group, position)
+    }
+
+    fn catch_up<'a>(
+        &'a self,
+        group: &'a GroupId,
+        token: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        self.store.catch_up(group, token, deadline)
     }
 
     fn groups(&self) -> Vec<GroupId> {

@@ -31,8 +31,8 @@ use crate::store::sqlite::DatabaseKey;
 /// A promoted copy of some GiB is read once before `sqld` serves it.
 const SERVING_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Its log may grow to this before it is compacted.
-const MAX_LOG_MIB: &str = "64";
+/// Its log may grow to this before it is compacted. A follower that is further behind cannot go on from it.
+const MAX_LOG_MIB: &str = "1024";
 const MAX_ANSWER: &str = "8MB";
 /// `sqld` ends a transaction by itself after this; the host's own bound is shorter.
 const TRANSACTION_TIMEOUT_S: u64 = 4;

@@ -8,6 +8,7 @@
 //! | `transfer.rs` | a whole copy from the primary's host to a follower |
 //! | `replica.rs`, `log.rs` | a copy that follows an epoch's log, over loopback or the mesh |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
+//! | `seen.rs` | what a browser has seen, and waiting for it |
 //! | `copies.rs` | folders and files |
 //! | `links.rs` | what hosts of one group say to each other |
 
@@ -21,6 +22,7 @@ mod links;
 mod log;
 mod replica;
 mod run;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -31,8 +33,10 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use locum_identity::{NodeId, private_file};
 use locum_replication::{Epoch, FrameNo};
 use locum_telemetry::config::chain;
@@ -44,8 +48,8 @@ use super::group::{Group, folder_of};
 use super::session::GroupSession;
 use super::single_file::lock;
 use super::{
-    Access, GroupId, Migration, OpenError, RecordStore, ResultLimits, Session, StoreError, StoreSettings,
-    Writer,
+    Access, Failure, GroupId, Migration, OpenError, Position, RecordStore, ResultLimits, Session, StoreError,
+    StoreSettings, Writer,
 };
 use copies::Copies;
 use driver::{Command, Driver, LogAccess, Parts};
@@ -53,6 +57,8 @@ use group::ReplicatedGroup;
 pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 pub(crate) use replica::ByteStream;
 
+/// Longest wait for what a browser has seen elsewhere.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Questions waiting for a group's driver; beyond it askers are told to come back.
 const QUEUE: usize = 1_024;
 
@@ -239,6 +245,26 @@ impl RecordStore for ReplicatedStore {
 
     fn writer(&self, group: &GroupId) -> Writer {
         self.groups.get(group).map_or(Writer::Nowhere, |group| group.serving.borrow().writer.clone())
+    }
+
+    fn seal(&self, group: &GroupId, position: Position) -> Option<String> {
+        let key = self.copies.get(group)?.key().ok()?;
+        Some(seen::seal(&key, group, position))
+    }
+
+    fn catch_up<'a>(
+        &'a self,
+        group: &'a GroupId,
+        token: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        let key = self.copies.get(group).and_then(|copies| copies.key().ok());
+        let position = key.and_then(|key| seen::open(&key, group, token));
+        let Some((position, group)) = position.zip(self.groups.get(group)) else {
+            return std::future::ready(Ok(())).boxed();
+        };
+        let deadline = deadline.min(Instant::now() + CATCH_UP_WITHIN);
+        seen::catch_up(Arc::clone(group), position, deadline).boxed()
     }
 
     fn groups(&self) -> Vec<GroupId> {

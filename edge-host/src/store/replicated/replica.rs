@@ -200,7 +200,10 @@ async fn run(
             return;
         }
         // Its text can name addresses, never rows.
-        tracing::debug!(error = %broken, "replication stream broke");
+        match broken {
+            Error::Fatal(error) => tracing::error!(%error, "the copy cannot follow until the epoch changes"),
+            error => tracing::debug!(%error, "replication stream broke"),
+        }
         replicator.client_mut().disconnect();
         let _ = tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await;
     }
@@ -318,10 +321,9 @@ impl ReplicatorClient for Client {
         Ok(self.watched(frames))
     }
 
+    /// A compacted log may hold pages of the file that the engine began with, and those are encrypted.
     async fn snapshot(&mut self) -> Result<FrameStream, Error> {
-        let request = self.request(self.offset());
-        let frames = self.log().await?.snapshot(request).await?.into_inner();
-        Ok(self.watched(frames))
+        Err(Error::Fatal("the log does not reach back to this copy any more".into()))
     }
 
     /// Called once the frames up to this one are in the copy's log, which SQLite has synced.
