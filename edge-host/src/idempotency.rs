@@ -16,6 +16,7 @@ use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use crate::clock::unix_ms;
+use crate::http::SEEN_COOKIES;
 use crate::store::{Access, Caller, GroupId, RecordStore, Session, SqlError, Value};
 
 /// The header's name.
@@ -213,7 +214,9 @@ pub(crate) async fn purge(store: &dyn RecordStore, group: &GroupId) -> Result<()
 fn session_cookies(headers: &HeaderMap) -> Vec<&str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let cookies = lines.flat_map(|line| line.split(';')).map(str::trim);
-    let ours = cookies.filter(|cookie| cookie.starts_with(SESSION_COOKIES));
+    // What a browser has seen says nothing of who it is, and grows with every answer.
+    let ours =
+        cookies.filter(|cookie| cookie.starts_with(SESSION_COOKIES) && !cookie.starts_with(SEEN_COOKIES));
     let mut stable: Vec<&str> =
         ours.map(|cookie| cookie.split_once('.').map_or(cookie, |(head, _)| head)).collect();
     stable.sort_unstable();
@@ -257,7 +260,12 @@ mod tests {
     #[test]
     fn anything_that_matters_changes_the_fingerprint() {
         let one = request("POST", "/a?b", "locum_session=1", "x");
-        for same in ["locum_session=1", "other=2; locum_session=1", "locum_session=1.time.mac"] {
+        for same in [
+            "locum_session=1",
+            "other=2; locum_session=1",
+            "locum_session=1.time.mac",
+            "locum_session=1; locum_seen_main=3.14.mac",
+        ] {
             assert_eq!(one, request("POST", "/a?b", same, "x"), "{same}");
         }
         for other in [

@@ -15,4 +15,5 @@ mod visit;
 pub use connection::TlsError;
 pub(crate) use connection::{Server, tls_acceptor};
 pub(crate) use pages::Pages;
+pub(crate) use seen::SEEN_COOKIES;
 pub(crate) use service::{Edge, FunctionRoute};

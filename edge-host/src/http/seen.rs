@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::store::GroupId;
 
-const PREFIX: &str = "locum_seen_";
+/// What their names begin with; the group's follows.
+pub(crate) const SEEN_COOKIES: &str = "locum_seen_";
 /// Nobody comes back to a position after so long that the copies are not far ahead of it.
 const MAX_AGE_S: u32 = 24 * 3_600;
 
@@ -15,7 +16,7 @@ pub(super) fn read<'a>(headers: &'a HeaderMap, group: &GroupId) -> Option<&'a st
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies.flat_map(|value| value.split(';')).find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        (name.strip_prefix(PREFIX)? == group.as_str()).then_some(value)
+        (name.strip_prefix(SEEN_COOKIES)? == group.as_str()).then_some(value)
     })
 }
 
@@ -31,7 +32,7 @@ pub(super) fn forget(headers: &mut HeaderMap, zone: &str, group: &GroupId) {
 
 fn append(headers: &mut HeaderMap, zone: &str, group: &GroupId, token: &str, max_age_s: u32) {
     let cookie = format!(
-        "{PREFIX}{group}={token}; Domain={zone}; Path=/c/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax; Secure"
+        "{SEEN_COOKIES}{group}={token}; Domain={zone}; Path=/c/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax; Secure"
     );
     // Names and tokens are plain ASCII.
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
