@@ -3,12 +3,13 @@
 //! A writer holds slots. Each hold has an `Idempotency-Key` and is sent again until it is answered, as the pages
 //! do; the journal has only what was answered.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use locum_network_tests::{Answer, Browser, Network, PATIENT, Patient};
+use locum_network_tests::{Answer, Browser, Network, PATIENT, Patient, binaries};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -151,6 +152,23 @@ async fn a_region_dies_and_nothing_acknowledged_is_lost() -> Result<()> {
     check(&network, &journals(writing).await?).await?;
     network.stop()?;
     found_in_no_file(&network.data(), PATIENT.as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_moves_the_primary_while_others_write() -> Result<()> {
+    let network = Network::start_regions(3)?;
+    let mut writing = writers(&network).await?;
+    for region in ["us-east", "eu-central", "us-west"] {
+        for writer in &mut writing {
+            writer.until_more(2).await?;
+        }
+        let moved = Command::new(binaries()?.join("locum-control"))
+            .args(["promote", region, "--yes", "--config"])
+            .arg(network.data().join("control-1.toml"))
+            .output()?;
+        ensure!(moved.status.success(), "{region}: {}", String::from_utf8_lossy(&moved.stderr));
+    }
+    check(&network, &journals(writing).await?).await
 }
 
 /// Written through one region, read through another whose copy has fallen behind: never less than was seen.

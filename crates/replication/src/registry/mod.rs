@@ -319,6 +319,10 @@ impl GroupRegistry {
         if self.voters().is_empty() || (too_few && !self.may_do_with(promised.len(), now)) {
             return;
         }
+        // Whom a person wants is waited for as long as it answers; a lost one delays the rest by no more than that.
+        if self.wished().is_some_and(|wished| wished.is_fresh(now) && wished.promised < round) {
+            return;
+        }
         let Some(greatest) = promised.iter().map(|(_, heard)| heard.copy).max() else { return };
         let begins = greatest.is_none();
         let all_empty = !self.record.established && promised.len() == self.regions.len();

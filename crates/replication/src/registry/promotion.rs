@@ -5,7 +5,7 @@ use std::time::Duration;
 use locum_identity::{NodeId, RegionId};
 use serde::{Deserialize, Serialize};
 
-use super::GroupRegistry;
+use super::{GroupRegistry, Heard};
 use crate::{Epoch, GroupId, Position, promise_quorum};
 
 /// A primary that does not come to rest, or a target that does not catch up, within this time: all goes on
@@ -206,6 +206,11 @@ impl GroupRegistry {
 
     pub(super) fn is_wished(&self, node: &NodeId) -> bool {
         self.wish.as_ref().is_some_and(|wish| wish.target == *node)
+    }
+
+    /// What is known of whom a person wants.
+    pub(super) fn wished(&self) -> Option<&Heard> {
+        self.heard.get(&self.wish.as_ref()?.target)
     }
 
     /// For whom a person accepts that acknowledged writes may be missing.

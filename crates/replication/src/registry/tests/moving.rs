@@ -65,3 +65,33 @@ fn who_holds_less_is_not_promoted_by_a_person_either() {
     let stranger = group.registry.plan(&node("second"), false, group.now);
     assert_eq!(stranger, Err(PromoteError::NoVoter { target: node("second") }));
 }
+
+/// Others may be quicker to promise, and enough to begin the epoch without whom the person wants.
+#[test]
+fn whom_a_person_wants_is_waited_for_while_it_answers() {
+    let moved = || {
+        let mut group = Group::led_by_west(10, 10);
+        let plan = group.registry.plan(&node("central"), false, group.now).unwrap();
+        group.registry.promote(&plan, group.now).unwrap();
+        group.said.get_mut("west").unwrap().quiesced = true;
+        group.says("west");
+        group.says("central");
+        for name in ["west", "east"] {
+            group.promises(name);
+        }
+        assert_eq!(group.primary(), ("west", 1), "not before central has promised, or is silent");
+        group
+    };
+    let mut group = moved();
+    group.promises("central");
+    assert_eq!(group.primary(), ("central", 2));
+
+    let mut group = moved();
+    for _ in 0..8 {
+        group.later(500);
+        group.says("west");
+        group.says("east");
+    }
+    assert_eq!(group.primary().1, 2, "silence ends the wait");
+    assert_ne!(group.primary().0, "central");
+}
