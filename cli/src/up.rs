@@ -87,7 +87,10 @@ fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
     let sign_ins: Vec<String> = accounts
         .list
         .iter()
-        .map(|a| format!("    {:<20} {:<16} password {}", a.name, a.username, a.password))
+        .map(|a| {
+            let roles = a.roles.join(", ");
+            format!("    {:<20} {:<16} password {}  ({roles})", a.name, a.username, a.password)
+        })
         .collect();
     let records = match pages.len() {
         1 => "one copy (one region)".to_owned(),
@@ -96,7 +99,8 @@ fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
     format!(
         "\n  The network runs. Records: {records}.\n\n{}\
          \x20 Sign in as\n{}\n\n\
-         \x20 For a call with yourself, use two browser profiles. Ctrl-C stops the network; the data stays.\n",
+         \x20 For a call with yourself, use two browser profiles: a doctor admits, the front desk sees the outbox.\n\
+         \x20 Ctrl-C stops the network; the data stays.\n",
         pages.iter().map(|region| places(region, pages.len() > 1)).collect::<String>(),
         sign_ins.join("\n"),
     )

@@ -17,8 +17,9 @@ mod store;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, bail};
-use clap::{Parser, Subcommand};
+use anyhow::bail;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::GroupId;
 
@@ -71,7 +72,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let path = args.config.context("--config FILE is needed")?;
+    let path = args.config.unwrap_or_else(|| {
+        Args::command().error(ErrorKind::MissingRequiredArgument, "--config <FILE> is needed").exit()
+    });
     let config = Config::read(&path).unwrap_or_else(|error| locum_telemetry::config::exit_64(&error));
     match args.command {
         Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region),

@@ -220,6 +220,20 @@ step('after a restart of the network the note is there', async () => {
   await audit.visit(clinicPage, 'note afterwards')
 })
 
+step('what was typed just before signing out is saved', async () => {
+  const longer = `${NOTE} And one thing more.`
+  const open = async () => {
+    await clinicPage.getByRole('link', { name: `Note about ${PATIENT.name}` }).click()
+    await clinicPage.getByText(/^Saved at/).waitFor()
+    return clinicPage.getByRole('textbox', { name: 'Note' })
+  }
+  await clinicPage.getByRole('textbox', { name: 'Note' }).fill(longer)
+  await signOut(clinicPage)
+  await clinicPage.goto(network.page(`/clinic/demo/day/${day}`))
+  await signIn(clinicPage, network.account('doctor'))
+  assert.equal(await (await open()).inputValue(), longer)
+})
+
 test('no page has a serious accessibility violation', () => {
   assert.ok(audit.visited.length >= 14, `visited only ${audit.visited.join(', ')}`)
   assert.deepEqual(audit.accessibility, [])

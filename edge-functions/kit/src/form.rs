@@ -25,6 +25,13 @@ pub fn read<T: DeserializeOwned>(request: &Request<Vec<u8>>) -> Result<T, Proble
             "The body must be application/json",
         ));
     }
+    // serde would also take a struct's fields from an array, in order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        let json = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+        return Err(
+            json.map_or_else(|error| refusal("", &error), |_| Problem::invalid("", "must be an object"))
+        );
+    }
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut *deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -65,7 +72,12 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 /// serde's messages quote what was sent, which may be a name or a password: only what was expected is kept.
 fn without_value(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(text, _)| text);
-    let expected = |text: &str| text.rsplit_once("expected ").map(|(_, wanted)| format!("expected {wanted}"));
+    let expected = |text: &str| {
+        let (_, wanted) = text.rsplit_once("expected ")?;
+        // Names of our own types mean nothing to whoever asks.
+        let wanted = if wanted.starts_with("struct ") { "an object" } else { wanted };
+        Some(format!("expected {wanted}"))
+    };
     if message.starts_with("unknown field") {
         return "unknown field".to_owned();
     }
@@ -111,7 +123,7 @@ macro_rules! text_types {
 
 text_types! {
     /// A name of a person or a thing: 1 to 200 characters in one line, without blanks around them.
-    Name, |text| one_line(text.trim(), 200), "must be 1 to 200 characters in one line";
+    Name, |text| one_line(text.trim(), 200), "must be 1 to 200 characters in one line, and be readable";
     /// What a member of staff signs in with: 1 to 64 of letters, digits and `. _ - @ +`, in lower case.
     Username, username, "must be 1 to 64 of a-z, 0-9, . _ - @ +";
     /// A password as typed: 1 to 256 characters. What a new one must be stands in [`NewPassword`].
@@ -125,7 +137,8 @@ text_types! {
     /// A clinical note: 1 to 20,000 characters.
     NoteText, |text| {
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-        ((1..=20_000).contains(&text.chars().count()) && text.chars().all(allowed)).then_some(text)
+        let fits = (1..=20_000).contains(&text.chars().count());
+        (fits && text.chars().all(allowed) && text.chars().any(is_visible)).then_some(text)
     }, "must be 1 to 20000 characters of text";
     /// A secret as its holder presents it: up to 128 characters of base64url.
     SecretText, |text| {
@@ -136,7 +149,19 @@ text_types! {
 
 fn one_line(text: &str, max: usize) -> Option<String> {
     let fits = (1..=max).contains(&text.chars().count());
-    (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    let misleads = |c: char| c.is_control() || is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}');
+    (fits && !text.chars().any(misleads) && text.chars().any(is_visible)).then(|| text.to_owned())
+}
+
+/// Turns the text around it: a name could read as another one (Unicode Standard Annex #9, §2).
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_visible(c: char) -> bool {
+    let joins_or_marks =
+        matches!(c, '\u{00ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    !(c.is_whitespace() || c.is_control() || is_bidi_control(c) || joins_or_marks)
 }
 
 fn username(text: String) -> Option<String> {
@@ -241,9 +266,34 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_a_bad_request() {
-        for body in ["{", "nil", r#"{"people":[]} x"#, "\u{0}"] {
+        for body in ["{", "nil", r#"{"people":[]} x"#, "\u{0}", "[", "[] x"] {
             assert_eq!(refused(body).0, 400, "{body}");
         }
+    }
+
+    #[test]
+    fn only_an_object_has_fields() {
+        for body in ["[]", "[[]]", "null", "\"a\"", "1"] {
+            let (status, problem) = refused(body);
+            assert_eq!(
+                (status, problem["errors"][0]["detail"].as_str()),
+                (422, Some("must be an object")),
+                "{body}"
+            );
+        }
+        let (_, problem) = refused(r#"{"people":[null]}"#);
+        assert_eq!(problem["errors"][0]["detail"], "expected an object");
+    }
+
+    #[test]
+    fn a_name_can_be_read_and_misleads_nobody() {
+        for good in ["Zoë", "علی\u{200c}رضا", "李", "X Æ 12", "-"] {
+            assert!(takes::<Name>(good), "{good:?}");
+        }
+        for bad in ["\u{202e}evil", "\u{200b}", "\u{feff}", "a\u{2028}b", "a\u{2069}"] {
+            assert!(!takes::<Name>(bad), "{bad:?}");
+        }
+        assert!(!takes::<NoteText>(" \n ") && !takes::<NoteText>("\u{202e}") && takes::<NoteText>("?"));
     }
 
     #[test]

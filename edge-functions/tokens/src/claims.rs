@@ -11,6 +11,8 @@ use serde::Serialize;
 pub const AUDIENCE: &str = "locum-media";
 /// How long after the visit's end the token still opens the room: doctors overrun.
 pub const AFTER_END: SignedDuration = SignedDuration::from_mins(30);
+/// No token lives longer.
+pub const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 /// How far the clocks of two nodes may be apart.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(10);
 
@@ -105,7 +107,26 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// When a token ends: 30 minutes after the visit's planned end, or after now once that has passed.
+/// When a token ends: 30 minutes after the visit's planned end, or after now once that has passed; never more
+/// than half a day from now, also for a visit that begins long before its time.
 pub fn expiry(now: Timestamp, end: Timestamp) -> Timestamp {
-    now.max(end) + AFTER_END
+    (now.max(end) + AFTER_END).min(now + LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_ends_soon_after_the_visit_and_always_within_half_a_day() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-03-02T08:00:00Z");
+        for (end, expires) in [
+            ("2026-03-02T08:30:00Z", "2026-03-02T09:00:00Z"),
+            ("2026-03-02T07:00:00Z", "2026-03-02T08:30:00Z"),
+            ("2027-03-02T08:30:00Z", "2026-03-02T20:00:00Z"),
+        ] {
+            assert_eq!(expiry(now, at(end)), at(expires), "{end}");
+        }
+    }
 }

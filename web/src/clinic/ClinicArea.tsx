@@ -1,4 +1,4 @@
-import { useCallback, useMemo, useState } from 'react'
+import { useCallback, useMemo, useRef, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
@@ -30,16 +30,31 @@ export function ClinicArea() {
   const { lost, regained } = useSessionLost(api)
   const outbox = useOutboxThere(session.data)
 
-  const signOut = useCallback(async () => {
+  const guards = useRef(new Set<() => Promise<boolean>>())
+  const [unsaved, setUnsaved] = useState(false)
+  const beforeSignOut = useCallback((isSafe: () => Promise<boolean>) => {
+    guards.current.add(isSafe)
+    return () => void guards.current.delete(isSafe)
+  }, [])
+
+  const leave = useCallback(async () => {
+    setUnsaved(false)
     await api.DELETE('/c/{clinic}/auth/session', { params: { path: { clinic } } }).catch(() => undefined)
     setSignedOut(true)
     // Whoever signs in next begins at the beginning.
     navigate(`/clinic/${clinic}`, 'replace')
   }, [api, clinic])
 
+  const signOut = useCallback(async () => {
+    for (const isSafe of guards.current) {
+      if (!(await isSafe())) return setUnsaved(true)
+    }
+    await leave()
+  }, [leave])
+
   const staff = useMemo(
-    () => session.data && { session: session.data, signOut, outbox },
-    [session.data, signOut, outbox],
+    () => session.data && { session: session.data, signOut, beforeSignOut, outbox },
+    [session.data, signOut, beforeSignOut, outbox],
   )
 
   const signedIn = useCallback(async () => {
@@ -65,6 +80,19 @@ export function ClinicArea() {
   return (
     <StaffContext value={staff}>
       <StaffRoutes />
+      {unsaved && (
+        <Dialog title={t('signOut.unsaved')} onClose={() => setUnsaved(false)}>
+          <p>{t('signOut.unsaved.body')}</p>
+          <div className="row">
+            <Button look="primary" onClick={() => setUnsaved(false)}>
+              {t('signOut.stay')}
+            </Button>
+            <Button look="danger" onClick={() => void leave()}>
+              {t('signOut.anyway')}
+            </Button>
+          </div>
+        </Dialog>
+      )}
       {lost && (
         <Dialog title={t('signIn.again')}>
           <p>{t('signIn.again.body')}</p>

@@ -6,6 +6,8 @@ type Role = Session['user']['roles'][number]
 export interface Staff {
   session: Session
   signOut: () => Promise<void>
+  /** Asked before somebody signs out; false keeps them signed in. Returns how to stop being asked. */
+  beforeSignOut: (isSafe: () => Promise<boolean>) => () => void
   /** The demo network's outbox; hidden where there is none. */
   outbox: boolean
 }

@@ -5,6 +5,7 @@ import { hasStatus } from '../api/problem'
 import type { Encounter } from '../api/types'
 import { NoteKeeper } from './NoteKeeper'
 import { isDirty, type NoteState, type Stored } from './noteState'
+import { useStaff } from './staff'
 
 export interface Note {
   state: NoteState
@@ -31,6 +32,9 @@ export function useNote(encounter: string): Note {
   const state = useSyncExternalStore(keeper.subscribe, keeper.state)
 
   useEffect(() => keeper.open(), [keeper])
+
+  const { beforeSignOut } = useStaff()
+  useEffect(() => beforeSignOut(() => keeper.flush()), [beforeSignOut, keeper])
 
   const dirty = isDirty(state)
   useEffect(() => {

@@ -202,6 +202,10 @@ export const en = {
   'staff.today': 'Today',
   'staff.outbox': 'Demo outbox',
   'staff.signOut': 'Sign out',
+  'signOut.unsaved': 'The note is not saved yet',
+  'signOut.unsaved.body': 'What you wrote last is not with the clinic. Signing out loses it.',
+  'signOut.stay': 'Stay and save it',
+  'signOut.anyway': 'Sign out and lose it',
 
   'day.today': 'Today, {day}',
   'day.clock': 'It is {time} at the clinic, {zone}.',
