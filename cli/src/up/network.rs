@@ -160,6 +160,10 @@ impl Network {
         for child in &mut self.running {
             child.wait_or_kill(deadline).await;
         }
+        // What is left would be taken for processes that died; the next start clears it in any case.
+        if let Err(error) = self.data.empty("run") {
+            complain(&error);
+        }
     }
 
     /// What each process said when it was ready.
