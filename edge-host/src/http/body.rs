@@ -1,11 +1,11 @@
 //! Reading a request's body: whole, bounded in size and time, and in the memory of all bodies together.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, Request};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -17,6 +17,10 @@ use crate::problem::Problem;
 /// What all bodies inside the host may take together, as one permit a byte: a slow sender holds only what it
 /// sent.
 const ALL_BODIES_BYTES: usize = 64 << 20;
+
+/// Most that is taken of a body that is refused, and for how long.
+const SKIPPED_BYTES: usize = 8 << 20;
+const SKIP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads bodies within the host's bounds.
 pub(super) struct BodyReader {
@@ -43,11 +47,18 @@ impl BodyReader {
         B: Body<Data = Bytes>,
     {
         let (parts, body) = request.into_parts();
-        if announced(&parts.headers).is_some_and(|bytes| bytes > self.most_bytes as u64) {
-            return Err(Problem::BODY_TOO_LARGE);
+        let mut body = pin!(body);
+        let read = if announced(&parts.headers).is_some_and(|bytes| bytes > self.most_bytes as u64) {
+            Err(Problem::BODY_TOO_LARGE)
+        } else {
+            let read = tokio::time::timeout(self.within, self.collect(body.as_mut())).await;
+            read.unwrap_or(Err(Problem::REQUEST_TIMEOUT))
+        };
+        // Whoever asks before sending (RFC 9110 §10.1.1) has not begun.
+        if matches!(read, Err(Problem::BODY_TOO_LARGE)) && !parts.headers.contains_key(EXPECT) {
+            let _ = tokio::time::timeout(SKIP_WITHIN, skip(body)).await;
         }
-        let read = tokio::time::timeout(self.within, self.collect(body)).await;
-        let (body, held) = read.map_err(|_| Problem::REQUEST_TIMEOUT)??;
+        let (body, held) = read?;
         Ok((Request::from_parts(parts, body), held))
     }
 
@@ -64,8 +75,11 @@ impl BodyReader {
         Arc::clone(&self.budget).try_acquire_many_owned(bytes).map_err(|_| Problem::BUSY)
     }
 
-    async fn collect<B: Body<Data = Bytes>>(&self, body: B) -> Result<(Bytes, Held), Problem> {
-        let (mut body, mut all) = (pin!(body), BytesMut::new());
+    async fn collect<B>(&self, mut body: Pin<&mut B>) -> Result<(Bytes, Held), Problem>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let mut all = BytesMut::new();
         let mut held: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Problem::BAD_REQUEST)?.into_data() else { continue };
@@ -80,6 +94,19 @@ impl BodyReader {
             all.extend_from_slice(&data);
         }
         Ok((all.freeze(), Held(held)))
+    }
+}
+
+/// Takes what still comes of a body that is refused. A connection that is closed on a client in the middle of
+/// its sending takes the answer with it.
+async fn skip<B: Body<Data = Bytes>>(mut body: Pin<&mut B>) {
+    let mut left = SKIPPED_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 
