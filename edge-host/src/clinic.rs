@@ -55,8 +55,8 @@ impl Clinics {
     }
 }
 
-/// Names of clinics and groups stand in URLs and folder names: one DNS label.
-pub(crate) fn check_slug(name: &str) -> Result<(), String> {
+/// A clinic's name stands in URLs: one DNS label.
+fn check_slug(name: &str) -> Result<(), String> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let edges = !name.starts_with('-') && !name.ends_with('-');
     if (1..=63).contains(&name.len()) && name.bytes().all(inner) && edges {
