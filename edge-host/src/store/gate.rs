@@ -8,6 +8,9 @@ use libsql_sys::ffi;
 /// Prefix of the tables and savepoints that belong to the host.
 pub(super) const HOST_PREFIX: &str = "locum_";
 
+/// Shows every page of the database, those of the host's tables among them.
+const WHOLE_PAGES: &str = "sqlite_dbpage";
+
 /// On whose behalf, and where, a statement runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Authority {
@@ -78,7 +81,38 @@ impl Authority {
     }
 }
 
+impl Action<'_> {
+    /// Whether it is a function that answers differently at another time, on another host or connection. The
+    /// date functions do so only for `now`, which is theirs when they are given nothing else.
+    pub(super) fn is_volatile(self) -> bool {
+        const VOLATILE: [&str; 15] = [
+            "random",
+            "randomblob",
+            "date",
+            "time",
+            "datetime",
+            "julianday",
+            "unixepoch",
+            "strftime",
+            "timediff",
+            "current_date",
+            "current_time",
+            "current_timestamp",
+            "changes",
+            "total_changes",
+            "last_insert_rowid",
+        ];
+        self.code == ffi::SQLITE_FUNCTION
+            && self.second.is_some_and(|name| VOLATILE.iter().any(|word| name.eq_ignore_ascii_case(word)))
+    }
+}
+
 impl Refusal {
+    /// Each copy would get something else.
+    pub(super) const VOLATILE: Self = Self::Forbidden(
+        "dates, chance and counters of SQL in a statement that writes: pass them as parameters",
+    );
+
     /// For the function's author; holds nothing of the statement's data.
     pub(super) fn message(self) -> String {
         match self {
@@ -91,6 +125,9 @@ impl Refusal {
 }
 
 fn not_of_the_host(name: Option<&str>) -> Result<(), Refusal> {
+    if name.is_some_and(|name| name.eq_ignore_ascii_case(WHOLE_PAGES)) {
+        return Err(Refusal::Forbidden("pages of the database"));
+    }
     let of_the_host = name.and_then(|name| name.get(..HOST_PREFIX.len()));
     if of_the_host.is_some_and(|start| start.eq_ignore_ascii_case(HOST_PREFIX)) {
         return Err(Refusal::Forbidden("tables and savepoints of the host (locum_*)"));
@@ -139,6 +176,15 @@ mod tests {
             }
         }
         assert_eq!(Authority::Host.check(action(ffi::SQLITE_INSERT, "locum_idempotency")), Ok(()));
+    }
+
+    #[test]
+    fn nobody_but_the_host_sees_whole_pages() {
+        for authority in [Authority::FunctionRead, Authority::FunctionWrite, Authority::Migration] {
+            let refused = authority.check(action(ffi::SQLITE_READ, "SQLITE_dbpage"));
+            assert!(matches!(refused, Err(Refusal::Forbidden(_))), "{authority:?}");
+        }
+        assert_eq!(Authority::Host.check(action(ffi::SQLITE_READ, "sqlite_dbpage")), Ok(()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod group;
 mod key_value;
 mod keys;
 mod migrations;
+mod pages;
 mod readers;
 mod replicated;
 mod session;
@@ -285,17 +286,6 @@ impl From<i64> for Value {
 impl Default for ResultLimits {
     fn default() -> Self {
         Self { rows: 10_000, bytes: 4 << 20 }
-    }
-}
-
-impl ResultLimits {
-    /// For an answer that is here already.
-    fn check(&self, result: &QueryResult) -> Result<(), SqlError> {
-        let bytes: usize = result.rows.iter().flatten().map(Value::size).sum();
-        if result.rows.len() > self.rows || bytes > self.bytes {
-            return Err(SqlError::TooLarge { rows: self.rows, bytes: self.bytes });
-        }
-        Ok(())
     }
 }
 

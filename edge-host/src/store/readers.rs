@@ -46,6 +46,15 @@ impl Readers {
         pooled.map_or_else(|| self.open(), Ok)
     }
 
+    /// A connection that may write, for what is undone in the end: nothing of it reaches the files.
+    pub(super) fn speculative(&self) -> Result<Database, SqlError> {
+        let mut database = Database::open_tuned(&self.path, &self.key)?;
+        for setting in ["foreign_keys = ON", "cache_spill = OFF"] {
+            database.host(&format!("PRAGMA {setting}"), &[])?;
+        }
+        Ok(database)
+    }
+
     /// Keeps an idle connection for the next request.
     pub(super) fn give_back(&self, database: Database) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,6 +82,21 @@ impl Snapshot {
         match &mut self.database {
             Some(database) => database.run(sql, parameters, authority, limits),
             None => Err(SqlError::misuse("the snapshot has ended")),
+        }
+    }
+}
+
+impl Snapshot {
+    /// [`Database::run_each`] inside the snapshot.
+    pub(super) fn run_each<P: AsRef<[Value]>, E: From<SqlError>>(
+        &mut self,
+        sql: &str,
+        parameters: impl IntoIterator<Item = P>,
+        take: impl FnMut(Vec<Value>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &mut self.database {
+            Some(database) => database.run_each(sql, parameters, take),
+            None => Err(SqlError::misuse("the snapshot has ended").into()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::gate::Authority;
 use super::group::Group;
 use super::readers::Snapshot;
-use super::transaction::Transaction;
+use super::transaction::{Commit, Transaction};
 use super::transaction_words::{self, TransactionWord};
 use super::{
     Access, Caller, Failure, Position, QueryResult, ResultLimits, Session, SqlError, StoreError, Value,
@@ -20,6 +20,9 @@ use super::{
 
 /// Holds what a function wrote since its own `BEGIN`.
 const FUNCTION_SAVEPOINT: &str = "locum_function";
+
+/// Longest wait for a commit that is shared with others: their turns, and the engine's answer.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(8);
 
 pub(super) struct GroupSession {
     group: Arc<dyn Group>,
@@ -261,8 +264,11 @@ impl GroupSession {
             Phase::Writing(transaction) if commit => {
                 unkept = Failure::NotDurableYet;
                 let committed = on_blocking_thread(move || commit_transaction(transaction, unfinished)).await;
-                // A commit comes after all that was read before it.
-                committed.and_then(|committed| committed)
+                match committed.and_then(|committed| committed) {
+                    // A commit comes after all that was read before it.
+                    Ok(commit) => self.outcome(commit).await,
+                    Err(error) => Err(error),
+                }
             }
             Phase::Writing(transaction) => on_blocking_thread(move || drop(transaction)).await.map(|()| None),
             Phase::Lent => Err(SqlError::Ended(Failure::TransactionLost)),
@@ -288,6 +294,14 @@ impl GroupSession {
             Some(failure) if commit => Err(StoreError::Failed(*failure)),
             _ => ended.map_err(StoreError::Commit),
         }
+    }
+
+    /// Waits for what becomes of a commit. Whoever gives up waiting does not know.
+    async fn outcome(&self, commit: Commit) -> Result<Option<Position>, SqlError> {
+        let Commit::Shared(outcome) = commit else { return Ok(None) };
+        let outcome = tokio::time::timeout(OUTCOME_WITHIN, outcome).await;
+        let told = outcome.ok().and_then(Result::ok).unwrap_or(Err(Failure::OutcomeUnknown));
+        told.map(Some).map_err(SqlError::Ended)
     }
 
     fn still_going(&self) -> Result<(), SqlError> {
@@ -364,7 +378,7 @@ impl Bound {
 }
 
 /// What a function began and did not commit is undone, as closing its connection would.
-fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<Option<Position>, SqlError> {
+fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<Commit, SqlError> {
     if let Some(writer) = transaction.writer().filter(|_| unfinished) {
         for words in ["ROLLBACK TO", "RELEASE"] {
             let sql = format!("{words} {FUNCTION_SAVEPOINT}");

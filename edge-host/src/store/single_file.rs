@@ -20,7 +20,7 @@ use super::migrations::{self, Migration, MigrationError};
 use super::readers::{Readers, Snapshot};
 use super::session::GroupSession;
 use super::sqlite::{Database, DatabaseKey};
-use super::transaction::{Transaction, Turn, WriteConnection};
+use super::transaction::{Commit, Transaction, Turn, WriteConnection};
 use super::{
     Access, Failure, GroupId, MasterKey, Position, QueryResult, RecordStore, ResultLimits, Session, SqlError,
     StoreError, TransactionLimits, Value, Writer,
@@ -251,12 +251,12 @@ impl WriteConnection for FileWriter {
         self.database.as_ref().map_or(0, Database::changes)
     }
 
-    fn commit(mut self: Box<Self>) -> Result<Option<Position>, SqlError> {
+    fn commit(mut self: Box<Self>, _: OwnedSemaphorePermit) -> Result<Commit, SqlError> {
         if let Some(database) = &mut self.database {
             database.set_deadline(None);
             database.host("COMMIT", &[])?;
         }
-        Ok(None)
+        Ok(Commit::Done)
     }
 }
 

@@ -43,6 +43,17 @@ struct Watch {
     authority: Cell<Authority>,
     deadline: Cell<Option<Instant>>,
     refusal: RefCell<Option<Refusal>>,
+    /// The statement calls a function whose answer is another one elsewhere.
+    is_volatile: Cell<bool>,
+}
+
+/// What a statement does beside answering.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Effect {
+    Reads,
+    Writes,
+    /// `SAVEPOINT`, `RELEASE`, `ROLLBACK TO`.
+    Savepoint,
 }
 
 /// A compiled statement, finalized when dropped.
@@ -90,6 +101,7 @@ impl Database {
             authority: Cell::new(Authority::Host),
             deadline: Cell::new(None),
             refusal: RefCell::new(None),
+            is_volatile: Cell::new(false),
         });
         // Raw from here on: SQLite holds this pointer until `drop` closes the connection, then frees it.
         let watch = NonNull::from(Box::leak(watch));
@@ -118,15 +130,9 @@ impl Database {
             // SAFETY: `raw` is an open connection; the call only sets an integer.
             unsafe { ffi::sqlite3_limit(raw, limit, value) };
         }
-        for (option, on) in [
-            (ffi::SQLITE_DBCONFIG_DEFENSIVE, 1),
-            (ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
-            (ffi::SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
-        ] {
-            // SAFETY: these options take an int and an optional out-pointer, as the C interface documents.
-            let code = unsafe { ffi::sqlite3_db_config(raw, option, on as c_int, ptr::null_mut::<c_int>()) };
-            self.check(code)?;
-        }
+        self.set_option(ffi::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        self.set_option(ffi::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        self.set_option(ffi::SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, false)?;
         let watch = self.watch.as_ptr().cast::<c_void>();
         // SAFETY: both callbacks get `watch`, which lives until the connection is closed.
         let code = unsafe {
@@ -134,6 +140,14 @@ impl Database {
             ffi::sqlite3_progress_handler(raw, STEPS_BETWEEN_CHECKS, Some(on_progress), watch);
             ffi::sqlite3_set_authorizer(raw, Some(on_authorize), watch)
         };
+        self.check(code)
+    }
+
+    /// `option` is one that is on or off.
+    fn set_option(&mut self, option: c_int, on: bool) -> Result<(), SqlError> {
+        let out = ptr::null_mut::<c_int>();
+        // SAFETY: such options take an int and an optional out-pointer, as the C interface documents.
+        let code = unsafe { ffi::sqlite3_db_config(self.raw.as_ptr(), option, c_int::from(on), out) };
         self.check(code)
     }
 
@@ -150,31 +164,33 @@ impl Database {
         authority: Authority,
         limits: ResultLimits,
     ) -> Result<QueryResult, SqlError> {
+        self.run_noting(sql, parameters, authority, limits).map(|(result, _)| result)
+    }
+
+    /// [`Self::run`], and what kind of statement it was. One that writes must do the same wherever it runs.
+    pub(super) fn run_noting(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        authority: Authority,
+        limits: ResultLimits,
+    ) -> Result<(QueryResult, Effect), SqlError> {
         self.watch().authority.set(authority);
+        self.watch().is_volatile.set(false);
         let (statement, tail) = self.prepare(sql)?;
+        let is_volatile = self.watch().is_volatile.get();
         let Some(statement) = statement else {
-            return Ok(QueryResult::default());
+            return Ok((QueryResult::default(), Effect::Reads));
         };
         if self.prepare(tail)?.0.is_some() {
             return Err(SqlError::misuse("more than one statement in one call"));
         }
-        statement.bind(parameters)?;
-        statement.rows(limits)
-    }
-
-    /// Says what [`Self::run`] would refuse before it runs anything, for a statement that will run elsewhere.
-    pub(super) fn check_only(
-        &mut self,
-        sql: &str,
-        parameters: usize,
-        authority: Authority,
-    ) -> Result<(), SqlError> {
-        self.watch().authority.set(authority);
-        let (statement, tail) = self.prepare(sql)?;
-        if self.prepare(tail)?.0.is_some() {
-            return Err(SqlError::misuse("more than one statement in one call"));
+        let effect = statement.effect();
+        if effect == Effect::Writes && is_volatile {
+            return Err(Refusal::VOLATILE.into());
         }
-        statement.map_or(Ok(()), |statement| statement.check_parameters(parameters))
+        statement.bind(parameters)?;
+        Ok((statement.rows(limits)?, effect))
     }
 
     /// Runs a whole script, as migrations are; rows are ignored.
@@ -211,6 +227,19 @@ impl Database {
         // SAFETY: `raw` is an open connection.
         let changes = unsafe { ffi::sqlite3_changes64(self.raw.as_ptr()) };
         u64::try_from(changes).unwrap_or(0)
+    }
+
+    /// Rows changed since the connection was opened, by triggers and foreign keys too.
+    pub(super) fn total_changes(&self) -> u64 {
+        // SAFETY: `raw` is an open connection.
+        let changes = unsafe { ffi::sqlite3_total_changes64(self.raw.as_ptr()) };
+        u64::try_from(changes).unwrap_or(0)
+    }
+
+    /// [`Self::last_insert_rowid`] is 0 until the next `INSERT`.
+    pub(super) fn forget_last_insert(&mut self) {
+        // SAFETY: `raw` is an open connection; the call only sets an integer.
+        unsafe { ffi::sqlite3_set_last_insert_rowid(self.raw.as_ptr(), 0) };
     }
 
     fn prepare<'a>(&'a self, sql: &'a str) -> Result<(Option<Statement<'a>>, &'a str), SqlError> {
@@ -280,6 +309,18 @@ impl Statement<'_> {
         }
     }
 
+    fn effect(&self) -> Effect {
+        // SAFETY: `raw` is a live statement.
+        let (is_reading, columns) =
+            unsafe { (ffi::sqlite3_stmt_readonly(self.raw) != 0, ffi::sqlite3_column_count(self.raw)) };
+        match (is_reading, columns) {
+            (false, _) => Effect::Writes,
+            // Words of transactions count as reading, and answer nothing.
+            (true, 0) => Effect::Savepoint,
+            (true, _) => Effect::Reads,
+        }
+    }
+
     fn bind(&self, parameters: &[Value]) -> Result<(), SqlError> {
         self.check_parameters(parameters.len())?;
         for (index, value) in (1..).zip(parameters) {
@@ -319,7 +360,7 @@ impl Statement<'_> {
             QueryResult { columns: (0..width).map(|i| self.column_name(i)).collect(), rows: Vec::new() };
         let mut bytes = 0_usize;
         while self.step()? {
-            let row = (0..width).map(|i| self.column(i)).collect::<Result<Vec<_>, _>>()?;
+            let row = self.row()?;
             bytes = bytes.saturating_add(row.iter().map(Value::size).sum());
             if result.rows.len() >= limits.rows || bytes > limits.bytes {
                 return Err(SqlError::TooLarge { rows: limits.rows, bytes: limits.bytes });
@@ -327,6 +368,19 @@ impl Statement<'_> {
             result.rows.push(row);
         }
         Ok(result)
+    }
+
+    /// The row it stands on.
+    fn row(&self) -> Result<Vec<Value>, SqlError> {
+        // SAFETY: `raw` is a live statement.
+        let width = unsafe { ffi::sqlite3_column_count(self.raw) };
+        (0..width).map(|index| self.column(index)).collect()
+    }
+
+    /// Ready to be bound and run once more.
+    fn reset(&self) {
+        // SAFETY: `raw` is a live statement. What it answers is the last step's error, which was seen already.
+        unsafe { ffi::sqlite3_reset(self.raw) };
     }
 
     /// True while there is a row to read.
@@ -410,6 +464,9 @@ unsafe extern "C" fn on_authorize(
     // SAFETY: `watch` is the connection's own `Watch`; SQLite's texts live for the duration of the call.
     let (watch, action) =
         unsafe { (&*watch.cast::<Watch>(), Action { code, first: text(first), second: text(second) }) };
+    if action.is_volatile() {
+        watch.is_volatile.set(true);
+    }
     match watch.authority.get().check(action) {
         Ok(()) => ffi::SQLITE_OK,
         Err(refusal) => {

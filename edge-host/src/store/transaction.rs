@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::gate::Authority;
 use super::{Failure, Position, QueryResult, ResultLimits, SqlError, TransactionLimits, Value};
@@ -28,9 +28,16 @@ pub(super) trait WriteConnection: Send {
     /// Rows changed by the last statement.
     fn changes(&self) -> u64;
 
-    /// Returns once the commit is on this host's disk; the position it then stands at, if the group has more
-    /// copies.
-    fn commit(self: Box<Self>) -> Result<Option<Position>, SqlError>;
+    /// Ends well. `turn` is the group's; whoever needs it no longer lets it go.
+    fn commit(self: Box<Self>, turn: OwnedSemaphorePermit) -> Result<Commit, SqlError>;
+}
+
+/// What became of a commit.
+pub(super) enum Commit {
+    /// It is on this host's disk, which has the only copy.
+    Done,
+    /// It shares its fate with others, which will be told: where it stands on this host's disk.
+    Shared(oneshot::Receiver<Result<Position, Failure>>),
 }
 
 /// Whoever holds the turn owns the group's writer.
@@ -45,7 +52,7 @@ pub(super) struct Transaction {
     deadline: Instant,
     // After the writer: the next one begins once this one is rolled back.
     _open: Open,
-    _turn: OwnedSemaphorePermit,
+    turn: OwnedSemaphorePermit,
 }
 
 /// Counts open transactions.
@@ -65,6 +72,11 @@ impl Turn {
         turn.ok().and_then(Result::ok).ok_or(Failure::Busy)
     }
 
+    /// After all that wait now, however long that takes.
+    pub(super) async fn wait_longer(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.semaphore).acquire_owned().await.ok()
+    }
+
     pub(super) fn hold_limit(&self) -> Duration {
         self.limits.hold
     }
@@ -78,7 +90,7 @@ impl Transaction {
         turn: OwnedSemaphorePermit,
     ) -> Self {
         metrics::gauge!("locum_edge_transactions_open").increment(1.0);
-        Self { writer, deadline, _open: Open, _turn: turn }
+        Self { writer, deadline, _open: Open, turn }
     }
 
     /// `None` once the transaction has ended by itself.
@@ -90,15 +102,15 @@ impl Transaction {
         Instant::now() >= self.deadline
     }
 
-    /// Returns only once the commit is on the disk. Blocks.
-    pub(super) fn commit(self) -> Result<Option<Position>, SqlError> {
+    /// Blocks.
+    pub(super) fn commit(self) -> Result<Commit, SqlError> {
         if self.is_over_time() {
             return Err(SqlError::Ended(Failure::TransactionTimeout));
         }
         if !self.writer.is_open() {
             return Err(SqlError::Ended(Failure::TransactionLost));
         }
-        self.writer.commit()
+        self.writer.commit(self.turn)
     }
 }
 

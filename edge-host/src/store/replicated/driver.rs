@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::copies::{Copies, CopyError};
-use super::engine::{self, Scope};
+use super::engine::Scope;
 use super::group::{News, ReplicatedGroup, now, position};
 use super::hrana::HranaClient;
 use super::leading::{self, LeadError, Started};
@@ -593,7 +593,8 @@ async fn last_write(
     mut held: watch::Receiver<Held>,
 ) -> Option<OwnedSemaphorePermit> {
     let turn = group.turn().await.ok()?;
-    let last = engine::newest_frame(&engine).await.ok()?;
+    group.carry_out(&turn).await;
+    let last = engine.newest();
     held.wait_for(|held| held.frame >= Some(last)).await.ok()?;
     Some(turn)
 }

@@ -20,12 +20,10 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::hrana::HranaClient;
-use crate::store::SqlError;
+use super::hrana::{CarryError, HranaClient};
 use crate::store::sqlite::DatabaseKey;
 
 /// A promoted copy of some GiB is read once before `sqld` serves it.
@@ -75,7 +73,9 @@ pub(super) enum EngineError {
     #[error("the engine does not serve in time")]
     Silent,
     #[error("ask the engine")]
-    Ask(#[source] SqlError),
+    Ask(#[source] CarryError),
+    #[error("the engine does not sync its commits")]
+    NotDurable,
 }
 
 /// What a token allows.
@@ -115,9 +115,19 @@ impl Engine {
             _ = ended.wait_for(|ended| *ended) => return Err(EngineError::Ended),
         }
         let token = token(&key, Scope::Write)?;
-        let writer = HranaClient::new(ports.http, &token, Handle::current()).ok_or(EngineError::Silent)?;
-        let first = newest_frame(&writer).await?;
-        std::mem::forget(kill);
+        let writer = Arc::new(HranaClient::new(ports.http, &token).ok_or(EngineError::Silent)?);
+        if !writer.is_durable().await.map_err(EngineError::Ask)? {
+            return Err(EngineError::NotDurable);
+        }
+        let (first, given_up) = (writer.newest(), Arc::clone(&writer));
+        tokio::spawn(async move {
+            // Kills it when it is given up; when it is gone there is nothing left to kill.
+            let mut ended = kill.ended.clone();
+            tokio::select! {
+                () = given_up.given_up() => drop(kill),
+                _ = ended.wait_for(|ended| *ended) => {}
+            }
+        });
         Ok(Self { writer, log_address: ports.log, first, key, pid, ended })
     }
 
@@ -283,19 +293,4 @@ async fn configure(admin: SocketAddr, admin_key: &str, body: Bytes) -> Option<St
     let status = sender.send_request(request).await.ok().map(|response| response.status());
     connection.abort();
     status
-}
-
-/// Asked on a blocking thread: the writer's client blocks.
-pub(super) async fn newest_frame(writer: &Arc<HranaClient>) -> Result<FrameNo, EngineError> {
-    let mut stream = writer.stream();
-    let asked = tokio::task::spawn_blocking(move || {
-        let synchronous = stream.execute("PRAGMA synchronous", &[], None)?;
-        let full = matches!(
-            synchronous.result.rows.first().map(Vec::as_slice),
-            Some([crate::store::Value::Integer(2)])
-        );
-        if full { Ok(synchronous.frame.unwrap_or(0)) } else { Err(SqlError::misuse("not durable")) }
-    });
-    let frame = asked.await.map_err(|_| EngineError::Ended)?.map_err(EngineError::Ask)?;
-    Ok(FrameNo(frame))
 }

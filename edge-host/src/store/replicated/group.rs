@@ -1,7 +1,7 @@
 //! What requests see of a replicated group: the copy to read from, the engine to write to, and when what they
 //! saw is safe to show.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -11,22 +11,35 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::copies::Copies;
-use super::hrana::HranaClient;
+use super::hrana::{CarryError, HranaClient};
 use super::replica::Progress;
-use super::writer::EngineWriter;
+use super::writer::{EngineWriter, Shared};
 use crate::store::group::Group;
 use crate::store::readers::{Readers, Snapshot};
+use crate::store::sqlite::Database;
 use crate::store::transaction::{Transaction, Turn};
 use crate::store::{Failure, SqlError, TransactionLimits, Writer};
 
 /// Longest wait for a second region.
 const KEPT_WITHIN: Duration = Duration::from_secs(2);
+/// Longest wait until this host's own copy has what its engine has committed.
+const HELD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A record group on one of its hosts.
 pub(super) struct ReplicatedGroup {
     pub(super) id: GroupId,
     turn: Turn,
+    /// Touched only by whoever has the turn.
+    writing: Mutex<Writing>,
     pub(super) serving: watch::Sender<Serving>,
+}
+
+/// The transaction that requests share, between them.
+enum Writing {
+    Nothing,
+    /// The connection is kept, and the epoch whose copy it is of.
+    Between(Epoch, Database),
+    Open(Shared),
 }
 
 /// Where a group stands on this host. Replaced whole by the group's driver.
@@ -84,7 +97,83 @@ impl ReplicatedGroup {
             acked: None,
             history: Arc::new(History::default()),
         };
-        Arc::new(Self { id, turn: Turn::new(limits), serving: watch::Sender::new(serving) })
+        let (turn, writing) = (Turn::new(limits), Mutex::new(Writing::Nothing));
+        Arc::new(Self { id, turn, writing, serving: watch::Sender::new(serving) })
+    }
+
+    /// The turn after all that wait for it now.
+    pub(super) async fn last_turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turn.wait_longer().await
+    }
+
+    /// Lets the next request, or whoever carries it out, have the shared transaction.
+    pub(super) fn put_back(&self, shared: Shared) {
+        *self.writing() = Writing::Open(shared);
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_writing(&self) -> Writing {
+        std::mem::replace(&mut *self.writing(), Writing::Nothing)
+    }
+
+    /// The shared transaction of `copy`'s epoch, open. What was left of another epoch is undone.
+    fn shared(&self, copy: &OpenCopy) -> Result<Shared, SqlError> {
+        let database = match self.take_writing() {
+            Writing::Open(shared) if shared.epoch == copy.epoch && shared.is_open() => return Ok(shared),
+            Writing::Between(epoch, database) if epoch == copy.epoch => database,
+            Writing::Open(shared) => {
+                shared.close().1.fail(Failure::TransactionLost);
+                copy.readers.speculative()?
+            }
+            Writing::Between(..) | Writing::Nothing => copy.readers.speculative()?,
+        };
+        Shared::open(copy.epoch, database)
+    }
+
+    /// Carries out what requests did in their shared transaction. Returns once the next one can begin.
+    pub(super) async fn carry_out(&self, _turn: &OwnedSemaphorePermit) {
+        let shared = match self.take_writing() {
+            Writing::Open(shared) => shared,
+            other => return *self.writing() = other,
+        };
+        let epoch = shared.epoch;
+        let Ok((database, work)) = tokio::task::spawn_blocking(move || shared.close()).await else { return };
+        if let Some(database) = database {
+            *self.writing() = Writing::Between(epoch, database);
+        }
+        let (leading, copy) = {
+            let serving = self.serving.borrow();
+            (serving.leading.clone(), serving.copy.clone())
+        };
+        let leading = leading.filter(|leading| leading.epoch == epoch && now() < leading.lease_until);
+        let Some((leading, copy)) = leading.zip(copy) else { return work.fail(Failure::NoPrimary) };
+        metrics::histogram!("locum_edge_transaction_requests").record(work.members.len() as f64);
+        let done = match work.statements.as_slice() {
+            [] => Ok(leading.engine.newest()),
+            statements => leading.engine.carry_out(statements, work.changes).await,
+        };
+        match done {
+            Ok(frame) => work.succeed(Position::new(epoch, frame)),
+            Err(error @ CarryError::Refused { .. }) => {
+                tracing::error!(group = %self.id, %error, "a transaction was not carried out");
+                return work.fail(Failure::TransactionLost);
+            }
+            Err(error @ CarryError::Unknown) => {
+                tracing::error!(group = %self.id, %error, "the epoch ends");
+                leading.engine.give_up();
+                return work.fail(Failure::OutcomeUnknown);
+            }
+        }
+        // The next transaction has to see it.
+        let newest = leading.engine.newest();
+        let held = async { copy.progress.held().wait_for(|held| held.frame >= Some(newest)).await.is_ok() };
+        if tokio::time::timeout(HELD_WITHIN, held).await.is_err() {
+            tracing::error!(group = %self.id, "this host's own copy does not follow; the epoch ends");
+            leading.engine.give_up();
+        }
     }
 
     fn copy(&self) -> Result<OpenCopy, SqlError> {
@@ -156,8 +245,9 @@ impl Group for ReplicatedGroup {
         if copy.epoch != leading.epoch {
             return Err(SqlError::Ended(Failure::NoPrimary));
         }
+        let shared = self.shared(&copy)?;
         let deadline = Instant::now() + self.hold_limit();
-        let writer = EngineWriter::begin(&leading.engine, &copy.readers, leading.epoch, deadline)?;
+        let writer = EngineWriter::begin(Arc::clone(&self), shared, deadline)?;
         Ok(Transaction::new(Box::new(writer), deadline, turn))
     }
 

@@ -1,89 +1,105 @@
-//! The writer's way into `sqld`: Hrana over HTTP on loopback (version 3, JSON), one stream a transaction.
-//!
-//! Everything here blocks its thread, as the writer of a single file does.
+//! The way into `sqld`: Hrana over HTTP on loopback (version 3, JSON). A whole transaction is one request.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use libsql_sys::ffi;
+use locum_replication::FrameNo;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
-use crate::store::{Failure, QueryResult, SqlError, Value};
+use crate::store::Value;
 
-/// Idle connections that are kept; there is one writer at a time, and the one before may still be closing.
-const IDLE: usize = 2;
-/// Longest wait for one answer; a statement's own bound is shorter.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// Longest wait for one answer. Whoever is silent for longer is not waited for but ended.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// `sqld` is told the same bound, see `engine.rs`.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
-/// Blobs: `sqld` leaves the padding out and takes either.
-const BLOB: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Fails unless the statements before it changed as many rows as they changed on this host's own copy.
+const SAME_CHANGES: &str = "SELECT CASE WHEN total_changes() = ? THEN 1 ELSE json('') END";
 
-/// One running `sqld`, as its writers reach it.
+/// One running `sqld`, as the group's writer reaches it.
 pub(super) struct HranaClient {
     address: SocketAddr,
     authorization: HeaderValue,
-    runtime: Handle,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    /// There is one writer; it keeps its connection.
+    connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    /// The last commit.
+    newest: AtomicU64,
+    /// Nobody knows what it does: it has to go.
+    given_up: CancellationToken,
 }
 
-/// One transaction's stream. Dropping it closes the stream, which rolls back.
-pub(super) struct Stream {
-    client: Arc<HranaClient>,
-    connection: Option<SendRequest<Full<Bytes>>>,
-    baton: Option<String>,
-    is_open: bool,
+/// A statement that has run on this host's own copy.
+pub(super) struct Statement {
+    pub(super) sql: String,
+    pub(super) parameters: Vec<Value>,
 }
 
-/// What a statement answered.
-pub(super) struct Executed {
-    pub(super) result: QueryResult,
-    pub(super) changes: u64,
-    pub(super) last_insert_rowid: Option<i64>,
-    /// The newest committed frame when it was answered.
-    pub(super) frame: Option<u64>,
+/// A transaction was not carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum CarryError {
+    /// Nothing of it happened. Holds SQLite's code, never its words: those can quote values.
+    #[error("the record engine refused step {step}: {code}")]
+    Refused { step: usize, code: &'static str },
+    /// It may have happened.
+    #[error("the record engine gave no answer")]
+    Unknown,
 }
 
 #[derive(Serialize)]
 struct Pipeline<'a> {
-    baton: Option<&'a str>,
-    requests: &'a [StreamRequest<'a>],
+    baton: Option<()>,
+    requests: [StreamRequest<'a>; 2],
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum StreamRequest<'a> {
-    Execute { stmt: Statement<'a> },
-    GetAutocommit,
+    Batch {
+        batch: Batch<'a>,
+    },
+    /// Rolls back what is still open.
     Close,
 }
 
 #[derive(Serialize)]
-struct Statement<'a> {
-    sql: &'a str,
-    args: Vec<WireValue>,
+struct Batch<'a> {
+    steps: Vec<Step<'a>>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
+struct Step<'a> {
+    stmt: WireStatement<'a>,
+    condition: Option<Condition>,
+}
+
+/// Only if that step succeeded.
+#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum WireValue {
+enum Condition {
+    Ok { step: usize },
+}
+
+#[derive(Serialize)]
+struct WireStatement<'a> {
+    sql: &'a str,
+    args: Vec<WireValue<'a>>,
+    want_rows: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireValue<'a> {
     Null,
     /// As text: JSON numbers are doubles to many.
     Integer {
@@ -93,7 +109,7 @@ enum WireValue {
         value: f64,
     },
     Text {
-        value: String,
+        value: &'a str,
     },
     Blob {
         base64: String,
@@ -102,7 +118,6 @@ enum WireValue {
 
 #[derive(Deserialize)]
 struct PipelineAnswer {
-    baton: Option<String>,
     results: Vec<StreamResult>,
 }
 
@@ -110,68 +125,109 @@ struct PipelineAnswer {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum StreamResult {
     Ok { response: StreamResponse },
-    Error { error: WireError },
+    Error {},
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum StreamResponse {
-    Execute { result: WireResult },
-    GetAutocommit { is_autocommit: bool },
+    Batch { result: BatchResult },
     Close,
 }
 
 #[derive(Deserialize)]
-struct WireError {
-    message: String,
-    code: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireResult {
-    cols: Vec<Column>,
-    rows: Vec<Vec<WireValue>>,
-    affected_row_count: u64,
-    last_insert_rowid: Option<String>,
+struct BatchResult {
+    step_results: Vec<Option<StepResult>>,
+    step_errors: Vec<Option<StepError>>,
     replication_index: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Column {
-    name: Option<String>,
+struct StepResult {
+    rows: Vec<Vec<serde_json::Value>>,
+}
+
+#[derive(Deserialize)]
+struct StepError {
+    code: Option<String>,
 }
 
 impl HranaClient {
     /// Speaks to `address` with `token`.
-    pub(super) fn new(address: SocketAddr, token: &str, runtime: Handle) -> Option<Arc<Self>> {
+    pub(super) fn new(address: SocketAddr, token: &str) -> Option<Self> {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
         authorization.set_sensitive(true);
-        Some(Arc::new(Self { address, authorization, runtime, idle: Mutex::default() }))
+        let (connection, newest, given_up) = (Mutex::default(), AtomicU64::new(0), CancellationToken::new());
+        Some(Self { address, authorization, connection, newest, given_up })
     }
 
-    /// A new stream; nothing is sent yet.
-    pub(super) fn stream(self: &Arc<Self>) -> Stream {
-        Stream { client: Arc::clone(self), connection: None, baton: None, is_open: false }
+    /// What it does is not known any more: the process has to end.
+    pub(super) fn give_up(&self) {
+        self.given_up.cancel();
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, SqlError> {
-        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(kept) = kept.filter(|kept| !kept.is_closed()) {
-            return Ok(kept);
-        }
-        let stream = TcpStream::connect(self.address).await.map_err(|_| lost())?;
-        stream.set_nodelay(true).map_err(|_| lost())?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| lost())?;
-        // It ends with its last sender, and its error is the sender's.
-        tokio::spawn(connection);
-        Ok(sender)
+    /// Resolves when the process has to end.
+    pub(super) async fn given_up(&self) {
+        self.given_up.cancelled().await;
     }
 
-    async fn post(
+    /// The newest commit that was answered.
+    pub(super) fn newest(&self) -> FrameNo {
+        FrameNo(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Asks whether every commit is synced to disk (`synchronous=FULL`), and learns the newest frame.
+    pub(super) async fn is_durable(&self) -> Result<bool, CarryError> {
+        let steps = vec![Step::new("PRAGMA synchronous", &[], None, true)];
+        let result = self.batch(steps).await?;
+        let rows = result.step_results.into_iter().next().flatten().map(|step| step.rows);
+        Ok(rows.is_some_and(|rows| rows == [[serde_json::json!({"type": "integer", "value": "2"})]]))
+    }
+
+    /// Carries out a transaction that changed `changes` rows on this host's own copy, and answers once it is
+    /// synced, with its last frame. It happens whole or not at all.
+    pub(super) async fn carry_out(
         &self,
-        connection: &mut SendRequest<Full<Bytes>>,
-        body: Vec<u8>,
-    ) -> Result<PipelineAnswer, SqlError> {
+        statements: &[Statement],
+        changes: u64,
+    ) -> Result<FrameNo, CarryError> {
+        let changes = [Value::Integer(changes.cast_signed())];
+        let written = statements.iter().map(|statement| (statement.sql.as_str(), &*statement.parameters));
+        let all = std::iter::once(("BEGIN IMMEDIATE", [].as_slice()))
+            .chain(written)
+            .chain([(SAME_CHANGES, changes.as_slice()), ("COMMIT", &[])]);
+        let steps = all.enumerate().map(|(at, (sql, parameters))| {
+            let condition = at.checked_sub(1).map(|step| Condition::Ok { step });
+            Step::new(sql, parameters, condition, false)
+        });
+        let result = self.batch(steps.collect()).await?;
+        let committed = result.step_results.last().is_some_and(Option::is_some);
+        if committed { Ok(self.newest()) } else { Err(result.refused()) }
+    }
+
+    async fn batch(&self, steps: Vec<Step<'_>>) -> Result<BatchResult, CarryError> {
+        let requests = [StreamRequest::Batch { batch: Batch { steps } }, StreamRequest::Close];
+        let body = serde_json::to_vec(&Pipeline { baton: None, requests });
+        let body = body.map_err(|_| CarryError::Refused { step: 0, code: "not JSON" })?;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.post(body)).await.ok().flatten();
+        let mut results = asked.ok_or(CarryError::Unknown)?.results.into_iter();
+        let Some(StreamResult::Ok { response: StreamResponse::Batch { result } }) = results.next() else {
+            return Err(CarryError::Unknown);
+        };
+        if let Some(frame) = result.replication_index.as_ref().and_then(|frame| frame.parse().ok()) {
+            self.newest.fetch_max(frame, Ordering::AcqRel);
+        }
+        Ok(result)
+    }
+
+    /// `None`: whatever was sent may have been done.
+    async fn post(&self, body: Vec<u8>) -> Option<PipelineAnswer> {
+        let mut kept = self.connection.lock().await;
+        // Taken out: whoever gives up waiting leaves a connection behind whose state is unknown.
+        let mut connection = match kept.take().filter(|kept| !kept.is_closed()) {
+            Some(kept) => kept,
+            None => self.connect().await?,
+        };
         let request = Request::builder()
             .method(Method::POST)
             .uri("/v3/pipeline")
@@ -179,183 +235,63 @@ impl HranaClient {
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
             .body(Full::from(body))
-            .map_err(|_| lost())?;
-        connection.ready().await.map_err(|_| lost())?;
-        let response = connection.send_request(request).await.map_err(|_| lost())?;
+            .ok()?;
+        connection.ready().await.ok()?;
+        let response = connection.send_request(request).await.ok()?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|_| lost())?.to_bytes();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await.ok()?.to_bytes();
         if status != StatusCode::OK {
             // Its text may quote values: only that it failed is told.
             tracing::warn!(status = status.as_u16(), "the record engine refused a request");
-            return Err(lost());
+            return None;
         }
-        serde_json::from_slice(&body).map_err(|_| lost())
+        *kept = Some(connection);
+        serde_json::from_slice(&body).ok()
+    }
+
+    async fn connect(&self) -> Option<SendRequest<Full<Bytes>>> {
+        let stream = TcpStream::connect(self.address).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        // It ends with its last sender, and its error is the sender's.
+        tokio::spawn(connection);
+        Some(sender)
     }
 }
 
-impl Stream {
-    /// Whether a transaction is open.
-    pub(super) fn is_open(&self) -> bool {
-        self.is_open
+impl<'a> Step<'a> {
+    fn new(sql: &'a str, parameters: &'a [Value], condition: Option<Condition>, want_rows: bool) -> Self {
+        let args = parameters.iter().map(WireValue::from).collect();
+        Self { stmt: WireStatement { sql, args, want_rows }, condition }
     }
+}
 
-    /// Runs one statement within `deadline`. An error of SQLite leaves the stream usable; any other ends it.
-    pub(super) fn execute(
-        &mut self,
-        sql: &str,
-        parameters: &[Value],
-        deadline: Option<Instant>,
-    ) -> Result<Executed, SqlError> {
-        let stmt = Statement { sql, args: parameters.iter().map(WireValue::from).collect() };
-        let answers =
-            self.pipeline(&[StreamRequest::Execute { stmt }, StreamRequest::GetAutocommit], deadline)?;
-        let Ok([executed, autocommit]) = <[StreamResult; 2]>::try_from(answers) else {
-            return Err(self.give_up());
+impl BatchResult {
+    /// The step that failed; those after it did not run.
+    fn refused(&self) -> CarryError {
+        let failed = self.step_errors.iter().enumerate().find_map(|(at, error)| Some((at, error.as_ref()?)));
+        let (step, code) = failed.map_or((0, None), |(step, error)| (step, error.code.as_deref()));
+        let code = match code {
+            Some("SQLITE_FULL") => "SQLITE_FULL",
+            Some("SQLITE_BUSY") => "SQLITE_BUSY",
+            Some("SQLITE_IOERR") => "SQLITE_IOERR",
+            Some("SQLITE_CONSTRAINT") => "SQLITE_CONSTRAINT",
+            _ => "another error",
         };
-        match autocommit {
-            StreamResult::Ok { response: StreamResponse::GetAutocommit { is_autocommit } } => {
-                self.is_open = !is_autocommit;
-            }
-            _ => return Err(self.give_up()),
-        }
-        match executed {
-            StreamResult::Ok { response: StreamResponse::Execute { result } } => {
-                Executed::try_from(result).map_err(|Malformed| self.give_up())
-            }
-            StreamResult::Error { error } => Err(error.into_sql_error()),
-            StreamResult::Ok { .. } => Err(self.give_up()),
-        }
-    }
-
-    fn pipeline(
-        &mut self,
-        requests: &[StreamRequest<'_>],
-        deadline: Option<Instant>,
-    ) -> Result<Vec<StreamResult>, SqlError> {
-        let pipeline = Pipeline { baton: self.baton.as_deref(), requests };
-        let body = serde_json::to_vec(&pipeline).map_err(|_| SqlError::misuse("a value is not a number"))?;
-        let bound = deadline.map_or(ANSWER_WITHIN, |deadline| {
-            deadline.saturating_duration_since(Instant::now()).min(ANSWER_WITHIN)
-        });
-        let client = Arc::clone(&self.client);
-        let connection = &mut self.connection;
-        let asked = client.runtime.block_on(tokio::time::timeout(bound, async {
-            if connection.is_none() {
-                *connection = Some(client.connect().await?);
-            }
-            match connection {
-                Some(connection) => client.post(connection, body).await,
-                None => Err(lost()),
-            }
-        }));
-        match asked {
-            Ok(Ok(answer)) => {
-                // Without a baton the stream is gone, and with it what was open.
-                self.is_open &= answer.baton.is_some();
-                self.baton = answer.baton;
-                Ok(answer.results)
-            }
-            Ok(Err(error)) => {
-                self.give_up();
-                Err(error)
-            }
-            Err(_) => {
-                self.give_up();
-                Err(SqlError::Ended(Failure::TransactionTimeout))
-            }
-        }
-    }
-
-    /// The connection's state is unknown: nothing more is said on it, and `sqld` rolls back by its own bound.
-    fn give_up(&mut self) -> SqlError {
-        (self.connection, self.baton, self.is_open) = (None, None, false);
-        lost()
+        CarryError::Refused { step, code }
     }
 }
 
-impl Drop for Stream {
-    /// Blocks until `sqld` has closed the stream: the next writer must not find it busy.
-    fn drop(&mut self) {
-        if self.baton.is_some() {
-            let _ = self.pipeline(&[StreamRequest::Close], None);
-        }
-        if let Some(connection) = self.connection.take() {
-            let mut idle = self.client.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE {
-                idle.push(connection);
-            }
-        }
-    }
-}
-
-struct Malformed;
-
-impl TryFrom<WireResult> for Executed {
-    type Error = Malformed;
-
-    fn try_from(wire: WireResult) -> Result<Self, Malformed> {
-        let number = |text: Option<String>| text.map(|text| text.parse::<i64>()).transpose();
-        let row = |row: Vec<WireValue>| row.into_iter().map(Value::try_from).collect::<Result<Vec<_>, _>>();
-        let frame = wire.replication_index.map(|text| text.parse()).transpose().map_err(|_| Malformed)?;
-        Ok(Self {
-            result: QueryResult {
-                columns: wire.cols.into_iter().map(|column| column.name.unwrap_or_default()).collect(),
-                rows: wire.rows.into_iter().map(row).collect::<Result<_, _>>()?,
-            },
-            changes: wire.affected_row_count,
-            last_insert_rowid: number(wire.last_insert_rowid).map_err(|_| Malformed)?,
-            frame,
-        })
-    }
-}
-
-impl From<&Value> for WireValue {
-    fn from(value: &Value) -> Self {
+impl<'a> From<&'a Value> for WireValue<'a> {
+    fn from(value: &'a Value) -> Self {
         match value {
             Value::Null => Self::Null,
             Value::Integer(value) => Self::Integer { value: value.to_string() },
             // SQLite has no NaN: it stores NULL.
             Value::Real(value) if value.is_nan() => Self::Null,
             Value::Real(value) => Self::Float { value: *value },
-            Value::Text(text) => Self::Text { value: text.clone() },
-            Value::Blob(bytes) => Self::Blob { base64: BLOB.encode(bytes) },
+            Value::Text(text) => Self::Text { value: text },
+            Value::Blob(bytes) => Self::Blob { base64: STANDARD_NO_PAD.encode(bytes) },
         }
     }
-}
-
-impl TryFrom<WireValue> for Value {
-    type Error = Malformed;
-
-    fn try_from(value: WireValue) -> Result<Self, Malformed> {
-        Ok(match value {
-            WireValue::Null => Self::Null,
-            WireValue::Integer { value } => Self::Integer(value.parse().map_err(|_| Malformed)?),
-            WireValue::Float { value } => Self::Real(value),
-            WireValue::Text { value } => Self::Text(value),
-            WireValue::Blob { base64 } => Self::Blob(BLOB.decode(base64).map_err(|_| Malformed)?),
-        })
-    }
-}
-
-impl WireError {
-    /// In SQLite's own words, as the single file gives them.
-    fn into_sql_error(self) -> SqlError {
-        let message = ["SQLite error: ", "SQL input error: "]
-            .iter()
-            .find_map(|prefix| self.message.strip_prefix(prefix))
-            .unwrap_or(&self.message);
-        let message = message.split(" (at offset ").next().unwrap_or(message).to_owned();
-        let code = match self.code.as_deref() {
-            Some("SQLITE_CONSTRAINT") => ffi::SQLITE_CONSTRAINT,
-            Some("SQLITE_FULL") => ffi::SQLITE_FULL,
-            Some("SQLITE_BUSY") => ffi::SQLITE_BUSY,
-            _ => ffi::SQLITE_ERROR,
-        };
-        SqlError::Sqlite { code, message }
-    }
-}
-
-fn lost() -> SqlError {
-    SqlError::Ended(Failure::TransactionLost)
 }

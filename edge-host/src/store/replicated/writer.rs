@@ -1,45 +1,149 @@
-//! The host's transaction inside `sqld`.
+//! A request's transaction. It runs on this host's own copy, in a transaction that several requests share, each
+//! in a savepoint; what they changed is then carried out by `sqld` in one piece, and what happened here is
+//! undone: the log brings it back.
+//!
+//! This holds because nobody else writes: whoever has the group's turn sees everything that was committed, and
+//! what a statement does here it does there. So a statement that writes takes neither time nor chance from SQL
+//! (see `gate.rs`), and the engine commits only what changed as many rows as it did here.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use locum_replication::{Epoch, FrameNo, Position};
+use locum_replication::{Epoch, Position};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::hrana::{HranaClient, Stream};
+use super::group::ReplicatedGroup;
+use super::hrana::Statement;
 use crate::store::gate::Authority;
-use crate::store::readers::Readers;
-use crate::store::sqlite::Database;
-use crate::store::transaction::WriteConnection;
+use crate::store::sqlite::{Database, Effect};
+use crate::store::transaction::{Commit, WriteConnection};
 use crate::store::{Failure, QueryResult, ResultLimits, SqlError, Value};
 
-/// `sqld` knows no authorizer: every statement is first compiled against this host's own copy, which has the
-/// same schema.
-pub(super) struct EngineWriter {
-    epoch: Epoch,
-    stream: Stream,
-    readers: Arc<Readers>,
-    /// `None` only while being dropped.
-    checker: Option<Database>,
-    deadline: Instant,
-    last_insert_rowid: i64,
+/// A shared transaction is carried out, at the latest, once the first of it has waited this long.
+const CARRY_OUT_AFTER: Duration = Duration::from_millis(40);
+/// Or once it has this many statements.
+const CARRY_OUT_AT: usize = 500;
+const SAVEPOINT: &str = "locum_request";
+
+/// An open transaction on this host's own copy.
+pub(super) struct Shared {
+    pub(super) epoch: Epoch,
+    database: Database,
+    statements: Vec<Statement>,
+    /// Rows that the statements changed.
     changes: u64,
+    /// Requests that have ended and wait for what becomes of it.
+    members: Vec<Member>,
+    began: Instant,
+    /// Somebody waits for the turn to carry it out.
+    is_awaited: bool,
+}
+
+/// A request that has ended.
+pub(super) type Member = oneshot::Sender<Result<Position, Failure>>;
+
+/// What a shared transaction leaves to do.
+pub(super) struct Work {
+    pub(super) statements: Vec<Statement>,
+    pub(super) changes: u64,
+    pub(super) members: Vec<Member>,
+}
+
+/// One request's part of a shared transaction.
+pub(super) struct EngineWriter {
+    group: Arc<ReplicatedGroup>,
+    /// `None` once it is over.
+    shared: Option<Shared>,
+    statements: Vec<Statement>,
+    changes: u64,
+    uses_savepoints: bool,
+    /// A statement failed and left something behind.
+    is_lost: bool,
+}
+
+impl Shared {
+    /// Opens the transaction. `database` stands on a whole copy of `epoch`. Blocks.
+    pub(super) fn open(epoch: Epoch, mut database: Database) -> Result<Self, SqlError> {
+        database.set_deadline(None);
+        database.host("BEGIN IMMEDIATE", &[])?;
+        let (statements, members, began) = (Vec::new(), Vec::new(), Instant::now());
+        Ok(Self { epoch, database, statements, changes: 0, members, began, is_awaited: false })
+    }
+
+    /// False after an error that ended it for everybody.
+    pub(super) fn is_open(&self) -> bool {
+        !self.database.is_autocommit()
+    }
+
+    /// Undoes what happened here. The database, if it is still good. Blocks for some microseconds.
+    pub(super) fn close(mut self) -> (Option<Database>, Work) {
+        if !self.is_open() {
+            let members = std::mem::take(&mut self.members);
+            Work { statements: Vec::new(), changes: 0, members }.fail(Failure::TransactionLost);
+            (self.statements, self.changes) = (Vec::new(), 0);
+        }
+        self.database.set_deadline(None);
+        let is_good = self.database.is_autocommit() || self.database.host("ROLLBACK", &[]).is_ok();
+        let work = Work { statements: self.statements, changes: self.changes, members: self.members };
+        (is_good.then_some(self.database), work)
+    }
+
+    fn is_due(&self) -> bool {
+        self.statements.len() >= CARRY_OUT_AT || self.began.elapsed() >= CARRY_OUT_AFTER
+    }
+}
+
+impl Work {
+    pub(super) fn succeed(self, at: Position) {
+        self.tell(Ok(at));
+    }
+
+    pub(super) fn fail(self, failure: Failure) {
+        self.tell(Err(failure));
+    }
+
+    /// Whoever has gone hears nothing.
+    fn tell(self, outcome: Result<Position, Failure>) {
+        for member in self.members {
+            let _ = member.send(outcome);
+        }
+    }
 }
 
 impl EngineWriter {
-    /// Opens the transaction. Blocks.
+    /// A savepoint for one request. Blocks.
     pub(super) fn begin(
-        client: &Arc<HranaClient>,
-        readers: &Arc<Readers>,
-        epoch: Epoch,
+        group: Arc<ReplicatedGroup>,
+        mut shared: Shared,
         deadline: Instant,
     ) -> Result<Self, SqlError> {
-        let mut stream = client.stream();
-        stream.execute("BEGIN IMMEDIATE", &[], Some(deadline))?;
-        let mut checker = readers.connection()?;
-        checker.set_deadline(None);
-        let readers = Arc::clone(readers);
-        let checker = Some(checker);
-        Ok(Self { epoch, stream, readers, checker, deadline, last_insert_rowid: 0, changes: 0 })
+        shared.database.host(&format!("SAVEPOINT {SAVEPOINT}"), &[])?;
+        shared.database.forget_last_insert();
+        shared.database.set_deadline(Some(deadline));
+        Ok(Self {
+            group,
+            shared: Some(shared),
+            statements: Vec::new(),
+            changes: 0,
+            uses_savepoints: false,
+            is_lost: false,
+        })
+    }
+
+    fn words(&mut self, words: &str) -> Result<(), SqlError> {
+        let shared = self.shared.as_mut().ok_or(SqlError::Ended(Failure::TransactionLost))?;
+        shared.database.set_deadline(None);
+        shared.database.host(&format!("{words} {SAVEPOINT}"), &[]).map(drop)
+    }
+
+    /// Savepoints mean something only inside one of the request's own.
+    fn enclosed(&mut self) -> Vec<Statement> {
+        let statements = std::mem::take(&mut self.statements);
+        if !self.uses_savepoints {
+            return statements;
+        }
+        let words = |words| Statement { sql: format!("{words} {SAVEPOINT}"), parameters: Vec::new() };
+        std::iter::once(words("SAVEPOINT")).chain(statements).chain([words("RELEASE")]).collect()
     }
 }
 
@@ -51,43 +155,82 @@ impl WriteConnection for EngineWriter {
         authority: Authority,
         limits: ResultLimits,
     ) -> Result<QueryResult, SqlError> {
-        if let Some(checker) = &mut self.checker {
-            checker.check_only(sql, parameters.len(), authority)?;
+        let shared = self.shared.as_mut().ok_or(SqlError::Ended(Failure::TransactionLost))?;
+        if parameters.iter().any(|value| matches!(value, Value::Real(real) if real.is_infinite())) {
+            return Err(SqlError::Misuse("an infinite number cannot be kept".to_owned()));
         }
-        let executed = self.stream.execute(sql, parameters, Some(self.deadline))?;
-        self.changes = executed.changes;
-        self.last_insert_rowid = executed.last_insert_rowid.unwrap_or(self.last_insert_rowid);
-        limits.check(&executed.result)?;
-        Ok(executed.result)
+        let before = shared.database.total_changes();
+        let ran = shared.database.run_noting(sql, parameters, authority, limits);
+        let changes = shared.database.total_changes() - before;
+        match ran {
+            Ok((result, effect)) => {
+                if effect != Effect::Reads {
+                    self.statements.push(Statement { sql: sql.to_owned(), parameters: parameters.to_vec() });
+                    self.changes += changes;
+                }
+                self.uses_savepoints |= effect == Effect::Savepoint;
+                Ok(result)
+            }
+            Err(error) => {
+                // `OR FAIL` keeps what it did before it failed, and a bound on rows stops in the middle.
+                self.is_lost |= changes != 0;
+                Err(error)
+            }
+        }
     }
 
     fn is_open(&self) -> bool {
-        self.stream.is_open()
+        !self.is_lost && self.shared.as_ref().is_some_and(Shared::is_open)
     }
 
     fn last_insert_rowid(&self) -> i64 {
-        self.last_insert_rowid
+        self.shared.as_ref().map_or(0, |shared| shared.database.last_insert_rowid())
     }
 
     fn changes(&self) -> u64 {
-        self.changes
+        self.shared.as_ref().map_or(0, |shared| shared.database.changes())
     }
 
-    fn commit(mut self: Box<Self>) -> Result<Option<Position>, SqlError> {
-        let committed = self.stream.execute("COMMIT", &[], None).map_err(|error| match error {
-            // Sent, and no answer came: it may have happened.
-            SqlError::Ended(_) => SqlError::Ended(Failure::OutcomeUnknown),
-            error => error,
-        })?;
-        let frame = committed.frame.ok_or(SqlError::Ended(Failure::OutcomeUnknown))?;
-        Ok(Some(Position { epoch: self.epoch, frame: FrameNo(frame) }))
+    /// What it changed is carried out by whoever gets the turn after all that wait for it now.
+    fn commit(self: Box<Self>, turn: OwnedSemaphorePermit) -> Result<Commit, SqlError> {
+        // Gone before the turn is: the next one must not begin before this one is undone.
+        let mut writer = self;
+        writer.words("RELEASE")?;
+        let statements = writer.enclosed();
+        let mut shared = writer.shared.take().ok_or(SqlError::Ended(Failure::TransactionLost))?;
+        let (member, outcome) = oneshot::channel();
+        shared.statements.extend(statements);
+        shared.changes += writer.changes;
+        shared.members.push(member);
+        let is_due = shared.is_due();
+        let is_first = !std::mem::replace(&mut shared.is_awaited, true);
+        writer.group.put_back(shared);
+        let group = Arc::clone(&writer.group);
+        if is_due {
+            tokio::spawn(async move { group.carry_out(&turn).await });
+        } else if is_first {
+            tokio::spawn(async move {
+                if let Some(turn) = group.last_turn().await {
+                    group.carry_out(&turn).await;
+                }
+            });
+        }
+        Ok(Commit::Shared(outcome))
     }
 }
 
 impl Drop for EngineWriter {
+    /// Undoes this request's part, if it has not ended well. Blocks for some microseconds.
     fn drop(&mut self) {
-        if let Some(checker) = self.checker.take() {
-            self.readers.give_back(checker);
+        if self.shared.is_none() {
+            return;
+        }
+        let undone = self.words("ROLLBACK TO").and_then(|()| self.words("RELEASE"));
+        let Some(shared) = self.shared.take() else { return };
+        match undone {
+            Ok(()) => self.group.put_back(shared),
+            // It cannot be trusted any more, by nobody.
+            Err(_) => shared.close().1.fail(Failure::TransactionLost),
         }
     }
 }
