@@ -55,8 +55,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let manifest = manifest(options.manifest)?;
     let data = Data::open(&options.data, options.reset)?;
     let accounts = Accounts::load_or_make(&data)?;
-    options.ports.check(options.regions.into())?;
     let regions = regions::regions(options.regions);
+    options.ports.check(&regions)?;
     let engine = engine(&binaries, regions.len())?;
     let plan = Plan { ports: options.ports, manifest, regions, engine };
     let mut network = Network::new(plan, data, binaries);

@@ -44,7 +44,8 @@ pub struct EdgeConfig {
     pub tls: Option<TlsConfig>,
     /// The control plane to join. Without it the host runs alone and knows no media nodes.
     pub control: Option<ControlConfig>,
-    /// Where other edge hosts call this one (UDP); needed with `control`.
+    /// Where other edge hosts call this one (UDP), and, where it names one address, where this host calls from;
+    /// needed with `control`.
     pub mesh_listen: Option<SocketAddr>,
     /// The address they are told; default that of `mesh_listen`.
     pub mesh_announce_ip: Option<IpAddr>,
@@ -159,6 +160,12 @@ impl EdgeConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// One address for both directions, so that a firewall between members can name it.
+    pub(crate) fn calls_from(&self, peer: SocketAddr) -> Option<IpAddr> {
+        let own = self.mesh_listen?.ip();
+        (!own.is_unspecified() && own.is_ipv4() == peer.is_ipv4()).then_some(own)
     }
 
     /// Longest wait for running requests when told to stop.

@@ -111,6 +111,7 @@ impl Network {
             region: self.region.clone(),
             role: Role::Edge,
             control: control.address,
+            from: config.calls_from(control.address),
             join_token_file: control.join_token_file.clone(),
             state_dir: config.state_dir.clone(),
             mesh: config.mesh_listen.map(|address| MeshListen { address, announce: config.mesh_announce_ip }),

@@ -49,6 +49,8 @@ pub struct Config {
 pub struct Control {
     /// Its mesh address.
     pub address: SocketAddr,
+    /// The address of this machine to call it from; default: the system's choice.
+    pub from: Option<IpAddr>,
     /// One-time token; needed until the node has its certificate.
     pub join_token_file: Option<PathBuf>,
 }

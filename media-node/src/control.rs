@@ -73,6 +73,7 @@ pub async fn join(
         region: config.region.clone(),
         role: Role::Media,
         control: control.address,
+        from: control.from,
         join_token_file: control.join_token_file.clone(),
         state_dir: config.state_dir.clone(),
         mesh: None,

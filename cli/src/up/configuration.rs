@@ -1,12 +1,12 @@
 //! The configuration files of the processes: what a production host's would say, with loopback addresses.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use toml::{Table, Value, toml};
 
 use super::ports::Ports;
-use super::regions::{HOME, Region};
+use super::regions::{HOME, Region, control_address};
 
 /// The zone of a network on one machine. Browsers resolve it to loopback and treat it as a secure context.
 pub(super) const ZONE: &str = "locum.localhost";
@@ -31,7 +31,7 @@ impl Plan {
     /// The control-plane member.
     pub(super) fn control(&self) -> Table {
         let mut table = common("control-1", HOME);
-        table.insert("mesh_listen".into(), loopback(self.ports.mesh()).into());
+        table.insert("mesh_listen".into(), at(control_address(&self.regions), self.ports.mesh()).into());
         // One region has one copy: nothing to agree on.
         if self.regions.len() > 1 {
             let names = self.regions.iter().map(|region| Value::from(region.name)).collect();
@@ -47,7 +47,9 @@ impl Plan {
         table.insert("signal_listen".into(), loopback(self.ports.signal(region.index)).into());
         table.insert("media_listen".into(), loopback(self.ports.media(region.index)).into());
         table.insert("announce_host".into(), format!("media.{}.{ZONE}", region.name).into());
-        table.insert("control".into(), join(control, &region.media).into());
+        let mut control = join(control, &region.media);
+        control.insert("from".into(), region.mesh.to_string().into());
+        table.insert("control".into(), control.into());
         table
     }
 
@@ -56,7 +58,7 @@ impl Plan {
         let mut table = common(&region.edge, region.name);
         let manifest = self.manifest.to_string_lossy().into_owned();
         table.insert("http_listen".into(), loopback(self.ports.http(region.index)).into());
-        table.insert("mesh_listen".into(), loopback(self.ports.edge_mesh(region.index)).into());
+        table.insert("mesh_listen".into(), at(region.mesh, self.ports.edge_mesh(region.index)).into());
         table.insert("manifest".into(), manifest.into());
         table.insert("store_key_file".into(), format!("{}.key", region.edge).into());
         table.insert("control".into(), join(control, &region.edge).into());
@@ -99,7 +101,11 @@ fn join(control: SocketAddr, name: &str) -> Table {
 }
 
 fn loopback(port: u16) -> String {
-    format!("127.0.0.1:{port}")
+    at(Ipv4Addr::LOCALHOST, port)
+}
+
+fn at(address: Ipv4Addr, port: u16) -> String {
+    SocketAddr::new(address.into(), port).to_string()
 }
 
 #[cfg(test)]
@@ -148,8 +154,11 @@ mod tests {
             assert_eq!(values.len(), different.len(), "{keys:?}: {values:?}");
             assert!(values.len() >= 6, "{keys:?}: {values:?}");
         }
+        let media = plan.media(&plan.regions[2], control());
+        assert_eq!(media["control"]["from"].as_str(), Some("127.0.3.1"));
         let east = plan.edge(&plan.regions[1], control(), "token");
         assert_eq!(east["region"].as_str(), Some("us-east"));
+        assert_eq!(east["mesh_listen"].as_str(), Some("127.0.2.1:4445"));
         assert_eq!(east["clinics"]["demo"].as_str(), Some("main"));
         assert_eq!(east["control"]["join_token_file"].as_str(), Some("edge-us-east.join"));
     }

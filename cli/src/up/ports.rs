@@ -1,9 +1,11 @@
 //! Which ports a network on this machine uses.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use anyhow::{Context, Result};
 use clap::Args;
+
+use super::regions::{Region, control_address};
 
 /// Port options; 0 lets the system choose. They are the first region's; the next region's lie one behind.
 #[derive(Args, Clone, Copy)]
@@ -25,22 +27,22 @@ pub(super) struct Ports {
 /// Where a port lies, and the option that moves it.
 enum Place {
     Tcp(u16, &'static str),
-    Udp(u16, &'static str),
+    Udp(Ipv4Addr, u16, &'static str),
 }
 
 impl Ports {
     /// Pages and API of a region.
-    pub(super) fn http(self, region: u16) -> u16 {
+    pub(super) fn http(self, region: u8) -> u16 {
         behind(self.port, region)
     }
 
     /// Signalling of a region.
-    pub(super) fn signal(self, region: u16) -> u16 {
+    pub(super) fn signal(self, region: u8) -> u16 {
         behind(self.or_default(self.signal_port, 7880), region)
     }
 
     /// Media of a region.
-    pub(super) fn media(self, region: u16) -> u16 {
+    pub(super) fn media(self, region: u8) -> u16 {
         behind(self.or_default(self.media_port, 7881), region)
     }
 
@@ -50,31 +52,34 @@ impl Ports {
     }
 
     /// Mesh of a region's edge host.
-    pub(super) fn edge_mesh(self, region: u16) -> u16 {
+    pub(super) fn edge_mesh(self, region: u8) -> u16 {
         behind(self.mesh(), region + 1)
     }
 
     /// Finds a taken port before anything is started, when the message can still name the option.
-    pub(super) fn check(self, regions: u16) -> Result<()> {
-        let of_region = |region| {
+    pub(super) fn check(self, regions: &[Region]) -> Result<()> {
+        let of_region = |region: &Region| {
+            let index = region.index;
             [
-                Place::Tcp(self.http(region), "--port"),
-                Place::Tcp(self.signal(region), "--signal-port"),
-                Place::Udp(self.media(region), "--media-port"),
-                Place::Udp(self.edge_mesh(region), "--mesh-port"),
+                Place::Tcp(self.http(index), "--port"),
+                Place::Tcp(self.signal(index), "--signal-port"),
+                Place::Udp(Ipv4Addr::LOCALHOST, self.media(index), "--media-port"),
+                Place::Udp(region.mesh, self.edge_mesh(index), "--mesh-port"),
             ]
         };
-        let control = Place::Udp(self.mesh(), "--mesh-port");
+        let control = Place::Udp(control_address(regions), self.mesh(), "--mesh-port");
         // Held until all are: a port that two of them want is taken as well.
         let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
-        for place in (0..regions).flat_map(of_region).chain([control]) {
-            let (Place::Tcp(port, option) | Place::Udp(port, option)) = place;
+        for place in regions.iter().flat_map(of_region).chain([control]) {
+            let (Place::Tcp(port, option) | Place::Udp(_, port, option)) = place;
             let taken = || format!("port {port} is taken: choose another with {option}");
             match place {
                 Place::Tcp(..) => {
                     streams.push(TcpListener::bind(("127.0.0.1", port)).with_context(taken)?);
                 }
-                Place::Udp(..) => datagrams.push(UdpSocket::bind(("127.0.0.1", port)).with_context(taken)?),
+                Place::Udp(address, ..) => {
+                    datagrams.push(UdpSocket::bind((address, port)).with_context(taken)?);
+                }
             }
         }
         Ok(())
@@ -86,8 +91,8 @@ impl Ports {
 }
 
 /// 0 stays 0: the system chooses each. The end of the range is the end: there the next is taken.
-fn behind(port: u16, by: u16) -> u16 {
-    if port == 0 { 0 } else { port.saturating_add(by) }
+fn behind(port: u16, by: u8) -> u16 {
+    if port == 0 { 0 } else { port.saturating_add(by.into()) }
 }
 
 #[cfg(test)]
@@ -99,6 +104,7 @@ impl Default for Ports {
 
 #[cfg(test)]
 mod tests {
+    use super::super::regions::regions;
     use super::*;
 
     fn ports(port: u16, signal_port: Option<u16>) -> Ports {
@@ -117,7 +123,7 @@ mod tests {
         let ports_at_the_end = Ports { signal_port: Some(65_535), port: 0, ..ports };
         let chosen = Ports { port: 0, ..Ports::default() };
         assert_eq!((chosen.http(2), chosen.edge_mesh(2)), (0, 0));
-        let error = ports_at_the_end.check(2).unwrap_err().to_string();
+        let error = ports_at_the_end.check(&regions(2)).unwrap_err().to_string();
         assert_eq!(error, "port 65535 is taken: choose another with --signal-port");
     }
 
@@ -132,8 +138,8 @@ mod tests {
     fn a_taken_port_is_named_with_its_option() {
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = holder.local_addr().unwrap().port();
-        let error = ports(0, Some(port)).check(1).unwrap_err().to_string();
+        let error = ports(0, Some(port)).check(&regions(1)).unwrap_err().to_string();
         assert_eq!(error, format!("port {port} is taken: choose another with --signal-port"));
-        assert!(ports(0, Some(0)).check(3).is_ok());
+        assert!(ports(0, Some(0)).check(&regions(3)).is_ok());
     }
 }

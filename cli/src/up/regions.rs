@@ -1,4 +1,9 @@
 //! The regions of a network on one machine, and what runs in each.
+//!
+//! Several regions are several addresses on the mesh, as they would be on hosts of their own: a firewall rule about
+//! two addresses then cuts two regions apart. People reach all of them on 127.0.0.1.
+
+use std::net::Ipv4Addr;
 
 /// Names of regions, as production would have them.
 const NAMES: [&str; 3] = ["us-west", "us-east", "eu-central"];
@@ -13,7 +18,9 @@ pub(super) struct Region {
     /// Such as `us-west`.
     pub name: &'static str,
     /// Its place among the regions: its ports lie this far behind the first region's.
-    pub index: u16,
+    pub index: u8,
+    /// Its address on the mesh.
+    pub mesh: Ipv4Addr,
     /// Name of its edge host.
     pub edge: String,
     /// Name of its media node.
@@ -23,15 +30,23 @@ pub(super) struct Region {
 /// `count` regions, 1 to [`MOST`].
 pub(super) fn regions(count: u8) -> Vec<Region> {
     if count == 1 {
-        return vec![Region { name: HOME, index: 0, edge: "edge-1".to_owned(), media: "media-1".to_owned() }];
+        let (edge, media) = ("edge-1".to_owned(), "media-1".to_owned());
+        return vec![Region { name: HOME, index: 0, mesh: Ipv4Addr::LOCALHOST, edge, media }];
     }
-    let region = |(index, name): (u16, &'static str)| Region {
+    let address = |index| Ipv4Addr::new(127, 0, index + 1, 1);
+    let region = |(index, name): (u8, &'static str)| Region {
         name,
         index,
+        mesh: address(index),
         edge: format!("edge-{name}"),
         media: format!("media-{name}"),
     };
     (0..).zip(NAMES).take(count.into()).map(region).collect()
+}
+
+/// The address of the control plane's member on the mesh: behind those of all regions.
+pub(super) fn control_address(regions: &[Region]) -> Ipv4Addr {
+    if regions.len() == 1 { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(127, 0, MOST + 1, 1) }
 }
 
 #[cfg(test)]
@@ -53,5 +68,16 @@ mod tests {
         assert_eq!(named(MOST), three);
         assert_eq!(named(2), three[..2]);
         assert_eq!(regions(3).iter().map(|region| region.index).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn several_regions_are_several_addresses() {
+        let of = |count| {
+            let regions = regions(count);
+            let own = regions.iter().map(|region| region.mesh).chain([control_address(&regions)]);
+            own.map(|address| address.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(1), ["127.0.0.1", "127.0.0.1"]);
+        assert_eq!(of(3), ["127.0.1.1", "127.0.2.1", "127.0.3.1", "127.0.4.1"]);
     }
 }

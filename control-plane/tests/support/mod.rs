@@ -122,6 +122,7 @@ impl Control {
             region: "eu-central".parse().unwrap(),
             role,
             control: self.mesh(),
+            from: None,
             join_token_file: Some(file),
             state_dir: self.path(node),
             mesh: None,

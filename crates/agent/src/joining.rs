@@ -44,7 +44,14 @@ pub(crate) async fn join(
 async fn ask(config: &AgentConfig, claims: &JoinTokenClaims, question: &[u8]) -> Result<Vec<u8>, AgentError> {
     let mut backoff = Backoff::default();
     loop {
-        let asked = locum_mesh::join(config.control, &config.zone, claims.ca, question, Limits::default());
+        let asked = locum_mesh::join(
+            config.from,
+            config.control,
+            &config.zone,
+            claims.ca,
+            question,
+            Limits::default(),
+        );
         match asked.await {
             Ok(answer) => return Ok(answer),
             Err(RequestError::Refused { refusal, .. }) if !passes(refusal.code) => {

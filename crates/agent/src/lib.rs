@@ -12,7 +12,7 @@ mod mesh;
 mod records;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub struct AgentConfig {
     pub role: Role,
     /// The control plane's mesh address.
     pub control: SocketAddr,
+    /// The address of this machine that calls come from; `None`: the system's choice.
+    pub from: Option<IpAddr>,
     /// Holds the one-time join token; needed only while there is no certificate in `state_dir`.
     pub join_token_file: Option<PathBuf>,
     /// Where key, certificate and the last node list are kept.
@@ -159,7 +161,7 @@ impl Agent {
         let node = kept.certificate.identity().node.clone();
         let last = dir.list(&kept.trust.list_keys)?;
         let said = Arc::new(watch::Sender::new(Said::default()));
-        let mesh = Arc::new(Mesh::open(config.control, config.mesh, &kept.credentials()?)?);
+        let mesh = Arc::new(Mesh::open((config.from, config.control), config.mesh, &kept.credentials()?)?);
         let own = Own { announcement, mesh: mesh.clone(), dir, kept };
         let control = Peer { address: config.control, name: PeerName::Role(Role::Control) };
         let heart = Heart::new(control.clone(), own, said.subscribe(), stop.clone());

@@ -24,14 +24,17 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Calls peers of `reachable`'s address family.
+    /// Calls from `own`, or else from any address of `reachable`'s family.
     pub(crate) fn open(
-        reachable: SocketAddr,
+        (own, reachable): (Option<IpAddr>, SocketAddr),
         listen: Option<MeshListen>,
         credentials: &Credentials,
     ) -> Result<Self, MeshError> {
         let limits = Limits { message_bytes: MESSAGE_BYTES, ..Limits::default() };
-        let client = Client::new(reachable, credentials, limits)?;
+        let client = match own {
+            Some(own) => Client::from(own, credentials, limits)?,
+            None => Client::new(reachable, credentials, limits)?,
+        };
         let bind = |listen: MeshListen| Server::bind(listen.address, credentials, limits);
         let server = listen.map(bind).transpose()?;
         let announced = listen.zip(server.as_ref()).map(|(listen, server)| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,7 +32,15 @@ impl Client {
     /// # Errors
     /// [`MeshError`].
     pub fn new(reachable: SocketAddr, credentials: &Credentials, limits: Limits) -> Result<Self, MeshError> {
-        let address = any_port(reachable);
+        Self::from(any_address(reachable), credentials, limits)
+    }
+
+    /// The same, from this address of the machine's.
+    ///
+    /// # Errors
+    /// [`MeshError`].
+    pub fn from(own: IpAddr, credentials: &Credentials, limits: Limits) -> Result<Self, MeshError> {
+        let address = SocketAddr::new(own, 0);
         let endpoint = Endpoint::client(address).map_err(|source| MeshError::Bind { address, source })?;
         Ok(Self {
             endpoint,
@@ -148,10 +156,11 @@ impl Drop for Client {
     }
 }
 
-pub(crate) fn any_port(reachable: SocketAddr) -> SocketAddr {
+/// The system chooses among its addresses of `reachable`'s family.
+pub(crate) fn any_address(reachable: SocketAddr) -> IpAddr {
     match reachable {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -1,19 +1,21 @@
 //! The one question of a node that has no certificate yet.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use locum_identity::{Fingerprint, Role, Zone, role_name};
 use quinn::{Endpoint, VarInt};
 use tokio::time::timeout;
 
-use crate::client::{any_port, exchange, shake_hands};
+use crate::client::{any_address, exchange, shake_hands};
 use crate::{ConnectError, Limits, RequestError, tls};
 
-/// Asks the member of the control plane at `address`, believed by the fingerprint of its authority.
+/// Asks the member of the control plane at `address`, believed by the fingerprint of its authority; from the
+/// machine's address `own`, or any.
 ///
 /// # Errors
 /// [`RequestError`]. After `Deadline` and `Lost` the question may have been carried out.
 pub async fn join(
+    own: Option<IpAddr>,
     address: SocketAddr,
     zone: &Zone,
     authority: Fingerprint,
@@ -26,8 +28,8 @@ pub async fn join(
     let failed = |source| RequestError::Connect { address, source };
     let config =
         tls::join_config(authority, &limits).map_err(|error| failed(ConnectError::Prepare(error)))?;
-    let endpoint =
-        Endpoint::client(any_port(address)).map_err(|error| failed(ConnectError::Socket(error)))?;
+    let own = SocketAddr::new(own.unwrap_or_else(|| any_address(address)), 0);
+    let endpoint = Endpoint::client(own).map_err(|error| failed(ConnectError::Socket(error)))?;
     let ask = async {
         let connection = shake_hands(&endpoint, config, address, &role_name(zone, Role::Control)).await?;
         exchange(&connection, address, question, limits.message_bytes).await
