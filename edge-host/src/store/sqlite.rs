@@ -193,6 +193,37 @@ impl Database {
         Ok((statement.rows(limits)?, effect))
     }
 
+    /// Runs one statement, compiled once, with each of `parameters`, and hands over every row it answers.
+    pub(super) fn run_each<P: AsRef<[Value]>, E: From<SqlError>>(
+        &mut self,
+        sql: &str,
+        parameters: impl IntoIterator<Item = P>,
+        mut take: impl FnMut(Vec<Value>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.watch().authority.set(Authority::Host);
+        let (statement, _) = self.prepare(sql)?;
+        let statement = statement.ok_or_else(|| SqlError::misuse("no statement"))?;
+        for parameters in parameters {
+            statement.bind(parameters.as_ref())?;
+            while statement.step()? {
+                take(statement.row()?)?;
+            }
+            statement.reset();
+        }
+        Ok(())
+    }
+
+    /// From now on the host may write whole pages.
+    pub(super) fn allow_page_writes(&mut self) -> Result<(), SqlError> {
+        self.set_option(ffi::SQLITE_DBCONFIG_DEFENSIVE, false)
+    }
+
+    /// Forgets every page that is read already: whole pages are written below what SQLite has parsed of them.
+    pub(super) fn forget_pages(&mut self) {
+        // SAFETY: `raw` is an open connection.
+        unsafe { ffi::sqlite3_db_release_memory(self.raw.as_ptr()) };
+    }
+
     /// Runs a whole script, as migrations are; rows are ignored.
     pub(super) fn run_script(&mut self, script: &str, authority: Authority) -> Result<(), SqlError> {
         self.watch().authority.set(authority);

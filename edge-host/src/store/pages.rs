@@ -1,0 +1,385 @@
+//! Whole pages of a database, decrypted: what copies are compared by and brought up to date with.
+//!
+//! Through SQLite's own `sqlite_dbpage` table, so that the cipher, the log and snapshots are its business.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::readers::{Readers, Snapshot};
+use super::sqlite::{Database, DatabaseKey};
+use super::{ResultLimits, SqlError, Value};
+use crate::store::gate::Authority;
+
+/// SQLite locks this byte of a file; the page that holds it is never used and cannot be read or written.
+const LOCK_BYTE: u32 = 1 << 30;
+/// All bytes of a page that stands nowhere yet.
+const WRITE: &str = "INSERT INTO sqlite_dbpage (pgno, data) VALUES (?, ?)";
+
+/// How a database is cut.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Shape {
+    /// Bytes of one page.
+    pub(crate) page_bytes: u32,
+    /// How many there are. Numbers begin at 1.
+    pub(crate) pages: u32,
+}
+
+/// The pages of one snapshot.
+pub(crate) struct PageReader {
+    snapshot: Snapshot,
+    shape: Shape,
+}
+
+/// A connection that writes whole pages.
+pub(crate) struct PageWriter {
+    database: Database,
+    page_bytes: u32,
+}
+
+/// A database that is made of pages. Nobody else opens the file before [`Self::finish`] has returned, and
+/// without that it is worth nothing.
+pub(crate) struct PageBuilder {
+    path: PathBuf,
+    writer: PageWriter,
+}
+
+/// Pages that become visible together. Dropped without a commit, none does.
+pub(crate) struct PageTransaction<'a> {
+    writer: &'a mut PageWriter,
+    /// Written last: it says which schema the other pages hold, and SQLite looks at that on the way.
+    first: Option<Vec<u8>>,
+    /// The highest page there is.
+    end: u32,
+}
+
+impl Shape {
+    /// The numbers of all pages that hold anything.
+    pub(crate) fn numbers(self) -> impl Iterator<Item = u32> + Send + use<> {
+        (1..=self.pages).filter(move |number| !self.is_locked(*number))
+    }
+
+    fn is_locked(self, number: u32) -> bool {
+        number == LOCK_BYTE / self.page_bytes + 1
+    }
+}
+
+impl PageReader {
+    /// Takes a snapshot; reading from it ends at `until`. Blocks.
+    pub(super) fn begin(readers: &Arc<Readers>, until: Instant) -> Result<Self, SqlError> {
+        let mut snapshot = readers.begin(until)?;
+        let mut pragma = |sql| {
+            let answer = snapshot.run(sql, &[], Authority::Host, ResultLimits::default())?;
+            number(answer.rows.first().and_then(|row| row.first()))
+        };
+        // The first of the two that reads: it fixes the snapshot.
+        let pages = pragma("PRAGMA page_count")?;
+        let page_bytes = pragma("PRAGMA page_size")?;
+        Ok(Self { snapshot, shape: Shape { page_bytes, pages } })
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Hands over the pages with these numbers, one after the other. Blocks.
+    pub(crate) fn each<E: From<SqlError>>(
+        &mut self,
+        numbers: impl IntoIterator<Item = u32>,
+        mut take: impl FnMut(u32, Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sql = "SELECT pgno, data FROM sqlite_dbpage WHERE pgno = ?";
+        let numbers = numbers.into_iter().map(|number| [Value::Integer(number.into())]);
+        self.snapshot.run_each(sql, numbers, |row| {
+            let mut row = row.into_iter();
+            let page = number(row.next().as_ref())?;
+            take(page, bytes(row.next())?)
+        })
+    }
+}
+
+impl PageWriter {
+    /// On a database that others have open too. Every commit is synced. Blocks.
+    pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
+        Self::with(path, key, &["journal_mode = WAL", "synchronous = FULL"])
+    }
+
+    fn with(path: &Path, key: &DatabaseKey, settings: &[&str]) -> Result<Self, SqlError> {
+        let mut database = Database::open_tuned(path, key)?;
+        database.allow_page_writes()?;
+        for setting in settings {
+            database.host(&format!("PRAGMA {setting}"), &[])?;
+        }
+        let page_bytes = ask(&mut database, "PRAGMA page_size")?;
+        Ok(Self { database, page_bytes })
+    }
+
+    /// Waits for whoever writes to the file, up to SQLite's own bound. Blocks.
+    pub(super) fn begin(&mut self) -> Result<PageTransaction<'_>, SqlError> {
+        self.database.host("BEGIN IMMEDIATE", &[])?;
+        let end = ask(&mut self.database, "PRAGMA page_count");
+        let mut transaction = PageTransaction { writer: self, first: None, end: 0 };
+        transaction.end = end?;
+        Ok(transaction)
+    }
+
+    /// The first page as it is: only its first bytes are of interest to anybody but SQLite.
+    pub(super) fn first_page(&mut self) -> Result<Vec<u8>, SqlError> {
+        let answer = self.database.host("SELECT data FROM sqlite_dbpage WHERE pgno = 1", &[])?;
+        bytes(answer.rows.into_iter().flatten().next())
+    }
+}
+
+impl PageBuilder {
+    /// A new file, or one that is to be changed where it stands: a failure leaves it torn. Blocks.
+    pub(super) fn open(path: &Path, key: &DatabaseKey, page_bytes: u32) -> Result<Self, SqlError> {
+        let page_size = format!("page_size = {page_bytes}");
+        let writer = PageWriter::with(path, key, &[&page_size, "journal_mode = OFF", "synchronous = OFF"])?;
+        if writer.page_bytes != page_bytes {
+            return Err(SqlError::Misuse(format!("pages of {} bytes", writer.page_bytes)));
+        }
+        Ok(Self { path: path.to_owned(), writer })
+    }
+
+    /// Pages of the file.
+    pub(super) fn begin(&mut self) -> Result<PageTransaction<'_>, SqlError> {
+        self.writer.begin()
+    }
+
+    /// Closes the file. It is on disk when this returns.
+    pub(super) fn finish(self) -> std::io::Result<()> {
+        drop(self.writer);
+        File::open(self.path).and_then(|file| file.sync_all())
+    }
+}
+
+impl PageTransaction<'_> {
+    /// Writes pages; a later one replaces an earlier one of the same number.
+    pub(crate) fn write(&mut self, pages: impl IntoIterator<Item = (u32, Vec<u8>)>) -> Result<(), SqlError> {
+        let shape = Shape { page_bytes: self.writer.page_bytes, pages: 0 };
+        let (first, end) = (&mut self.first, &mut self.end);
+        let mut is_wrong = false;
+        let others = pages.into_iter().filter_map(|(number, bytes)| {
+            let is_whole = u32::try_from(bytes.len()).is_ok_and(|length| length == shape.page_bytes);
+            if !is_whole || number == 0 || shape.is_locked(number) {
+                is_wrong = true;
+            } else if number == 1 {
+                *first = Some(bytes);
+            } else {
+                *end = (*end).max(number);
+                return Some([Value::Integer(number.into()), Value::Blob(bytes)]);
+            }
+            None
+        });
+        self.writer.database.run_each(WRITE, others, |_| Ok::<_, SqlError>(()))?;
+        if is_wrong { Err(SqlError::misuse("not a page of this database")) } else { Ok(()) }
+    }
+
+    /// The first page as it will be, to be changed.
+    pub(super) fn first_page(&mut self) -> Result<&mut Vec<u8>, SqlError> {
+        let first = match self.first.take() {
+            Some(first) => first,
+            None => self.writer.first_page()?,
+        };
+        Ok(self.first.insert(first))
+    }
+
+    /// The database then has this many pages. Returns once that would survive a power cut, unless the file is
+    /// still being built. Blocks.
+    pub(crate) fn commit(mut self, pages: u32) -> Result<(), SqlError> {
+        if pages > self.end {
+            // Nothing is known of its last pages; a file that is shorter than its header says is refused.
+            self.write([(pages, vec![0; self.writer.page_bytes as usize])])?;
+        }
+        let first = std::mem::take(self.first_page()?);
+        let database = &mut self.writer.database;
+        if pages < self.end {
+            // One statement: it is checked against the schema once, before it writes. No data: the end.
+            let sql = "INSERT INTO sqlite_dbpage (pgno, data) VALUES (1, ?), (?, NULL)";
+            database.host(sql, &[Value::Blob(first), Value::Integer(i64::from(pages) + 1)])?;
+        } else {
+            database.host(WRITE, &[Value::Integer(1), Value::Blob(first)])?;
+        }
+        database.host("COMMIT", &[]).map(drop)
+    }
+}
+
+impl Drop for PageTransaction<'_> {
+    fn drop(&mut self) {
+        let database = &mut self.writer.database;
+        if !database.is_autocommit() {
+            // Fails only when SQLite has rolled back already.
+            let _ = database.host("ROLLBACK", &[]);
+        }
+        database.forget_pages();
+    }
+}
+
+fn ask(database: &mut Database, sql: &str) -> Result<u32, SqlError> {
+    number(database.host(sql, &[])?.rows.first().and_then(|row| row.first()))
+}
+
+fn number(value: Option<&Value>) -> Result<u32, SqlError> {
+    match value {
+        Some(Value::Integer(number)) => u32::try_from(*number).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| SqlError::misuse("not a number of pages"))
+}
+
+fn bytes(value: Option<Value>) -> Result<Vec<u8>, SqlError> {
+    match value {
+        Some(Value::Blob(bytes)) => Ok(bytes),
+        _ => Err(SqlError::misuse("not a page")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Copy {
+        path: PathBuf,
+        readers: Arc<Readers>,
+    }
+
+    fn key() -> DatabaseKey {
+        DatabaseKey::from([7; 32])
+    }
+
+    fn pages(readers: &Arc<Readers>) -> (Shape, Vec<(u32, Vec<u8>)>) {
+        let mut reader = PageReader::begin(readers, Instant::now() + Duration::from_secs(60)).unwrap();
+        let (shape, mut pages) = (reader.shape(), Vec::new());
+        let take = |number, bytes| -> Result<(), SqlError> {
+            pages.push((number, bytes));
+            Ok(())
+        };
+        reader.each(shape.numbers(), take).unwrap();
+        (shape, pages)
+    }
+
+    impl Copy {
+        fn of(path: PathBuf) -> Self {
+            Self { readers: Readers::new(&path, key()), path }
+        }
+
+        /// What a log would bring.
+        fn changed_since(&self, before: &[(u32, Vec<u8>)]) -> (u32, Vec<(u32, Vec<u8>)>) {
+            let (shape, now) = pages(&self.readers);
+            (shape.pages, now.into_iter().filter(|page| !before.contains(page)).collect())
+        }
+
+        fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+            let mut reader = self.readers.connection().unwrap();
+            let rows = reader.host(sql, &[]).unwrap().rows;
+            self.readers.give_back(reader);
+            rows
+        }
+    }
+
+    fn source(folder: &Path) -> (Database, Copy) {
+        let path = folder.join("source.db");
+        let mut database = Database::open_tuned(&path, &key()).unwrap();
+        // A commit that frees pages shortens the file.
+        for setting in ["auto_vacuum = FULL", "journal_mode = WAL"] {
+            database.host(&format!("PRAGMA {setting}"), &[]).unwrap();
+        }
+        database.host("CREATE TABLE a (x TEXT, y BLOB)", &[]).unwrap();
+        (database, Copy::of(path))
+    }
+
+    const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+        INSERT INTO a SELECT 'planted', randomblob(900) FROM n";
+
+    #[test]
+    fn a_copy_follows_page_by_page_through_growth_new_tables_and_shrinking() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut database, source) = source(folder.path());
+        let copy = Copy::of(folder.path().join("copy.db"));
+        let (shape, mut before) = pages(&source.readers);
+        let mut builder = PageBuilder::open(&copy.path, &key(), shape.page_bytes).unwrap();
+        let mut building = builder.begin().unwrap();
+        building.write(before.clone()).unwrap();
+        building.commit(shape.pages).unwrap();
+        builder.finish().unwrap();
+        let mut follower = PageWriter::open(&copy.path, &key()).unwrap();
+        for change in [
+            FILL,
+            "CREATE TABLE b (z)",
+            "INSERT INTO b SELECT y FROM a LIMIT 100",
+            "ALTER TABLE b ADD COLUMN w DEFAULT 5",
+            "CREATE INDEX c ON a (y)",
+            "DELETE FROM a WHERE rowid % 3 > 0",
+            "DROP TABLE b",
+            FILL,
+        ] {
+            // Open all the while, and asked before and after: it must see every new schema.
+            copy.rows("SELECT count(*) FROM sqlite_schema");
+            database.run_script(change, Authority::Host).unwrap();
+            let (size, changed) = source.changed_since(&before);
+            let mut transaction = follower.begin().unwrap();
+            transaction.write(changed).unwrap();
+            transaction.commit(size).unwrap();
+            for question in [
+                "PRAGMA integrity_check",
+                "SELECT * FROM a",
+                "SELECT * FROM sqlite_schema",
+                "PRAGMA page_count",
+            ] {
+                assert_eq!(copy.rows(question), source.rows(question), "{change}: {question}");
+            }
+            before = pages(&source.readers).1;
+        }
+        assert_eq!(copy.rows("PRAGMA integrity_check"), [[Value::Text("ok".to_owned())]]);
+    }
+
+    #[test]
+    fn a_built_file_holds_nothing_in_the_clear_and_replaces_what_stood_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut database, source) = source(folder.path());
+        let copy = Copy::of(folder.path().join("copy.db"));
+        for _ in 0..2 {
+            // The second time from a longer file.
+            database.run_script(FILL, Authority::Host).unwrap();
+        }
+        for keep in ["1", "rowid < 300"] {
+            database.host(&format!("DELETE FROM a WHERE NOT ({keep})"), &[]).unwrap();
+            let (shape, all) = pages(&source.readers);
+            let mut builder = PageBuilder::open(&copy.path, &key(), shape.page_bytes).unwrap();
+            let mut building = builder.begin().unwrap();
+            building.write(all).unwrap();
+            building.commit(shape.pages).unwrap();
+            builder.finish().unwrap();
+            let bytes = std::fs::read(&copy.path).unwrap();
+            assert_eq!(bytes.len(), shape.pages as usize * shape.page_bytes as usize);
+            assert!(!bytes.windows(7).any(|window| window == b"planted"));
+            let copy = Copy::of(copy.path.clone());
+            assert_eq!(copy.rows("SELECT * FROM a"), source.rows("SELECT * FROM a"));
+        }
+    }
+
+    #[test]
+    fn without_a_commit_nothing_has_happened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut database, source) = source(folder.path());
+        database.host("INSERT INTO a VALUES ('one', NULL)", &[]).unwrap();
+        let before = pages(&source.readers).1;
+        let mut writer = PageWriter::open(&source.path, &key()).unwrap();
+        let mut transaction = writer.begin().unwrap();
+        transaction.write([(2, vec![9; 4_096])]).unwrap();
+        assert!(transaction.write([(2, vec![9; 100])]).is_err());
+        assert!(transaction.write([(0, vec![9; 4_096])]).is_err());
+        drop(transaction);
+        assert_eq!(pages(&source.readers).1, before);
+    }
+
+    #[test]
+    fn the_page_that_is_locked_is_left_out() {
+        let shape = Shape { page_bytes: 4_096, pages: 262_146 };
+        let last = shape.numbers().skip(262_143).collect::<Vec<_>>();
+        assert_eq!(last, [262_144, 262_146]);
+    }
+}
