@@ -4,6 +4,7 @@
 //! 64), record store, functions, listeners, control plane; then the host says that it is ready.
 
 mod admission;
+mod audit;
 mod clinic;
 mod clock;
 pub mod config;

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use locum_identity::private_file;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use serde::{Deserialize, Serialize};
 
 use super::GroupId;
@@ -20,6 +21,10 @@ const VERSION: u32 = 1;
 /// The host's key-encrypting key, read from `store_key_file`.
 #[derive(Clone)]
 pub struct MasterKey(LessSafeKey);
+
+/// A key made from a group's key for one purpose; it tells nothing of the group's key or of other purposes.
+#[derive(Clone)]
+pub struct DerivedKey([u8; 32]);
 
 /// Reading or unwrapping a key failed. No variant holds key material.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +135,44 @@ impl MasterKey {
     }
 }
 
+impl DatabaseKey {
+    /// HKDF-SHA256 (RFC 5869): the same on every host of the group.
+    pub(super) fn derive(&self, group: &GroupId, purpose: &str) -> DerivedKey {
+        struct Length;
+        impl KeyType for Length {
+            fn len(&self) -> usize {
+                32
+            }
+        }
+        let salt = Salt::new(HKDF_SHA256, b"locum record group");
+        let mut key = [0; 32];
+        let info = [purpose.as_bytes(), b"\0", group.as_str().as_bytes()];
+        let extracted = salt.extract(self.expose().as_bytes());
+        // Only a length over 255 hashes fails (RFC 5869 §2.3).
+        if let Ok(expanded) = extracted.expand(&info, Length) {
+            let _ = expanded.fill(&mut key);
+        }
+        DerivedKey(key)
+    }
+}
+
+impl DerivedKey {
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_test(byte: u8) -> Self {
+        Self([byte; 32])
+    }
+}
+
+impl fmt::Debug for DerivedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DerivedKey([secret])")
+    }
+}
+
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey([secret])")
@@ -179,6 +222,16 @@ mod tests {
         let (_other_folder, other) = master('b');
         let other_key = other.group_key(&group("main"), &path, &database);
         assert!(matches!(other_key, Err(KeyError::WrongKey(_))));
+    }
+
+    #[test]
+    fn derived_keys_differ_by_purpose_and_group() {
+        let key = DatabaseKey::from([7; 32]);
+        let made = |name: &str, purpose: &str| *key.derive(&group(name), purpose).expose();
+        assert_eq!(made("main", "a"), made("main", "a"));
+        assert_ne!(made("main", "a"), made("main", "b"));
+        assert_ne!(made("main", "a"), made("other", "a"));
+        assert_ne!(made("main", "a"), [0; 32]);
     }
 
     #[test]

@@ -45,6 +45,35 @@ CREATE TABLE locum_key_value (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What a request did, written in its own transaction; the chain follows afterwards.
+const HOST_2: &str = "
+CREATE TABLE locum_audit (
+    sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    recorded_at_ms INTEGER NOT NULL,
+    clinic TEXT NOT NULL,
+    request TEXT NOT NULL,
+    region TEXT NOT NULL,
+    node TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('C', 'R', 'U', 'D', 'E')),
+    code TEXT NOT NULL,
+    agent_type TEXT NOT NULL,
+    agent TEXT,
+    entity_type TEXT,
+    entity TEXT
+) STRICT;
+CREATE INDEX locum_audit_by_time ON locum_audit (clinic, recorded_at_ms);
+CREATE INDEX locum_audit_by_entity ON locum_audit (clinic, entity);
+CREATE TRIGGER locum_audit_is_final BEFORE UPDATE ON locum_audit
+BEGIN SELECT RAISE(ABORT, 'audit events are final'); END;
+CREATE TRIGGER locum_audit_is_kept BEFORE DELETE ON locum_audit
+BEGIN SELECT RAISE(ABORT, 'audit events are kept'); END;
+CREATE TABLE locum_audit_chain (
+    sequence INTEGER NOT NULL PRIMARY KEY,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+";
+
 /// One file of a series.
 #[derive(Clone, Debug)]
 pub struct Migration {
@@ -141,7 +170,7 @@ pub fn load(folder: &Path) -> Result<Vec<Migration>, MigrationError> {
 /// Brings a database up to date, or says why it must not be opened.
 pub(super) fn apply(database: &mut Database, functions: &[Migration]) -> Result<(), MigrationError> {
     database.host(LEDGER, &[]).map_err(MigrationError::Ledger)?;
-    let host = [Migration::new(1, "host", HOST_1.to_owned())];
+    let host = [Migration::new(1, "host", HOST_1.to_owned()), Migration::new(2, "audit", HOST_2.to_owned())];
     // Both series are checked before either changes anything.
     let host_from = check(database, "host", &host)?;
     let functions_from = check(database, "functions", functions)?;

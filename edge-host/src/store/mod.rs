@@ -28,7 +28,8 @@ use locum_identity::NodeId;
 pub use locum_replication::{GroupId, Position};
 
 pub use key_value::{KeyValueError, KeyValueStore};
-pub use keys::{KeyError, MasterKey};
+
+pub use keys::{DerivedKey, KeyError, MasterKey};
 pub use migrations::{Migration, MigrationError, load as load_migrations};
 pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};
 pub use replicated::{ReplicatedStore, StartGroupError};
@@ -190,6 +191,9 @@ pub trait RecordStore: Send + Sync {
         token: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// A key for `purpose`, the same on every host of the group; `None` while this host has no key of it.
+    fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey>;
 
     /// The groups, in order.
     fn groups(&self) -> Vec<GroupId>;

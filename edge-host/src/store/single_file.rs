@@ -22,8 +22,8 @@ use super::session::GroupSession;
 use super::sqlite::{Database, DatabaseKey};
 use super::transaction::{Commit, Transaction, Turn, WriteConnection};
 use super::{
-    Access, Failure, GroupId, MasterKey, Position, QueryResult, RecordStore, ResultLimits, Session, SqlError,
-    StoreError, TransactionLimits, Value, Writer,
+    Access, DerivedKey, Failure, GroupId, MasterKey, Position, QueryResult, RecordStore, ResultLimits,
+    Session, SqlError, StoreError, TransactionLimits, Value, Writer,
 };
 
 /// How the store is opened.
@@ -163,6 +163,10 @@ impl RecordStore for SingleFileStore {
 
     fn catch_up<'a>(&'a self, _: &'a GroupId, _: &'a str, _: Instant) -> BoxFuture<'a, Result<(), Failure>> {
         std::future::ready(Ok(())).boxed()
+    }
+
+    fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey> {
+        Some(self.groups.get(group)?.key.derive(group, purpose))
     }
 
     fn groups(&self) -> Vec<GroupId> {

@@ -22,7 +22,9 @@ use crate::config::EdgeConfig;
 use crate::manifest::Application;
 use crate::mesh::{AskError, HostHandler, Peers};
 use crate::start::Host;
-use crate::store::{Access, Failure, GroupId, Position, RecordStore, Session, StoreError, Writer};
+use crate::store::{
+    Access, DerivedKey, Failure, GroupId, Position, RecordStore, Session, StoreError, Writer,
+};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const CONFIG: &str = include_str!("../../../tests/host/files/edge.toml");
@@ -169,6 +171,10 @@ impl RecordStore for Told {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), Failure>> {
         self.store.catch_up(group, token, deadline)
+    }
+
+    fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey> {
+        self.store.derived_key(group, purpose)
     }
 
     fn groups(&self) -> Vec<GroupId> {

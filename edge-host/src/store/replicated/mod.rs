@@ -48,8 +48,8 @@ use super::group::{Group, folder_of};
 use super::session::GroupSession;
 use super::single_file::lock;
 use super::{
-    Access, Failure, GroupId, Migration, OpenError, Position, RecordStore, ResultLimits, Session, StoreError,
-    StoreSettings, Writer,
+    Access, DerivedKey, Failure, GroupId, Migration, OpenError, Position, RecordStore, ResultLimits, Session,
+    StoreError, StoreSettings, Writer,
 };
 use copies::Copies;
 use driver::{Command, Driver, LogAccess, Parts};
@@ -265,6 +265,10 @@ impl RecordStore for ReplicatedStore {
         };
         let deadline = deadline.min(Instant::now() + CATCH_UP_WITHIN);
         seen::catch_up(Arc::clone(group), position, deadline).boxed()
+    }
+
+    fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey> {
+        Some(self.copies.get(group)?.key().ok()?.derive(group, purpose))
     }
 
     fn groups(&self) -> Vec<GroupId> {

@@ -1,0 +1,7 @@
+//! Who saw and who changed what (45 CFR 164.312(b)).
+
+mod event;
+mod frame;
+mod log;
+#[cfg(test)]
+mod testing;
