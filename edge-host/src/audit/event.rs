@@ -104,6 +104,24 @@ pub(crate) fn said(headers: &HeaderMap) -> Result<Vec<Said>, Malformed> {
     lines.iter().map(|line| Said::read(line.as_bytes())).collect()
 }
 
+impl Action {
+    const ALL: [Self; 5] = [Self::C, Self::R, Self::U, Self::D, Self::E];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::C => "C",
+            Self::R => "R",
+            Self::U => "U",
+            Self::D => "D",
+            Self::E => "E",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+}
+
 impl Said {
     fn read(line: &[u8]) -> Result<Self, Malformed> {
         // Not the parser's own words: they quote what was sent.

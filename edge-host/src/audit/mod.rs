@@ -3,5 +3,6 @@
 mod event;
 mod frame;
 mod log;
+mod rows;
 #[cfg(test)]
 mod testing;

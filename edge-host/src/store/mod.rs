@@ -8,6 +8,7 @@ mod group;
 mod key_value;
 mod keys;
 mod migrations;
+mod on_disk;
 mod pages;
 mod readers;
 mod replicated;
@@ -28,9 +29,9 @@ use locum_identity::NodeId;
 pub use locum_replication::{GroupId, Position};
 
 pub use key_value::{KeyValueError, KeyValueStore};
-
 pub use keys::{DerivedKey, KeyError, MasterKey};
 pub use migrations::{Migration, MigrationError, load as load_migrations};
+pub(crate) use on_disk::{GroupOnDisk, OnDiskError};
 pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};
 pub use replicated::{ReplicatedStore, StartGroupError};
 pub use single_file::{OpenError, SingleFileStore, StoreSettings};

@@ -276,7 +276,7 @@ impl Drop for FileWriter {
 }
 
 /// Where a group's database stands in its folder.
-fn data_file(folder: &Path) -> PathBuf {
+pub(super) fn data_file(folder: &Path) -> PathBuf {
     folder.join("data.db")
 }
 

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use super::{GroupId, MasterKey, ResultLimits, SingleFileStore, StoreSettings, TransactionLimits};
+use super::sqlite::Database;
+use super::{
+    GroupId, MasterKey, QueryResult, ResultLimits, SingleFileStore, SqlError, StoreSettings,
+    TransactionLimits, Value,
+};
 
 /// One group, no schema of an application.
 pub(crate) fn store(folder: &Path) -> (SingleFileStore, GroupId) {
@@ -17,4 +21,14 @@ pub(crate) fn store(folder: &Path) -> (SingleFileStore, GroupId) {
         transactions: TransactionLimits::default(),
     };
     (SingleFileStore::open([group.clone()], &settings).unwrap(), group)
+}
+
+/// Whatever somebody with the keys could do to the file of that group behind the host's back.
+pub(crate) fn database(folder: &Path) -> impl FnMut(&str, &[Value]) -> Result<QueryResult, SqlError> {
+    let group = GroupId::try_from("main".to_owned()).unwrap();
+    let records = super::group::folder_of(folder, &group);
+    let master = MasterKey::read(&folder.join("store.key")).unwrap();
+    let key = master.kept_key(&group, &records.join("key.json")).unwrap().unwrap();
+    let mut database = Database::open_tuned(&records.join("data.db"), &key).unwrap();
+    move |sql, parameters| database.host(sql, parameters)
 }

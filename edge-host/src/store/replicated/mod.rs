@@ -31,7 +31,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ use super::group::{Group, folder_of};
 use super::session::GroupSession;
 use super::single_file::lock;
 use super::{
-    Access, DerivedKey, Failure, GroupId, Migration, OpenError, Position, RecordStore, ResultLimits, Session,
+    Access, DerivedKey, Failure, GroupId, MasterKey, Migration, OpenError, Position, RecordStore, ResultLimits, Session,
     StoreError, StoreSettings, Writer,
 };
 use copies::Copies;
@@ -203,6 +203,16 @@ impl ReplicatedStore {
         driver.try_send(command(reply)).map_err(|_| NoAnswer::Busy)?;
         answer.await.map_err(|_| NoAnswer::Busy)
     }
+}
+
+/// The newest whole copy of a group in its folder on this host.
+pub(super) fn newest_copy(
+    group: &GroupId,
+    folder: &Path,
+    master_key: &MasterKey,
+) -> Result<Option<PathBuf>, Box<dyn std::error::Error + Send + Sync>> {
+    let copies = Copies::open(group.clone(), folder, master_key)?;
+    Ok(copies.newest()?.map(|position| copies.data_file(position.epoch)))
 }
 
 /// A copy that another host of the group asked for.
