@@ -7,6 +7,7 @@ mod gate;
 mod group;
 mod key_value;
 mod keys;
+mod local_copy;
 mod migrations;
 mod on_disk;
 mod pages;
@@ -30,6 +31,7 @@ pub use locum_replication::{GroupId, Position};
 
 pub use key_value::{KeyValueError, KeyValueStore};
 pub use keys::{DerivedKey, KeyError, MasterKey};
+pub use local_copy::LocalCopy;
 pub use migrations::{Migration, MigrationError, load as load_migrations};
 pub(crate) use on_disk::{GroupOnDisk, OnDiskError};
 pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};

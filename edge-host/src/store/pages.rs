@@ -60,6 +60,11 @@ impl Shape {
         (1..=self.pages).filter(move |number| !self.is_locked(*number))
     }
 
+    /// Whether the page with this number holds anything.
+    pub(crate) fn holds(self, number: u32) -> bool {
+        (1..=self.pages).contains(&number) && !self.is_locked(number)
+    }
+
     fn is_locked(self, number: u32) -> bool {
         number == LOCK_BYTE / self.page_bytes + 1
     }
@@ -77,6 +82,12 @@ impl PageReader {
         let pages = pragma("PRAGMA page_count")?;
         let page_bytes = pragma("PRAGMA page_size")?;
         Ok(Self { snapshot, shape: Shape { page_bytes, pages } })
+    }
+
+    /// Runs one statement on the same snapshot. Blocks.
+    pub(crate) fn select(&mut self, sql: &str) -> Result<Vec<Vec<Value>>, SqlError> {
+        let answer = self.snapshot.run(sql, &[], Authority::Host, ResultLimits::default())?;
+        Ok(answer.rows)
     }
 
     pub(crate) fn shape(&self) -> Shape {
