@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::spawn_blocking;
 
 use super::gate::Authority;
@@ -60,6 +60,21 @@ enum Phase {
     Lent,
 }
 
+/// Where a statement that writes runs.
+enum Place {
+    Begun(Transaction),
+    Begins(Arc<dyn Group>, OwnedSemaphorePermit),
+}
+
+impl Place {
+    fn transaction(self) -> Result<Transaction, SqlError> {
+        match self {
+            Self::Begun(transaction) => Ok(transaction),
+            Self::Begins(group, turn) => group.begin_write(turn),
+        }
+    }
+}
+
 /// One statement with what it is bound to.
 struct Bound {
     sql: String,
@@ -107,6 +122,9 @@ impl GroupSession {
         if matches!(state.phase, Phase::Writing(_) | Phase::Lent) {
             return self.on_writer(&mut state, bound, writer_authority(caller)).await;
         }
+        if self.access == Access::Write && transaction_words::says_it_writes(&bound.sql) {
+            return self.on_writer(&mut state, bound, writer_authority(caller)).await;
+        }
         let (bound, answer) = self.on_reader(&mut state, bound, reader_authority(caller)).await;
         if !matches!(answer, Err(SqlError::Refused { write: true, .. })) {
             return answer;
@@ -115,7 +133,6 @@ impl GroupSession {
             self.write_refused.store(true, Ordering::Relaxed);
             return answer;
         }
-        self.begin(&mut state).await?;
         self.on_writer(&mut state, bound, writer_authority(caller)).await
     }
 
@@ -142,9 +159,6 @@ impl GroupSession {
         };
         // A reading session is one snapshot anyway.
         if self.access == Access::Write {
-            if matches!(state.phase, Phase::Idle | Phase::Reading(_)) {
-                self.begin(state).await?;
-            }
             for words in savepoint {
                 self.on_writer(state, Bound::host(format!("{words} {FUNCTION_SAVEPOINT}")), Authority::Host)
                     .await?;
@@ -152,24 +166,6 @@ impl GroupSession {
         }
         state.function_transaction = matches!(word, TransactionWord::Begin | TransactionWord::BeginWrite);
         Ok(QueryResult::default())
-    }
-
-    /// Opens the host's transaction, ending the snapshot.
-    async fn begin(&self, state: &mut State) -> Result<(), SqlError> {
-        state.phase = Phase::Idle;
-        let turn = self.group.turn().await.map_err(|failure| self.fail(failure))?;
-        let group = Arc::clone(&self.group);
-        let transaction = on_blocking_thread(move || group.begin_write(turn)).await??;
-        state.phase = Phase::Writing(transaction);
-        self.in_transaction.store(true, Ordering::Release);
-        let (this, hold) = (self.this.clone(), self.group.hold_limit());
-        tokio::spawn(async move {
-            tokio::time::sleep(hold).await;
-            if let Some(session) = this.upgrade() {
-                session.expire().await;
-            }
-        });
-        Ok(())
     }
 
     async fn on_reader(
@@ -204,30 +200,61 @@ impl GroupSession {
         }
     }
 
+    /// The first time this opens the host's transaction, ending the snapshot.
     async fn on_writer(
         &self,
         state: &mut State,
         bound: Bound,
         authority: Authority,
     ) -> Result<QueryResult, SqlError> {
-        let Phase::Writing(mut transaction) = std::mem::replace(&mut state.phase, Phase::Lent) else {
-            return Err(self.fail(Failure::TransactionLost));
+        let place = match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Writing(transaction) => Place::Begun(transaction),
+            Phase::Lent => return Err(self.fail(Failure::TransactionLost)),
+            Phase::Idle | Phase::Reading(_) => {
+                let turn = self.group.turn().await.map_err(|failure| self.fail(failure))?;
+                Place::Begins(Arc::clone(&self.group), turn)
+            }
         };
-        let (transaction, answer, counters) = on_blocking_thread(move || {
+        let begins = matches!(place, Place::Begins(..));
+        state.phase = Phase::Lent;
+        let ran = on_blocking_thread(move || {
+            let mut transaction = place.transaction()?;
             let Some(writer) = transaction.writer() else {
-                return (transaction, Err(SqlError::Ended(Failure::TransactionLost)), (0, 0));
+                return Ok((transaction, Err(SqlError::Ended(Failure::TransactionLost)), (0, 0)));
             };
             let answer = writer.run(&bound.sql, &bound.parameters, authority, bound.limits);
             let counters = (writer.last_insert_rowid(), writer.changes());
-            (transaction, answer, counters)
-        })
-        .await?;
+            Ok((transaction, answer, counters))
+        });
+        let (transaction, answer, counters) = match ran.await? {
+            Ok(ran) => ran,
+            Err(error) => {
+                // It did not begin.
+                state.phase = Phase::Idle;
+                return Err(error);
+            }
+        };
+        if begins {
+            self.begun();
+        }
         if authority == Authority::FunctionWrite && answer.is_ok() {
             self.last_insert_rowid.store(counters.0, Ordering::Relaxed);
             self.changes.store(counters.1, Ordering::Relaxed);
         }
         self.keep_if_open(state, transaction).await?;
         answer
+    }
+
+    /// From now on the transaction's time runs.
+    fn begun(&self) {
+        self.in_transaction.store(true, Ordering::Release);
+        let (this, hold) = (self.this.clone(), self.group.hold_limit());
+        tokio::spawn(async move {
+            tokio::time::sleep(hold).await;
+            if let Some(session) = this.upgrade() {
+                session.expire().await;
+            }
+        });
     }
 
     /// An error or `OR ROLLBACK` may have ended the transaction: then nothing more may run, least of all

@@ -34,6 +34,12 @@ pub(super) fn parse(sql: &str) -> Option<TransactionWord> {
     None
 }
 
+/// Whether the first word says that the statement writes. Others may write all the same.
+pub(super) fn says_it_writes(sql: &str) -> bool {
+    let first = Words(sql).next().unwrap_or_default();
+    ["INSERT", "UPDATE", "DELETE", "REPLACE"].iter().any(|word| first.eq_ignore_ascii_case(word))
+}
+
 /// The words of a statement, past white space and comments.
 struct Words<'a>(&'a str);
 

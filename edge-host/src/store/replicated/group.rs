@@ -140,7 +140,8 @@ impl ReplicatedGroup {
             other => return *self.writing() = other,
         };
         let epoch = shared.epoch;
-        let Ok((database, work)) = tokio::task::spawn_blocking(move || shared.close()).await else { return };
+        // Nothing of it has reached a file: this only lets go of memory and a lock.
+        let (database, work) = shared.close();
         if let Some(database) = database {
             *self.writing() = Writing::Between(epoch, database);
         }
