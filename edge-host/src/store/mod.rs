@@ -315,6 +315,11 @@ impl SqlError {
         }
     }
 
+    /// Another connection holds the lock.
+    fn is_busy(&self) -> bool {
+        self.code() == Some(libsql_sys::ffi::SQLITE_BUSY)
+    }
+
     /// The disk, or the database's own bound, is full.
     pub fn is_full(&self) -> bool {
         self.code() == Some(libsql_sys::ffi::SQLITE_FULL)

@@ -50,7 +50,9 @@ pub(crate) struct PageTransaction<'a> {
     writer: &'a mut PageWriter,
     /// Written last: it says which schema the other pages hold, and SQLite looks at that on the way.
     first: Option<Vec<u8>>,
-    /// The highest page there is.
+    /// How many pages there were.
+    size: u32,
+    /// The highest page there is now.
     end: u32,
 }
 
@@ -94,6 +96,17 @@ impl PageReader {
         self.shape
     }
 
+    /// The page that tells about the file. Blocks.
+    pub(crate) fn first_page(&mut self) -> Result<Vec<u8>, SqlError> {
+        let mut first = Vec::new();
+        let take = |_, bytes| {
+            first = bytes;
+            Ok::<_, SqlError>(())
+        };
+        self.each([1], take)?;
+        Ok(first)
+    }
+
     /// Hands over the pages with these numbers, one after the other. Blocks.
     pub(crate) fn each<E: From<SqlError>>(
         &mut self,
@@ -111,9 +124,9 @@ impl PageReader {
 }
 
 impl PageWriter {
-    /// On a database that others have open too. Every commit is synced. Blocks.
+    /// On a database that others have open too. Every commit is synced; see [`Self::checkpoint`]. Blocks.
     pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
-        Self::with(path, key, &["journal_mode = WAL", "synchronous = FULL"])
+        Self::with(path, key, &["journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 0"])
     }
 
     fn with(path: &Path, key: &DatabaseKey, settings: &[&str]) -> Result<Self, SqlError> {
@@ -126,13 +139,32 @@ impl PageWriter {
         Ok(Self { database, page_bytes })
     }
 
-    /// Waits for whoever writes to the file, up to SQLite's own bound. Blocks.
-    pub(super) fn begin(&mut self) -> Result<PageTransaction<'_>, SqlError> {
-        self.database.host("BEGIN IMMEDIATE", &[])?;
-        let end = ask(&mut self.database, "PRAGMA page_count");
-        let mut transaction = PageTransaction { writer: self, first: None, end: 0 };
-        transaction.end = end?;
+    /// Waits for whoever writes to the file until `gives_up`, which is asked every two seconds. Blocks.
+    pub(super) fn begin(&mut self, gives_up: impl Fn() -> bool) -> Result<PageTransaction<'_>, SqlError> {
+        loop {
+            match self.database.host("BEGIN IMMEDIATE", &[]) {
+                Ok(_) => break,
+                Err(error) if error.is_busy() && !gives_up() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let size = ask(&mut self.database, "PRAGMA page_count");
+        let mut transaction = PageTransaction { writer: self, first: None, size: 0, end: 0 };
+        transaction.size = size?;
+        transaction.end = transaction.size;
         Ok(transaction)
+    }
+
+    /// Moves the log into the file as far as readers allow; at `at_most` pages it waits for them, so that the log
+    /// can begin anew. Blocks.
+    pub(super) fn checkpoint(&mut self, at_most: u32) -> Result<(), SqlError> {
+        let answer = self.database.host("PRAGMA wal_checkpoint(PASSIVE)", &[])?;
+        let in_log = answer.rows.first().and_then(|row| row.get(1));
+        // -1 where there is no log.
+        if number(in_log).is_ok_and(|pages| pages > at_most) {
+            self.database.host("PRAGMA wal_checkpoint(RESTART)", &[])?;
+        }
+        Ok(())
     }
 
     /// The first page as it is: only its first bytes are of interest to anybody but SQLite.
@@ -155,7 +187,7 @@ impl PageBuilder {
 
     /// Pages of the file.
     pub(super) fn begin(&mut self) -> Result<PageTransaction<'_>, SqlError> {
-        self.writer.begin()
+        self.writer.begin(|| true)
     }
 
     /// Closes the file. It is on disk when this returns.
@@ -185,6 +217,11 @@ impl PageTransaction<'_> {
         });
         self.writer.database.run_each(WRITE, others, |_| Ok::<_, SqlError>(()))?;
         if is_wrong { Err(SqlError::misuse("not a page of this database")) } else { Ok(()) }
+    }
+
+    /// How many pages there were before.
+    pub(super) fn size(&self) -> u32 {
+        self.size
     }
 
     /// The first page as it will be, to be changed.
@@ -331,7 +368,7 @@ mod tests {
             copy.rows("SELECT count(*) FROM sqlite_schema");
             database.run_script(change, Authority::Host).unwrap();
             let (size, changed) = source.changed_since(&before);
-            let mut transaction = follower.begin().unwrap();
+            let mut transaction = follower.begin(|| true).unwrap();
             transaction.write(changed).unwrap();
             transaction.commit(size).unwrap();
             for question in [
@@ -379,7 +416,7 @@ mod tests {
         database.host("INSERT INTO a VALUES ('one', NULL)", &[]).unwrap();
         let before = pages(&source.readers).1;
         let mut writer = PageWriter::open(&source.path, &key()).unwrap();
-        let mut transaction = writer.begin().unwrap();
+        let mut transaction = writer.begin(|| true).unwrap();
         transaction.write([(2, vec![9; 4_096])]).unwrap();
         assert!(transaction.write([(2, vec![9; 100])]).is_err());
         assert!(transaction.write([(0, vec![9; 4_096])]).is_err());

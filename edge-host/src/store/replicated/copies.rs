@@ -19,19 +19,18 @@ use locum_replication::{Epoch, FrameNo, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::applier::Stamp;
 use super::engine;
 use crate::store::gate::Authority;
 use crate::store::keys::KeyError;
 use crate::store::migrations::{self, Migration, MigrationError};
+use crate::store::pages::PageReader;
 use crate::store::readers::{Readers, Snapshot};
 use crate::store::sqlite::{Database, DatabaseKey};
 use crate::store::{GroupId, MasterKey, ResultLimits, SqlError};
 
 /// A copy is read for this long at most while a new epoch is made from it.
 const COPY_WITHIN: Duration = Duration::from_secs(120);
-
-/// Of the file that `libsql_replication` keeps beside a copy.
-pub(super) const INDEX_SUFFIX: &str = "-client_wal_index";
 
 /// How long the tail of a lost primary is kept.
 const KEEP_TAIL: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -88,6 +87,10 @@ impl Copies {
         let key = master_key.kept_key(&group, &folder.join("key.json"))?;
         let master_key = master_key.clone();
         Ok(Self { group, folder: folder.to_owned(), master_key, key: Arc::new(Mutex::new(key)) })
+    }
+
+    pub(super) fn group(&self) -> &GroupId {
+        &self.group
     }
 
     /// The group's key, once there is one.
@@ -262,19 +265,18 @@ impl Copies {
         Ok(Sending { data, data_bytes, log, log_bytes, _snapshot: snapshot })
     }
 
-    /// The last frame of an epoch's copy, from the file that `libsql_replication` keeps beside it: log id
-    /// (u128), frame (u64, all ones before the first), little endian.
+    /// The last frame of an epoch's copy, as the copy itself says.
     fn position(&self, epoch: Epoch) -> Result<Option<FrameNo>, CopyError> {
-        let path = with_suffix(&self.data_file(epoch), INDEX_SUFFIX);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let frame = bytes.get(16..24).and_then(|frame| frame.first_chunk());
-                let frame = frame.map(|frame| u64::from_le_bytes(*frame));
-                Ok(frame.filter(|frame| *frame != u64::MAX).map(FrameNo))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(CopyError::File { path, source }),
+        let path = self.data_file(epoch);
+        if !path.exists() {
+            return Ok(None);
         }
+        let database_error = |source| CopyError::Database { path: path.clone(), source };
+        let first = PageReader::begin(&Readers::new(&path, self.key()?), Instant::now() + COPY_WITHIN)
+            .and_then(|mut reader| reader.first_page())
+            .map_err(database_error)?;
+        let stamp = Stamp::of(&first).filter(|stamp| stamp.position.epoch == epoch);
+        Ok(stamp.map(|stamp| stamp.position.frame))
     }
 
     /// In order.

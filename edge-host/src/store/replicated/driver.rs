@@ -30,6 +30,7 @@ use super::links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 use super::log::RemoteLog;
 use super::replica::{Held, Replica};
 use super::run::{Change, Run, fetch_until_there};
+use super::tap::LogTap;
 use crate::store::Writer;
 use crate::store::group::Group;
 use crate::store::migrations::Migration;
@@ -67,6 +68,7 @@ pub(super) struct Parts {
     pub(super) schema: Arc<[Migration]>,
     pub(super) engine_binary: PathBuf,
     pub(super) links: Arc<dyn Links>,
+    pub(super) tap: Arc<dyn LogTap>,
 }
 
 pub(super) struct Driver {
@@ -441,7 +443,8 @@ impl Driver {
             group: self.parts.group.id.clone(),
             epoch,
         };
-        let fetched = fetch_until_there(self.parts.copies.clone(), Arc::new(source));
+        let fetched =
+            fetch_until_there(self.parts.copies.clone(), Arc::new(source), Arc::clone(&self.parts.tap));
         let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(fetched));
         let fetched = async move {
             match task.await {
@@ -464,8 +467,8 @@ impl Driver {
     fn lead(&mut self, epoch: Epoch) {
         let from = self.voter.copy().map(|copy| copy.epoch);
         let (copies, schema) = (self.parts.copies.clone(), Arc::clone(&self.parts.schema));
-        let binary = self.parts.engine_binary.clone();
-        let started = async move { leading::start(copies, epoch, from, schema, &binary).await };
+        let (binary, tap) = (self.parts.engine_binary.clone(), Arc::clone(&self.parts.tap));
+        let started = async move { leading::start(copies, epoch, from, schema, &binary, tap).await };
         // On a task of its own: what was begun is either finished or dropped whole.
         let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(started));
         let started = async move { task.await.unwrap_or(Err(LeadError::Ended)) };
@@ -499,7 +502,7 @@ impl Driver {
             Run::Leading { started, held, .. } => (started.epoch, *held.borrow_and_update(), true),
             Run::Nothing | Run::Fetching { .. } | Run::Starting { .. } => return,
         };
-        let Some(at) = position(epoch, held.frame).filter(|_| held.is_complete) else { return };
+        let Some(at) = position(epoch, held.frame) else { return };
         if !self.parts.copies.is_complete(epoch)
             && let Err(error) = self.parts.copies.mark_complete(epoch)
         {

@@ -8,7 +8,8 @@ use locum_replication::Epoch;
 use super::copies::{Copies, CopyError};
 use super::engine::{Engine, EngineError, EngineSettings, Scope};
 use super::log::LocalLog;
-use super::replica::{Origin, Replica, ReplicaError};
+use super::replica::{Following, Origin, Replica, ReplicaError};
+use super::tap::LogTap;
 use crate::store::migrations::Migration;
 
 /// An engine that serves, and the copy that follows it.
@@ -38,6 +39,7 @@ pub(super) async fn start(
     from: Option<Epoch>,
     schema: Arc<[Migration]>,
     binary: &Path,
+    tap: Arc<dyn LogTap>,
 ) -> Result<Started, LeadError> {
     let prepared = {
         let copies = copies.clone();
@@ -50,6 +52,8 @@ pub(super) async fn start(
     let token = engine.token(Scope::Read).map_err(LeadError::Engine)?;
     let log = Arc::new(LocalLog { address: engine.log_address, token });
     let origin = Origin::Cloned(engine.first);
-    let replica = Replica::follow(&copies.data_file(epoch), &key, log, origin).await;
+    let path = copies.data_file(epoch);
+    let following = Following { group: copies.group().clone(), epoch, path, key, source: log, tap };
+    let replica = Replica::follow(following, origin).await;
     Ok(Started { epoch, engine, replica: replica.map_err(LeadError::Replica)? })
 }

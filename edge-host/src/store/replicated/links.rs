@@ -7,7 +7,7 @@ use locum_identity::NodeId;
 use locum_replication::{CopyReport, Epoch, FrameNo, GroupId, GroupReport, GroupView, Hint, HintAnswer};
 use serde::{Deserialize, Serialize};
 
-use super::replica::ByteStream;
+use super::log_client::ByteStream;
 
 /// What one host of a group may ask another.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -11,7 +11,7 @@ use locum_replication::{Epoch, GroupId};
 use tokio::net::TcpStream;
 
 use super::links::{Links, LogRequest};
-use super::replica::{ByteStream, LogSource};
+use super::log_client::{ByteStream, LogSource};
 
 /// On the engine's own host.
 pub(super) struct LocalLog {

@@ -6,12 +6,15 @@
 //! | `run.rs` | what runs here for the group: nothing, a follower, an engine |
 //! | `leading.rs`, `engine.rs` | an epoch begins here: `sqld`, and this host's own copy |
 //! | `transfer.rs` | a whole copy from the primary's host to a follower |
-//! | `replica.rs`, `log.rs` | a copy that follows an epoch's log, over loopback or the mesh |
+//! | `replica.rs`, `applier.rs` | a copy that follows an epoch's log, and knows where it stands |
+//! | `log.rs`, `log_client.rs` | the log, over loopback or the mesh |
+//! | `tap.rs` | whoever wants every transaction that a copy takes in |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
 //! | `copies.rs` | folders and files |
 //! | `links.rs` | what hosts of one group say to each other |
 
+mod applier;
 mod copies;
 mod driver;
 mod engine;
@@ -20,9 +23,11 @@ mod hrana;
 mod leading;
 mod links;
 mod log;
+mod log_client;
 mod replica;
 mod run;
 mod seen;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -48,14 +53,15 @@ use super::group::{Group, folder_of};
 use super::session::GroupSession;
 use super::single_file::lock;
 use super::{
-    Access, DerivedKey, Failure, GroupId, MasterKey, Migration, OpenError, Position, RecordStore, ResultLimits, Session,
-    StoreError, StoreSettings, Writer,
+    Access, DerivedKey, Failure, GroupId, MasterKey, Migration, OpenError, Position, RecordStore,
+    ResultLimits, Session, StoreError, StoreSettings, Writer,
 };
 use copies::Copies;
 use driver::{Command, Driver, LogAccess, Parts};
 use group::ReplicatedGroup;
 pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
-pub(crate) use replica::ByteStream;
+pub(crate) use log_client::ByteStream;
+pub(crate) use tap::{Applied, LogTap};
 
 /// Longest wait for what a browser has seen elsewhere.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -69,6 +75,7 @@ pub struct ReplicatedStore {
     commands: OnceLock<BTreeMap<GroupId, mpsc::Sender<Command>>>,
     schema: Arc<[Migration]>,
     engine_binary: PathBuf,
+    tap: Arc<dyn LogTap>,
     results: ResultLimits,
     /// Held as long as the store lives: a second process on the same files would break every promise.
     _lock: File,
@@ -116,9 +123,15 @@ impl ReplicatedStore {
             commands: OnceLock::new(),
             schema: settings.migrations.into(),
             engine_binary,
+            tap: Arc::new(()),
             results: settings.results,
             _lock: lock,
         })
+    }
+
+    /// Every transaction that a copy takes in is told to `tap` from the start on.
+    pub(crate) fn with_tap(self, tap: Arc<dyn LogTap>) -> Self {
+        Self { tap, ..self }
     }
 
     /// Starts taking part, as `me`, until `stop`.
@@ -139,6 +152,7 @@ impl ReplicatedStore {
                 schema: Arc::clone(&self.schema),
                 engine_binary: self.engine_binary.clone(),
                 links: Arc::clone(links),
+                tap: Arc::clone(&self.tap),
             };
             let driver = Driver::open(parts)
                 .map_err(|source| StartGroupError { group: id.clone(), source: Box::new(source) })?;

@@ -1,52 +1,33 @@
 //! A copy of one epoch: a database file that follows the primary's replication log.
 //!
-//! The log comes as a stream that the primary feeds with every commit, so nobody polls. A frame counts as
-//! held once SQLite has synced it to the copy's own log.
+//! The log comes as a stream that the primary feeds with every commit, so nobody polls. Transactions that are
+//! there already are taken in together, with one sync.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt};
-use hyper_014::client::conn::{Builder, SendRequest};
-use libsql_replication::meta::WalIndexMeta;
-use libsql_replication::replicator::{Error, Replicator, ReplicatorClient};
-use libsql_replication::rpc::replication::replication_log_client::ReplicationLogClient;
-use libsql_replication::rpc::replication::{
-    Frame, HelloRequest, LogOffset, NAMESPACE_METADATA_KEY, SESSION_TOKEN_KEY, verify_session_token,
-};
-use libsql_sys::EncryptionConfig;
-use libsql_sys::connection::Cipher;
-use locum_replication::FrameNo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use futures_util::StreamExt;
+use locum_replication::{Epoch, FrameNo, GroupId, Position};
+use locum_telemetry::config::chain;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::body::BoxBody;
-use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue};
 
-use super::copies;
+use super::applier::{Applier, FrameError, Pending, Stamp};
+use super::log_client::{LogClient, LogError, LogSource, refused};
+use super::tap::{Applied, LogTap};
+use crate::store::SqlError;
 use crate::store::sqlite::DatabaseKey;
 
-/// Frames in the copy's own log before they move into its file.
-const CHECKPOINT_FRAMES: u32 = 1_000;
 /// Before trying again after the stream broke.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-/// One frame is a page and its header.
-const MAX_MESSAGE_BYTES: usize = 8 << 20;
-
-/// Any byte stream that carries the log.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
-
-/// A way to the primary's log.
-pub(super) trait LogSource: Send + Sync {
-    /// A new byte stream to it, and the token it asks for.
-    fn open(&self) -> BoxFuture<'_, io::Result<(Box<dyn ByteStream>, String)>>;
-}
+/// Frames that are taken in together at most; a transaction of more is not divided.
+const FRAMES_AT_ONCE: usize = 1_024;
+/// The copy's own log moves into its file when it has so many pages.
+const CHECKPOINT_PAGES: usize = 1_000;
+/// 1 GiB of log: comparing pages with the primary is quicker than reading so much.
+const TOO_MANY_FRAMES: u64 = 1 << 18;
 
 /// How far a copy has come. Shared with whoever waits for it.
 pub(super) struct Progress {
@@ -58,19 +39,29 @@ pub(super) struct Progress {
 /// What is synced to disk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Held {
-    /// The last commit.
+    /// The last commit; from the first one on the copy is whole.
     pub(super) frame: Option<FrameNo>,
-    /// Everything was there that the primary had when the copy first reached it.
-    pub(super) is_complete: bool,
+    /// The log does not bring the rest: the copy has to be compared with the primary's.
+    pub(super) is_stranded: bool,
 }
 
 /// What a copy is when it begins to follow.
 #[derive(Clone, Copy)]
 pub(super) enum Origin {
-    /// Empty, or what this replica left last time. `is_complete`: it once was a whole copy.
-    Began { is_complete: bool },
+    /// A copy of this epoch already.
+    Began,
     /// The very file that the engine started with; its log then stood at this frame.
     Cloned(FrameNo),
+}
+
+/// What follows what.
+pub(super) struct Following {
+    pub(super) group: GroupId,
+    pub(super) epoch: Epoch,
+    pub(super) path: PathBuf,
+    pub(super) key: DatabaseKey,
+    pub(super) source: Arc<dyn LogSource>,
+    pub(super) tap: Arc<dyn LogTap>,
 }
 
 /// Follows the log until told to stop.
@@ -80,48 +71,54 @@ pub(super) struct Replica {
     done: tokio::task::JoinHandle<()>,
 }
 
-/// The copy cannot be used.
+/// The copy does not follow.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReplicaError {
     #[error("open the copy {path}")]
     Open {
         path: PathBuf,
         #[source]
-        source: libsql_replication::meta::Error,
+        source: SqlError,
     },
-    #[error("open the copy {path}")]
-    Inject {
-        path: PathBuf,
-        #[source]
-        source: Error,
-    },
+    #[error("the copy {0} is not one of this epoch")]
+    NotOfThisEpoch(PathBuf),
+    #[error("follow the log")]
+    Log(#[source] LogError),
+    #[error("follow the log")]
+    Frame(#[source] FrameError),
+    /// One engine serves one log in one epoch.
+    #[error("another log than the one this copy follows")]
+    AnotherLog,
+    #[error("write the copy")]
+    Apply(#[source] SqlError),
+    #[error("the stream has ended")]
+    Ended,
 }
 
-struct Client {
+struct Follower {
+    epoch: Epoch,
     source: Arc<dyn LogSource>,
-    log: Option<ReplicationLogClient<SendRequest<BoxBody>>>,
-    /// For requests on `log`.
-    token: Option<AsciiMetadataValue>,
-    session: Option<AsciiMetadataValue>,
-    meta: WalIndexMeta,
-    received: Option<u64>,
-    /// The primary's newest frame at the first handshake.
-    goal: Option<u64>,
+    /// Only ever locked on a blocking thread, by one task.
+    applier: Arc<Mutex<Applier>>,
+    /// Where the copy stands, once that is known.
+    stamp: Option<Stamp>,
     /// Where the file stands in a log whose id is not known yet.
     seed: Option<FrameNo>,
     progress: Arc<Progress>,
     stop: CancellationToken,
+    /// Pages written since the last checkpoint.
+    unchecked: usize,
 }
 
 impl Progress {
     /// Of a copy that nothing follows.
     pub(super) fn at(frame: FrameNo) -> Arc<Self> {
-        Self::new(Some(frame.0), true)
+        Self::new(Some(frame))
     }
 
-    fn new(frame: Option<u64>, is_complete: bool) -> Arc<Self> {
-        let held = Held { frame: frame.map(FrameNo), is_complete };
-        Arc::new(Self { newest: AtomicU64::new(frame.unwrap_or(0)), held: watch::Sender::new(held) })
+    fn new(frame: Option<FrameNo>) -> Arc<Self> {
+        let newest = AtomicU64::new(frame.map_or(0, |frame| frame.0));
+        Arc::new(Self { newest, held: watch::Sender::new(Held { frame, is_stranded: false }) })
     }
 
     /// At most this is visible to a reader that has begun.
@@ -133,50 +130,50 @@ impl Progress {
     pub(super) fn held(&self) -> watch::Receiver<Held> {
         self.held.subscribe()
     }
+
+    fn may_show(&self, frame: FrameNo) {
+        self.newest.fetch_max(frame.0, Ordering::AcqRel);
+    }
+
+    fn hold(&self, frame: FrameNo) {
+        self.held.send_modify(|held| held.frame = Some(frame));
+    }
+
+    fn strand(&self) {
+        self.held.send_modify(|held| held.is_stranded = true);
+    }
 }
 
 impl Replica {
-    /// Opens (or makes) the copy at `path` and follows `source`.
-    pub(super) async fn follow(
-        path: &Path,
-        key: &DatabaseKey,
-        source: Arc<dyn LogSource>,
-        origin: Origin,
-    ) -> Result<Self, ReplicaError> {
-        let open_error = |source| ReplicaError::Open { path: path.to_owned(), source };
-        if let Origin::Cloned(_) = origin {
-            // A file without an index beside it is taken for somebody else's.
-            let index = copies::with_suffix(path, copies::INDEX_SUFFIX);
-            tokio::fs::write(index, b"").await.map_err(|error| open_error(error.into()))?;
-        }
-        let meta = WalIndexMeta::open_prefixed(path).await.map_err(open_error)?;
-        let (is_complete, seed) = match origin {
-            Origin::Began { is_complete } => (is_complete, None),
-            Origin::Cloned(frame) => (false, Some(frame)),
-        };
-        let progress = Progress::new(meta.current_frame_no(), is_complete);
+    /// Opens the copy and follows its log.
+    pub(super) async fn follow(following: Following, origin: Origin) -> Result<Self, ReplicaError> {
+        let Following { group, epoch, path, key, source, tap } = following;
         let stop = CancellationToken::new();
-        let client = Client {
+        let opened = {
+            let (path, stop) = (path.clone(), stop.clone());
+            tokio::task::spawn_blocking(move || Applier::open(&path, &key, group, tap, stop))
+        };
+        let opened = opened.await.map_err(|_| ReplicaError::Ended)?;
+        let (applier, stamp) = opened.map_err(|source| ReplicaError::Open { path: path.clone(), source })?;
+        let (stamp, seed) = match origin {
+            Origin::Began => {
+                let stamp = stamp.filter(|stamp| stamp.position.epoch == epoch);
+                (Some(stamp.ok_or(ReplicaError::NotOfThisEpoch(path))?), None)
+            }
+            Origin::Cloned(frame) => (None, Some(frame)),
+        };
+        let progress = Progress::new(stamp.map(|stamp| stamp.position.frame));
+        let follower = Follower {
+            epoch,
             source,
-            log: None,
-            token: None,
-            session: None,
-            received: meta.current_frame_no(),
-            meta,
-            goal: None,
+            applier: Arc::new(Mutex::new(applier)),
+            stamp,
             seed,
             progress: Arc::clone(&progress),
             stop: stop.clone(),
+            unchecked: 0,
         };
-        let cipher = EncryptionConfig {
-            cipher: Cipher::Aes256Cbc,
-            encryption_key: bytes::Bytes::copy_from_slice(key.expose().as_bytes()),
-        };
-        let replicator =
-            Replicator::new_sqlite(client, path.to_owned(), CHECKPOINT_FRAMES, Some(cipher)).await;
-        let replicator =
-            replicator.map_err(|source| ReplicaError::Inject { path: path.to_owned(), source })?;
-        let done = tokio::spawn(run(replicator, stop.clone()));
+        let done = tokio::spawn(follower.run());
         Ok(Self { progress, stop, done })
     }
 
@@ -189,164 +186,102 @@ impl Replica {
     }
 }
 
-async fn run(
-    mut replicator: Replicator<Client, libsql_replication::injector::SqliteInjector>,
-    stop: CancellationToken,
-) {
-    replicator.set_primary_handshake_retries(1);
-    while !stop.is_cancelled() {
-        let broken = replicator.run().await;
-        if stop.is_cancelled() {
-            return;
-        }
-        // Its text can name addresses, never rows.
-        match broken {
-            Error::Fatal(error) => tracing::error!(%error, "the copy cannot follow until the epoch changes"),
-            error => tracing::debug!(%error, "replication stream broke"),
-        }
-        replicator.client_mut().disconnect();
-        let _ = tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await;
-    }
-}
-
-impl Client {
-    fn disconnect(&mut self) {
-        (self.log, self.session) = (None, None);
-    }
-
-    async fn log(&mut self) -> Result<&mut ReplicationLogClient<SendRequest<BoxBody>>, Error> {
-        if self.log.is_none() {
-            let (stream, token) = self.source.open().await.map_err(|error| Error::Client(error.into()))?;
-            let token = AsciiMetadataValue::try_from(format!("Bearer {token}"))
-                .map_err(|error| Error::Client(error.into()))?;
-            let handshake = Builder::new().http2_only(true).handshake(stream).await;
-            let (sender, connection) = handshake.map_err(|error| Error::Client(error.into()))?;
-            // It ends with its sender, and its error is the sender's.
-            tokio::spawn(connection);
-            self.token = Some(token);
-            // The origin only fills the request line.
-            let origin = http_02::Uri::from_static("http://sqld");
-            let log = ReplicationLogClient::with_origin(sender, origin);
-            self.log = Some(log.max_decoding_message_size(MAX_MESSAGE_BYTES));
-        }
-        self.log.as_mut().ok_or(Error::NoHandshake)
-    }
-
-    /// Learns which log it is and how far it has come.
-    async fn greet(&mut self) -> Result<(), Error> {
-        self.log().await?;
-        let request = self.request(HelloRequest::new());
-        let hello = self.log().await?.hello(request).await?.into_inner();
-        verify_session_token(&hello.session_token).map_err(Error::Client)?;
-        let session = AsciiMetadataValue::try_from(hello.session_token.as_ref());
-        self.session = Some(session.map_err(|error| Error::Client(error.into()))?);
-        let newest = hello.current_replication_index;
-        // Another log has no place in this epoch's copy: the error stands until the epoch changes.
-        self.meta.init_from_hello(hello)?;
-        if let (Some(seed), None) = (self.seed.take(), self.meta.current_frame_no()) {
-            self.meta.set_commit_frame_no(seed.0).await?;
-            self.received = Some(seed.0);
-            self.progress.newest.fetch_max(seed.0, Ordering::AcqRel);
-        }
-        self.meta.flush().await?;
-        self.goal = self.goal.or(Some(newest.unwrap_or(0)));
-        if let Some(held) = self.meta.current_frame_no() {
-            self.hold(held);
-        }
-        Ok(())
-    }
-
-    fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        let metadata = request.metadata_mut();
-        metadata.insert_bin(NAMESPACE_METADATA_KEY, BinaryMetadataValue::from_bytes(b"default"));
-        if let Some(token) = &self.token {
-            metadata.insert("x-authorization", token.clone());
-        }
-        if let Some(session) = &self.session {
-            metadata.insert(SESSION_TOKEN_KEY, session.clone());
-        }
-        request
-    }
-
-    fn offset(&self) -> LogOffset {
-        LogOffset { next_offset: self.received.map_or(0, |frame| frame + 1), wal_flavor: None }
-    }
-
-    /// Notes each frame before it is injected, and ends the stream when told to stop: an injection that has
-    /// begun always ends.
-    fn watched(&self, frames: tonic::Streaming<Frame>) -> FrameStream {
-        let progress = Arc::clone(&self.progress);
-        let noted = frames.map(move |frame| {
-            let frame = frame?;
-            if let Some(number) = commit_number(&frame.data) {
-                progress.newest.fetch_max(number, Ordering::AcqRel);
+impl Follower {
+    async fn run(mut self) {
+        while !self.stop.is_cancelled() {
+            let Err(error) = self.follow().await else { return };
+            if self.stop.is_cancelled() {
+                return;
             }
-            Ok(frame)
+            // Its text can name addresses, never rows.
+            let error_text = chain(&error);
+            match error {
+                ReplicaError::Log(LogError::TooFarBehind) | ReplicaError::Frame(FrameError::TooLarge) => {
+                    tracing::info!(error = error_text, "the copy will be compared with the primary's");
+                    return self.progress.strand();
+                }
+                ReplicaError::AnotherLog | ReplicaError::Apply(_) => {
+                    tracing::error!(error = error_text, "the copy does not follow");
+                }
+                _ => tracing::debug!(error = error_text, "replication stream broke"),
+            }
+            let _ = tokio::time::timeout(RETRY_AFTER, self.stop.cancelled()).await;
+        }
+    }
+
+    /// Until told to stop, or the stream breaks: what has begun to be taken in always ends.
+    async fn follow(&mut self) -> Result<(), ReplicaError> {
+        let stop = self.stop.clone();
+        let mut client = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            client = LogClient::open(&self.source) => client.map_err(ReplicaError::Log)?,
+        };
+        let stamp = self.settle(&client).await?;
+        let mut last = stamp.position.frame;
+        if client.newest.0.saturating_sub(last.0) > TOO_MANY_FRAMES {
+            return Err(ReplicaError::Log(LogError::TooFarBehind));
+        }
+        let mut frames = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            frames = client.frames(last) => frames.map_err(ReplicaError::Log)?.ready_chunks(FRAMES_AT_ONCE),
+        };
+        let mut pending = Pending::default();
+        loop {
+            let chunk = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                chunk = frames.next() => chunk.ok_or(ReplicaError::Ended)?,
+            };
+            for frame in chunk {
+                let frame = frame.map_err(|status| ReplicaError::Log(refused(status)))?;
+                pending.push(last, &frame.data).map_err(ReplicaError::Frame)?;
+            }
+            if let Some(transaction) = pending.take(self.epoch) {
+                last = transaction.last.frame;
+                self.take_in(stamp.log, transaction).await?;
+            }
+        }
+    }
+
+    /// Makes sure that it is this copy's log, and says from where on it is wanted.
+    async fn settle(&mut self, client: &LogClient) -> Result<Stamp, ReplicaError> {
+        let stamp = match (self.stamp, self.seed) {
+            (Some(stamp), _) if stamp.log != client.log_id => return Err(ReplicaError::AnotherLog),
+            (Some(stamp), _) => stamp,
+            (None, seed) => {
+                let position = Position::new(self.epoch, seed.ok_or(ReplicaError::Ended)?);
+                let stamp = Stamp { position, log: client.log_id };
+                self.progress.may_show(position.frame);
+                self.blocking(move |applier| applier.stamp(stamp)).await?;
+                *self.stamp.insert(stamp)
+            }
+        };
+        self.progress.hold(stamp.position.frame);
+        Ok(stamp)
+    }
+
+    async fn take_in(&mut self, log: u32, transaction: Applied) -> Result<(), ReplicaError> {
+        let (position, pages) = (transaction.last, transaction.pages.len());
+        self.progress.may_show(position.frame);
+        self.blocking(move |applier| applier.apply(log, &transaction)).await?;
+        self.stamp = Some(Stamp { position, log });
+        self.progress.hold(position.frame);
+        self.unchecked += pages;
+        if self.unchecked < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        // After it is reported: nobody waits for this.
+        self.unchecked = 0;
+        self.blocking(Applier::checkpoint).await
+    }
+
+    async fn blocking(
+        &self,
+        work: impl FnOnce(&mut Applier) -> Result<(), SqlError> + Send + 'static,
+    ) -> Result<(), ReplicaError> {
+        let applier = Arc::clone(&self.applier);
+        let worked = tokio::task::spawn_blocking(move || {
+            work(&mut applier.lock().unwrap_or_else(PoisonError::into_inner))
         });
-        let stop = self.stop.clone().cancelled_owned();
-        Box::pin(
-            noted.take_until(stop).chain(futures_util::stream::once(async {
-                Err(Error::Client("the stream has ended".into()))
-            })),
-        )
+        worked.await.map_err(|_| ReplicaError::Ended)?.map_err(ReplicaError::Apply)
     }
-
-    fn hold(&self, frame: u64) {
-        let reached = self.goal.is_some_and(|goal| frame >= goal);
-        self.progress.held.send_modify(|held| {
-            held.frame = Some(FrameNo(frame));
-            held.is_complete |= reached;
-        });
-    }
-}
-
-type FrameStream = Pin<Box<dyn Stream<Item = Result<Frame, Error>> + Send>>;
-
-#[tonic::async_trait]
-impl ReplicatorClient for Client {
-    type FrameStream = FrameStream;
-
-    /// Never [`Error::Client`]: the replicator would sleep on it, and [`run`] knows better when to try again.
-    async fn handshake(&mut self) -> Result<(), Error> {
-        self.greet().await.map_err(|error| match error {
-            Error::Client(error) => Error::Internal(error),
-            error => error,
-        })
-    }
-
-    async fn next_frames(&mut self) -> Result<FrameStream, Error> {
-        let request = self.request(self.offset());
-        let frames = self.log().await?.log_entries(request).await?.into_inner();
-        Ok(self.watched(frames))
-    }
-
-    /// A compacted log may hold pages of the file that the engine began with, and those are encrypted.
-    async fn snapshot(&mut self) -> Result<FrameStream, Error> {
-        Err(Error::Fatal("the log does not reach back to this copy any more".into()))
-    }
-
-    /// Called once the frames up to this one are in the copy's log, which SQLite has synced.
-    async fn commit_frame_no(&mut self, frame: u64) -> Result<(), Error> {
-        self.meta.set_commit_frame_no(frame).await?;
-        self.received = Some(frame);
-        self.hold(frame);
-        Ok(())
-    }
-
-    fn committed_frame_no(&self) -> Option<u64> {
-        self.meta.current_frame_no()
-    }
-
-    fn rollback(&mut self) {
-        self.received = self.committed_frame_no();
-    }
-}
-
-/// The number of a frame that ends a transaction. A frame begins with number and checksum (u64), page and
-/// size of the database after the transaction (u32), little endian; the size is 0 inside a transaction.
-fn commit_number(frame: &[u8]) -> Option<u64> {
-    let number = u64::from_le_bytes(*frame.first_chunk()?);
-    let size_after = u32::from_le_bytes(*frame.get(20..24)?.first_chunk()?);
-    (size_after != 0).then_some(number)
 }

@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use super::copies::{Copies, CopyError};
 use super::leading::{LeadError, Started};
 use super::log::RemoteLog;
-use super::replica::{Held, LogSource, Origin, Replica, ReplicaError};
+use super::log_client::LogSource;
+use super::replica::{Following, Held, Origin, Replica, ReplicaError};
+use super::tap::LogTap;
 use super::transfer::{self, TransferError};
 
 /// Between attempts to fetch a copy.
@@ -66,9 +68,13 @@ impl Run {
 }
 
 /// Tries until the copy of an epoch is here and follows.
-pub(super) async fn fetch_until_there(copies: Copies, source: Arc<RemoteLog>) -> Replica {
+pub(super) async fn fetch_until_there(
+    copies: Copies,
+    source: Arc<RemoteLog>,
+    tap: Arc<dyn LogTap>,
+) -> Replica {
     loop {
-        match open_follower(&copies, &source).await {
+        match open_follower(&copies, &source, &tap).await {
             Ok(replica) => return replica,
             Err(error) => tracing::debug!(error = chain(&error), "the copy cannot be fetched yet"),
         }
@@ -77,18 +83,26 @@ pub(super) async fn fetch_until_there(copies: Copies, source: Arc<RemoteLog>) ->
 }
 
 /// A complete copy goes on; anything else is fetched whole.
-async fn open_follower(copies: &Copies, source: &Arc<RemoteLog>) -> Result<Replica, FollowError> {
+async fn open_follower(
+    copies: &Copies,
+    source: &Arc<RemoteLog>,
+    tap: &Arc<dyn LogTap>,
+) -> Result<Replica, FollowError> {
     let epoch = source.epoch;
-    let origin = if copies.is_complete(epoch) {
-        Origin::Began { is_complete: true }
-    } else {
+    if !copies.is_complete(epoch) {
         let mut stream = source.open_copy().await.map_err(FollowError::Open)?;
-        let frame = transfer::receive(copies.clone(), epoch, stream.as_mut()).await;
-        Origin::Cloned(frame.map_err(FollowError::Transfer)?)
+        let received = transfer::receive(copies.clone(), epoch, stream.as_mut()).await;
+        received.map_err(FollowError::Transfer)?;
+    }
+    let following = Following {
+        group: source.group.clone(),
+        epoch,
+        path: copies.data_file(epoch),
+        key: copies.key().map_err(FollowError::Copy)?,
+        source: Arc::clone(source) as Arc<dyn LogSource>,
+        tap: Arc::clone(tap),
     };
-    let key = copies.key().map_err(FollowError::Copy)?;
-    let source = Arc::clone(source) as Arc<dyn LogSource>;
-    Replica::follow(&copies.data_file(epoch), &key, source, origin).await.map_err(FollowError::Replica)
+    Replica::follow(following, Origin::Began).await.map_err(FollowError::Replica)
 }
 
 /// This host does not follow yet.

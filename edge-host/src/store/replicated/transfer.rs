@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::copies::{Copies, CopyError, with_suffix};
-use super::replica::ByteStream;
+use super::log_client::ByteStream;
 
 /// A head is some hundred bytes.
 const MAX_HEAD_BYTES: u32 = 4_096;

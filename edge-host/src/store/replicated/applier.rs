@@ -1,0 +1,209 @@
+//! Taking the primary's frames into a copy.
+//!
+//! Where a copy stands is part of it: each transaction also writes its own position into the first page, so
+//! one sync keeps both, and whatever state a power cut leaves, the copy knows which one that is.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use locum_replication::{Epoch, FrameNo, GroupId, Position};
+use tokio_util::sync::CancellationToken;
+
+use super::tap::{Applied, LogTap};
+use crate::store::SqlError;
+use crate::store::pages::{PageTransaction, PageWriter};
+use crate::store::sqlite::DatabaseKey;
+
+/// SQLite's file format reserves these bytes of the first page and never looks at them.
+pub(super) const STAMP_AT: Range<usize> = 72..92;
+/// Number, checksum (u64), page and size (u32), little endian; the page follows.
+const FRAME_HEADER_BYTES: usize = 24;
+/// A transaction of the primary's is over within seconds, see `TransactionLimits`; it is held in memory.
+const MAX_PENDING_FRAMES: usize = 1 << 16;
+/// Readers, who keep the copy's own log from beginning anew, are waited for when it has so many pages.
+const LOG_PAGES: u32 = 16_000;
+
+/// Where a copy stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stamp {
+    pub(super) position: Position,
+    /// Tells logs apart; from the id that `sqld` gave its log.
+    pub(super) log: u32,
+}
+
+/// The copy and where it stands.
+pub(super) struct Applier {
+    group: GroupId,
+    writer: PageWriter,
+    tap: Arc<dyn LogTap>,
+    stop: CancellationToken,
+}
+
+/// Frames of transactions that have not been taken in yet.
+#[derive(Default)]
+pub(super) struct Pending {
+    frames: Vec<Frame>,
+    /// How many of them belong to transactions that have ended.
+    ended: usize,
+}
+
+/// One page as the primary's log has it.
+struct Frame {
+    number: FrameNo,
+    page: u32,
+    /// Pages of the database afterwards, on the frame that ends a transaction; otherwise 0.
+    size: u32,
+    bytes: Bytes,
+}
+
+/// What came is no log of this copy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum FrameError {
+    #[error("not a frame")]
+    Malformed,
+    #[error("a frame is missing")]
+    Gap,
+    #[error("a transaction is too large for the log")]
+    TooLarge,
+}
+
+impl Stamp {
+    /// As the first page holds it; `None`: never was a copy.
+    pub(super) fn of(first_page: &[u8]) -> Option<Self> {
+        let stamp = first_page.get(STAMP_AT)?;
+        let log = u32::from_be_bytes(*stamp.first_chunk()?);
+        let epoch = u64::from_be_bytes(*stamp.get(4..)?.first_chunk()?);
+        let frame = u64::from_be_bytes(*stamp.get(12..)?.first_chunk()?);
+        (epoch != 0).then_some(Self { position: Position::new(Epoch(epoch), FrameNo(frame)), log })
+    }
+
+    fn write_to(self, first_page: &mut [u8]) {
+        let Position { epoch, frame } = self.position;
+        let parts = self.log.to_be_bytes().into_iter();
+        let parts = parts.chain(epoch.0.to_be_bytes()).chain(frame.0.to_be_bytes());
+        for (byte, value) in first_page.iter_mut().skip(STAMP_AT.start).zip(parts) {
+            *byte = value;
+        }
+    }
+}
+
+impl Applier {
+    /// Opens the copy and says where it stands. Blocks.
+    pub(super) fn open(
+        path: &Path,
+        key: &DatabaseKey,
+        group: GroupId,
+        tap: Arc<dyn LogTap>,
+        stop: CancellationToken,
+    ) -> Result<(Self, Option<Stamp>), SqlError> {
+        let mut writer = PageWriter::open(path, key)?;
+        let stamp = Stamp::of(&writer.first_page()?);
+        Ok((Self { group, writer, tap, stop }, stamp))
+    }
+
+    /// Notes where the copy stands, and nothing else. Durable when this returns. Blocks.
+    pub(super) fn stamp(&mut self, stamp: Stamp) -> Result<(), SqlError> {
+        self.begin()?.commit_at(stamp, None)
+    }
+
+    /// Takes in what has ended. Durable when this returns, and visible. Blocks.
+    pub(super) fn apply(&mut self, log: u32, transaction: &Applied) -> Result<(), SqlError> {
+        let mut pages = self.begin()?;
+        pages.write(transaction.pages.iter().map(|(number, bytes)| (*number, bytes.to_vec())))?;
+        pages.commit_at(Stamp { position: transaction.last, log }, Some(transaction.size))?;
+        self.tap.applied(&self.group, transaction);
+        Ok(())
+    }
+
+    /// Moves the copy's log into its file. Blocks.
+    pub(super) fn checkpoint(&mut self) -> Result<(), SqlError> {
+        self.writer.checkpoint(LOG_PAGES)
+    }
+
+    /// Waits for whoever writes to the copy: that never is more than a request.
+    fn begin(&mut self) -> Result<PageTransaction<'_>, SqlError> {
+        self.writer.begin(|| self.stop.is_cancelled())
+    }
+}
+
+impl PageTransaction<'_> {
+    /// `size`: pages of the database afterwards, unless they stay as they are.
+    fn commit_at(mut self, stamp: Stamp, size: Option<u32>) -> Result<(), SqlError> {
+        stamp.write_to(self.first_page()?);
+        let size = size.unwrap_or(self.size());
+        self.commit(size)
+    }
+}
+
+impl Pending {
+    /// Adds a frame. `after`: the last one that was taken in.
+    pub(super) fn push(&mut self, after: FrameNo, bytes: &Bytes) -> Result<(), FrameError> {
+        let frame = Frame::parse(bytes).ok_or(FrameError::Malformed)?;
+        let last = self.frames.last().map_or(after, |frame| frame.number);
+        if frame.number.0 != last.0 + 1 {
+            return Err(FrameError::Gap);
+        }
+        let ends = frame.size != 0;
+        self.frames.push(frame);
+        if ends {
+            self.ended = self.frames.len();
+        }
+        if self.frames.len() - self.ended > MAX_PENDING_FRAMES { Err(FrameError::TooLarge) } else { Ok(()) }
+    }
+
+    /// Everything that has ended.
+    pub(super) fn take(&mut self, epoch: Epoch) -> Option<Applied> {
+        let (first, last) = (self.frames.first()?.number, self.frames.get(self.ended.checked_sub(1)?)?);
+        let (last, size) = (Position::new(epoch, last.number), last.size);
+        let pages = self.frames.drain(..self.ended).map(|frame| (frame.page, frame.bytes)).collect();
+        self.ended = 0;
+        Some(Applied { first, last, pages, size })
+    }
+}
+
+impl Frame {
+    fn parse(bytes: &Bytes) -> Option<Self> {
+        let number = u64::from_le_bytes(*bytes.first_chunk()?);
+        let page = u32::from_le_bytes(*bytes.get(16..20)?.first_chunk()?);
+        let size = u32::from_le_bytes(*bytes.get(20..24)?.first_chunk()?);
+        Some(Self { number: FrameNo(number), page, size, bytes: bytes.slice(FRAME_HEADER_BYTES..) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(number: u64, page: u32, size: u32) -> Bytes {
+        let mut bytes = number.to_le_bytes().to_vec();
+        bytes.extend([0; 8]);
+        bytes.extend(page.to_le_bytes());
+        bytes.extend(size.to_le_bytes());
+        bytes.extend([7; 4_096]);
+        bytes.into()
+    }
+
+    #[test]
+    fn only_whole_transactions_are_taken_in() {
+        let mut pending = Pending::default();
+        for (number, page, size) in [(5, 2, 0), (6, 3, 9), (7, 1, 10), (8, 2, 0)] {
+            pending.push(FrameNo(4), &frame(number, page, size)).unwrap();
+        }
+        let taken = pending.take(Epoch(3)).unwrap();
+        assert_eq!((taken.first, taken.last), (FrameNo(5), Position::new(Epoch(3), FrameNo(7))));
+        assert_eq!(taken.pages.iter().map(|page| page.0).collect::<Vec<_>>(), [2, 3, 1]);
+        assert_eq!(taken.size, 10);
+        assert!(pending.take(Epoch(3)).is_none());
+        pending.push(FrameNo(7), &frame(9, 1, 10)).unwrap();
+        assert_eq!(pending.take(Epoch(3)).unwrap().first, FrameNo(8));
+    }
+
+    #[test]
+    fn a_log_with_a_hole_is_refused() {
+        let mut pending = Pending::default();
+        assert_eq!(pending.push(FrameNo(4), &frame(6, 1, 1)), Err(FrameError::Gap));
+        assert_eq!(pending.push(FrameNo(4), &Bytes::from_static(b"short")), Err(FrameError::Malformed));
+    }
+}
