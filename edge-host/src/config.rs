@@ -118,6 +118,8 @@ pub struct Limits {
     pub transaction_hold_ms: u64,
     /// Longest wait for the record group's writer.
     pub transaction_wait_ms: u64,
+    /// Disk space kept free for audit events, for each record group.
+    pub audit_reserve_mib: u32,
 }
 
 /// A value that must not be printed.
@@ -216,6 +218,7 @@ impl Limits {
             ("connections", u64::from(self.connections), 16_384),
             ("transaction_hold_ms", self.transaction_hold_ms, 2_000),
             ("transaction_wait_ms", self.transaction_wait_ms, 10_000),
+            ("audit_reserve_mib", u64::from(self.audit_reserve_mib), 65_536),
         ];
         match bounds.iter().find(|(_, value, most)| value > most || *value == 0) {
             Some((key, _, most)) => Err(format!("`{key}` is between 1 and {most}")),
@@ -239,6 +242,7 @@ impl Default for Limits {
             connections: 1_024,
             transaction_hold_ms: 2_000,
             transaction_wait_ms: 5_000,
+            audit_reserve_mib: 256,
         }
     }
 }

@@ -19,8 +19,11 @@ pub mod runtime;
 mod start;
 pub mod store;
 pub mod variables;
+mod verify_audit;
 
+pub use audit::{Report as AuditReport, VerifyError};
 pub use clinic::{ClinicId, Clinics};
 pub use http::TlsError;
 pub use problem::Problem;
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run};
+pub use verify_audit::{VerifyAuditError, verify_audit};

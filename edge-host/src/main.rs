@@ -1,9 +1,11 @@
-//! `locum-edge --config FILE [--check]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`.
+//! `locum-edge --config FILE [--check]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`,
+//! `locum-edge --verify-audit FILE... [--group GROUP]`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use locum_edge::{AuditReport, VerifyAuditError};
 use locum_telemetry::config::{chain, exit_64};
 
 /// Edge host of a Locum network.
@@ -11,7 +13,7 @@ use locum_telemetry::config::{chain, exit_64};
 #[command(version, about)]
 struct Arguments {
     /// Configuration (TOML).
-    #[arg(long, required_unless_present = "precompile")]
+    #[arg(long, required_unless_present_any = ["precompile", "verify_audit"])]
     config: Option<PathBuf>,
     /// Only say what is wrong with configuration and manifest; exit code 64 when something is.
     #[arg(long)]
@@ -22,12 +24,22 @@ struct Arguments {
     /// Where compiled functions go.
     #[arg(long, value_name = "FOLDER", requires = "precompile")]
     cache_dir: Option<PathBuf>,
+    /// Only verify the audit events on the disks of hosts with these configurations; exit code 1 when something
+    /// was altered.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["config", "precompile"])]
+    verify_audit: Vec<PathBuf>,
+    /// This record group only.
+    #[arg(long, requires = "verify_audit")]
+    group: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let (Some(manifest), Some(cache)) = (arguments.precompile, arguments.cache_dir) {
         return ended(locum_edge::precompile(&manifest, cache));
+    }
+    if !arguments.verify_audit.is_empty() {
+        return verified(locum_edge::verify_audit(&arguments.verify_audit, arguments.group.as_deref()));
     }
     // clap has made sure that it is there.
     let config = arguments.config.unwrap_or_default();
@@ -36,6 +48,19 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     ended(locum_edge::run(prepared))
+}
+
+#[allow(clippy::print_stdout, reason = "the report is what was asked for")]
+fn verified(reports: Result<Vec<AuditReport>, VerifyAuditError>) -> ExitCode {
+    let reports = match reports {
+        Ok(reports) => reports,
+        Err(VerifyAuditError::Config(error)) => exit_64(&error),
+        Err(error) => return ended(Err::<(), _>(error)),
+    };
+    for report in &reports {
+        println!("{report}");
+    }
+    if reports.iter().all(AuditReport::is_sound) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {

@@ -141,6 +141,11 @@ impl Network {
         self.agent.get().map(|agent| Arc::clone(agent.mesh()))
     }
 
+    /// Where this host is.
+    pub(crate) fn region(&self) -> &RegionId {
+        &self.region
+    }
+
     /// This node's id: issuer of its join tokens.
     pub(crate) fn node_id(&self) -> &str {
         self.agent.get().map_or(ALONE, |agent| agent.node_id().as_str())
@@ -243,6 +248,13 @@ impl Peers for Network {
             let asked = mesh.client().request(&peer, question, within).await;
             asked.map_err(|source| AskError::Request { node: node.clone(), source })
         })
+    }
+
+    fn elsewhere(&self) -> Vec<NodeId> {
+        let Some(view) = self.view() else { return Vec::new() };
+        let nodes = view.list.nodes.iter();
+        let others = nodes.filter(|node| node.role == Role::Edge && node.region != self.region);
+        others.filter(|node| node.state != NodeState::Down).map(|node| node.id.clone()).collect()
     }
 }
 

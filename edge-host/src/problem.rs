@@ -92,6 +92,15 @@ problems! {
     /// The writer was asked and gave no answer.
     OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE "outcome-unknown"
         "It is not known whether this was done: send it again with the same Idempotency-Key" retry 2;
+    /// The answer shows health data, and its function did not say whose, or not in the form agreed.
+    AUDIT_MISSING = INTERNAL_SERVER_ERROR "audit-missing"
+        "The function did not say what it showed or did; nothing was changed";
+    /// The event of reading is nowhere on a disk.
+    AUDIT_FAILED = SERVICE_UNAVAILABLE "audit-failed"
+        "Who read this could not be recorded, so it is not shown" retry 2;
+    /// There is no room for it, here or elsewhere.
+    AUDIT_FULL = SERVICE_UNAVAILABLE "audit-full"
+        "There is no room to record who read this, so it is not shown" retry 30;
     /// It ran too long.
     DEADLINE = GATEWAY_TIMEOUT "deadline" "The function took too long; nothing was changed";
 }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{Audit, AuditSettings};
 use crate::config::{EdgeConfig, Limits};
 use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
 use crate::idempotency;
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The token key.
     #[error("token key")]
     TokenKey(#[source] locum_identity::KeyError),
+    /// The key that signs audit checkpoints.
+    #[error("audit key")]
+    AuditKey(#[source] locum_identity::KeyError),
     /// The master key.
     #[error("store_key_file")]
     MasterKey(#[source] KeyError),
@@ -160,6 +164,8 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     let server = Server::new(listener, tls, &config.limits);
     tasks.spawn(server.run(Arc::clone(&host.edge), stop.clone(), tasks.clone()));
     tasks.spawn(purge_hourly(Arc::clone(&host.edge.store), stop.clone()));
+    let (audited, stopped) = (Arc::clone(&host.edge), stop.clone());
+    tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
     if join(&config, &host, &stop, &gone, &tasks).await? {
         if let Some(path) = &config.ready_file {
             let mesh = host.network.mesh().and_then(|mesh| Some(mesh.server()?.address()));
@@ -253,7 +259,9 @@ impl Host {
         let pages = Arc::new(Pages::new(application.pages.clone()));
         let clinics = config.clinics.clone();
         let peers = Arc::clone(&network);
-        let edge = Edge::new(functions, clinics, store, pages, Arc::clone(&network), peers, &config.limits);
+        let audit = open_audit(config, &network, &store)?;
+        let network_of_edge = Arc::clone(&network);
+        let edge = Edge::new(functions, clinics, store, audit, pages, network_of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
         Ok(Self { edge: Arc::new(edge), network, records, drivers, _ticker: ticker })
     }
@@ -277,6 +285,24 @@ fn suppliers(network: &Arc<Network>, token_pem: String) -> BTreeMap<&'static str
         ("token_key_id", read(|network| network.token_key_id().to_owned())),
         ("token_signing_key", Arc::new(move || token_pem.expose().to_owned()) as Supplier),
     ])
+}
+
+fn open_audit(
+    config: &EdgeConfig,
+    network: &Arc<Network>,
+    store: &Arc<dyn RecordStore>,
+) -> Result<Arc<Audit>, StartError> {
+    let key = SigningKey::load_or_create(&config.state_dir.join("audit-key.pem"));
+    let named = Arc::clone(network);
+    let settings = AuditSettings {
+        folder: config.state_dir.join("audit"),
+        reserve_bytes: u64::from(config.limits.audit_reserve_mib) << 20,
+        allocate: crate::audit::reserve,
+        key: key.map_err(StartError::AuditKey)?,
+        region: network.region().to_string(),
+        node: Box::new(move || named.node_id().to_owned()),
+    };
+    Ok(Arc::new(Audit::new(settings, Arc::clone(store))))
 }
 
 type OpenStore = (Arc<dyn RecordStore>, Option<Arc<ReplicatedStore>>);
@@ -334,6 +360,7 @@ fn load_functions(
             function: Arc::clone(function),
             reads: component.reads.clone().into(),
             writes: component.writes.clone().into(),
+            health: component.health.clone().into(),
         })
     });
     Ok(routes.collect())

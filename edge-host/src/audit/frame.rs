@@ -24,6 +24,8 @@ pub(crate) const PURPOSE: &str = "locum audit read events v1";
 /// Of a file.
 pub(crate) const HEADER_BYTES: usize = 56;
 const MAGIC: &[u8; 8] = b"LOCUMAU1";
+/// Marks the ids of logs of which nothing is on their host's own disk.
+const OVERFLOW: u64 = 1 << 63;
 /// Longest sealed event.
 const MAX_SEALED: usize = 4_096;
 
@@ -87,6 +89,20 @@ pub(crate) struct Frame<'a> {
 }
 
 impl FileName {
+    /// Of a log that begins.
+    pub(crate) fn begin() -> Result<Self, getrandom::Error> {
+        Ok(Self { log: getrandom::u64()? & !OVERFLOW, first: 1 })
+    }
+
+    /// Of a log that begins because the disk is full: each of its events is kept elsewhere, none here.
+    pub(crate) fn overflow() -> Result<Self, getrandom::Error> {
+        Ok(Self { log: getrandom::u64()? | OVERFLOW, first: 1 })
+    }
+
+    pub(crate) fn is_overflow(self) -> bool {
+        self.log & OVERFLOW != 0
+    }
+
     pub(crate) fn in_folder(self, folder: &Path) -> PathBuf {
         folder.join(format!("{:016x}-{:016}.log", self.log, self.first))
     }
@@ -193,6 +209,15 @@ pub(crate) fn follow(
         end = next;
     }
     (end, used, None)
+}
+
+/// How many of `bytes`, which begin with a frame, are whole frames.
+pub(crate) fn whole(bytes: &[u8]) -> usize {
+    let mut used = 0;
+    while let Some((sealed, hash)) = bytes.get(used..).and_then(split) {
+        used += 4 + sealed.len() + hash.len();
+    }
+    used
 }
 
 fn split(bytes: &[u8]) -> Option<(&[u8], Hash)> {

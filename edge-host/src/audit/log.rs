@@ -297,11 +297,12 @@ fn resume(folder: &Path, name: FileName, vouched: u64) -> io::Result<Option<Sync
 
 /// A log that no event is in yet.
 fn begin(folder: &Path, sealer: &Sealer) -> Result<Synced, LogError> {
-    let log = getrandom::u64().map_err(LogError::Random)?;
-    let (name, end) = (FileName { log, first: 1 }, FileName::origin(log, sealer.group()));
+    let name = FileName::begin().map_err(LogError::Random)?;
+    let end = FileName::origin(name.log, sealer.group());
     let file_error = |source| LogError::File { path: name.in_folder(folder), source };
     let (_, bytes) = make_file(folder, name, &end.hash, |_| Ok(())).map_err(file_error)?;
-    private_file::write(&folder.join(CURRENT), format!("{log:016x}").as_bytes()).map_err(file_error)?;
+    private_file::write(&folder.join(CURRENT), format!("{:016x}", name.log).as_bytes())
+        .map_err(file_error)?;
     Ok(Synced { file: name, bytes, end })
 }
 

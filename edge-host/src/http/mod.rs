@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answer;
+mod audited;
 mod body;
 mod connection;
 mod function_request;

@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 use locum_identity::NodeId;
 use locum_telemetry::config::chain;
 
+use super::audited::strip;
 use super::service::{Edge, Target};
 use super::visit::Visit;
 use crate::clinic::ClinicId;
@@ -40,7 +41,7 @@ impl Edge {
             Writer::Here => {
                 let key = Key::of_request(clinic.as_str(), id);
                 let answered = visit.replayed(request, key, within).await;
-                Outcome::Answered(answered.unwrap_or_else(|problem| visit.problem(problem)))
+                Outcome::Answered(strip(answered.unwrap_or_else(|problem| visit.problem(problem))))
             }
             Writer::At(node) => Outcome::NotWriter(Some(node)),
             Writer::Nowhere => Outcome::NotWriter(None),

@@ -17,6 +17,7 @@ use super::body::BodyReader;
 use super::origin::Sender;
 use super::visit::Visit;
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::clinic::{ClinicId, Clinics};
 use crate::config::Limits;
 use crate::idempotency::InFlight;
@@ -42,6 +43,8 @@ pub(crate) struct FunctionRoute {
     pub(crate) reads: Arc<[Route]>,
     /// Routes of this component whose `GET` writes.
     pub(crate) writes: Arc<[Route]>,
+    /// Routes of this component whose answers show health data.
+    pub(crate) health: Arc<[Route]>,
 }
 
 /// Everything a request can meet.
@@ -52,6 +55,8 @@ pub(crate) struct Edge {
     pub(crate) clinics: Clinics,
     /// The record groups.
     pub(crate) store: Arc<dyn RecordStore>,
+    /// Who saw and changed what.
+    pub(crate) audit: Arc<Audit>,
     /// The built web pages.
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
@@ -77,10 +82,12 @@ pub(super) enum Target<'a> {
 
 impl Edge {
     /// Joins the parts.
+    #[allow(clippy::too_many_arguments, reason = "each is another part")]
     pub(crate) fn new(
         functions: Vec<FunctionRoute>,
         clinics: Clinics,
         store: Arc<dyn RecordStore>,
+        audit: Arc<Audit>,
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,
@@ -91,6 +98,7 @@ impl Edge {
             functions,
             clinics,
             store,
+            audit,
             pages,
             network,
             peers,
@@ -195,7 +203,8 @@ impl Edge {
         let named = found.named.iter().find(|(name, _)| name == CLINIC).map(|(_, segment)| *segment);
         let clinic = named.map(|name| self.clinics.find(name).ok_or(Problem::UNKNOWN_CLINIC)).transpose()?;
         let access = to.access(method, path)?;
-        Ok(Visit { edge: self, to, found, clinic, access, client, id })
+        let shows_health_data = to.health.iter().any(|route| route.matches(path).is_some());
+        Ok(Visit { edge: self, to, found, clinic, access, shows_health_data, client, id })
     }
 
     fn preflight<B>(&self, request: &Request<B>, sender: Sender) -> Response<Bytes> {

@@ -9,9 +9,11 @@ use http_body::Body;
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
+use super::audited::strip;
 use super::function_request::{self, Meeting};
 use super::seen;
 use super::service::{Edge, FunctionRoute};
+use crate::audit::{self, Event};
 use crate::clinic::ClinicId;
 use crate::idempotency::{self, Fingerprint, Key, Known};
 use crate::problem::Problem;
@@ -29,6 +31,7 @@ pub(super) struct Visit<'a> {
     pub(super) found: RouteMatch<'a>,
     pub(super) clinic: Option<(&'a ClinicId, &'a GroupId)>,
     pub(super) access: Access,
+    pub(super) shows_health_data: bool,
     pub(super) client: SocketAddr,
     pub(super) id: Uuid,
 }
@@ -46,7 +49,8 @@ impl Visit<'_> {
     where
         B: Body<Data = Bytes>,
     {
-        self.serve(request).await.unwrap_or_else(|problem| self.problem(problem))
+        let answered = self.serve(request).await;
+        strip(answered.unwrap_or_else(|problem| self.problem(problem)))
     }
 
     /// The body first: a slow sender must not keep a place from others.
@@ -151,11 +155,17 @@ impl Visit<'_> {
     ) -> Result<Option<Response<Bytes>>, Problem> {
         let session = self.edge.store.session(group, Access::Read, deadline).map_err(store_problem)?;
         let known = idempotency::look_up(session.as_ref(), key, fingerprint).await;
+        if matches!(known, Ok(Known::New)) {
+            return Ok(None);
+        }
         // An answer is given again only once what it says is kept.
         session.commit().await.map_err(store_problem)?;
         match known {
             Ok(Known::New) => Ok(None),
-            Ok(Known::Answered(response)) => Ok(Some(self.with_seen(response, session.as_ref()))),
+            Ok(Known::Answered(response)) => {
+                self.record_again(group, &response).await?;
+                Ok(Some(self.with_seen(response, session.as_ref())))
+            }
             Ok(Known::Reused) => Err(Problem::IDEMPOTENCY_KEY_REUSED),
             Err(_) => Err(Problem::STORE_FAILED),
         }
@@ -206,10 +216,63 @@ impl Visit<'_> {
         }
         match session {
             Some(session) => {
-                let settled = settle(session.as_ref(), answered, key).await;
-                settled.map(|response| self.with_seen(response, session.as_ref()))
+                let response = self.settle(session.as_ref(), answered, key).await?;
+                Ok(self.with_seen(response, session.as_ref()))
             }
             None => answered.map_err(|error| RunError::Problem(call_problem(&error))),
+        }
+    }
+
+    /// Commits or rolls back by the answer, and only then lets it go.
+    async fn settle(
+        &self,
+        session: &dyn Session,
+        answered: Result<Response<Bytes>, CallError>,
+        key: Option<(&Key, Fingerprint)>,
+    ) -> Result<Response<Bytes>, RunError> {
+        let response = match answered {
+            Ok(response) if !response.status().is_server_error() && session.failure().is_none() => response,
+            undone => {
+                session.rollback().await;
+                return undone_answer(session, undone).map_err(RunError::Problem);
+            }
+        };
+        let events = match self.events(&response) {
+            Ok(events) => events,
+            Err(problem) => {
+                session.rollback().await;
+                return Err(RunError::Problem(problem));
+            }
+        };
+        if let Err(error) = self.record(session, &response, &events, key).await {
+            session.rollback().await;
+            return Err(session
+                .failure()
+                .map_or(error, |failure| RunError::Problem(failure_problem(failure))));
+        }
+        session.commit().await.map_err(|error| RunError::Problem(store_problem(error)))?;
+        if let (Access::Read, Some((_, group))) = (self.access, self.clinic) {
+            self.record_reading(group, events).await.map_err(RunError::Problem)?;
+        }
+        Ok(response)
+    }
+
+    /// Adds the host's own rows to a transaction that writes.
+    async fn record(
+        &self,
+        session: &dyn Session,
+        response: &Response<Bytes>,
+        events: &[Event],
+        key: Option<(&Key, Fingerprint)>,
+    ) -> Result<(), RunError> {
+        let failed = |_| RunError::Problem(Problem::STORE_FAILED);
+        if self.access == Access::Write {
+            audit::insert(session, events).await.map_err(failed)?;
+        }
+        let Some((key, fingerprint)) = key else { return Ok(()) };
+        match idempotency::record(session, key, fingerprint, response).await.map_err(failed)? {
+            true => Ok(()),
+            false => Err(RunError::AnsweredMeanwhile),
         }
     }
 }
@@ -223,39 +286,17 @@ impl RunError {
     }
 }
 
-/// Commits or rolls back by the answer, and only then lets it go.
-async fn settle(
+/// What is answered where nothing is kept.
+fn undone_answer(
     session: &dyn Session,
-    answered: Result<Response<Bytes>, CallError>,
-    key: Option<(&Key, Fingerprint)>,
-) -> Result<Response<Bytes>, RunError> {
-    let response = match answered {
-        Ok(response) if !response.status().is_server_error() && session.failure().is_none() => response,
-        undone => {
-            session.rollback().await;
-            return match (session.failure(), undone) {
-                (Some(failure), _) => Err(RunError::Problem(failure_problem(failure))),
-                (None, Err(error)) => Err(RunError::Problem(call_problem(&error))),
-                (None, Ok(_)) if session.write_refused() => {
-                    Err(RunError::Problem(Problem::READ_ONLY_REQUEST))
-                }
-                (None, Ok(response)) => Ok(response),
-            };
-        }
-    };
-    if let Some((key, fingerprint)) = key {
-        let recorded = idempotency::record(session, key, fingerprint, &response).await;
-        if !matches!(recorded, Ok(true)) {
-            session.rollback().await;
-            return Err(match (recorded, session.failure()) {
-                (Ok(_), None) => RunError::AnsweredMeanwhile,
-                (_, Some(failure)) => RunError::Problem(failure_problem(failure)),
-                (Err(_), None) => RunError::Problem(Problem::STORE_FAILED),
-            });
-        }
+    undone: Result<Response<Bytes>, CallError>,
+) -> Result<Response<Bytes>, Problem> {
+    match (session.failure(), undone) {
+        (Some(failure), _) => Err(failure_problem(failure)),
+        (None, Err(error)) => Err(call_problem(&error)),
+        (None, Ok(_)) if session.write_refused() => Err(Problem::READ_ONLY_REQUEST),
+        (None, Ok(response)) => Ok(response),
     }
-    session.commit().await.map_err(|error| RunError::Problem(store_problem(error)))?;
-    Ok(response)
 }
 
 fn call_problem(error: &CallError) -> Problem {

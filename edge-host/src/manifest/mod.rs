@@ -56,6 +56,8 @@ pub struct Component {
     pub reads: Vec<Route>,
     /// Routes whose `GET` writes.
     pub writes: Vec<Route>,
+    /// Routes whose answers show health data: without an audit event there is no answer.
+    pub health: Vec<Route>,
     /// Shorter than the host's own deadline.
     pub deadline: Option<Duration>,
     /// Less than the host's own bound, in bytes.
@@ -171,6 +173,8 @@ struct ComponentTool {
     reads: Vec<String>,
     #[serde(default)]
     writes: Vec<String>,
+    #[serde(default)]
+    health: Vec<String>,
     deadline_ms: Option<u64>,
     memory_mib: Option<u32>,
 }
@@ -258,6 +262,7 @@ impl Component {
             sqlite_databases: raw.sqlite_databases,
             reads: parse(tool.reads)?,
             writes: parse(tool.writes)?,
+            health: parse(tool.health)?,
             deadline: tool.deadline_ms.map(Duration::from_millis),
             memory_bytes: tool.memory_mib.map(|mib| (mib as usize) << 20),
         })

@@ -7,7 +7,7 @@ use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Carrier, Handler, Refusal, RefusalCode};
 
 use super::envelope::{self, Malformed};
-use super::{Question, records};
+use super::{Question, audit, records};
 use crate::http::Edge;
 use crate::store::ReplicatedStore;
 
@@ -37,6 +37,7 @@ impl Handler for HostHandler {
             Question::Log(_) | Question::Copy(_) => {
                 Err(Refusal::new(RefusalCode::Invalid, "this goes through a tunnel"))
             }
+            Question::Audit(question) => audit::answer(&self.edge.audit, caller.node, question, bytes).await,
             Question::Replay(head) => {
                 let request = head.with(bytes).map_err(invalid)?;
                 let outcome = self.edge.carry_out(request).await.map_err(|_| unlike())?;

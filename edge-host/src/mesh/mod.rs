@@ -3,7 +3,8 @@
 //! A question is one of [`Question`], as JSON, followed by bytes that belong to it; so is an answer. Every
 //! host answers edge hosts only: media nodes and the control plane never see what a clinic records.
 
-mod envelope;
+mod audit;
+pub(crate) mod envelope;
 mod handler;
 mod peers;
 mod records;
@@ -13,6 +14,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditQuestion;
 use crate::store::{LogRequest, RecordsQuestion};
 
 pub(crate) use handler::HostHandler;
@@ -28,6 +30,8 @@ pub(crate) enum Question {
     Replay(replay::Head),
     /// What the hosts of a record group say to each other.
     Records(RecordsQuestion),
+    /// Keep some of my audit events, which follow.
+    Audit(AuditQuestion),
     /// For a tunnel: carry it to your engine's replication log.
     Log(LogRequest),
     /// For a tunnel: send your whole copy on it.

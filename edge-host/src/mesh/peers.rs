@@ -32,6 +32,9 @@ pub(crate) trait Peers: Send + Sync {
         question: &'a [u8],
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<u8>, AskError>>;
+
+    /// Edge hosts of other regions that answer, in the order in which to ask them to keep something.
+    fn elsewhere(&self) -> Vec<NodeId>;
 }
 
 impl AskError {

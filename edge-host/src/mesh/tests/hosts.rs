@@ -47,7 +47,7 @@ pub(super) struct EdgeHost {
     pub(super) writer: Arc<Mutex<Writer>>,
     pub(super) peers: Arc<Direct>,
     pub(super) stop: CancellationToken,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A store that believes of the writer what the test says.
@@ -58,6 +58,7 @@ struct Told {
 
 /// Asks over the mesh; loses the first answers when told to.
 pub(super) struct Direct {
+    me: String,
     client: Client,
     addresses: Arc<Mutex<HashMap<NodeId, SocketAddr>>>,
     pub(super) asked: AtomicUsize,
@@ -109,6 +110,7 @@ impl Zoned {
         let mut host = Host::build(&config, &application, LOOPBACK).unwrap();
         let writer = Arc::new(Mutex::new(Writer::Here));
         let peers = Arc::new(Direct {
+            me: node.to_owned(),
             client: self.client("edge", node),
             addresses: self.addresses.clone(),
             asked: AtomicUsize::default(),
@@ -117,13 +119,17 @@ impl Zoned {
         let edge = Arc::get_mut(&mut host.edge).unwrap();
         edge.store = Arc::new(Told { store: edge.store.clone(), writer: writer.clone() });
         edge.peers = peers.clone();
-        EdgeHost { host, writer, peers, stop: CancellationToken::new(), _folder: folder }
+        EdgeHost { host, writer, peers, stop: CancellationToken::new(), folder }
     }
 }
 
 impl EdgeHost {
     pub(super) fn believes(&self, writer: Writer) {
         *self.writer.lock().unwrap() = writer;
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
@@ -204,6 +210,11 @@ impl Peers for Direct {
             asked.map_err(failed)
         })
     }
+
+    fn elsewhere(&self) -> Vec<NodeId> {
+        let addresses = self.addresses.lock().unwrap();
+        addresses.keys().filter(|node| node.as_str() != self.me).cloned().collect()
+    }
 }
 
 pub(super) fn post(path: &str) -> http::request::Builder {
@@ -225,7 +236,8 @@ fn write_files(folder: &Path, limits: &str) {
     std::fs::write(folder.join("edge.toml"), format!("{CONFIG}{limits}\n")).unwrap();
     let manifest = MANIFEST.replace("GUEST", guest().to_str().unwrap());
     let manifest = manifest.replacen("[component.test]", NO_CLINIC, 1);
-    std::fs::write(folder.join("spin.toml"), manifest).unwrap();
+    let health = "[component.test.tool.locum]\nhealth = [\"/c/:clinic/test/health\"]\n";
+    std::fs::write(folder.join("spin.toml"), format!("{manifest}\n{health}")).unwrap();
     let compiled = target().join("tmp/compiled");
     private_file::create_dir(&compiled).unwrap();
     private_file::create_dir(&folder.join("state")).unwrap();

@@ -1,5 +1,6 @@
 //! Requests that write, between hosts.
 
+mod audit;
 mod hosts;
 
 use std::sync::atomic::Ordering;

@@ -1,0 +1,302 @@
+//! Hosts of several regions that keep each other's events, in one process.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use locum_identity::{NodeId, SigningKey};
+use tempfile::TempDir;
+
+use super::frame::FileName;
+use super::report::Finding;
+use super::rows::Fault;
+use super::testing::{event, group};
+use super::*;
+use crate::mesh::{AskError, Question, envelope};
+use crate::store::{Access, MasterKey, testing};
+
+/// Hosts that all hold one group's key, each with records of its own.
+struct Hosts {
+    hosts: Vec<Arc<Host>>,
+    /// Nobody answers any more.
+    down: Arc<Mutex<Vec<NodeId>>>,
+}
+
+struct Host {
+    node: NodeId,
+    audit: Audit,
+    folder: TempDir,
+}
+
+/// The others, as one of them reaches them.
+struct Around<'a>(&'a Hosts, usize);
+
+impl Hosts {
+    fn new(count: usize, allocate: fn(&File, u64) -> io::Result<()>) -> Self {
+        let first = tempfile::tempdir().unwrap();
+        drop(testing::store(first.path()));
+        let mut hosts = Vec::new();
+        for number in 1..=count {
+            let folder = tempfile::tempdir().unwrap();
+            let records = folder.path().join("records/main");
+            fs::create_dir_all(&records).unwrap();
+            // One key for all, as a group's hosts have it.
+            fs::copy(first.path().join("records/main/key.json"), records.join("key.json")).unwrap();
+            hosts.push(Arc::new(Host::open(number, folder, allocate)));
+        }
+        Self { hosts, down: Arc::default() }
+    }
+
+    fn around(&self, host: usize) -> Around<'_> {
+        Around(self, host)
+    }
+
+    async fn read(&self, host: usize, number: u64) -> Result<(), AuditError> {
+        self.hosts[host].audit.keep(&group(), vec![event(number)], &self.around(host)).await
+    }
+
+    async fn round(&self, host: usize) {
+        self.hosts[host].audit.round(&group(), &self.around(host)).await;
+    }
+
+    fn verify(&self, hosts: &[usize]) -> Report {
+        let hosts: Vec<_> = hosts.iter().map(|host| self.hosts[*host].on_disk()).collect();
+        verify(&hosts, &group()).unwrap()
+    }
+
+    fn own(&self, host: usize) -> PathBuf {
+        own_folder(&self.hosts[host].folder.path().join("audit"), &group())
+    }
+
+    fn kept(&self, by: usize, of: usize) -> PathBuf {
+        kept::folder_of(&self.hosts[by].folder.path().join("audit"), &group(), &self.hosts[of].node)
+    }
+}
+
+impl Host {
+    fn open(number: usize, folder: TempDir, allocate: fn(&File, u64) -> io::Result<()>) -> Self {
+        let node: NodeId = format!("edge-{number}").parse().unwrap();
+        let named = node.to_string();
+        let settings = AuditSettings {
+            folder: folder.path().join("audit"),
+            reserve_bytes: 1 << 16,
+            allocate,
+            key: SigningKey::load_or_create(&folder.path().join("audit-key.pem")).unwrap(),
+            region: format!("region-{number}"),
+            node: Box::new(move || named.clone()),
+        };
+        let (store, _) = testing::store(folder.path());
+        Self { node, audit: Audit::new(settings, Arc::new(store)), folder }
+    }
+
+    fn on_disk(&self) -> HostOnDisk {
+        HostOnDisk {
+            name: self.node.to_string(),
+            state_dir: self.folder.path().to_owned(),
+            master_key: MasterKey::read(&self.folder.path().join("store.key")).unwrap(),
+        }
+    }
+}
+
+impl Peers for Around<'_> {
+    fn ask<'a>(
+        &'a self,
+        node: &'a NodeId,
+        question: &'a [u8],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<u8>, AskError>> {
+        let Self(all, me) = self;
+        let unknown = || Err(AskError::Unknown(node.clone()));
+        let is_down = all.down.lock().unwrap().contains(node);
+        let host = all.hosts.iter().find(|host| host.node == *node && !is_down);
+        let answer = host.map_or_else(unknown, |host| {
+            let (question, bytes) = envelope::open(&Bytes::copy_from_slice(question)).unwrap();
+            let Question::Audit(question) = question else { panic!("another question") };
+            let answer = host.audit.answer(&all.hosts[*me].node, question, &bytes);
+            answer.map_or_else(|_| unknown(), |answer| Ok(envelope::seal(&answer, &[]).unwrap()))
+        });
+        std::future::ready(answer).boxed()
+    }
+
+    fn elsewhere(&self) -> Vec<NodeId> {
+        let Self(all, me) = self;
+        let others = all.hosts.iter().enumerate().filter(|(place, _)| place != me);
+        others.map(|(_, host)| host.node.clone()).collect()
+    }
+}
+
+fn only_log(folder: &Path) -> PathBuf {
+    let files = log::files(folder).unwrap();
+    assert_eq!(files.len(), 1);
+    files[0].in_folder(folder)
+}
+
+async fn write(host: &Host, events: std::ops::Range<u64>) {
+    let until = Instant::now() + Duration::from_secs(5);
+    let session = host.audit.store.session(&group(), Access::Write, until).unwrap();
+    insert(session.as_ref(), &events.map(event).collect::<Vec<_>>()).await.unwrap();
+    session.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_region_holds_every_event_byte_for_byte_and_follows_when_one_is_lost() {
+    let hosts = Hosts::new(3, reserve);
+    for number in 0..3 {
+        hosts.read(0, number).await.unwrap();
+    }
+    hosts.round(0).await;
+    hosts.read(0, 3).await.unwrap();
+    hosts.round(0).await;
+    let own = fs::read(only_log(&hosts.own(0))).unwrap();
+    assert_eq!(fs::read(only_log(&hosts.kept(1, 0))).unwrap(), own);
+    assert!(!hosts.kept(2, 0).exists(), "one other region is enough");
+
+    hosts.down.lock().unwrap().push(hosts.hosts[1].node.clone());
+    hosts.read(0, 4).await.unwrap();
+    hosts.round(0).await;
+    let own = fs::read(only_log(&hosts.own(0))).unwrap();
+    assert_eq!(fs::read(only_log(&hosts.kept(2, 0))).unwrap(), own);
+    let report = hosts.verify(&[0, 1, 2]);
+    assert!(report.is_sound() && report.gaps.is_empty(), "{report}");
+}
+
+#[tokio::test]
+async fn what_a_lost_region_had_not_shipped_is_a_numbered_gap() {
+    let hosts = Hosts::new(2, reserve);
+    hosts.read(0, 0).await.unwrap();
+    hosts.round(0).await;
+    hosts.read(0, 1).await.unwrap();
+    let report = hosts.verify(&[1]);
+    assert!(report.is_sound());
+    let text = report.to_string();
+    assert!(text.contains("gap 1: whatever edge-1 recorded after event 1"), "{text}");
+    assert!(hosts.verify(&[0, 1]).gaps.is_empty());
+}
+
+#[tokio::test]
+async fn whatever_is_done_to_a_log_is_found_and_named() {
+    let cut = |bytes: &[u8], events: usize| {
+        let mut end = frame::HEADER_BYTES;
+        for _ in 0..events {
+            end += 36 + u32::from_be_bytes(*bytes[end..].first_chunk().unwrap()) as usize;
+        }
+        bytes[..end].to_vec()
+    };
+    let flip = |place: fn(usize) -> usize| {
+        move |mut bytes: Vec<u8>| {
+            let place = place(bytes.len());
+            bytes[place] ^= 1;
+            bytes
+        }
+    };
+    let cases: [(&str, Box<dyn Fn(Vec<u8>) -> Vec<u8>>, Fault); 5] = [
+        ("a byte of the first event", Box::new(flip(|_| frame::HEADER_BYTES + 9)), Fault::Changed(1)),
+        ("a byte of the last hash", Box::new(flip(|length| length - 1)), Fault::Changed(4)),
+        (
+            "an event is gone",
+            Box::new(move |bytes| [cut(&bytes, 1), bytes[cut(&bytes, 2).len()..].to_vec()].concat()),
+            Fault::Changed(2),
+        ),
+        ("the end is gone", Box::new(move |bytes| cut(&bytes, 2)), Fault::CutOff(3)),
+        ("half an event is gone", Box::new(|bytes| bytes[..bytes.len() - 5].to_vec()), Fault::CutOff(4)),
+    ];
+    for (what, tamper, expected) in cases {
+        let hosts = Hosts::new(2, reserve);
+        for number in 0..4 {
+            hosts.read(0, number).await.unwrap();
+        }
+        hosts.round(0).await;
+        assert!(hosts.verify(&[0, 1]).is_sound());
+        let path = only_log(&hosts.own(0));
+        fs::write(&path, tamper(fs::read(&path).unwrap())).unwrap();
+        // Also alone: its own checkpoint says how far it had come.
+        for given in [&[0][..], &[0, 1]] {
+            let report = hosts.verify(given);
+            let found = report.findings().iter().any(
+                |finding| matches!(finding, Finding::Reads { from: None, fault, .. } if *fault == expected),
+            );
+            assert!(found, "{what}: {report}");
+        }
+        // Without the checkpoint the other region's copy still tells.
+        fs::remove_file(hosts.own(0).join("checkpoints")).unwrap();
+        assert!(!hosts.verify(&[0, 1]).is_sound(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_written_anew_is_another_than_the_one_that_was_shipped() {
+    let hosts = Hosts::new(2, reserve);
+    for number in 0..3 {
+        hosts.read(0, number).await.unwrap();
+    }
+    hosts.round(0).await;
+    let path = only_log(&hosts.own(0));
+    let name = log::files(&hosts.own(0)).unwrap()[0];
+    // By somebody who has every key: the second event is another one.
+    let sealer = hosts.hosts[0].audit.sealer(&group()).unwrap();
+    let mut end = FileName::origin(name.log, &group());
+    let mut bytes = name.head(&end.hash);
+    for number in [0, 7, 2] {
+        let (frame, next) = sealer.frame(name.log, end, &event(number)).unwrap();
+        bytes.extend(frame);
+        end = next;
+    }
+    fs::write(&path, bytes).unwrap();
+    fs::remove_file(hosts.own(0).join("checkpoints")).unwrap();
+    let report = hosts.verify(&[0, 1]);
+    assert!(!report.is_sound(), "{report}");
+}
+
+#[tokio::test]
+async fn changes_that_were_signed_for_cannot_be_cut_off() {
+    let hosts = Hosts::new(2, reserve);
+    write(&hosts.hosts[0], 0..3).await;
+    hosts.round(0).await;
+    assert!(hosts.verify(&[0, 1]).is_sound());
+    let mut database = testing::database(hosts.hosts[0].folder.path());
+    for sql in [
+        "DROP TRIGGER locum_audit_is_kept",
+        "DELETE FROM locum_audit WHERE sequence = 3",
+        "DELETE FROM locum_audit_chain WHERE sequence = 3",
+        "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'locum_audit'",
+    ] {
+        database(sql, &[]).unwrap();
+    }
+    drop(database);
+    // Nor by taking this host's own checkpoints away.
+    fs::remove_dir_all(hosts.own(0)).unwrap();
+    let report = hosts.verify(&[0, 1]);
+    let expected = Finding::Writes { holder: "edge-1".to_owned(), fault: Fault::CutOff(3) };
+    assert_eq!(report.findings(), [expected], "{report}");
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_events_in_another_region_or_shows_nothing() {
+    static IS_FULL: AtomicBool = AtomicBool::new(false);
+    fn allocate(_: &File, _: u64) -> io::Result<()> {
+        if IS_FULL.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+    let hosts = Hosts::new(2, allocate);
+    hosts.read(0, 0).await.unwrap();
+    IS_FULL.store(true, Ordering::SeqCst);
+    let mut kept = 1;
+    while !hosts.kept(1, 0).exists() {
+        hosts.read(0, kept).await.unwrap();
+        kept += 1;
+    }
+    hosts.read(0, kept).await.unwrap();
+    let elsewhere = fs::read(only_log(&hosts.kept(1, 0))).unwrap();
+    let walked = frame::walk(log::files(&hosts.kept(1, 0)).unwrap()[0], &elsewhere, |_| {});
+    assert_eq!((walked.end.sequence, walked.damage), (2, None));
+    assert!(hosts.verify(&[0, 1]).gaps.is_empty());
+
+    hosts.down.lock().unwrap().push(hosts.hosts[1].node.clone());
+    let refused = hosts.read(0, kept + 1).await.unwrap_err();
+    assert!(refused.is_full(), "{refused}");
+}
