@@ -51,7 +51,7 @@ setup:
 	@setup/wasm-target
 
 setup-test: setup
-	@setup/system-packages chromium
+	@setup/system-packages chromium nft=nftables ip=iproute2 unshare=util-linux mount
 	@setup/node-packages web tests/browser media-node/tests/browser
 
 clean: ## Remove what was built; data of `make up` in .locum stays.

@@ -25,5 +25,5 @@ pub use audit::{Report as AuditReport, VerifyError};
 pub use clinic::{ClinicId, Clinics};
 pub use http::TlsError;
 pub use problem::Problem;
-pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run};
+pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
 pub use verify_audit::{VerifyAuditError, verify_audit};

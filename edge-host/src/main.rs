@@ -1,11 +1,12 @@
-//! `locum-edge --config FILE [--check]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`,
+//! `locum-edge --config FILE [--check | --verify-records]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`,
 //! `locum-edge --verify-audit FILE... [--group GROUP]`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use locum_edge::{AuditReport, VerifyAuditError};
+use locum_edge::store::Verified;
+use locum_edge::{AuditReport, Prepared, VerifyAuditError};
 use locum_telemetry::config::{chain, exit_64};
 
 /// Edge host of a Locum network.
@@ -18,6 +19,9 @@ struct Arguments {
     /// Only say what is wrong with configuration and manifest; exit code 64 when something is.
     #[arg(long)]
     check: bool,
+    /// Only look whether the newest copy of each record group is whole in itself. The host must not run.
+    #[arg(long, conflicts_with = "check")]
+    verify_records: bool,
     /// Only compile the functions of this Spin manifest, for hosts whose `cache_dir` is the given one.
     #[arg(long, value_name = "MANIFEST", requires = "cache_dir")]
     precompile: Option<PathBuf>,
@@ -47,6 +51,9 @@ fn main() -> ExitCode {
     if arguments.check {
         return ExitCode::SUCCESS;
     }
+    if arguments.verify_records {
+        return verify_records(&prepared);
+    }
     ended(locum_edge::run(prepared))
 }
 
@@ -61,6 +68,22 @@ fn verified(reports: Result<Vec<AuditReport>, VerifyAuditError>) -> ExitCode {
         println!("{report}");
     }
     if reports.iter().all(AuditReport::is_sound) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One line a group.
+#[allow(clippy::print_stdout, reason = "what was asked for")]
+fn verify_records(prepared: &Prepared) -> ExitCode {
+    let found = match locum_edge::verify_records(prepared) {
+        Ok(found) => found,
+        Err(error) => return ended::<(), _>(Err(error)),
+    };
+    for Verified { group, copy, damage } in &found {
+        let copy = copy.map_or("no copy".to_owned(), |copy| format!("copy at {copy}"));
+        println!("{group}: {copy}, {}", if damage.is_empty() { "whole" } else { "DAMAGED" });
+        damage.iter().for_each(|line| println!("  {line}"));
+    }
+    let is_whole = found.iter().all(|verified| verified.damage.is_empty());
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {

@@ -26,8 +26,8 @@ use crate::network::{Network, Origins};
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::store::{
     GroupId, KeyError, Links, MasterKey, MigrationError, OpenError, RecordStore, ReplicatedStore,
-    ResultLimits, SingleFileStore, StartGroupError, StoreSettings, TransactionLimits, Writer,
-    load_migrations,
+    ResultLimits, SingleFileStore, StartGroupError, StoreSettings, TransactionLimits, Verified, VerifyError,
+    Writer, load_migrations,
 };
 use crate::variables::{Supplier, Variables};
 
@@ -87,6 +87,9 @@ pub enum StartError {
     /// A record group.
     #[error("take part in record replication")]
     Records(#[source] StartGroupError),
+    /// A copy that cannot be looked at.
+    #[error("verify the records")]
+    Verify(#[source] VerifyError),
     /// The control plane.
     #[error("join the control plane")]
     Join(#[source] AgentError),
@@ -136,6 +139,15 @@ pub enum PrecompileError {
     /// A bug.
     #[error("a compiling thread panicked")]
     Panicked,
+}
+
+/// Looks whether the copies of a host that does not run are whole. One that has the only copy is not replicated:
+/// SQLite itself checks what it reads there.
+pub fn verify_records(prepared: &Prepared) -> Result<Vec<Verified>, StartError> {
+    match open_store(&prepared.config, &prepared.application)? {
+        (_, Some(records)) => records.verify().map_err(StartError::Verify),
+        (_, None) => Ok(Vec::new()),
+    }
 }
 
 /// Runs the host until SIGTERM or SIGINT.

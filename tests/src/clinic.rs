@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -178,20 +179,34 @@ impl Browser {
         self.post("/auth/sessions", &body).await
     }
 
-    /// Free slots of the first service, soonest first, as bodies for a hold.
+    /// Free slots of the first service in the week from today, soonest first, as bodies for a hold.
     pub async fn slots(&self) -> Result<Vec<Value>> {
-        let clinic = self.get("/scheduling/clinic").await?;
-        let service = clinic["services"][0]["id"].as_str().context("no service")?;
-        let zone = clinic["timeZone"].as_str().context("no time zone")?;
+        self.slots_within(0..7).await
+    }
+
+    /// The same, of other days; today is 0.
+    pub async fn slots_within(&self, days: Range<i32>) -> Result<Vec<Value>> {
+        self.look(days).await?.map_err(|answer| anyhow::anyhow!("reading slots: {answer:?}"))
+    }
+
+    /// The same; or what was answered instead.
+    pub async fn look(&self, days: Range<i32>) -> Result<Result<Vec<Value>, Answer>> {
+        let clinic = self.send(Method::GET, "/scheduling/clinic", None).await?;
+        if clinic.status != 200 {
+            return Ok(Err(clinic));
+        }
+        let service = clinic.body["services"][0]["id"].as_str().context("no service")?;
+        let zone = clinic.body["timeZone"].as_str().context("no time zone")?;
         let today = jiff::Timestamp::now().in_tz(zone)?.date();
-        let answer = self.get(&format!("/scheduling/slots?service={service}&from={today}&days=7")).await?;
-        let slots = answer["slots"].as_array().context("no slots")?;
-        Ok(slots
-            .iter()
-            .map(
-                |s| json!({"service": service, "practitioner": s["practitioner"]["id"], "start": s["start"]}),
-            )
-            .collect())
+        let (from, days) = (today.checked_add(jiff::Span::new().days(days.start))?, days.len());
+        let path = format!("/scheduling/slots?service={service}&from={from}&days={days}");
+        let answer = self.send(Method::GET, &path, None).await?;
+        if answer.status != 200 {
+            return Ok(Err(answer));
+        }
+        let slots = answer.body["slots"].as_array().context("no slots")?;
+        let body = |s: &Value| json!({"service": service, "practitioner": s["practitioner"]["id"], "start": s["start"]});
+        Ok(Ok(slots.iter().map(body).collect()))
     }
 
     /// Holds the first slot that is still free.

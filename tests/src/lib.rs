@@ -2,8 +2,15 @@
 //!
 //! The binaries are taken from `LOCUM_BIN_DIR`, or from beside the test's own executable.
 
+mod alone;
 mod clinic;
+mod firewall;
+mod insight;
+mod journal;
 mod network;
 
+pub use alone::{alone, run};
 pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold};
+pub use firewall::Firewall;
+pub use journal::Writers;
 pub use network::{Account, Network, binaries, pause, signal, until};

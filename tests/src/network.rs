@@ -14,7 +14,7 @@ use serde_json::Value;
 /// As `locum up --regions 3` names them.
 const REGIONS: [&str; 3] = ["us-west", "us-east", "eu-central"];
 /// Longest wait for a process to do as it is told.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who may sign in to the demo clinic.
 #[derive(Clone, Debug, Deserialize)]

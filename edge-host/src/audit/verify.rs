@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::{self, Chain, Checkpoint};
 use super::frame::{self, Damage, FileName, Hash, PURPOSE, Sealer};
+use super::own_folder;
 use super::report::{Copy, Finding, Gap, Report, WriteCopy};
 use super::rows::{self, Fault};
-use super::own_folder;
 use crate::store::{GroupId, GroupOnDisk, MasterKey, OnDiskError, SqlError};
 
 /// A host's disk.

@@ -35,7 +35,7 @@ pub use local_copy::LocalCopy;
 pub use migrations::{Migration, MigrationError, load as load_migrations};
 pub(crate) use on_disk::{GroupOnDisk, OnDiskError};
 pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};
-pub use replicated::{ReplicatedStore, StartGroupError};
+pub use replicated::{ReplicatedStore, StartGroupError, Verified, VerifyError};
 pub use single_file::{OpenError, SingleFileStore, StoreSettings};
 
 /// One SQL value.

@@ -267,7 +267,10 @@ impl Driver {
                         self.acknowledged(Position::new(epoch, up_to));
                     }
                 }
-                Event::LeaseHeld => tracing::info!(group = %self.parts.group.id, "leads"),
+                Event::LeaseHeld => {
+                    let epoch = self.primary.as_ref().map_or(0, |primary| primary.epoch().0);
+                    tracing::info!(group = %self.parts.group.id, epoch, "leads");
+                }
                 Event::LeaseLost => tracing::warn!(group = %self.parts.group.id, "lease lost"),
                 Event::Quiesce(is_quiet) => self.quiesce(is_quiet),
                 Event::Fenced => {

@@ -12,6 +12,7 @@
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
 //! | `copies.rs` | folders and files |
+//! | `verify.rs` | whether the copies of a stopped host are whole |
 //! | `links.rs` | what hosts of one group say to each other |
 
 mod applier;
@@ -31,6 +32,7 @@ mod tap;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -62,6 +64,7 @@ use group::ReplicatedGroup;
 pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 pub(crate) use log_client::ByteStream;
 pub(crate) use tap::{Applied, LogTap};
+pub use verify::{Verified, VerifyError};
 
 /// Longest wait for what a browser has seen elsewhere.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,135 @@
+//! What a test can find out about a running network without asking its people's API.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::network::{Network, binaries, until};
+
+impl Network {
+    /// A region's address on the mesh.
+    pub fn mesh_of(&self, region: &str) -> Result<IpAddr> {
+        self.mesh_of_process(&self.edge(region))
+    }
+
+    /// The address of the control plane's member on the mesh.
+    pub fn mesh_of_control(&self) -> Result<IpAddr> {
+        self.mesh_of_process("control-1")
+    }
+
+    fn mesh_of_process(&self, process: &str) -> Result<IpAddr> {
+        Ok(self.address(process, "mesh")?.parse::<SocketAddr>()?.ip())
+    }
+
+    /// The process id of a region's engine, which runs where the group is led.
+    pub fn engine(&self, region: &str) -> Result<Option<u32>> {
+        let host = self.process_id(&self.edge(region))?.to_string();
+        for entry in std::fs::read_dir("/proc")? {
+            let path = entry?.path();
+            // Whoever ended meanwhile is no engine.
+            let Ok(stat) = std::fs::read_to_string(path.join("stat")) else { continue };
+            let Some((name, rest)) = stat.rsplit_once(')') else { continue };
+            if name.ends_with("(sqld") && rest.split_whitespace().nth(1) == Some(&host) {
+                let id = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+                return Ok(id);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The region that leads, once one does.
+    pub async fn leader(&self) -> Result<String> {
+        self.leader_among(&self.regions()).await
+    }
+
+    /// The one of `regions` that leads, once one does. A host that is cut off may still run an engine.
+    pub async fn leader_among(&self, regions: &[String]) -> Result<String> {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < crate::network::PATIENCE {
+            if self.control("locum_group_has_primary").await? > 0.0 {
+                let mut leading = Vec::new();
+                for region in regions {
+                    leading.extend(self.engine(region)?.map(|_| region));
+                }
+                if let [leader] = leading.as_slice() {
+                    return Ok((*leader).clone());
+                }
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        bail!("nobody leads")
+    }
+
+    /// A figure that the control plane's member measures of the group `main`.
+    pub async fn control(&self, metric: &str) -> Result<f64> {
+        let url = format!("http://{}/metrics", self.address("control-1", "telemetry")?);
+        let text = reqwest::get(url).await?.text().await?;
+        let name = format!("{metric}{{group=\"main\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&name)).with_context(|| name.clone())?;
+        Ok(value.parse()?)
+    }
+
+    /// Who led which epoch, by the hosts' logs; no epoch twice.
+    pub fn leaders(&self) -> Result<BTreeMap<(String, u64), String>> {
+        let mut leaders = BTreeMap::new();
+        for region in self.regions() {
+            let path = self.data().join(format!("log/{}.log", self.edge(&region)));
+            for line in std::fs::read_to_string(path)?.lines().filter(|line| line.contains("\"leads\"")) {
+                let line: Value = serde_json::from_str(line)?;
+                let group = line["group"].as_str().context("no group")?.to_owned();
+                let epoch = line["epoch"].as_u64().context("no epoch")?;
+                let before = leaders.insert((group, epoch), region.clone());
+                ensure!(before.is_none_or(|before| before == region), "two led epoch {epoch}");
+            }
+        }
+        ensure!(!leaders.is_empty(), "nobody ever led");
+        Ok(leaders)
+    }
+
+    /// Stops the network; then every copy on every host must be whole in itself, and no epoch led by two.
+    pub fn stop_and_verify(mut self) -> Result<()> {
+        self.stop()?;
+        self.leaders()?;
+        for region in self.regions() {
+            let config = self.data().join(format!("{}.toml", self.edge(&region)));
+            let verified = Command::new(binaries()?.join("locum-edge"))
+                .arg("--verify-records")
+                .arg("--config")
+                .arg(config)
+                .output()?;
+            let said = [verified.stdout, verified.stderr].concat();
+            ensure!(verified.status.success(), "{region}: {}", String::from_utf8_lossy(&said));
+        }
+        Ok(())
+    }
+
+    /// `locum promote` from `network`'s folder, and what it said.
+    pub fn promote(&self, region: &str, more: &[&str]) -> Result<(bool, String)> {
+        let output = self.promotion(region, more)?.output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    /// The same, to be run.
+    pub fn promotion(&self, region: &str, more: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binaries()?.join("locum"));
+        command.args(["promote", region, "--data"]).arg(self.data()).args(more);
+        Ok(command)
+    }
+
+    /// The folder in which a region's edge host keeps its state.
+    pub fn state_of(&self, region: &str) -> PathBuf {
+        self.data().join(self.edge(region))
+    }
+
+    /// SIGKILL to a region's engine; returns when it is gone.
+    pub fn kill_engine(&self, region: &str) -> Result<()> {
+        let engine = self.engine(region)?.with_context(|| format!("no engine in {region}"))?;
+        crate::network::signal(engine, libc::SIGKILL);
+        until("the engine is gone", || Ok(self.engine(region)? != Some(engine)))
+    }
+}

@@ -1,0 +1,40 @@
+//! Faults in the middle of a promotion.
+
+use anyhow::{Result, ensure};
+
+use super::Trial;
+
+/// A person moves the primary, and whoever should lead next dies as soon as the move has begun.
+#[test]
+fn the_next_primary_dies_while_it_is_promoted() -> Result<()> {
+    Trial::run("promotion::the_next_primary_dies_while_it_is_promoted", async |trial| {
+        let (leader, [target, other]) = trial.places().await?;
+        let before = trial.network.control("locum_group_epoch").await?;
+        let mut promotion = trial.network.promotion(&target, &["--yes"])?.spawn()?;
+        while trial.network.control("locum_group_epoch").await? <= before {
+            ensure!(promotion.try_wait()?.is_none_or(|status| status.success()), "the promotion ended");
+        }
+        trial.network.kill_region(&target)?;
+        promotion.wait()?;
+        trial.writers.go_on(&[leader, other], 3).await?;
+        trial.network.revive_region(&target)?;
+        trial.writers.host_is_back(&trial.network, &target)
+    })
+}
+
+/// The primary dies, and then the one that takes over.
+#[test]
+fn the_primary_and_its_successor_die() -> Result<()> {
+    Trial::run("promotion::the_primary_and_its_successor_die", async |trial| {
+        let (leader, others) = trial.places().await?;
+        trial.network.kill_region(&leader)?;
+        let next = trial.network.leader_among(&others).await?;
+        trial.network.kill_region(&next)?;
+        // One copy is left: it alone cannot know that it is the newest.
+        trial.network.revive_region(&leader)?;
+        trial.writers.host_is_back(&trial.network, &leader)?;
+        trial.writers.go_on(&[leader], 3).await?;
+        trial.network.revive_region(&next)?;
+        trial.writers.host_is_back(&trial.network, &next)
+    })
+}
