@@ -1,6 +1,8 @@
 //! `locum`: one command to run and watch a network.
 
+mod binaries;
 mod client;
+mod promote;
 mod status;
 mod up;
 
@@ -24,6 +26,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, or stopped as asked; 1 something f
 enum Command {
     /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
     Up(up::Options),
+    /// Move the primary of a record group to another region. Shows what it would cost; carries it out only with
+    /// --yes. Run it on the machine of the control plane's member.
+    Promote(promote::Options),
     /// Show the processes of a network that runs on this machine, and what the node list says.
     Status {
         /// The folder of the network.
@@ -40,6 +45,7 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Up(options) => up::run(options).await,
+        Command::Promote(options) => promote::run(options),
         Command::Status { data, json } => status::run(&data, json).await,
     };
     match done {

@@ -51,7 +51,8 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<()> {
     let say = Progress { silent: options.json };
     let stop = locum_telemetry::signals::shutdown().context("listen for signals")?;
-    let binaries = binaries(options.bin_dir.as_deref())?;
+    let daemons = ["locum-control", "locum-edge", "locum-media"];
+    let binaries = crate::binaries::folder(options.bin_dir.as_deref(), &daemons)?;
     let manifest = manifest(options.manifest)?;
     let data = Data::open(&options.data, options.reset)?;
     let accounts = Accounts::load_or_make(&data)?;
@@ -138,19 +139,6 @@ fn complain(error: &anyhow::Error) {
 #[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
 fn print(text: &str) {
     println!("{text}");
-}
-
-fn binaries(given: Option<&Path>) -> Result<PathBuf> {
-    let folder = match given {
-        Some(folder) => folder.to_owned(),
-        None => std::env::current_exe()?.parent().context("`locum` has no folder")?.to_owned(),
-    };
-    for daemon in ["locum-control", "locum-edge", "locum-media"] {
-        if !folder.join(daemon).is_file() {
-            bail!("no {daemon} in {}: build it, or name its folder with --bin-dir", folder.display());
-        }
-    }
-    Ok(folder)
 }
 
 /// Where the engine of record replication is; it must be there only when it is needed.
