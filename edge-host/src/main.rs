@@ -75,7 +75,7 @@ fn verified(reports: Result<Vec<AuditReport>, VerifyAuditError>) -> ExitCode {
 fn verify_records(prepared: &Prepared) -> ExitCode {
     let found = match locum_edge::verify_records(prepared) {
         Ok(found) => found,
-        Err(error) => return ended::<(), _>(Err(error)),
+        Err(error) => return ended(Err(error)),
     };
     for Verified { group, copy, damage } in &found {
         let copy = copy.map_or("no copy".to_owned(), |copy| format!("copy at {copy}"));
