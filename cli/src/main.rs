@@ -1,6 +1,7 @@
 //! `locum`: one command to run and watch a network.
 
 mod binaries;
+mod audit;
 mod client;
 mod promote;
 mod status;
@@ -24,6 +25,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, or stopped as asked; 1 something f
 
 #[derive(Subcommand)]
 enum Command {
+    /// Who saw and who changed what.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
     Up(up::Options),
     /// Move the primary of a record group to another region. Shows what it would cost; carries it out only with
@@ -44,6 +48,7 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Audit(command) => audit::run(command),
         Command::Up(options) => up::run(options).await,
         Command::Promote(options) => promote::run(options),
         Command::Status { data, json } => status::run(&data, json).await,

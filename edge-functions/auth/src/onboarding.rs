@@ -114,7 +114,8 @@ pub async fn put_clinic(context: &Context<'_>) -> Result<Reply, Problem> {
             for service in &document.services {
                 insert_service(context, service).await?;
             }
-            context.audit(Action::ClinicSetUp, None::<String>).await
+            context.audit(Action::ClinicSetUp, None);
+            Ok(())
         })
         .await;
     match (outcome, stored_hash(context).await?) {

@@ -1,5 +1,7 @@
 //! Staff sign in and out.
 
+use std::fmt::Display;
+
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use kit::audit::Action;
@@ -60,7 +62,8 @@ pub async fn create_session(context: &Context<'_>) -> Result<Reply, Problem> {
     // Before the first write: no other request waits for this slow step.
     let matches = password::verify(credentials.password.as_str(), stored)?;
     let (Some(account), true) = (&account, matches) else {
-        context.audit(Action::SignInFailed, account.map(|account| account.user.id)).await?;
+        let tried = account.as_ref().map(|account| &account.user.id as &dyn Display);
+        context.audit(Action::SignInFailed, tried);
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "bad-credentials",
@@ -69,7 +72,7 @@ pub async fn create_session(context: &Context<'_>) -> Result<Reply, Problem> {
     };
     let cookie = context
         .transaction(async || {
-            context.audit(Action::SignIn, account.user.id).await?;
+            context.audit(Action::SignIn, Some(&account.user.id));
             sessions::begin_staff(context, account.user.id).await
         })
         .await?;
@@ -93,7 +96,7 @@ pub async fn delete_session(context: &Context<'_>) -> Result<Reply, Problem> {
     let user = context.staff()?.user;
     let cookie = context
         .transaction(async || {
-            context.audit(Action::SignOut, user).await?;
+            context.audit(Action::SignOut, Some(&user));
             sessions::end_staff(context).await
         })
         .await?;

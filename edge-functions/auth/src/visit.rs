@@ -38,16 +38,16 @@ struct AppointmentView {
 pub async fn create_visit_session(context: &Context<'_>) -> Result<Reply, Problem> {
     let link: Link = form::read(&context.request)?;
     let Some(appointment) = find(context, &Secret::presented(link.token.as_str())).await? else {
-        context.audit(Action::LinkRefused, None::<String>).await?;
+        context.audit(Action::LinkRefused, None);
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-link", "This link is not known"));
     };
     if appointment.status.is_over() {
-        context.audit(Action::LinkRefused, appointment.id).await?;
+        context.audit(Action::LinkRefused, Some(&appointment.id));
         return Err(Problem::visit_over());
     }
     let cookie = context
         .transaction(async || {
-            context.audit(Action::LinkUsed, appointment.id).await?;
+            context.audit(Action::LinkUsed, Some(&appointment.id));
             sessions::begin_visit(context, appointment.id).await
         })
         .await?;

@@ -50,7 +50,7 @@ async fn the_right_password_opens_a_session_that_can_be_closed() {
     assert_eq!(client.cookie(cookies::STAFF), None);
     client.set_cookie(cookies::STAFF, &kept);
     assert_eq!(client.get::<AuthFunction>("/auth/session").await.status, 401, "the old cookie still works");
-    assert_eq!(world.audit_trail().await, ["anonymous sign-in", "staff sign-out"]);
+    assert_eq!(world.audit_trail(), ["anonymous sign-in", "staff sign-out"]);
 }
 
 #[tokio::test]
@@ -64,10 +64,10 @@ async fn a_wrong_password_and_an_unknown_name_look_the_same() {
     assert_eq!(wrong.headers, unknown.headers);
     assert_eq!(client.cookie(cookies::STAFF), None);
     assert_eq!(world.count("SELECT count(*) FROM session").await, 0);
-    assert_eq!(world.audit_trail().await, ["anonymous sign-in-failed", "anonymous sign-in-failed"]);
+    assert_eq!(world.audit_trail(), ["anonymous sign-in-failed", "anonymous sign-in-failed"]);
     // Which account was tried is known to the auditor, a name that is none is not kept: it may be a password.
-    let subjects = "SELECT count(*) FROM audit_event WHERE subject IS NOT NULL";
-    assert_eq!(world.count(subjects).await, 1);
+    let tried = world.audit_events().into_iter().filter(|event| event.get("entity").is_some());
+    assert_eq!(tried.count(), 1);
 }
 
 #[tokio::test]

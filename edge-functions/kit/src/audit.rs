@@ -1,9 +1,19 @@
-//! Who did what (45 CFR 164.312(b)): one row an event, with ids only.
+//! Who did what (45 CFR 164.312(b)), in the terms of FHIR's `AuditEvent`: ids only.
+//!
+//! A function says it in the answer's header `locum-audit`, one JSON object an event. The edge host takes the
+//! header off, adds request, time and place, and keeps the event: with what the request wrote, or on a disk
+//! before the answer leaves.
 
-use crate::context::Context;
-use crate::database::Value;
-use crate::params;
-use crate::problem::Problem;
+use std::cell::RefCell;
+use std::fmt;
+
+use http::{HeaderMap, HeaderName};
+use serde::Serialize;
+
+use crate::context::{Caller, Context};
+
+/// Where the host reads events.
+pub const HEADER: HeaderName = HeaderName::from_static("locum-audit");
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,48 +42,89 @@ pub enum Action {
     NoteWritten,
 }
 
+/// The events of one request so far.
+#[derive(Default)]
+pub struct Trail(RefCell<Vec<Event>>);
+
+#[derive(Clone, Serialize)]
+struct Event {
+    /// `AuditEvent.action`: create, read, update, delete or execute.
+    action: char,
+    /// `AuditEvent.subtype`.
+    code: &'static str,
+    /// `AuditEvent.agent.who`.
+    agent: Named,
+    /// `AuditEvent.entity.what`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity: Option<Named>,
+}
+
+#[derive(Clone, Serialize)]
+struct Named {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
 impl Action {
-    const fn as_str(self) -> &'static str {
+    /// `AuditEvent.subtype`, `AuditEvent.action`, and the type of what it is done to.
+    const fn terms(self) -> (&'static str, char, &'static str) {
         match self {
-            Self::ClinicSetUp => "clinic-set-up",
-            Self::SignIn => "sign-in",
-            Self::SignInFailed => "sign-in-failed",
-            Self::SignOut => "sign-out",
-            Self::LinkUsed => "link-used",
-            Self::LinkRefused => "link-refused",
-            Self::PatientAdmitted => "patient-admitted",
-            Self::VisitEnded => "visit-ended",
-            Self::TokenMinted => "token-minted",
-            Self::NoteRead => "note-read",
-            Self::NoteWritten => "note-written",
+            Self::ClinicSetUp => ("clinic-set-up", 'C', "Organization"),
+            Self::SignIn => ("sign-in", 'E', "Practitioner"),
+            Self::SignInFailed => ("sign-in-failed", 'E', "Practitioner"),
+            Self::SignOut => ("sign-out", 'E', "Practitioner"),
+            Self::LinkUsed => ("link-used", 'E', "Appointment"),
+            Self::LinkRefused => ("link-refused", 'E', "Appointment"),
+            Self::PatientAdmitted => ("patient-admitted", 'U', "Appointment"),
+            Self::VisitEnded => ("visit-ended", 'U', "Appointment"),
+            Self::TokenMinted => ("token-minted", 'E', "Appointment"),
+            Self::NoteRead => ("note-read", 'R', "Encounter"),
+            Self::NoteWritten => ("note-written", 'U', "Encounter"),
         }
+    }
+}
+
+impl Trail {
+    /// Puts the events into an answer.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        for event in self.0.borrow().iter() {
+            // Ids and words of our own: always a header's value.
+            if let Some(value) = serde_json::to_string(event).ok().and_then(|text| text.parse().ok()) {
+                headers.append(HEADER, value);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// What was undone did not happen.
+    pub(crate) fn undo(&self, to: usize) {
+        self.0.borrow_mut().truncate(to);
+    }
+}
+
+impl Named {
+    fn agent(caller: &Caller) -> Self {
+        let (kind, id) = match (&caller.staff, &caller.visitor) {
+            (Some(staff), _) => ("staff", Some(staff.user.to_string())),
+            (None, Some(visitor)) => ("visitor", Some(visitor.appointment.to_string())),
+            (None, None) if caller.operator => ("operator", None),
+            (None, None) => ("anonymous", None),
+        };
+        Self { kind, id }
     }
 }
 
 impl Context<'_> {
     /// Records that the caller did `action` to the thing with the id `subject`.
-    pub async fn audit(&self, action: Action, subject: impl Into<Value>) -> Result<(), Problem> {
-        let (actor_kind, actor) = match (&self.caller.staff, &self.caller.visitor) {
-            (Some(staff), _) => ("staff", Some(staff.user.to_string())),
-            (None, Some(visitor)) => ("visitor", Some(visitor.appointment.to_string())),
-            (None, None) if self.caller.operator => ("operator", None),
-            (None, None) => ("anonymous", None),
-        };
-        self.database()
-            .execute(
-                "INSERT INTO audit_event (clinic, at, request, actor_kind, actor, action, subject)
-                 VALUES (?, ?, ?, ?, ?, ?, ?)",
-                params![
-                    &self.clinic,
-                    self.now,
-                    self.request_id.as_str(),
-                    actor_kind,
-                    actor,
-                    action.as_str(),
-                    subject.into()
-                ],
-            )
-            .await?;
-        Ok(())
+    pub fn audit(&self, action: Action, subject: Option<&dyn fmt::Display>) {
+        let (code, action, kind) = action.terms();
+        let agent = Named::agent(&self.caller);
+        let entity = subject.map(|id| Named { kind, id: Some(id.to_string()) });
+        self.trail.0.borrow_mut().push(Event { action, code, agent, entity });
     }
 }

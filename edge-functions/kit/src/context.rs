@@ -3,6 +3,7 @@
 use http::Request;
 use jiff::Timestamp;
 
+use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::ids::{AppointmentId, ClinicId, UserId};
@@ -36,6 +37,7 @@ pub struct Context<'a> {
     pub caller: Caller,
     pub(crate) host: Host<'a>,
     pub(crate) path_id: Option<String>,
+    pub(crate) trail: &'a Trail,
 }
 
 /// Who calls: nobody known, or any of these. A browser may hold the cookies of both.
@@ -106,10 +108,13 @@ impl Context<'_> {
 
     /// Runs `work` so that all its writes are kept, or, if it fails, none.
     pub async fn transaction<T>(&self, work: impl AsyncFnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
-        let database = self.database();
+        let (database, done) = (self.database(), self.trail.len());
         database.execute("BEGIN IMMEDIATE", Vec::new()).await?;
         let outcome = work().await;
         let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        if outcome.is_err() {
+            self.trail.undo(done);
+        }
         database.execute(end, Vec::new()).await?;
         outcome
     }

@@ -4,6 +4,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Method, Request};
 use jiff::Timestamp;
 
+use crate::audit::Trail;
 use crate::clock;
 use crate::context::{Caller, Context, Host};
 use crate::cookies;
@@ -30,7 +31,8 @@ pub async fn serve<F: Function>(
     request: Request<Vec<u8>>,
     failed: impl FnOnce(&Problem),
 ) -> Reply {
-    let mut reply = answer::<F>(host, request).await.unwrap_or_else(|problem| {
+    let trail = Trail::default();
+    let mut reply = answer::<F>(host, request, &trail).await.unwrap_or_else(|problem| {
         if problem.cause().is_some() {
             failed(&problem);
         }
@@ -38,10 +40,15 @@ pub async fn serve<F: Function>(
     });
     // Health data and secrets: nothing between us and the caller may keep them (RFC 9111 §5.2.2.5).
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    trail.write(reply.headers_mut());
     reply
 }
 
-async fn answer<F: Function>(host: Host<'_>, request: Request<Vec<u8>>) -> Result<Reply, Problem> {
+async fn answer<F: Function>(
+    host: Host<'_>,
+    request: Request<Vec<u8>>,
+    trail: &Trail,
+) -> Result<Reply, Problem> {
     let (clinic, path) = split(request.uri().path()).ok_or_else(Problem::no_route)?;
     let (rule, path_id) = route::<F::Operation>(request.method(), path)?;
     let path_id = path_id.map(str::to_owned);
@@ -50,7 +57,7 @@ async fn answer<F: Function>(host: Host<'_>, request: Request<Vec<u8>>) -> Resul
     authorize(&caller, rule.access)?;
     let request_id = request.headers().get("locum-request-id").and_then(|id| id.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
-    let context = Context { clinic, request_id, now, request, caller, host, path_id };
+    let context = Context { clinic, request_id, now, request, caller, host, path_id, trail };
     let mut reply = F::call(&context, rule.operation).await?;
     if let (Some(value), false) = (renewed, reply.headers().contains_key(SET_COOKIE)) {
         let zone = context.variable("zone").await?;

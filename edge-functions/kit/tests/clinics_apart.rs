@@ -200,6 +200,4 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     assert_eq!(clinics.get::<RecordsFunction>(&doctor, &encounter).await.body["note"]["author"], "Dr Grey");
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
-    let others = "SELECT count(*) FROM audit_event WHERE clinic <> 'demo'";
-    assert_eq!(clinics.world.count(others).await, 0);
 }

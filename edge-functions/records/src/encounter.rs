@@ -50,13 +50,9 @@ struct NoteView {
 /// `GET /records/encounters/{id}`. The entity tag is the version of the note.
 pub async fn get_encounter(context: &Context<'_>) -> Result<Reply, Problem> {
     let id = context.path_id(EncounterId::parse)?;
-    context
-        .transaction(async || {
-            let (view, version) = find(context, id).await?;
-            context.audit(Action::NoteRead, id).await?;
-            reply::with_etag(reply::ok(&view)?, &version)
-        })
-        .await
+    let (view, version) = find(context, id).await?;
+    context.audit(Action::NoteRead, Some(&id));
+    reply::with_etag(reply::ok(&view)?, &version)
 }
 
 /// `PUT /records/encounters/{id}/note`.
@@ -67,7 +63,7 @@ pub async fn put_note(context: &Context<'_>) -> Result<Reply, Problem> {
     context
         .transaction(async || {
             write(context, id, &seen, &note).await?;
-            context.audit(Action::NoteWritten, id).await?;
+            context.audit(Action::NoteWritten, Some(&id));
             let (view, version) = find(context, id).await?;
             reply::with_etag(reply::ok(&view)?, &version)
         })

@@ -56,7 +56,8 @@ async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> 
     let sql = "UPDATE encounter SET status = 'in-progress', started_at = ?
                WHERE clinic = ? AND appointment = ? AND status = 'planned'";
     database.execute(sql, params![context.now, clinic, id]).await?;
-    context.audit(Action::PatientAdmitted, id).await
+    context.audit(Action::PatientAdmitted, Some(&id));
+    Ok(())
 }
 
 async fn end(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
@@ -80,7 +81,8 @@ async fn end(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
     ] {
         database.execute(sql, params![clinic, id]).await?;
     }
-    context.audit(Action::VisitEnded, id).await
+    context.audit(Action::VisitEnded, Some(&id));
+    Ok(())
 }
 
 async fn find(context: &Context<'_>, id: AppointmentId) -> Result<AppointmentView, Problem> {

@@ -65,7 +65,7 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
         .transaction(async || {
             let participant = enter(context, appointment, &person).await?;
             let call = find_call(context, appointment).await?;
-            context.audit(Action::TokenMinted, appointment).await?;
+            context.audit(Action::TokenMinted, Some(&appointment));
             Ok((call, participant))
         })
         .await?;

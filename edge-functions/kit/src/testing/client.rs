@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request};
 use serde_json::Value as Json;
 
 use super::World;
+use crate::audit;
 use crate::serve::{Function, serve};
 
 /// A browser with its cookies, at one clinic.
@@ -96,7 +97,7 @@ impl<'w> Client<'w> {
         let request = request.header("locum-request-id", "test");
         let request =
             request.body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default()).unwrap();
-        let reply = serve::<F>(self.world.host(), request, |problem| {
+        let mut reply = serve::<F>(self.world.host(), request, |problem| {
             let mut cause: Option<&dyn Error> = problem.cause();
             while let Some(error) = cause {
                 println!("caused by: {error}");
@@ -104,6 +105,13 @@ impl<'w> Client<'w> {
             }
         })
         .await;
+        // The host keeps events of what it does not undo, and takes them off.
+        let events = reply.headers().get_all(audit::HEADER).iter();
+        let events = events.map(|event| serde_json::from_slice(event.as_bytes()).unwrap());
+        if !reply.status().is_server_error() {
+            self.world.trail.borrow_mut().extend(events);
+        }
+        reply.headers_mut().remove(audit::HEADER);
         for cookie in reply.headers().get_all(SET_COOKIE) {
             self.keep(cookie.to_str().unwrap());
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use super::{Client, LibsqlDatabase};
@@ -22,6 +23,8 @@ pub struct World {
     pub(super) database: LibsqlDatabase,
     now: Cell<Timestamp>,
     variables: RefCell<BTreeMap<String, String>>,
+    /// What functions said they did, as their host would keep it.
+    pub(super) trail: RefCell<Vec<Json>>,
 }
 
 impl World {
@@ -44,6 +47,7 @@ impl World {
             database: LibsqlDatabase::open(file).await,
             now: Cell::new("2026-03-02T07:00:00Z".parse().unwrap()),
             variables: RefCell::new(BTreeMap::from(variables)),
+            trail: RefCell::default(),
         }
     }
 
@@ -87,10 +91,16 @@ impl World {
         self.query(sql, Vec::new()).await.first().unwrap().integer(0).unwrap()
     }
 
-    /// What was recorded, oldest first, as `actor_kind action`.
-    pub async fn audit_trail(&self) -> Vec<String> {
-        let sql = "SELECT actor_kind || ' ' || action FROM audit_event ORDER BY id";
-        self.query(sql, Vec::new()).await.iter().map(|row| row.text(0).unwrap()).collect()
+    /// What was recorded, oldest first.
+    pub fn audit_events(&self) -> Vec<Json> {
+        self.trail.borrow().clone()
+    }
+
+    /// The same, as agent and code.
+    pub fn audit_trail(&self) -> Vec<String> {
+        let text = |event: &Json, pointer: &str| event.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        let line = |event: &Json| format!("{} {}", text(event, "/agent/type"), text(event, "/code"));
+        self.trail.borrow().iter().map(line).collect()
     }
 
     pub(super) fn host(&self) -> Host<'_> {
