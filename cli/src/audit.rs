@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use crate::up::binaries;
+use crate::binaries;
 
 #[derive(Subcommand)]
 pub(crate) enum Audit {
@@ -34,7 +34,7 @@ pub(crate) enum Audit {
 pub(crate) fn run(command: Audit) -> Result<()> {
     let Audit::Verify { data, config, group, bin_dir } = command;
     let configs = if config.is_empty() { edge_hosts(&data)? } else { config };
-    let mut edge = Command::new(binaries(bin_dir.as_deref())?.join("locum-edge"));
+    let mut edge = Command::new(binaries::folder(bin_dir.as_deref(), &["locum-edge"])?.join("locum-edge"));
     if let Some(group) = group {
         edge.arg("--group").arg(group);
     }
