@@ -136,6 +136,12 @@ impl Engine {
         token(&self.key, scope)
     }
 
+    /// With a connection of its own.
+    #[cfg(test)]
+    pub(super) fn another_client(&self) -> HranaClient {
+        HranaClient::new(self.writer.address(), &self.token(Scope::Write).unwrap()).unwrap()
+    }
+
     /// Resolves when the process is gone, whoever ended it.
     pub(super) fn ended(&self) -> watch::Receiver<bool> {
         self.ended.clone()

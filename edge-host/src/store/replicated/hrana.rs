@@ -161,6 +161,11 @@ impl HranaClient {
         Some(Self { address, authorization, connection, newest, given_up })
     }
 
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What it does is not known any more: the process has to end.
     pub(super) fn give_up(&self) {
         self.given_up.cancel();
@@ -203,6 +208,18 @@ impl HranaClient {
         let result = self.batch(steps.collect()).await?;
         let committed = result.step_results.last().is_some_and(Option::is_some);
         if committed { Ok(self.newest()) } else { Err(result.refused()) }
+    }
+
+    /// One statement by itself, as applications use `sqld`.
+    #[cfg(test)]
+    pub(super) async fn autocommit(&self, statement: &Statement) -> Result<FrameNo, CarryError> {
+        let step = Step::new(&statement.sql, &statement.parameters, None, true);
+        let result = self.batch(vec![step]).await?;
+        if result.step_results.iter().all(Option::is_some) {
+            Ok(self.newest())
+        } else {
+            Err(result.refused())
+        }
     }
 
     async fn batch(&self, steps: Vec<Step<'_>>) -> Result<BatchResult, CarryError> {

@@ -1,5 +1,8 @@
 //! Three hosts in one process, with real engines, under the registry of the control plane.
 
+mod measure;
+mod sharing;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,133 @@
+//! Requests that share a transaction.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::store::{QueryResult, Session};
+
+async fn started() -> (Arc<Network>, Vec<Host>, usize) {
+    let network = Network::new();
+    let mut hosts = Vec::new();
+    for region in REGIONS {
+        hosts.push(network.start(region).await);
+    }
+    let first = first_write(&hosts, "first").await;
+    (network, hosts, first)
+}
+
+async fn end(network: &Network, hosts: Vec<Host>) {
+    for host in hosts {
+        host.die(network).await;
+    }
+}
+
+fn session(host: &Host) -> Arc<dyn Session> {
+    host.store.session(&group(), Access::Write, Instant::now() + WITHIN).unwrap()
+}
+
+async fn run(session: &Arc<dyn Session>, sql: &str) -> Result<QueryResult, SqlError> {
+    session.execute(sql.to_owned(), Vec::new(), Caller::Function).await
+}
+
+/// Sixty-four at once, some of which are undone: by themselves, by a refused statement, by being dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_ends_as_if_it_were_alone() {
+    let (network, hosts, first) = started().await;
+    let mut writers = Vec::new();
+    for number in 0..64 {
+        let session = session(&hosts[first]);
+        writers.push(tokio::spawn(async move {
+            let insert = format!("INSERT INTO journal VALUES ('kept {number:02}')");
+            run(&session, "BEGIN").await.unwrap();
+            run(&session, &insert).await.unwrap();
+            run(&session, "SAVEPOINT inner").await.unwrap();
+            run(&session, "INSERT INTO journal VALUES ('undone inside')").await.unwrap();
+            run(&session, "ROLLBACK TO inner").await.unwrap();
+            match number % 8 {
+                1 => session.rollback().await,
+                2 => drop(session),
+                3 => {
+                    let again = run(&session, &insert).await;
+                    assert!(matches!(again, Err(SqlError::Sqlite { .. })), "{again:?}");
+                    run(&session, "COMMIT").await.unwrap();
+                    session.commit().await.unwrap();
+                }
+                _ => {
+                    run(&session, "COMMIT").await.unwrap();
+                    session.commit().await.unwrap();
+                }
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let kept: Vec<String> =
+        (0..64).filter(|n| !matches!(n % 8, 1 | 2)).map(|n| format!("kept {n:02}")).collect();
+    let mut wanted: Vec<&str> = kept.iter().map(String::as_str).collect();
+    wanted.push("first");
+    wanted.sort_unstable();
+    for host in &hosts {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let mut found = host.entries().await.unwrap_or_default();
+            found.sort_unstable();
+            if found == wanted {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{} has {found:?}", host.node);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    end(&network, hosts).await;
+}
+
+/// What is done twice, here and in the engine, must be the same twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_that_another_copy_would_see_differently() {
+    let (network, hosts, first) = started().await;
+    for sql in [
+        "INSERT INTO journal VALUES (hex(randomblob(8)))",
+        "INSERT INTO journal VALUES (datetime('now'))",
+        "INSERT INTO journal SELECT CURRENT_TIMESTAMP",
+        "UPDATE journal SET entry = total_changes()",
+    ] {
+        let refused = run(&session(&hosts[first]), sql).await;
+        assert!(matches!(refused, Err(SqlError::Refused { write: false, .. })), "{sql}: {refused:?}");
+    }
+    let session = session(&hosts[first]);
+    run(&session, "INSERT INTO journal VALUES ('second')").await.unwrap();
+    assert_eq!((session.last_insert_rowid(), session.changes()), (2, 1));
+    // Reading may: it happens here only.
+    assert_eq!(run(&session, "SELECT random(), datetime('now')").await.unwrap().rows.len(), 1);
+    session.commit().await.unwrap();
+    let infinite = vec![Value::Real(f64::INFINITY)];
+    let other = super::sharing::session(&hosts[first]);
+    let refused =
+        other.execute("INSERT INTO journal VALUES (?)".to_owned(), infinite, Caller::Function).await;
+    assert!(matches!(refused, Err(SqlError::Misuse(_))), "{refused:?}");
+    end(&network, hosts).await;
+}
+
+/// `OR ROLLBACK` ends the transaction for all who share it: whoever was not answered yet is told, and the next
+/// one begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_ends_the_transaction_leaves_no_half_of_another() {
+    let (network, hosts, first) = started().await;
+    let breaking = session(&hosts[first]);
+    run(&breaking, "INSERT INTO journal VALUES ('gone')").await.unwrap();
+    let broken = run(&breaking, "INSERT OR ROLLBACK INTO journal VALUES ('first')").await;
+    assert!(broken.is_err());
+    assert!(matches!(breaking.commit().await, Err(StoreError::Failed(Failure::TransactionLost))));
+    hosts[first].write("next").await.unwrap();
+    let half = session(&hosts[first]);
+    // The first row stays when the second fails: nobody knows that but this host's copy.
+    let failed = run(&half, "INSERT OR FAIL INTO journal VALUES ('half'), ('first')").await;
+    assert!(failed.is_err());
+    assert!(half.commit().await.is_err());
+    hosts[first].write("last").await.unwrap();
+    for host in &hosts {
+        until_entries(host, &["first", "next", "last"]).await;
+    }
+    end(&network, hosts).await;
+}
