@@ -2,7 +2,7 @@
 //! each fault: whatever was acknowledged is there, once; nobody saw less than before; no epoch had two primaries;
 //! every copy is whole. Each test has a network of its own, in namespaces of its own.
 //!
-//! `LOCUM_ROUNDS` says how often each fault comes, one if it does not. `make soak` has many.
+//! `LOCUM_ROUNDS` says how often each fault comes, three times if it does not. `make soak` has many.
 
 mod connections;
 mod processes;
@@ -68,7 +68,7 @@ impl Trial {
 }
 
 fn rounds() -> Result<i32> {
-    std::env::var("LOCUM_ROUNDS").map_or(Ok(1), |rounds| rounds.parse().context("LOCUM_ROUNDS is a number"))
+    std::env::var("LOCUM_ROUNDS").map_or(Ok(3), |rounds| rounds.parse().context("LOCUM_ROUNDS is a number"))
 }
 
 /// For as long as a fault lasts by its own definition; waits for nothing.

@@ -93,6 +93,11 @@ impl Copies {
         &self.group
     }
 
+    /// The folder of all this.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The group's key, once there is one.
     pub(super) fn key(&self) -> Result<DatabaseKey, CopyError> {
         let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -29,6 +29,7 @@ use super::leading::{self, LeadError, Started};
 use super::links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 use super::log::RemoteLog;
 use super::replica::{Held, Replica};
+use super::room;
 use super::run::{Change, Run, fetch_until_there};
 use super::tap::LogTap;
 use crate::store::Writer;
@@ -255,6 +256,11 @@ impl Driver {
         self.events(events);
         self.todo.extend(self.voter.report_again());
         self.answer_waiting();
+        if matches!(self.run, Run::Leading { .. }) && room::is_short(self.parts.copies.folder()) {
+            tracing::error!(group = %self.parts.group.id, "too little room on the disk: steps down");
+            self.lease(Duration::ZERO);
+            self.is_fenced = true;
+        }
     }
 
     /// What the primary decided.

@@ -9,6 +9,7 @@ use super::copies::{Copies, CopyError};
 use super::engine::{Engine, EngineError, EngineSettings, Scope};
 use super::log::LocalLog;
 use super::replica::{Following, Origin, Replica, ReplicaError};
+use super::room;
 use super::tap::LogTap;
 use crate::store::migrations::Migration;
 
@@ -28,6 +29,8 @@ pub(super) enum LeadError {
     Engine(#[source] EngineError),
     #[error("follow the engine")]
     Replica(#[source] ReplicaError),
+    #[error("too little room on the disk")]
+    NoRoom,
     #[error("a task was given up")]
     Ended,
 }
@@ -41,6 +44,9 @@ pub(super) async fn start(
     binary: &Path,
     tap: Arc<dyn LogTap>,
 ) -> Result<Started, LeadError> {
+    if room::is_short(copies.folder()) {
+        return Err(LeadError::NoRoom);
+    }
     let prepared = {
         let copies = copies.clone();
         tokio::task::spawn_blocking(move || copies.make_engine_folder(epoch, from, &schema))

@@ -12,6 +12,7 @@
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
 //! | `copies.rs` | folders and files |
+//! | `room.rs` | when there is too little room on the disk to lead |
 //! | `verify.rs` | whether the copies of a stopped host are whole |
 //! | `links.rs` | what hosts of one group say to each other |
 
@@ -26,6 +27,7 @@ mod links;
 mod log;
 mod log_client;
 mod replica;
+mod room;
 mod run;
 mod seen;
 mod tap;
