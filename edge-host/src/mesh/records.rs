@@ -115,7 +115,7 @@ pub(super) async fn serve_copy(
     request: LogRequest,
 ) -> Result<Carrier, Refusal> {
     let copy = store.copy(from, request).await.map_err(refusal)?;
-    Ok(Carrier::new(move |mut tunnel| async move { copy.send(&mut tunnel).await }))
+    Ok(Carrier::new(move |tunnel| async move { copy.send(tunnel).await }))
 }
 
 fn refusal(error: NoAnswer) -> Refusal {

@@ -155,16 +155,12 @@ impl PageWriter {
         Ok(transaction)
     }
 
-    /// Moves the log into the file as far as readers allow; at `at_most` pages it waits for them, so that the log
-    /// can begin anew. Blocks.
-    pub(super) fn checkpoint(&mut self, at_most: u32) -> Result<(), SqlError> {
+    /// Moves the log into the file as far as readers allow, and says how many pages the log has. It begins anew
+    /// once nobody reads from it. Blocks.
+    pub(super) fn checkpoint(&mut self) -> Result<u32, SqlError> {
         let answer = self.database.host("PRAGMA wal_checkpoint(PASSIVE)", &[])?;
-        let in_log = answer.rows.first().and_then(|row| row.get(1));
         // -1 where there is no log.
-        if number(in_log).is_ok_and(|pages| pages > at_most) {
-            self.database.host("PRAGMA wal_checkpoint(RESTART)", &[])?;
-        }
-        Ok(())
+        Ok(number(answer.rows.first().and_then(|row| row.get(1))).unwrap_or(0))
     }
 
     /// The first page as it is: only its first bytes are of interest to anybody but SQLite.

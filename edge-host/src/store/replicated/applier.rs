@@ -22,8 +22,6 @@ pub(super) const STAMP_AT: Range<usize> = 72..92;
 const FRAME_HEADER_BYTES: usize = 24;
 /// A transaction of the primary's is over within seconds, see `TransactionLimits`; it is held in memory.
 const MAX_PENDING_FRAMES: usize = 1 << 16;
-/// Readers, who keep the copy's own log from beginning anew, are waited for when it has so many pages.
-const LOG_PAGES: u32 = 16_000;
 
 /// Where a copy stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,9 +115,11 @@ impl Applier {
         Ok(())
     }
 
-    /// Moves the copy's log into its file. Blocks.
+    /// Moves the copy's log into its file, as far as readers allow. Blocks.
     pub(super) fn checkpoint(&mut self) -> Result<(), SqlError> {
-        self.writer.checkpoint(LOG_PAGES)
+        let pages = self.writer.checkpoint()?;
+        metrics::gauge!("locum_edge_copy_log_pages").set(f64::from(pages));
+        Ok(())
     }
 
     /// Waits for whoever writes to the copy: that never is more than a request.

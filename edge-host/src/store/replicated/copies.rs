@@ -3,13 +3,15 @@
 //! ```text
 //! records/<group>/voter.json                  what this voter promised; written before it is said
 //! records/<group>/epochs/<epoch>/data.db      the copy that follows that epoch's log
-//! records/<group>/epochs/<epoch>/complete     the copy once held all that the primary had
+//! records/<group>/epochs/<epoch>/data-*.db    the same, brought up from an older copy
+//! records/<group>/epochs/<epoch>/complete     the copy is whole; which file it is
 //! records/<group>/epochs/<epoch>/tail.json    the copy holds what did not become history: kept 30 days
 //! records/<group>/epochs/<epoch>/engine/      sqld's own folder, where this host led
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,17 +22,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::applier::Stamp;
+use super::digest::PageHasher;
 use super::engine;
-use crate::store::gate::Authority;
 use crate::store::keys::KeyError;
 use crate::store::migrations::{self, Migration, MigrationError};
 use crate::store::pages::PageReader;
-use crate::store::readers::{Readers, Snapshot};
+use crate::store::readers::Readers;
 use crate::store::sqlite::{Database, DatabaseKey};
-use crate::store::{GroupId, MasterKey, ResultLimits, SqlError};
+use crate::store::{GroupId, MasterKey, SqlError};
 
-/// A copy is read for this long at most while a new epoch is made from it.
-const COPY_WITHIN: Duration = Duration::from_secs(120);
+/// A copy is read for this long at most while another is made from it.
+pub(super) const WITHIN: Duration = Duration::from_secs(600);
+
+/// A copy's file, unless `complete` names another.
+const DATA_FILE: &str = "data.db";
 
 /// How long the tail of a lost primary is kept.
 const KEEP_TAIL: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -43,15 +48,6 @@ pub(super) struct Copies {
     master_key: MasterKey,
     /// All copies of a group have one key, which each host wraps with its own.
     key: Arc<Mutex<Option<DatabaseKey>>>,
-}
-
-/// A copy that is being sent; its files do not change below what was measured while this lives.
-pub(super) struct Sending {
-    pub(super) data: Option<File>,
-    pub(super) data_bytes: u64,
-    pub(super) log: Option<File>,
-    pub(super) log_bytes: u64,
-    _snapshot: Snapshot,
 }
 
 /// A copy cannot be made, read or kept.
@@ -159,13 +155,16 @@ impl Copies {
 
     /// Where an epoch's copy stands.
     pub(super) fn data_file(&self, epoch: Epoch) -> PathBuf {
-        self.epoch_folder(epoch).join("data.db")
+        let folder = self.epoch_folder(epoch);
+        let named = fs::read_to_string(folder.join("complete")).unwrap_or_default();
+        folder.join(if named.is_empty() { DATA_FILE } else { &named })
     }
 
-    /// Says that the copy of `epoch` is a whole one, for good.
-    pub(super) fn mark_complete(&self, epoch: Epoch) -> Result<(), CopyError> {
+    /// Says that the copy of `epoch` is a whole one, for good, and that `file` in its folder is it.
+    pub(super) fn mark_complete(&self, epoch: Epoch, file: &Path) -> Result<(), CopyError> {
         let path = self.epoch_folder(epoch).join("complete");
-        private_file::write(&path, b"").map_err(|source| CopyError::File { path, source })
+        let name = file.file_name().unwrap_or_default().as_bytes();
+        private_file::write(&path, name).map_err(|source| CopyError::File { path, source })
     }
 
     pub(super) fn is_complete(&self, epoch: Epoch) -> bool {
@@ -222,7 +221,7 @@ impl Copies {
         let parent = data.parent().unwrap_or(&folder);
         private_file::create_dir(parent).map_err(file_error(parent))?;
         match from {
-            Some(from) => self.clone_copy(from, &data)?,
+            Some(from) => drop(self.clone_copy(from, &data)?),
             None => self.make_key()?,
         }
         let database_error = |source| CopyError::Database { path: data.clone(), source };
@@ -242,32 +241,64 @@ impl Copies {
         Ok(folder)
     }
 
-    /// Copies a database file and its log.
-    fn clone_copy(&self, from: Epoch, to: &Path) -> Result<(), CopyError> {
-        let source = self.open_for_sending(from)?;
-        for (suffix, file, bytes) in
-            [("", source.data, source.data_bytes), ("-wal", source.log, source.log_bytes)]
-        {
-            let Some(file) = file else { continue };
-            let path = with_suffix(to, suffix);
-            let copied = File::create(&path).and_then(|mut to| io::copy(&mut file.take(bytes), &mut to));
-            copied.map_err(|source| CopyError::File { path, source })?;
+    /// A new file for the copy of `epoch`: this host's newest copy as it is, with a snapshot of that, or
+    /// nothing. What former attempts left is removed. Blocks.
+    pub(super) fn begin_fetch(&self, epoch: Epoch) -> Result<(PathBuf, Option<PageReader>), CopyError> {
+        self.make(epoch)?;
+        self.remove_attempts(epoch)?;
+        // A new name: an attempt that was given up cannot reach it.
+        let name = format!("data-{}.db", uuid::Uuid::new_v4().simple());
+        let target = self.epoch_folder(epoch).join(name);
+        let base = self.epochs()?.into_iter().rev().find(|epoch| self.is_complete(*epoch));
+        let base = base.map(|base| self.clone_copy(base, &target)).transpose()?;
+        Ok((target, base))
+    }
+
+    /// Removes files of copies that never became whole, or that another one has replaced.
+    fn remove_attempts(&self, epoch: Epoch) -> Result<(), CopyError> {
+        let folder = self.epoch_folder(epoch);
+        let kept = self.is_complete(epoch).then(|| self.data_file(epoch));
+        let kept = kept.as_deref().and_then(Path::file_name).unwrap_or_default().as_bytes();
+        let file_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CopyError::File { path, source }
+        };
+        for entry in fs::read_dir(&folder).map_err(file_error(&folder))? {
+            let entry = entry.map_err(file_error(&folder))?;
+            let name = entry.file_name();
+            let is_kept = !kept.is_empty() && name.as_bytes().starts_with(kept);
+            if name.as_bytes().starts_with(b"data") && !is_kept {
+                fs::remove_file(entry.path()).map_err(file_error(&entry.path()))?;
+            }
         }
         Ok(())
     }
 
-    /// Opens a copy's files while a snapshot is open on them. That keeps its log from beginning anew; what a
-    /// checkpoint moves into the data file meanwhile still stands in the log too.
-    pub(super) fn open_for_sending(&self, epoch: Epoch) -> Result<Sending, CopyError> {
-        let path = self.data_file(epoch);
-        let database_error = |source| CopyError::Database { path: path.clone(), source };
+    /// Copies a database file and its log while a snapshot is open on them, which it answers. That keeps the log
+    /// from beginning anew; what a checkpoint moves into the file meanwhile still stands in the log too.
+    fn clone_copy(&self, from: Epoch, to: &Path) -> Result<PageReader, CopyError> {
+        let path = self.data_file(from);
         let readers = Readers::new(&path, self.key()?);
-        let mut snapshot = readers.begin(Instant::now() + COPY_WITHIN).map_err(database_error)?;
-        let schema = "SELECT count(*) FROM sqlite_schema";
-        snapshot.run(schema, &[], Authority::Host, ResultLimits::default()).map_err(database_error)?;
-        let (data, data_bytes) = open_file(&path)?;
-        let (log, log_bytes) = open_file(&with_suffix(&path, "-wal"))?;
-        Ok(Sending { data, data_bytes, log, log_bytes, _snapshot: snapshot })
+        let reader = PageReader::begin(&readers, Instant::now() + WITHIN)
+            .map_err(|source| CopyError::Database { path: path.clone(), source })?;
+        for suffix in ["", "-wal"] {
+            let (from, to) = (with_suffix(&path, suffix), with_suffix(to, suffix));
+            // Shares the blocks where the file system can.
+            let cloned = private_file::write(&to, b"").and_then(|()| {
+                let mut to = File::options().write(true).open(&to)?;
+                io::copy(&mut File::open(&from)?, &mut to)
+            });
+            match cloned {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
+                cloned => drop(cloned.map_err(|source| CopyError::File { path: to, source })?),
+            }
+        }
+        Ok(reader)
+    }
+
+    /// For comparing copies page by page.
+    pub(super) fn hasher(&self) -> Result<PageHasher, CopyError> {
+        Ok(PageHasher::new(&self.key()?.derive(&self.group, "page hashes")))
     }
 
     /// The last frame of an epoch's copy, as the copy itself says.
@@ -277,7 +308,7 @@ impl Copies {
             return Ok(None);
         }
         let database_error = |source| CopyError::Database { path: path.clone(), source };
-        let first = PageReader::begin(&Readers::new(&path, self.key()?), Instant::now() + COPY_WITHIN)
+        let first = PageReader::begin(&Readers::new(&path, self.key()?), Instant::now() + WITHIN)
             .and_then(|mut reader| reader.first_page())
             .map_err(database_error)?;
         let stamp = Stamp::of(&first).filter(|stamp| stamp.position.epoch == epoch);
@@ -311,17 +342,7 @@ impl Copies {
     }
 }
 
-/// A file and its length; nothing where there is none.
-fn open_file(path: &Path) -> Result<(Option<File>, u64), CopyError> {
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    match opened {
-        Ok((bytes, file)) => Ok((Some(file), bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((None, 0)),
-        Err(source) => Err(CopyError::File { path: path.to_owned(), source }),
-    }
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -182,7 +182,10 @@ impl Driver {
                 Woken::Heard(heard) => self.heard(heard),
                 Woken::Change(Change::Fetched(replica)) => self.fetched(replica),
                 Woken::Change(Change::Started(started)) => self.started(*started),
-                Woken::Change(Change::Held) => self.held(),
+                Woken::Change(Change::Held) => {
+                    self.held();
+                    self.fetch_again().await;
+                }
                 Woken::Change(Change::EngineEnded) => self.end_epoch().await,
                 Woken::Time => self.tick(),
             }
@@ -400,7 +403,7 @@ impl Driver {
                 Action::Stop => self.stop_running().await,
                 Action::Persist(kept) => self.persist(kept).await,
                 Action::KeepTail { copy, tail } => self.keep_tail(copy, &tail),
-                Action::Follow { epoch, primary } => self.follow(epoch, primary),
+                Action::Follow { epoch, primary } => self.follow(epoch, primary, false),
                 Action::Lead { epoch } => self.lead(epoch),
                 Action::Report { to, report } => self.copy_report = Some((to, report)),
                 Action::Ask => self.next_report = Instant::now(),
@@ -444,7 +447,7 @@ impl Driver {
     }
 
     /// The copy is opened, or fetched, beside the loop.
-    fn follow(&mut self, epoch: Epoch, primary: NodeId) {
+    fn follow(&mut self, epoch: Epoch, primary: NodeId, is_stranded: bool) {
         tracing::info!(group = %self.parts.group.id, epoch = epoch.0, %primary, "follows");
         let source = RemoteLog {
             links: Arc::clone(&self.parts.links),
@@ -452,8 +455,8 @@ impl Driver {
             group: self.parts.group.id.clone(),
             epoch,
         };
-        let fetched =
-            fetch_until_there(self.parts.copies.clone(), Arc::new(source), Arc::clone(&self.parts.tap));
+        let (copies, tap) = (self.parts.copies.clone(), Arc::clone(&self.parts.tap));
+        let fetched = fetch_until_there(copies, Arc::new(source), is_stranded, tap);
         let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(fetched));
         let fetched = async move {
             match task.await {
@@ -513,7 +516,7 @@ impl Driver {
         };
         let Some(at) = position(epoch, held.frame) else { return };
         if !self.parts.copies.is_complete(epoch)
-            && let Err(error) = self.parts.copies.mark_complete(epoch)
+            && let Err(error) = self.parts.copies.mark_complete(epoch, &self.parts.copies.data_file(epoch))
         {
             tracing::error!(error = chain(&error), "the copy cannot be marked as complete");
             return;
@@ -523,6 +526,25 @@ impl Driver {
         self.todo.extend(actions);
         let events = self.primary.as_mut().filter(|_| leads).map(|primary| primary.committed(at.frame));
         self.events(events.unwrap_or_default());
+    }
+
+    /// Where the log does not bring the rest, the copy is compared with the primary's. The primary's own copy
+    /// cannot be: then its time is over.
+    async fn fetch_again(&mut self) {
+        match &self.run {
+            Run::Following { epoch, replica, .. } if replica.progress.is_stranded() => {
+                let (epoch, primary) = (*epoch, self.voter.view().and_then(|view| view.primary.clone()));
+                let Some(primary) = primary.filter(|primary| *primary != self.parts.me) else { return };
+                if let Run::Following { replica, .. } = std::mem::replace(&mut self.run, Run::Nothing) {
+                    replica.stop().await;
+                }
+                self.follow(epoch, primary, true);
+            }
+            Run::Leading { started, .. } if started.replica.progress.is_stranded() => {
+                self.end_epoch().await;
+            }
+            _ => {}
+        }
     }
 
     /// This host leads no longer: its engine is gone, or has to go. An engine never starts twice in an epoch.

@@ -5,7 +5,7 @@
 //! | `driver.rs` | one task a group: carries out what the voter and the primary of `locum-replication` decide |
 //! | `run.rs` | what runs here for the group: nothing, a follower, an engine |
 //! | `leading.rs`, `engine.rs` | an epoch begins here: `sqld`, and this host's own copy |
-//! | `transfer.rs` | a whole copy from the primary's host to a follower |
+//! | `transfer.rs`, `digest.rs` | a follower's copy is compared with the primary's, and gets what it lacks |
 //! | `replica.rs`, `applier.rs` | a copy that follows an epoch's log, and knows where it stands |
 //! | `log.rs`, `log_client.rs` | the log, over loopback or the mesh |
 //! | `tap.rs` | whoever wants every transaction that a copy takes in |
@@ -18,6 +18,7 @@
 
 mod applier;
 mod copies;
+mod digest;
 mod driver;
 mod engine;
 mod group;
@@ -47,7 +48,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use locum_identity::{NodeId, private_file};
-use locum_replication::{Epoch, FrameNo};
+use locum_replication::Epoch;
 use locum_telemetry::config::chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -201,8 +202,8 @@ impl ReplicatedStore {
     pub(crate) async fn copy(&self, from: NodeId, request: LogRequest) -> Result<CopyToSend, NoAnswer> {
         let epoch = request.epoch;
         let copies = self.copies.get(&request.group).ok_or(NoAnswer::UnknownGroup)?.clone();
-        let held = self.access(from, request).await?.held.ok_or(NoAnswer::NotLeading)?;
-        Ok(CopyToSend { copies, epoch, held })
+        self.access(from, request).await?.held.ok_or(NoAnswer::NotLeading)?;
+        Ok(CopyToSend { copies, epoch })
     }
 
     async fn access(&self, from: NodeId, request: LogRequest) -> Result<LogAccess, NoAnswer> {
@@ -238,14 +239,13 @@ pub(super) fn newest_copy(
 pub(crate) struct CopyToSend {
     copies: Copies,
     epoch: Epoch,
-    held: FrameNo,
 }
 
 impl CopyToSend {
-    /// Sends it. Ends early when the other side does.
-    pub(crate) async fn send(self, stream: &mut (impl ByteStream + ?Sized)) {
-        if let Err(error) = transfer::send(self.copies, self.epoch, self.held, stream).await {
-            tracing::warn!(error = chain(&error), "a copy was not sent whole");
+    /// Sends what the other side lacks. Ends early when the other side does.
+    pub(crate) async fn send(self, stream: impl ByteStream + 'static) {
+        if let Err(error) = transfer::send(self.copies, self.epoch, stream).await {
+            tracing::info!(error = chain(&error), "a copy was not sent whole");
         }
     }
 }

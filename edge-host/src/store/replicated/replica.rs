@@ -131,6 +131,10 @@ impl Progress {
         self.held.subscribe()
     }
 
+    pub(super) fn is_stranded(&self) -> bool {
+        self.held.borrow().is_stranded
+    }
+
     fn may_show(&self, frame: FrameNo) {
         self.newest.fetch_max(frame.0, Ordering::AcqRel);
     }

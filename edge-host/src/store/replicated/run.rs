@@ -71,10 +71,11 @@ impl Run {
 pub(super) async fn fetch_until_there(
     copies: Copies,
     source: Arc<RemoteLog>,
+    is_stranded: bool,
     tap: Arc<dyn LogTap>,
 ) -> Replica {
     loop {
-        match open_follower(&copies, &source, &tap).await {
+        match open_follower(&copies, &source, is_stranded, &tap).await {
             Ok(replica) => return replica,
             Err(error) => tracing::debug!(error = chain(&error), "the copy cannot be fetched yet"),
         }
@@ -82,17 +83,18 @@ pub(super) async fn fetch_until_there(
     }
 }
 
-/// A complete copy goes on; anything else is fetched whole.
+/// A complete copy goes on, unless the log does not reach back to it; anything else is brought up to the
+/// primary's.
 async fn open_follower(
     copies: &Copies,
     source: &Arc<RemoteLog>,
+    is_stranded: bool,
     tap: &Arc<dyn LogTap>,
 ) -> Result<Replica, FollowError> {
     let epoch = source.epoch;
-    if !copies.is_complete(epoch) {
-        let mut stream = source.open_copy().await.map_err(FollowError::Open)?;
-        let received = transfer::receive(copies.clone(), epoch, stream.as_mut()).await;
-        received.map_err(FollowError::Transfer)?;
+    if is_stranded || !copies.is_complete(epoch) {
+        let stream = source.open_copy().await.map_err(FollowError::Open)?;
+        transfer::receive(copies.clone(), epoch, stream).await.map_err(FollowError::Transfer)?;
     }
     let following = Following {
         group: source.group.clone(),

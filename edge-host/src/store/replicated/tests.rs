@@ -1,5 +1,6 @@
 //! Three hosts in one process, with real engines, under the registry of the control plane.
 
+mod delta;
 mod measure;
 mod sharing;
 
@@ -168,8 +169,8 @@ impl Links for TestLinks {
         async move {
             let copy = self.network.host(node)?.copy(self.me.clone(), request).await;
             let copy = copy.map_err(io::Error::other)?;
-            let (mut theirs, ours) = tokio::io::duplex(1 << 16);
-            tokio::spawn(async move { copy.send(&mut theirs).await });
+            let (theirs, ours) = tokio::io::duplex(1 << 16);
+            tokio::spawn(copy.send(theirs));
             Ok(Box::new(ours) as Box<dyn ByteStream>)
         }
         .boxed()
