@@ -10,6 +10,7 @@ use locum_identity::{RegionId, Zone};
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
 
+use crate::backup::BackupConfig;
 use crate::clinic::Clinics;
 
 /// One edge host's configuration. Paths are as seen from the file's folder.
@@ -51,6 +52,8 @@ pub struct EdgeConfig {
     pub mesh_announce_ip: Option<IpAddr>,
     /// Copies of the records in other regions. Without it this host's file is the only copy.
     pub replication: Option<ReplicationConfig>,
+    /// Where backups go, and when. Without it there are none.
+    pub backup: Option<BackupConfig>,
     /// Clinic → record group.
     #[serde(default)]
     pub clinics: Clinics,
@@ -146,6 +149,10 @@ impl EdgeConfig {
         }
         if let Some(control) = &mut config.control {
             control.join_token_file.as_mut().map(from_file);
+        }
+        if let Some(backup) = &mut config.backup {
+            backup.resolve(path);
+            backup.schedule().map_err(|(key, problem)| invalid(path, key, problem))?;
         }
         config.limits.check().map_err(|problem| invalid(path, "limits", problem))?;
         config.check_mesh().map_err(|(key, problem)| invalid(path, key, problem))?;

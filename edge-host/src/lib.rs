@@ -5,6 +5,7 @@
 
 mod admission;
 mod audit;
+mod backup;
 mod clinic;
 mod clock;
 pub mod config;
@@ -22,6 +23,9 @@ pub mod variables;
 mod verify_audit;
 
 pub use audit::{Report as AuditReport, VerifyError};
+pub use backup::{
+    BackupConfig, BackupError, OpenBackupError, RebuildError, RestoreError, RestoreOptions, Restored, restore,
+};
 pub use clinic::{ClinicId, Clinics};
 pub use http::TlsError;
 pub use problem::Problem;

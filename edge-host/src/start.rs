@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, AuditSettings};
+use crate::backup::{self, BackupError};
 use crate::config::{EdgeConfig, Limits};
 use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
 use crate::idempotency;
@@ -90,6 +91,9 @@ pub enum StartError {
     /// A copy that cannot be looked at.
     #[error("verify the records")]
     Verify(#[source] VerifyError),
+    /// Backups.
+    #[error("back up records")]
+    Backup(#[source] BackupError),
     /// The control plane.
     #[error("join the control plane")]
     Join(#[source] AgentError),
@@ -179,6 +183,11 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     let (audited, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
     if join(&config, &host, &stop, &gone, &tasks).await? {
+        if let Some(backup) = &config.backup {
+            let store = &host.edge.store;
+            backup::start(backup, &config.state_dir, &config.region, store, &stop, &tasks)
+                .map_err(StartError::Backup)?;
+        }
         if let Some(path) = &config.ready_file {
             let mesh = host.network.mesh().and_then(|mesh| Some(mesh.server()?.address()));
             let addresses = [Some(("http", http_address)), Some(("telemetry", telemetry_address))];

@@ -43,7 +43,7 @@ use tokio::task::spawn_blocking;
 pub(crate) use event::{Action, Circumstances, Event, HEADER, said};
 pub(crate) use log::reserve;
 pub use report::Report;
-pub(crate) use rows::insert;
+pub(crate) use rows::{insert, verify as verify_rows};
 pub(crate) use ship::{AuditAnswer, AuditQuestion};
 
 use frame::{PURPOSE, Sealer};

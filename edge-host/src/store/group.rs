@@ -34,6 +34,6 @@ pub(super) trait Group: Send + Sync {
 }
 
 /// A group's own folder below the host's state.
-pub(super) fn folder_of(state_dir: &Path, group: &GroupId) -> PathBuf {
+pub(crate) fn folder_of(state_dir: &Path, group: &GroupId) -> PathBuf {
     state_dir.join("records").join(group.as_str())
 }

@@ -13,6 +13,7 @@ mod on_disk;
 mod pages;
 mod readers;
 mod replicated;
+mod scratch;
 mod session;
 mod single_file;
 mod sqlite;
@@ -29,13 +30,18 @@ use futures_util::future::BoxFuture;
 use locum_identity::NodeId;
 pub use locum_replication::{GroupId, Position};
 
+pub(crate) use group::folder_of;
 pub use key_value::{KeyValueError, KeyValueStore};
 pub use keys::{DerivedKey, KeyError, MasterKey};
 pub use local_copy::LocalCopy;
+pub(crate) use local_copy::{Moment, MomentError};
 pub use migrations::{Migration, MigrationError, load as load_migrations};
 pub(crate) use on_disk::{GroupOnDisk, OnDiskError};
+pub(crate) use replicated::position_of;
 pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};
 pub use replicated::{ReplicatedStore, StartGroupError, Verified, VerifyError};
+pub(crate) use scratch::{Batch, Scratch, ScratchError, count_rows, numbered};
+pub(crate) use single_file::lock_records;
 pub use single_file::{OpenError, SingleFileStore, StoreSettings};
 
 /// One SQL value.
@@ -194,6 +200,11 @@ pub trait RecordStore: Send + Sync {
         token: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// This host's own copy, to be backed up.
+    fn local_copy(&self, _group: &GroupId) -> Option<LocalCopy> {
+        None
+    }
 
     /// A key for `purpose`, the same on every host of the group; `None` while this host has no key of it.
     fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey>;

@@ -22,8 +22,8 @@ use super::session::GroupSession;
 use super::sqlite::{Database, DatabaseKey};
 use super::transaction::{Commit, Transaction, Turn, WriteConnection};
 use super::{
-    Access, DerivedKey, Failure, GroupId, MasterKey, Position, QueryResult, RecordStore, ResultLimits,
-    Session, SqlError, StoreError, TransactionLimits, Value, Writer,
+    Access, DerivedKey, Failure, GroupId, LocalCopy, MasterKey, Position, QueryResult, RecordStore,
+    ResultLimits, Session, SqlError, StoreError, TransactionLimits, Value, Writer,
 };
 
 /// How the store is opened.
@@ -165,6 +165,11 @@ impl RecordStore for SingleFileStore {
         std::future::ready(Ok(())).boxed()
     }
 
+    fn local_copy(&self, group: &GroupId) -> Option<LocalCopy> {
+        let group = self.groups.get(group)?;
+        Some(LocalCopy::new(group.path.clone(), group.key.clone()))
+    }
+
     fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey> {
         Some(self.groups.get(group)?.key.derive(group, purpose))
     }
@@ -283,6 +288,11 @@ pub(super) fn data_file(folder: &Path) -> PathBuf {
 /// Makes an empty data file (0600): SQLite gives `-wal` and `-shm` the same mode.
 fn prepare_file(folder: &Path) -> io::Result<()> {
     fs::OpenOptions::new().append(true).create(true).mode(0o600).open(data_file(folder)).map(drop)
+}
+
+/// [`lock`] for all records below `state_dir`.
+pub(crate) fn lock_records(state_dir: &Path) -> Result<File, OpenError> {
+    lock(&state_dir.join("records").join("lock"))
 }
 
 /// For this process alone, as long as the file is open.

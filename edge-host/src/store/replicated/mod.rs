@@ -10,6 +10,7 @@
 //! | `log.rs`, `log_client.rs` | the log, over loopback or the mesh |
 //! | `tap.rs` | whoever wants every transaction that a copy takes in |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
+//! | `restored.rs` | a copy out of a backup |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
 //! | `copies.rs` | folders and files |
 //! | `room.rs` | when there is too little room on the disk to lead |
@@ -28,6 +29,7 @@ mod links;
 mod log;
 mod log_client;
 mod replica;
+mod restored;
 mod room;
 mod run;
 mod seen;
@@ -58,7 +60,7 @@ use super::group::{Group, folder_of};
 use super::session::GroupSession;
 use super::single_file::lock;
 use super::{
-    Access, DerivedKey, Failure, GroupId, MasterKey, Migration, OpenError, Position, RecordStore,
+    Access, DerivedKey, Failure, GroupId, LocalCopy, MasterKey, Migration, OpenError, Position, RecordStore,
     ResultLimits, Session, StoreError, StoreSettings, Writer,
 };
 use copies::Copies;
@@ -66,6 +68,8 @@ use driver::{Command, Driver, LogAccess, Parts};
 use group::ReplicatedGroup;
 pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 pub(crate) use log_client::ByteStream;
+pub(super) use restored::place;
+pub(crate) use restored::position_of;
 pub(crate) use tap::{Applied, LogTap};
 pub use verify::{Verified, VerifyError};
 
@@ -294,6 +298,12 @@ impl RecordStore for ReplicatedStore {
         };
         let deadline = deadline.min(Instant::now() + CATCH_UP_WITHIN);
         seen::catch_up(Arc::clone(group), position, deadline).boxed()
+    }
+
+    fn local_copy(&self, group: &GroupId) -> Option<LocalCopy> {
+        let copies = self.copies.get(group)?;
+        let epoch = self.groups.get(group)?.serving.borrow().copy.as_ref()?.epoch;
+        Some(LocalCopy::new(copies.data_file(epoch), copies.key().ok()?))
     }
 
     fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey> {
