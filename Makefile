@@ -9,7 +9,7 @@ FUNCTIONS := auth messages payments records scheduling tokens
 # What `locum up` is given, as in `make up ARGS="--port 9080"`.
 ARGS ?=
 
-.PHONY: help up test bench fmt lint functions pages binaries compiled setup setup-test clean
+.PHONY: help up test soak bench fmt lint functions pages binaries compiled setup setup-test clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -19,6 +19,9 @@ up: setup functions pages binaries compiled ## Run a network of one region on th
 
 test: setup-test ## Run every check and test; ends with `N passed, N failed`.
 	@tests/run
+
+soak: setup-test functions ## Faults, 20 rounds each, and 200,000 simulated lives: an hour. LOCUM_ROUNDS=n, LOCUM_SEEDS=n.
+	@tests/soak
 
 bench: setup functions ## Measure; docs/benchmarks.md holds the results with machine and date.
 	@tests/bench

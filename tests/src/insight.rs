@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use locum_identity::private_file;
 use serde_json::Value;
 
 use crate::network::{Network, binaries, until};
@@ -124,6 +125,22 @@ impl Network {
     /// The folder in which a region's edge host keeps its state.
     pub fn state_of(&self, region: &str) -> PathBuf {
         self.data().join(self.edge(region))
+    }
+
+    /// What a region's edge host had is gone with its machine; a new one of that name may join, and has never run.
+    pub fn forget(&self, region: &str) -> Result<()> {
+        let (edge, data) = (self.edge(region), self.data());
+        std::fs::remove_dir_all(self.state_of(region))?;
+        let token = Command::new(binaries()?.join("locum-control"))
+            .args(["join-token", "--role", "edge", "--node", &edge, "--region", region, "--config"])
+            .arg(data.join("control-1.toml"))
+            .output()?;
+        ensure!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+        private_file::write(&data.join(format!("{edge}.join")), &token.stdout)?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(private_file::write(&data.join(format!("{edge}.key")), key.as_bytes())?)
     }
 
     /// SIGKILL to a region's engine; returns when it is gone.

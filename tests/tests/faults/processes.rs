@@ -84,6 +84,25 @@ fn the_primarys_disk_is_full() -> Result<()> {
     })
 }
 
+/// Another machine takes its place under its name, with a key of its own. It then counts: the other follower is not
+/// needed any more.
+#[test]
+fn a_host_is_lost_for_good_and_replaced() -> Result<()> {
+    Trial::run("processes::a_host_is_lost_for_good_and_replaced", async |trial| {
+        let (leader, [lost, other]) = trial.places().await?;
+        trial.network.kill_region(&lost)?;
+        trial.network.forget(&lost)?;
+        trial.writers.go_on(&[leader.clone(), other.clone()], 2).await?;
+        trial.network.revive_region(&lost)?;
+        trial.writers.host_is_back(&trial.network, &lost)?;
+        trial.writers.go_on(std::slice::from_ref(&lost), 2).await?;
+        trial.network.kill_region(&other)?;
+        trial.writers.go_on(&[leader, lost], 3).await?;
+        trial.network.revive_region(&other)?;
+        trial.writers.host_is_back(&trial.network, &other)
+    })
+}
+
 fn move_to_small_disk(trial: &mut Trial, region: &str) -> Result<()> {
     let (edge, state) = (trial.network.edge(region), trial.network.state_of(region));
     let aside = state.with_extension("aside");
