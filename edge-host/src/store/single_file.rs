@@ -214,6 +214,7 @@ impl Group for FileGroup {
         };
         database.set_deadline(None);
         database.host("BEGIN IMMEDIATE", &[])?;
+        database.forget_last_insert();
         let deadline = Instant::now() + self.hold_limit();
         database.set_deadline(Some(deadline));
         let writer = FileWriter { group: self, database: Some(database) };

@@ -106,9 +106,15 @@ impl ReplicatedGroup {
         self.turn.wait_longer().await
     }
 
-    /// Lets the next request, or whoever carries it out, have the shared transaction.
+    /// Lets the next request, or whoever carries it out, have the shared transaction. One that holds nothing is
+    /// not kept open.
     pub(super) fn put_back(&self, shared: Shared) {
-        *self.writing() = Writing::Open(shared);
+        let epoch = shared.epoch;
+        let kept = match shared.is_empty() {
+            false => Writing::Open(shared),
+            true => shared.close().0.map_or(Writing::Nothing, |database| Writing::Between(epoch, database)),
+        };
+        *self.writing() = kept;
     }
 
     fn writing(&self) -> MutexGuard<'_, Writing> {

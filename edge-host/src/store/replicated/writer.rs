@@ -88,6 +88,10 @@ impl Shared {
         (is_good.then_some(self.database), work)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.statements.is_empty() && self.members.is_empty()
+    }
+
     fn is_due(&self) -> bool {
         self.statements.len() >= CARRY_OUT_AT || self.began.elapsed() >= CARRY_OUT_AFTER
     }

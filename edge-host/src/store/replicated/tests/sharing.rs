@@ -1,6 +1,9 @@
 //! Requests that share a transaction.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::poll;
 
 use super::*;
 use crate::store::{QueryResult, Session};
@@ -101,6 +104,10 @@ async fn nothing_is_written_that_another_copy_would_see_differently() {
     // Reading may: it happens here only.
     assert_eq!(run(&session, "SELECT random(), datetime('now')").await.unwrap().rows.len(), 1);
     session.commit().await.unwrap();
+    let update = super::sharing::session(&hosts[first]);
+    run(&update, "UPDATE journal SET entry = 'third' WHERE entry = 'second'").await.unwrap();
+    assert_eq!((update.last_insert_rowid(), update.changes()), (0, 1), "of another request");
+    drop(update);
     let infinite = vec![Value::Real(f64::INFINITY)];
     let other = super::sharing::session(&hosts[first]);
     let refused =
@@ -128,6 +135,28 @@ async fn whoever_ends_the_transaction_leaves_no_half_of_another() {
     hosts[first].write("last").await.unwrap();
     for host in &hosts {
         until_entries(host, &["first", "next", "last"]).await;
+    }
+    end(&network, hosts).await;
+}
+
+/// Three share one transaction; the second is undone, and the third finds nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_undone_is_gone_for_whoever_comes_next() {
+    let (network, hosts, first) = started().await;
+    let (one, two, three) = (session(&hosts[first]), session(&hosts[first]), session(&hosts[first]));
+    run(&one, "INSERT INTO journal VALUES ('one')").await.unwrap();
+    let mut second = pin!(run(&two, "INSERT INTO journal VALUES ('once')"));
+    let mut third = pin!(run(&three, "INSERT INTO journal VALUES ('once')"));
+    // Both wait for their turn, in this order; whoever carries the first out comes after them.
+    assert!(poll!(second.as_mut()).is_pending() && poll!(third.as_mut()).is_pending());
+    let committed = tokio::spawn(async move { one.commit().await });
+    second.await.unwrap();
+    two.rollback().await;
+    third.await.unwrap();
+    three.commit().await.unwrap();
+    committed.await.unwrap().unwrap();
+    for host in &hosts {
+        until_entries(host, &["first", "one", "once"]).await;
     }
     end(&network, hosts).await;
 }
