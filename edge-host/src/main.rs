@@ -1,18 +1,20 @@
 //! `locum-edge --config FILE [--check | --verify-records]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`,
-//! `locum-edge --verify-audit FILE... [--group GROUP]`.
+//! `locum-edge --verify-audit FILE... [--group GROUP]`, `locum-edge restore --from PLACE --key FILE --config FILE`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use locum_edge::store::Verified;
-use locum_edge::{AuditReport, Prepared, VerifyAuditError};
+use locum_edge::{AuditReport, Prepared, RestoreError, RestoreOptions, VerifyAuditError};
 use locum_telemetry::config::{chain, exit_64};
 
 /// Edge host of a Locum network.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Configuration (TOML).
     #[arg(long, required_unless_present_any = ["precompile", "verify_audit"])]
     config: Option<PathBuf>,
@@ -37,8 +39,19 @@ struct Arguments {
     group: Option<String>,
 }
 
+/// What is done instead of running a host.
+#[derive(Subcommand)]
+enum Task {
+    /// Bring record groups back from backup, keyring and key, to a host that has no records. Prints what came
+    /// back, as JSON.
+    Restore(RestoreOptions),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Task::Restore(options)) = arguments.task {
+        return restored(&options);
+    }
     if let (Some(manifest), Some(cache)) = (arguments.precompile, arguments.cache_dir) {
         return ended(locum_edge::precompile(&manifest, cache));
     }
@@ -68,6 +81,18 @@ fn verified(reports: Result<Vec<AuditReport>, VerifyAuditError>) -> ExitCode {
         println!("{report}");
     }
     if reports.iter().all(AuditReport::is_sound) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[allow(clippy::print_stdout, reason = "what was asked for")]
+fn restored(options: &RestoreOptions) -> ExitCode {
+    match locum_edge::restore(options) {
+        Err(RestoreError::Config(error)) => exit_64(&error),
+        Err(error) => ended(Err::<(), _>(error)),
+        Ok(restored) => {
+            println!("{}", serde_json::json!({ "restored": restored }));
+            ExitCode::SUCCESS
+        }
+    }
 }
 
 /// One line a group.
