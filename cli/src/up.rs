@@ -2,6 +2,7 @@
 
 mod accounts;
 mod child;
+mod clinics;
 mod configuration;
 mod data;
 mod demo;
@@ -16,6 +17,7 @@ use clap::Args;
 use serde_json::json;
 
 use accounts::Accounts;
+use clinics::Placed;
 use configuration::Plan;
 use data::Data;
 use demo::Pages;
@@ -31,6 +33,9 @@ pub(crate) struct Options {
     /// Regions to run, 1 to 3.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(regions::MOST)))]
     regions: u8,
+    /// Another clinic, whose records may only be in these of the regions. May be given again.
+    #[arg(long = "clinic", value_name = "NAME=REGION,...")]
+    clinics: Vec<Placed>,
     /// Wipe the folder of an earlier network first.
     #[arg(long)]
     reset: bool,
@@ -59,7 +64,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let regions = regions::regions(options.regions);
     options.ports.check(&regions)?;
     let engine = engine(&binaries, regions.len())?;
-    let plan = Plan { ports: options.ports, manifest, regions, engine };
+    let clinics = clinics::clinics(&options.clinics, &regions)?;
+    let plan = Plan { ports: options.ports, manifest, regions, clinics, engine };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {

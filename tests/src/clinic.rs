@@ -20,6 +20,7 @@ pub struct Browser {
     client: Client,
     api: String,
     origin: String,
+    clinic: String,
     /// Kept here because browsers send `Secure` cookies to `http://*.localhost` and HTTP libraries do not.
     cookies: Arc<Mutex<HashMap<String, String>>>,
 }
@@ -92,16 +93,23 @@ impl Browser {
             client,
             api: format!("http://{host}:{port}"),
             origin: format!("http://app.{zone}:{port}"),
+            clinic: "demo".to_owned(),
             cookies: Arc::default(),
         })
     }
 
     /// The same profile, cookies and all, as it goes on at another region.
     pub fn moved_to(&self, network: &Network, region: &str) -> Result<Self> {
-        Ok(Self { cookies: Arc::clone(&self.cookies), ..Self::at(network, region)? })
+        let (cookies, clinic) = (Arc::clone(&self.cookies), self.clinic.clone());
+        Ok(Self { cookies, clinic, ..Self::at(network, region)? })
     }
 
-    /// One request below `/c/demo`; a body makes it JSON.
+    /// At another clinic than the demo clinic.
+    pub fn of(self, clinic: &str) -> Self {
+        Self { clinic: clinic.to_owned(), ..self }
+    }
+
+    /// One request below the clinic's path; a body makes it JSON.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         self.send_with(method, path, body, &[]).await
     }
@@ -117,7 +125,7 @@ impl Browser {
         let url = if path.starts_with("/.well-known") || path.starts_with("/c/") {
             format!("{}{path}", self.api)
         } else {
-            format!("{}/c/demo{path}", self.api)
+            format!("{}/c/{}{path}", self.api, self.clinic)
         };
         let mut request = self.client.request(method, url).header("cookie", self.cookies());
         if !headers.iter().any(|(name, _)| *name == "origin") {

@@ -31,6 +31,7 @@ pub struct Account {
 pub struct Network {
     folder: tempfile::TempDir,
     regions: u8,
+    options: Vec<String>,
     up: Child,
     ready: Value,
     /// Processes that died and were started again by the test.
@@ -40,20 +41,26 @@ pub struct Network {
 impl Network {
     /// Starts a fresh network of one region and waits until it is ready.
     pub fn start() -> Result<Self> {
-        Self::start_regions(1)
+        Self::start_with(1, &[])
     }
 
     /// Starts a fresh network of 1 to 3 regions and waits until it is ready.
     pub fn start_regions(regions: u8) -> Result<Self> {
+        Self::start_with(regions, &[])
+    }
+
+    /// The same, with further options of `locum up`.
+    pub fn start_with(regions: u8, options: &[&str]) -> Result<Self> {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let folder = tempfile::tempdir().context("make a data folder")?;
-        let (up, ready) = spawn(&folder.path().join("data"), regions)?;
-        Ok(Self { folder, regions, up, ready, revived: BTreeMap::new() })
+        let (up, ready) = spawn(&folder.path().join("data"), regions, &options)?;
+        Ok(Self { folder, regions, options, up, ready, revived: BTreeMap::new() })
     }
 
     /// Stops it as an operator would and starts it again on the same data.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        (self.up, self.ready) = spawn(&self.data(), self.regions)?;
+        (self.up, self.ready) = spawn(&self.data(), self.regions, &self.options)?;
         Ok(())
     }
 
@@ -246,12 +253,13 @@ pub fn binaries() -> Result<PathBuf> {
     test.ancestors().nth(2).map(Path::to_owned).context("test executable has no folder")
 }
 
-fn spawn(data: &Path, regions: u8) -> Result<(Child, Value)> {
+fn spawn(data: &Path, regions: u8, options: &[String]) -> Result<(Child, Value)> {
     let binaries = binaries()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut child = Command::new(binaries.join("locum"))
         .args(["up", "--json", "--port", "0", "--regions", &regions.to_string(), "--data"])
         .arg(data)
+        .args(options)
         .current_dir(root)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

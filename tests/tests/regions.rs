@@ -63,6 +63,32 @@ async fn a_person_who_moves_sees_what_they_wrote() -> Result<()> {
     Ok(())
 }
 
+/// A clinic whose records may be in two of the three regions, used through the third.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_stay_in_the_regions_they_may_be_in() -> Result<()> {
+    let mut network = Network::start_with(3, &["--clinic", "berlin=eu-central,us-east"])?;
+    let outside = || Ok::<_, anyhow::Error>(Browser::at(&network, "us-west")?.of("berlin"));
+    let staff = outside()?;
+    let signed_in = staff.sign_in(&network.account("front-desk")?).await?;
+    ensure!(signed_in.status == 201, "{signed_in:?}");
+    let visit = outside()?.book(&staff, &Patient::planted()).await?;
+    let listed = staff.appointment(&visit.appointment).await?;
+    ensure!(listed["patient"]["name"] == PATIENT, "{listed}");
+    // The same clinic, from where its records are; and nothing of it at another clinic.
+    let inside = Browser::at(&network, "us-east")?.of("berlin");
+    inside.sign_in(&network.account("front-desk")?).await?;
+    inside.appointment(&visit.appointment).await?;
+    let demo = Browser::at(&network, "us-west")?;
+    demo.sign_in(&network.account("front-desk")?).await?;
+    ensure!(demo.appointment(&visit.appointment).await.is_err(), "it is on the list of another clinic");
+
+    network.stop()?;
+    let kept = network.state_of("us-west").join("records/berlin");
+    let kept = std::fs::read_dir(kept)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+    ensure!(kept == ["voter.json"], "{kept:?} of a group that may not be here");
+    found_in_no_file(&network.data(), PATIENT.as_bytes())
+}
+
 fn found_in_no_file(folder: &std::path::Path, planted: &[u8]) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

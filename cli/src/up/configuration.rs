@@ -5,16 +5,12 @@ use std::path::PathBuf;
 
 use toml::{Table, Value, toml};
 
+use super::clinics::Clinic;
 use super::ports::Ports;
 use super::regions::{HOME, Region, control_address};
 
 /// The zone of a network on one machine. Browsers resolve it to loopback and treat it as a secure context.
 pub(super) const ZONE: &str = "locum.localhost";
-/// Its clinic.
-pub(super) const CLINIC: &str = "demo";
-/// The record group of its clinic.
-const GROUP: &str = "main";
-
 /// What the files are made from.
 pub(super) struct Plan {
     /// Where processes listen.
@@ -23,6 +19,8 @@ pub(super) struct Plan {
     pub manifest: PathBuf,
     /// What runs where.
     pub regions: Vec<Region>,
+    /// Whose records there are.
+    pub clinics: Vec<Clinic>,
     /// The engine of record replication, which only several regions need.
     pub engine: PathBuf,
 }
@@ -34,9 +32,12 @@ impl Plan {
         table.insert("mesh_listen".into(), at(control_address(&self.regions), self.ports.mesh()).into());
         // One region has one copy: nothing to agree on.
         if self.regions.len() > 1 {
-            let names = self.regions.iter().map(|region| Value::from(region.name)).collect();
-            let group = Table::from_iter([("regions".to_owned(), Value::Array(names))]);
-            table.insert("groups".into(), Table::from_iter([(GROUP.to_owned(), group.into())]).into());
+            let group = |clinic: &Clinic| {
+                let regions = clinic.regions.iter().map(|region| Value::from(region.as_str())).collect();
+                let group = Table::from_iter([("regions".to_owned(), Value::Array(regions))]);
+                (clinic.group.clone(), group.into())
+            };
+            table.insert("groups".into(), self.clinics.iter().map(group).collect::<Table>().into());
         }
         table
     }
@@ -62,7 +63,8 @@ impl Plan {
         table.insert("manifest".into(), manifest.into());
         table.insert("store_key_file".into(), format!("{}.key", region.edge).into());
         table.insert("control".into(), join(control, &region.edge).into());
-        table.insert("clinics".into(), Table::from_iter([(CLINIC.to_owned(), GROUP.into())]).into());
+        let clinics = self.clinics.iter().map(|clinic| (clinic.name.clone(), clinic.group.as_str().into()));
+        table.insert("clinics".into(), clinics.collect::<Table>().into());
         if let Some(folder) = compiled_functions() {
             table.insert("cache_dir".into(), folder.to_string_lossy().into_owned().into());
         }
@@ -112,6 +114,7 @@ fn at(address: Ipv4Addr, port: u16) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::clinics::clinics;
     use super::super::regions::regions;
     use super::*;
 
@@ -119,6 +122,7 @@ mod tests {
         Plan {
             ports: Ports::default(),
             manifest: "spin.toml".into(),
+            clinics: clinics(&[], &regions(count)).unwrap(),
             regions: regions(count),
             engine: "sqld".into(),
         }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::Accounts;
-use super::configuration::{CLINIC, ZONE};
+use super::clinics::{Clinic, DEMO};
+use super::configuration::ZONE;
 use crate::client::client;
 
 /// Heartbeats, which carry the node list, come twice a second.
@@ -74,19 +75,19 @@ impl Demo {
     }
 
     /// `Some` once the clinic is there; one that is there already stays as it is. `None`: not yet, not here.
-    async fn onboard(&self, setup_token: &str, document: &Value) -> Result<Option<()>> {
+    async fn onboard(&self, clinic: &str, setup_token: &str, document: &Value) -> Result<Option<()>> {
         let request = self
             .client
-            .put(format!("{}/c/{CLINIC}/auth/clinic", self.api))
+            .put(format!("{}/c/{clinic}/auth/clinic", self.api))
             .bearer_auth(setup_token)
             .json(document);
-        let answer = request.send().await.context("onboard the demo clinic")?;
+        let answer = request.send().await.context("onboard a clinic")?;
         match answer.status() {
             // 409: onboarded by an earlier release, whose document was another.
             StatusCode::CREATED | StatusCode::OK | StatusCode::CONFLICT => Ok(Some(())),
             // The same document again has no further effect, so an unknown outcome is no harm.
             StatusCode::SERVICE_UNAVAILABLE => Ok(None),
-            status => bail!("onboarding the demo clinic: {status}: {}", answer.text().await?),
+            status => bail!("onboarding {clinic}: {status}: {}", answer.text().await?),
         }
     }
 
@@ -95,9 +96,9 @@ impl Demo {
         let app = format!("http://app.{ZONE}:{}", self.port);
         Pages {
             region: self.region,
-            patient: format!("{app}/c/{CLINIC}"),
-            clinic: format!("{app}/clinic/{CLINIC}"),
-            outbox: format!("{app}/clinic/{CLINIC}/outbox"),
+            patient: format!("{app}/c/{DEMO}"),
+            clinic: format!("{app}/clinic/{DEMO}"),
+            outbox: format!("{app}/clinic/{DEMO}/outbox"),
         }
     }
 
@@ -113,12 +114,17 @@ impl Demo {
 }
 
 /// Onboards the clinic at the first edge host that takes it: those without a primary cannot write.
-pub(super) async fn onboard(hosts: &[Demo], setup_token: &str, accounts: &Accounts) -> Result<()> {
+pub(super) async fn onboard(
+    clinic: &Clinic,
+    hosts: &[Demo],
+    setup_token: &str,
+    accounts: &Accounts,
+) -> Result<()> {
     let document = document(accounts);
     let taken = async {
         loop {
             for host in hosts {
-                if host.onboard(setup_token, &document).await?.is_some() {
+                if host.onboard(&clinic.name, setup_token, &document).await?.is_some() {
                     return anyhow::Ok(());
                 }
             }
@@ -126,7 +132,7 @@ pub(super) async fn onboard(hosts: &[Demo], setup_token: &str, accounts: &Accoun
         }
     };
     let waited = tokio::time::timeout(ONBOARDED_WITHIN, taken).await;
-    waited.context("no edge host takes the demo clinic: its records have no primary")?
+    waited.context("no edge host takes a clinic: its records have no primary")?
 }
 
 /// Each region's media node is up, and its edge host whose token keys they can know.

@@ -78,7 +78,9 @@ impl Network {
                 self.wait_for_node_list(&region.media, version).await?;
             }
         }
-        demo::onboard(&hosts, &setup_token, accounts).await?;
+        for clinic in &self.plan.clinics {
+            demo::onboard(clinic, &hosts, &setup_token, accounts).await?;
+        }
         Ok(hosts.iter().map(Demo::pages).collect())
     }
 

@@ -87,8 +87,8 @@ pub enum Standing {
     },
 }
 
-/// One group at one edge host. A host that is no voter (a second one in its region) runs it all the same: it
-/// follows, and nobody counts it.
+/// One group at one edge host. A host that is no voter (in a region that may not hold the group, or a second one in
+/// its region) runs it all the same, and learns who leads; it follows nobody.
 #[derive(Clone, Debug)]
 pub struct Voter {
     group: GroupId,
@@ -332,6 +332,9 @@ impl Voter {
         let Some(primary) = view.primary.clone().filter(|_| epoch >= self.kept.promised) else {
             return Vec::new();
         };
+        if !self.votes() {
+            return self.stop().into_iter().collect();
+        }
         if primary == self.me {
             return self.lead(epoch, view.start);
         }

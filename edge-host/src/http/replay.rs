@@ -1,7 +1,8 @@
-//! A request that writes, at the host that writes its group: one round trip over the mesh.
+//! A request at another host, in one round trip over the mesh: one that writes at the host that writes its group,
+//! and one that reads, of a group whose records may not be here, at a host that holds them.
 //!
 //! A replayed request carries a key of its own, so it may be asked for twice and has its effect once. It is
-//! never replayed again: a host that is not the writer says so, and whoever asked looks again.
+//! never replayed again: a host that is not who it was taken for says so, and whoever asked looks again.
 
 use std::time::{Duration, Instant};
 
@@ -26,20 +27,25 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What the other host's answer may take on its way, so that its "too late" arrives in time.
 const TRAVEL: Duration = Duration::from_millis(250);
 
-/// What another host sent is no request that writes on this one.
-pub(crate) struct NotAWrite;
+/// What another host sent is no request of a clinic on this one.
+pub(crate) struct Unlike;
 
 impl Edge {
-    /// Carries out what another host sent, if this one is the writer.
-    pub(crate) async fn carry_out(&self, replayed: ReplayedRequest) -> Result<Outcome, NotAWrite> {
+    /// Carries out what another host sent, if this one is the writer, or holds what is read.
+    pub(crate) async fn carry_out(&self, replayed: ReplayedRequest) -> Result<Outcome, Unlike> {
         let ReplayedRequest { id, client, within, request } = replayed;
         let path = request.uri().path().to_owned();
-        let Target::Function { to, found } = self.target(&path) else { return Err(NotAWrite) };
-        let visit = self.visit(to, found, (request.method(), &path), client, id).map_err(|_| NotAWrite)?;
-        let (clinic, group) = visit.written().ok_or(NotAWrite)?;
-        let outcome = match self.store.writer(group) {
+        let Target::Function { to, found } = self.target(&path) else { return Err(Unlike) };
+        let visit = self.visit(to, found, (request.method(), &path), client, id).map_err(|_| Unlike)?;
+        let (clinic, group) = visit.clinic.ok_or(Unlike)?;
+        let writer = match visit.written() {
+            Some(_) => self.store.writer(group),
+            None if self.store.holders(group).is_empty() => Writer::Here,
+            None => Writer::Nowhere,
+        };
+        let outcome = match writer {
             Writer::Here => {
-                let key = Key::of_request(clinic.as_str(), id);
+                let key = visit.written().map(|_| Key::of_request(clinic.as_str(), id));
                 let answered = visit.replayed(request, key, within).await;
                 Outcome::Answered(strip(answered.unwrap_or_else(|problem| visit.problem(problem))))
             }
@@ -60,12 +66,12 @@ impl Visit<'_> {
     async fn replayed(
         &self,
         request: Request<Bytes>,
-        key_of_request: Key,
+        key_of_request: Option<Key>,
         within: Duration,
     ) -> Result<Response<Bytes>, Problem> {
         let _held = self.edge.bodies.hold(request.body())?;
-        let key = self.key(&request)?.unwrap_or(key_of_request);
-        self.here(request, Some(&key), within.min(self.longest())).await
+        let key = self.key(&request)?.or(key_of_request);
+        self.here(request, key.as_ref(), within.min(self.longest())).await
     }
 
     /// Sends the request to whoever writes its group. `key` is the client's.
@@ -100,6 +106,32 @@ impl Visit<'_> {
             sending.asks += 1;
         }
         Err(sending.problem())
+    }
+
+    /// Sends a request that reads to the hosts of its group, one after the other.
+    pub(super) async fn at_a_holder(
+        &self,
+        request: Request<Bytes>,
+        group: &GroupId,
+    ) -> Result<Response<Bytes>, Problem> {
+        let _waiting = self.edge.replays.run().await.ok_or(Problem::BUSY)?;
+        let deadline = Instant::now() + self.longest();
+        let mut refused = Problem::NOT_SETTLED.response();
+        for node in self.edge.store.holders(group).iter() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left <= TRAVEL {
+                break;
+            }
+            match self.ask(node, &request, left).await {
+                Ok(Outcome::Answered(response)) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
+                    return Ok(response);
+                }
+                Ok(Outcome::Answered(response)) => refused = response,
+                // Nothing was read: another copy may serve as well.
+                Ok(Outcome::NotWriter(_)) | Err(_) => {}
+            }
+        }
+        Ok(refused)
     }
 
     async fn ask(&self, node: &NodeId, request: &Request<Bytes>, left: Duration) -> Result<Outcome, Problem> {

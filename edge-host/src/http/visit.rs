@@ -60,9 +60,12 @@ impl Visit<'_> {
     {
         let (request, _held) = self.edge.bodies.read(request).await?;
         let key = self.key(&request)?;
-        match self.written() {
-            Some((clinic, group)) if self.edge.store.writer(group) != Writer::Here => {
+        match (self.written(), self.clinic) {
+            (Some((clinic, group)), _) if self.edge.store.writer(group) != Writer::Here => {
                 self.at_the_writer(request, key, (clinic, group)).await
+            }
+            (None, Some((_, group))) if !self.edge.store.holders(group).is_empty() => {
+                self.at_a_holder(request, group).await
             }
             _ => self.here(request, key.as_ref(), self.longest()).await,
         }

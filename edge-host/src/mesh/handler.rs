@@ -72,5 +72,5 @@ fn invalid(_: Malformed) -> Refusal {
 
 /// Nothing was done.
 fn unlike() -> Refusal {
-    Refusal::new(RefusalCode::Invalid, "this request is not one that writes here: another manifest?")
+    Refusal::new(RefusalCode::Invalid, "this request is of no clinic here: another configuration?")
 }

@@ -189,6 +189,12 @@ pub trait RecordStore: Send + Sync {
     /// longer finds out at the latest when it commits.
     fn writer(&self, group: &GroupId) -> Writer;
 
+    /// Whom to ask for what is read, best first, on a host that may not or need not hold the group. Empty: this
+    /// one holds a copy, or will.
+    fn holders(&self, _group: &GroupId) -> Arc<[NodeId]> {
+        Arc::default()
+    }
+
     /// `position` as a browser carries it; `None` where there is one copy only.
     fn seal(&self, group: &GroupId, position: Position) -> Option<String>;
 

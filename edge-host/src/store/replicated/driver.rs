@@ -610,6 +610,7 @@ impl Driver {
         };
         let news = News {
             writer,
+            holders: self.voter.view().map(|view| holders(view, &self.parts.me)).unwrap_or_default(),
             copy: self.voter.copy(),
             running,
             leading,
@@ -618,6 +619,16 @@ impl Driver {
         };
         self.parts.group.serving.send_if_modified(|serving| serving.take_in(news));
     }
+}
+
+/// Whom a host that is no voter asks: it holds no copy. The primary has the newest.
+fn holders(view: &GroupView, me: &NodeId) -> Vec<NodeId> {
+    let mut holders = view.voters.clone();
+    if holders.contains(me) {
+        return Vec::new();
+    }
+    holders.sort_by_key(|voter| view.primary.as_ref() != Some(voter));
+    holders
 }
 
 /// Waits for the writer's turn, and until the last commit is in this host's copy.

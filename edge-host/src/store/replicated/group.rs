@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use locum_identity::NodeId;
 use locum_replication::{Epoch, FrameNo, GroupId, History, Position};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -46,6 +47,8 @@ enum Writing {
 #[derive(Clone)]
 pub(super) struct Serving {
     pub(super) writer: Writer,
+    /// The voters, the primary first, where this host is none of them: it holds nothing of the group.
+    pub(super) holders: Arc<[NodeId]>,
     /// The newest complete copy, open for reading.
     pub(super) copy: Option<OpenCopy>,
     /// Set while this host leads and its engine runs.
@@ -78,6 +81,8 @@ pub(super) struct Leading {
 /// Where a group stands, as its driver sees it.
 pub(super) struct News<'a> {
     pub(super) writer: Writer,
+    /// As in [`Serving`].
+    pub(super) holders: Vec<NodeId>,
     /// The newest complete copy on this disk.
     pub(super) copy: Option<Position>,
     /// What is being written to, and how far it has come.
@@ -92,6 +97,7 @@ impl ReplicatedGroup {
     pub(super) fn new(id: GroupId, limits: TransactionLimits) -> Arc<Self> {
         let serving = Serving {
             writer: Writer::Nowhere,
+            holders: Arc::default(),
             copy: None,
             leading: None,
             acked: None,
@@ -193,6 +199,10 @@ impl Serving {
     pub(super) fn take_in(&mut self, news: News<'_>) -> bool {
         let mut is_news = self.writer != news.writer;
         self.writer = news.writer;
+        if *self.holders != *news.holders {
+            self.holders = news.holders.into();
+            is_news = true;
+        }
         if *self.history != *news.history {
             self.history = Arc::new(news.history.clone());
             is_news = true;

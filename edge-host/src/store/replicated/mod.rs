@@ -280,6 +280,10 @@ impl RecordStore for ReplicatedStore {
         self.groups.get(group).map_or(Writer::Nowhere, |group| group.serving.borrow().writer.clone())
     }
 
+    fn holders(&self, group: &GroupId) -> Arc<[NodeId]> {
+        self.groups.get(group).map_or_else(Arc::default, |group| Arc::clone(&group.serving.borrow().holders))
+    }
+
     fn seal(&self, group: &GroupId, position: Position) -> Option<String> {
         let key = self.copies.get(group)?.key().ok()?;
         Some(seen::seal(&key, group, position))
