@@ -1,5 +1,6 @@
 //! Three hosts in one process, with real engines, under the registry of the control plane.
 
+mod delay;
 mod delta;
 mod measure;
 mod sharing;
@@ -33,6 +34,8 @@ struct Network {
     folder: tempfile::TempDir,
     registry: Mutex<GroupRegistry>,
     hosts: Mutex<BTreeMap<NodeId, Arc<ReplicatedStore>>>,
+    /// From one host to another.
+    delay: Duration,
 }
 
 struct Host {
@@ -51,12 +54,17 @@ struct TestLinks {
 
 impl Network {
     fn new() -> Arc<Self> {
+        Self::far_apart(Duration::ZERO)
+    }
+
+    fn far_apart(delay: Duration) -> Arc<Self> {
         let config = GroupConfig { regions: REGIONS.iter().map(|region| region.parse().unwrap()).collect() };
         let registry = GroupRegistry::new(group(), &config, None, now()).unwrap();
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
             registry: Mutex::new(registry),
             hosts: Mutex::default(),
+            delay,
         })
     }
 
@@ -140,7 +148,10 @@ impl Links for TestLinks {
     ) -> BoxFuture<'a, io::Result<RecordsAnswer>> {
         async move {
             let host = self.network.host(node)?;
-            host.answer(self.me.clone(), question).await.map_err(io::Error::other)
+            tokio::time::sleep(self.network.delay).await;
+            let answer = host.answer(self.me.clone(), question).await.map_err(io::Error::other);
+            tokio::time::sleep(self.network.delay).await;
+            answer
         }
         .boxed()
     }
@@ -156,7 +167,7 @@ impl Links for TestLinks {
             }
             let host = self.network.host(node)?;
             let address = host.log(self.me.clone(), request).await.map_err(io::Error::other)?;
-            Ok(Box::new(TcpStream::connect(address).await?) as Box<dyn ByteStream>)
+            Ok(delay::both_ways(TcpStream::connect(address).await?, self.network.delay))
         }
         .boxed()
     }
@@ -188,8 +199,9 @@ fn engine() -> PathBuf {
 fn schema(folder: &Path) -> Vec<Migration> {
     let folder = folder.join("migrations");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("0001_journal.sql"), "CREATE TABLE journal (entry TEXT NOT NULL UNIQUE)")
-        .unwrap();
+    let tables =
+        "CREATE TABLE journal (entry TEXT NOT NULL UNIQUE); CREATE TABLE filler (text TEXT NOT NULL)";
+    std::fs::write(folder.join("0001_tables.sql"), tables).unwrap();
     crate::store::load_migrations(&folder).unwrap()
 }
 

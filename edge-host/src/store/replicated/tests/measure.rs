@@ -8,6 +8,7 @@ use super::*;
 use crate::store::replicated::engine::{Engine, EngineSettings};
 use crate::store::replicated::hrana::Statement;
 use crate::store::sqlite::{Database, DatabaseKey};
+use crate::store::{Position, Session};
 
 const CALLS: usize = 300;
 const WRITERS: usize = 64;
@@ -154,4 +155,124 @@ async fn measure_the_store() {
         host.die(&network).await;
     }
     Arc::into_inner(leader).unwrap().die(&network).await;
+}
+
+/// One way.
+const FAR: Duration = Duration::from_millis(40);
+
+/// A second region that is a round trip of 80 ms away: what a write costs at the primary. At another region it
+/// is one round trip more.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark"]
+async fn measure_far_apart() {
+    let network = Network::far_apart(FAR);
+    let mut hosts = Vec::new();
+    for region in REGIONS {
+        hosts.push(network.start(region).await);
+    }
+    let first = first_write(&hosts, "first").await;
+    sequential("80 ms between regions: acknowledged write at the primary", |number| {
+        let (leader, text) = (&hosts[first], format!("{number}"));
+        async move { leader.write(&text).await.unwrap() }
+    })
+    .await;
+    for host in hosts {
+        host.die(&network).await;
+    }
+}
+
+/// Databases of this size, in MiB, unless `LOCUM_BENCH_MIB` says otherwise.
+const SIZES: &str = "10 100";
+/// Each fills a page.
+const ROW_BYTES: i64 = 3_900;
+const ROWS_AT_ONCE: i64 = 2_000;
+const LAGS: usize = 200;
+
+/// How everything grows with the database, and how long nobody can write when the primary's host dies.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark"]
+async fn measure_growth() {
+    let sizes = std::env::var("LOCUM_BENCH_MIB").unwrap_or_else(|_| SIZES.to_owned());
+    for size in sizes.split_whitespace() {
+        println!("== {size} MiB");
+        measure_size(size.parse().unwrap()).await;
+    }
+}
+
+async fn measure_size(mebibytes: i64) {
+    let network = Network::new();
+    let mut hosts = Vec::new();
+    for region in REGIONS {
+        hosts.push(network.start(region).await);
+    }
+    let first = first_write(&hosts, "first").await;
+    let begun = Instant::now();
+    let rows = (mebibytes << 20) / 4_096;
+    for from in (1..=rows).step_by(usize::try_from(ROWS_AT_ONCE).unwrap()) {
+        fill(&hosts[first], from, (from + ROWS_AT_ONCE - 1).min(rows)).await;
+    }
+    println!("filled in {:.1} s", begun.elapsed().as_secs_f64());
+    sequential("acknowledged write", |number| {
+        let (leader, text) = (&hosts[first], format!("one by one {number}"));
+        async move { leader.write(&text).await.unwrap() }
+    })
+    .await;
+    sequential("local read", |number| {
+        let session = session(&hosts[first], Access::Read);
+        async move {
+            let row = vec![Value::Integer(i64::try_from(number).unwrap() % rows + 1)];
+            let sql = "SELECT length(text) FROM filler WHERE rowid = ?".to_owned();
+            session.execute(sql, row, Caller::Function).await.unwrap();
+            session.commit().await.unwrap();
+        }
+    })
+    .await;
+    lag(&hosts, first).await;
+    let dead = hosts.remove(first);
+    network.hosts.lock().unwrap().remove(&dead.node);
+    let begun = Instant::now();
+    dead.stop.cancel();
+    first_write(&hosts, "after the primary died").await;
+    println!("primary dies to first acknowledged write: {:.1} s", begun.elapsed().as_secs_f64());
+    dead.die(&network).await;
+    for host in hosts {
+        host.die(&network).await;
+    }
+}
+
+fn session(host: &Host, access: Access) -> Arc<dyn Session> {
+    host.store.session(&group(), access, Instant::now() + WITHIN).unwrap()
+}
+
+/// Rows that differ from each other.
+async fn fill(host: &Host, from: i64, to: i64) {
+    let sql = "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+               INSERT INTO filler SELECT printf('%.*c', ?, char(65 + i % 26)) || i FROM n";
+    let bounds = vec![Value::Integer(from), Value::Integer(to), Value::Integer(ROW_BYTES)];
+    let session = session(host, Access::Write);
+    session.execute(sql.to_owned(), bounds, Caller::Function).await.unwrap();
+    session.commit().await.unwrap();
+}
+
+/// From the answer to a write until the slowest host shows it.
+async fn lag(hosts: &[Host], first: usize) {
+    let mut times = Vec::new();
+    for number in 0..LAGS {
+        let session = session(&hosts[first], Access::Write);
+        let sql = "INSERT INTO journal VALUES (?)".to_owned();
+        session.execute(sql, vec![Value::Text(format!("lag {number}"))], Caller::Function).await.unwrap();
+        session.commit().await.unwrap();
+        let (begun, written) = (Instant::now(), session.position().unwrap());
+        for host in hosts {
+            until_held(host, written).await;
+        }
+        times.push(begun.elapsed());
+    }
+    report("slowest copy behind an acknowledged write", times);
+}
+
+async fn until_held(host: &Host, position: Position) {
+    let copy = host.store.groups[&group()].serving.borrow().copy.clone().unwrap();
+    assert_eq!(copy.epoch, position.epoch);
+    copy.progress.held().wait_for(|held| held.frame >= Some(position.frame)).await.unwrap();
 }
