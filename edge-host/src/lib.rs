@@ -6,6 +6,8 @@
 mod admission;
 mod audit;
 mod backup;
+#[cfg_attr(not(test), allow(dead_code, reason = "no page uploads documents yet"))]
+mod blob;
 mod clinic;
 mod clock;
 pub mod config;

@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, AuditSettings};
 use crate::backup::{self, BackupError};
+use crate::blob::Blobs;
 use crate::config::{EdgeConfig, Limits};
-use crate::http::{Edge, FunctionRoute, Pages, Server, TlsError, tls_acceptor};
+use crate::http::{Edge, FunctionRoute, Kept, Pages, Server, TlsError, tls_acceptor};
 use crate::idempotency;
 use crate::manifest::{Application, Component};
 use crate::mesh::{HostHandler, RecordLinks};
@@ -182,6 +183,8 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     tasks.spawn(purge_hourly(Arc::clone(&host.edge.store), stop.clone()));
     let (audited, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
+    let (swept, stopped) = (Arc::clone(&host.edge), stop.clone());
+    tasks.spawn(async move { swept.blobs.run(swept.peers.as_ref(), stopped).await });
     if join(&config, &host, &stop, &gone, &tasks).await? {
         if let Some(backup) = &config.backup {
             let store = &host.edge.store;
@@ -281,8 +284,11 @@ impl Host {
         let clinics = config.clinics.clone();
         let peers = Arc::clone(&network);
         let audit = open_audit(config, &network, &store)?;
-        let network_of_edge = Arc::clone(&network);
-        let edge = Edge::new(functions, clinics, store, audit, pages, network_of_edge, peers, &config.limits);
+        let blobs = config.state_dir.join("blobs");
+        let blobs = Arc::new(Blobs::new(blobs, Arc::clone(&store), config.replication.is_some()));
+        let kept = Kept { store, audit, blobs };
+        let of_edge = Arc::clone(&network);
+        let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
         Ok(Self { edge: Arc::new(edge), network, records, drivers, _ticker: ticker })
     }

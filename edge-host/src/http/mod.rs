@@ -17,4 +17,4 @@ pub use connection::TlsError;
 pub(crate) use connection::{Server, tls_acceptor};
 pub(crate) use pages::Pages;
 pub(crate) use seen::SEEN_COOKIES;
-pub(crate) use service::{Edge, FunctionRoute};
+pub(crate) use service::{Edge, FunctionRoute, Kept};

@@ -18,6 +18,7 @@ use super::origin::Sender;
 use super::visit::Visit;
 use crate::admission::Admission;
 use crate::audit::Audit;
+use crate::blob::Blobs;
 use crate::clinic::{ClinicId, Clinics};
 use crate::config::Limits;
 use crate::idempotency::InFlight;
@@ -57,6 +58,8 @@ pub(crate) struct Edge {
     pub(crate) store: Arc<dyn RecordStore>,
     /// Who saw and changed what.
     pub(crate) audit: Arc<Audit>,
+    /// Documents.
+    pub(crate) blobs: Arc<Blobs>,
     /// The built web pages.
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
@@ -72,6 +75,16 @@ pub(crate) struct Edge {
     headers: AnswerHeaders,
 }
 
+/// What a host keeps of its record groups.
+pub(crate) struct Kept {
+    /// Their databases.
+    pub(crate) store: Arc<dyn RecordStore>,
+    /// Who saw and changed what.
+    pub(crate) audit: Arc<Audit>,
+    /// Documents.
+    pub(crate) blobs: Arc<Blobs>,
+}
+
 /// Where a path leads.
 pub(super) enum Target<'a> {
     Discovery,
@@ -82,12 +95,10 @@ pub(super) enum Target<'a> {
 
 impl Edge {
     /// Joins the parts.
-    #[allow(clippy::too_many_arguments, reason = "each is another part")]
     pub(crate) fn new(
         functions: Vec<FunctionRoute>,
         clinics: Clinics,
-        store: Arc<dyn RecordStore>,
-        audit: Arc<Audit>,
+        Kept { store, audit, blobs }: Kept,
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,
@@ -99,6 +110,7 @@ impl Edge {
             clinics,
             store,
             audit,
+            blobs,
             pages,
             network,
             peers,

@@ -7,7 +7,7 @@ use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Carrier, Handler, Refusal, RefusalCode};
 
 use super::envelope::{self, Malformed};
-use super::{Question, audit, records};
+use super::{Question, audit, blob, records};
 use crate::http::Edge;
 use crate::store::ReplicatedStore;
 
@@ -38,6 +38,7 @@ impl Handler for HostHandler {
                 Err(Refusal::new(RefusalCode::Invalid, "this goes through a tunnel"))
             }
             Question::Audit(question) => audit::answer(&self.edge.audit, caller.node, question, bytes).await,
+            Question::Blob(question) => blob::answer(&self.edge.blobs, caller.node, question, bytes).await,
             Question::Replay(head) => {
                 let request = head.with(bytes).map_err(invalid)?;
                 let outcome = self.edge.carry_out(request).await.map_err(|_| unlike())?;

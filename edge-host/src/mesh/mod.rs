@@ -4,6 +4,7 @@
 //! host answers edge hosts only: media nodes and the control plane never see what a clinic records.
 
 mod audit;
+mod blob;
 pub(crate) mod envelope;
 mod handler;
 mod peers;
@@ -15,6 +16,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditQuestion;
+use crate::blob::BlobQuestion;
 use crate::store::{LogRequest, RecordsQuestion};
 
 pub(crate) use handler::HostHandler;
@@ -32,6 +34,8 @@ pub(crate) enum Question {
     Records(RecordsQuestion),
     /// Keep some of my audit events, which follow.
     Audit(AuditQuestion),
+    /// Keep or give a document, sealed.
+    Blob(BlobQuestion),
     /// For a tunnel: carry it to your engine's replication log.
     Log(LogRequest),
     /// For a tunnel: send your whole copy on it.

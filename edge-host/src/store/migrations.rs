@@ -74,6 +74,25 @@ CREATE TABLE locum_audit_chain (
 ) STRICT;
 ";
 
+/// Which documents there are; their content lies in files. A key goes with the last that names its content.
+const HOST_3: &str = "
+CREATE TABLE locum_blob (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    object BLOB NOT NULL UNIQUE CHECK (length(object) = 16),
+    wrapped_key BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    created_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE locum_blob_reference (
+    clinic TEXT NOT NULL,
+    document TEXT NOT NULL,
+    blob BLOB NOT NULL REFERENCES locum_blob,
+    PRIMARY KEY (clinic, document)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX locum_blob_reference_by_blob ON locum_blob_reference (blob);
+";
+
 /// One file of a series.
 #[derive(Clone, Debug)]
 pub struct Migration {
@@ -170,7 +189,9 @@ pub fn load(folder: &Path) -> Result<Vec<Migration>, MigrationError> {
 /// Brings a database up to date, or says why it must not be opened.
 pub(super) fn apply(database: &mut Database, functions: &[Migration]) -> Result<(), MigrationError> {
     database.host(LEDGER, &[]).map_err(MigrationError::Ledger)?;
-    let host = [Migration::new(1, "host", HOST_1.to_owned()), Migration::new(2, "audit", HOST_2.to_owned())];
+    let host = [("host", HOST_1), ("audit", HOST_2), ("blob", HOST_3)];
+    let host: Vec<_> =
+        (1..).zip(host).map(|(version, (name, sql))| Migration::new(version, name, sql.to_owned())).collect();
     // Both series are checked before either changes anything.
     let host_from = check(database, "host", &host)?;
     let functions_from = check(database, "functions", functions)?;

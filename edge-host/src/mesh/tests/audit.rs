@@ -85,3 +85,30 @@ async fn an_answer_that_is_given_again_is_a_reading() {
     let report = verify(&host).await.to_string();
     assert!(report.contains("1 events chained") && report.contains("events 1 to 2"), "{report}");
 }
+
+/// What an event costs a reading: `cargo test -p locum-edge --lib -- --ignored --nocapture measure_a_reading`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn measure_a_reading() {
+    const READS: usize = 400;
+    let network = Zoned::new();
+    let host = network.start("edge-1", "");
+    let without = "sql SELECT count(*) FROM note;;say shown".to_owned();
+    let with = format!("sql SELECT count(*) FROM note;;{}", said(EVENT));
+    for (what, script) in [("without", &without), ("with", &with)] {
+        let mut times = Vec::new();
+        for _ in 0..READS {
+            let begun = Instant::now();
+            let answer = ask(&host, Method::GET, "/c/demo/test", script).await;
+            times.push(begun.elapsed());
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+        times.sort_unstable();
+        println!("{what} an event: p50 {:?}, p99 {:?}", times[READS / 2], times[READS * 99 / 100]);
+        let begun = Instant::now();
+        let all = (0..READS).map(|_| ask(&host, Method::GET, "/c/demo/test", script));
+        futures_util::future::join_all(all).await;
+        let a_second = READS as f64 / begun.elapsed().as_secs_f64();
+        println!("{what} an event, {READS} readers at once: {a_second:.0} a second");
+    }
+}
