@@ -22,6 +22,7 @@ pub mod runtime;
 mod start;
 pub mod store;
 pub mod variables;
+mod tails;
 mod verify_audit;
 
 pub use audit::{Report as AuditReport, VerifyError};
@@ -32,4 +33,5 @@ pub use clinic::{ClinicId, Clinics};
 pub use http::TlsError;
 pub use problem::Problem;
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
+pub use tails::{ReadTailError, TailOptions, read_tails};
 pub use verify_audit::{VerifyAuditError, verify_audit};

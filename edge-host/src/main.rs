@@ -1,12 +1,15 @@
 //! `locum-edge --config FILE [--check | --verify-records]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`,
-//! `locum-edge --verify-audit FILE... [--group GROUP]`, `locum-edge restore --from PLACE --key FILE --config FILE`.
+//! `locum-edge --verify-audit FILE... [--group GROUP]`, `locum-edge restore --from PLACE --key FILE --config FILE`,
+//! `locum-edge tail --config FILE [GROUP/TAIL]`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use locum_edge::store::Verified;
-use locum_edge::{AuditReport, Prepared, RestoreError, RestoreOptions, VerifyAuditError};
+use locum_edge::{
+    AuditReport, Prepared, ReadTailError, RestoreError, RestoreOptions, TailOptions, VerifyAuditError,
+};
 use locum_telemetry::config::{chain, exit_64};
 
 /// Edge host of a Locum network.
@@ -45,12 +48,16 @@ enum Task {
     /// Bring record groups back from backup, keyring and key, to a host that has no records. Prints what came
     /// back, as JSON.
     Restore(RestoreOptions),
+    /// What a lost primary held and nobody acknowledged: the list, or the rows of one.
+    Tail(TailOptions),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Task::Restore(options)) = arguments.task {
-        return restored(&options);
+    match arguments.task {
+        Some(Task::Restore(options)) => return restored(&options),
+        Some(Task::Tail(options)) => return read_tails(&options),
+        None => {}
     }
     if let (Some(manifest), Some(cache)) = (arguments.precompile, arguments.cache_dir) {
         return ended(locum_edge::precompile(&manifest, cache));
@@ -92,6 +99,14 @@ fn restored(options: &RestoreOptions) -> ExitCode {
             println!("{}", serde_json::json!({ "restored": restored }));
             ExitCode::SUCCESS
         }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "what was asked for")]
+fn read_tails(options: &TailOptions) -> ExitCode {
+    match locum_edge::read_tails(options, |line| println!("{line}")) {
+        Err(ReadTailError::Config(error)) => exit_64(&error),
+        read => ended(read),
     }
 }
 

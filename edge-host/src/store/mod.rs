@@ -38,7 +38,9 @@ pub(crate) use local_copy::{Moment, MomentError};
 pub use migrations::{Migration, MigrationError, load as load_migrations};
 pub(crate) use on_disk::{GroupOnDisk, OnDiskError};
 pub(crate) use replicated::position_of;
-pub(crate) use replicated::{ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion};
+pub(crate) use replicated::{
+    ByteStream, Links, LogRequest, NoAnswer, RecordsAnswer, RecordsQuestion, TailError, Tails,
+};
 pub use replicated::{ReplicatedStore, StartGroupError, Verified, VerifyError};
 pub(crate) use scratch::{Batch, Scratch, ScratchError, count_rows, numbered};
 pub(crate) use single_file::lock_records;

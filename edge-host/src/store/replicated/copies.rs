@@ -3,9 +3,10 @@
 //! ```text
 //! records/<group>/voter.json                  what this voter promised; written before it is said
 //! records/<group>/epochs/<epoch>/data.db      the copy that follows that epoch's log
-//! records/<group>/epochs/<epoch>/data-*.db    the same, brought up from an older copy
-//! records/<group>/epochs/<epoch>/complete     the copy is whole; which file it is
-//! records/<group>/epochs/<epoch>/tail.json    the copy holds what did not become history: kept 30 days
+//! records/<group>/epochs/<epoch>/data-*.db    the same, made of an older copy and what the primary sent
+//! records/<group>/epochs/<epoch>/copy         which of these files it is
+//! records/<group>/epochs/<epoch>/complete     the copy once held all that the primary had
+//! records/<group>/epochs/<epoch>/tail.json    the copy holds what did not become history and is not in `tails` yet
 //! records/<group>/epochs/<epoch>/engine/      sqld's own folder, where this host led
 //! ```
 
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 use super::applier::Stamp;
 use super::digest::PageHasher;
 use super::engine;
+use super::tails::{TailError, TailMark, Tails};
 use crate::store::keys::KeyError;
 use crate::store::migrations::{self, Migration, MigrationError};
 use crate::store::pages::PageReader;
@@ -34,11 +36,8 @@ use crate::store::{GroupId, MasterKey, SqlError};
 /// A copy is read for this long at most while another is made from it.
 pub(super) const WITHIN: Duration = Duration::from_secs(600);
 
-/// A copy's file, unless `complete` names another.
+/// A copy's file, unless `copy` names another.
 const DATA_FILE: &str = "data.db";
-
-/// How long the tail of a lost primary is kept.
-const KEEP_TAIL: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// The folder of one group.
 #[derive(Clone)]
@@ -48,6 +47,8 @@ pub(super) struct Copies {
     master_key: MasterKey,
     /// All copies of a group have one key, which each host wraps with its own.
     key: Arc<Mutex<Option<DatabaseKey>>>,
+    /// Held while older copies are cleared away.
+    clearing: Arc<Mutex<()>>,
 }
 
 /// A copy cannot be made, read or kept.
@@ -75,6 +76,8 @@ pub(super) enum CopyError {
     Migration(#[source] MigrationError),
     #[error("use the group's key")]
     Key(#[source] KeyError),
+    #[error("keep what was not acknowledged")]
+    Tail(#[source] TailError),
 }
 
 impl Copies {
@@ -82,7 +85,8 @@ impl Copies {
     pub(super) fn open(group: GroupId, folder: &Path, master_key: &MasterKey) -> Result<Self, KeyError> {
         let key = master_key.kept_key(&group, &folder.join("key.json"))?;
         let master_key = master_key.clone();
-        Ok(Self { group, folder: folder.to_owned(), master_key, key: Arc::new(Mutex::new(key)) })
+        let (key, clearing) = (Arc::new(Mutex::new(key)), Arc::default());
+        Ok(Self { group, folder: folder.to_owned(), master_key, key, clearing })
     }
 
     pub(super) fn group(&self) -> &GroupId {
@@ -127,14 +131,7 @@ impl Copies {
 
     /// This voter's durable state, if it has any.
     pub(super) fn load_voter<T: DeserializeOwned>(&self) -> Result<Option<T>, CopyError> {
-        let path = self.folder.join("voter.json");
-        match private_file::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|source| CopyError::Malformed { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(CopyError::File { path, source }),
-        }
+        read_json(&self.folder.join("voter.json"))
     }
 
     /// Returns once it would survive a power cut.
@@ -155,16 +152,26 @@ impl Copies {
 
     /// Where an epoch's copy stands.
     pub(super) fn data_file(&self, epoch: Epoch) -> PathBuf {
-        let folder = self.epoch_folder(epoch);
-        let named = fs::read_to_string(folder.join("complete")).unwrap_or_default();
-        folder.join(if named.is_empty() { DATA_FILE } else { &named })
+        let named = fs::read_to_string(self.copy_file(epoch)).unwrap_or_default();
+        self.epoch_folder(epoch).join(if named.is_empty() { DATA_FILE } else { &named })
     }
 
-    /// Says that the copy of `epoch` is a whole one, for good, and that `file` in its folder is it.
-    pub(super) fn mark_complete(&self, epoch: Epoch, file: &Path) -> Result<(), CopyError> {
-        let path = self.epoch_folder(epoch).join("complete");
+    /// Says that `file` in its folder is the copy of `epoch`: what the primary held at one moment.
+    pub(super) fn mark_fetched(&self, epoch: Epoch, file: &Path) -> Result<(), CopyError> {
+        let path = self.copy_file(epoch);
         let name = file.file_name().unwrap_or_default().as_bytes();
         private_file::write(&path, name).map_err(|source| CopyError::File { path, source })
+    }
+
+    /// Whether the log can go on from here: either fetched, or once complete.
+    pub(super) fn is_begun(&self, epoch: Epoch) -> bool {
+        self.is_complete(epoch) || self.copy_file(epoch).exists()
+    }
+
+    /// Says that the copy of `epoch` is a whole one, for good.
+    pub(super) fn mark_complete(&self, epoch: Epoch) -> Result<(), CopyError> {
+        let path = self.epoch_folder(epoch).join("complete");
+        private_file::write(&path, b"").map_err(|source| CopyError::File { path, source })
     }
 
     pub(super) fn is_complete(&self, epoch: Epoch) -> bool {
@@ -178,26 +185,53 @@ impl Copies {
         Ok(self.position(epoch)?.map(|frame| Position::new(epoch, frame)))
     }
 
-    /// Says that the copy of `epoch` holds what did not become history: it is kept for people.
-    pub(super) fn keep_tail(&self, epoch: Epoch, tail: &impl Serialize) -> Result<(), CopyError> {
-        let path = self.tail_file(epoch);
-        let bytes =
-            serde_json::to_vec(tail).map_err(|source| CopyError::Malformed { path: path.clone(), source })?;
+    /// Says that a copy holds what did not become history: it stays until that is kept for people.
+    pub(super) fn mark_tail(&self, mark: TailMark) -> Result<(), CopyError> {
+        let path = self.tail_file(mark.copy.epoch);
+        let bytes = serde_json::to_vec(&mark)
+            .map_err(|source| CopyError::Malformed { path: path.clone(), source })?;
         private_file::write(&path, &bytes).map_err(|source| CopyError::File { path, source })
     }
 
-    /// Removes the copies of epochs before `epoch`, but those with a tail that is not old yet.
-    pub(super) fn remove_before(&self, epoch: Epoch) -> Result<(), CopyError> {
+    /// Once enough voters hold `epoch`, and this one does: keeps the tails of older copies, then removes those
+    /// copies. Blocks, for as long as it takes to read the copies.
+    pub(super) fn clear_before(&self, epoch: Epoch) -> Result<(), CopyError> {
+        let _one_at_a_time = self.clearing.lock().unwrap_or_else(PoisonError::into_inner);
         for old in self.epochs()?.into_iter().filter(|old| *old < epoch) {
-            let written = fs::metadata(self.tail_file(old)).and_then(|file| file.modified());
-            if written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < KEEP_TAIL)) {
-                continue;
+            let mark = self.tail_file(old);
+            if let Some(mark) = read_json::<TailMark>(&mark)? {
+                let rows = self.keep_tail(mark, epoch)?;
+                tracing::warn!(group = %self.group, epoch = old.0, rows, "what was not acknowledged is kept");
             }
             let path = self.epoch_folder(old);
             fs::remove_dir_all(&path).map_err(|source| CopyError::File { path, source })?;
             tracing::info!(epoch = old.0, "old copy removed");
         }
+        self.count_tails()
+    }
+
+    /// Tails that are old enough go.
+    pub(super) fn count_tails(&self) -> Result<(), CopyError> {
+        let left = self.tails().expire().map_err(CopyError::Tail)?;
+        metrics::gauge!("locum_edge_tails_kept", "group" => self.group.as_str().to_owned()).set(left as f64);
         Ok(())
+    }
+
+    fn keep_tail(&self, mark: TailMark, epoch: Epoch) -> Result<u64, CopyError> {
+        let open = |epoch: Epoch| {
+            let path = self.data_file(epoch);
+            let opened = Readers::new(&path, self.key()?).connection();
+            opened.map_err(|source| CopyError::Database { path, source })
+        };
+        let (mut lost, mut kept) = (open(mark.copy.epoch)?, open(epoch)?);
+        // One moment of the copy that grows meanwhile.
+        kept.host("BEGIN", &[])
+            .map_err(|source| CopyError::Database { path: self.data_file(epoch), source })?;
+        self.tails().keep(mark, &mut lost, &mut kept).map_err(CopyError::Tail)
+    }
+
+    fn tails(&self) -> Tails {
+        Tails::new(&self.group, &self.folder, &self.master_key)
     }
 
     /// Makes the folder in which `epoch`'s engine starts: the copy `from` with its schema brought up to date,
@@ -249,7 +283,7 @@ impl Copies {
         // A new name: an attempt that was given up cannot reach it.
         let name = format!("data-{}.db", uuid::Uuid::new_v4().simple());
         let target = self.epoch_folder(epoch).join(name);
-        let base = self.epochs()?.into_iter().rev().find(|epoch| self.is_complete(*epoch));
+        let base = self.epochs()?.into_iter().rev().find(|epoch| self.is_begun(*epoch));
         let base = base.map(|base| self.clone_copy(base, &target)).transpose()?;
         Ok((target, base))
     }
@@ -257,7 +291,7 @@ impl Copies {
     /// Removes files of copies that never became whole, or that another one has replaced.
     fn remove_attempts(&self, epoch: Epoch) -> Result<(), CopyError> {
         let folder = self.epoch_folder(epoch);
-        let kept = self.is_complete(epoch).then(|| self.data_file(epoch));
+        let kept = self.is_begun(epoch).then(|| self.data_file(epoch));
         let kept = kept.as_deref().and_then(Path::file_name).unwrap_or_default().as_bytes();
         let file_error = |path: &Path| {
             let path = path.to_owned();
@@ -333,12 +367,27 @@ impl Copies {
         Ok(epochs)
     }
 
+    fn copy_file(&self, epoch: Epoch) -> PathBuf {
+        self.epoch_folder(epoch).join("copy")
+    }
+
     fn tail_file(&self, epoch: Epoch) -> PathBuf {
         self.epoch_folder(epoch).join("tail.json")
     }
 
     fn epoch_folder(&self, epoch: Epoch) -> PathBuf {
         self.folder.join("epochs").join(epoch.to_string())
+    }
+}
+
+/// `None` where there is no such file.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CopyError> {
+    match private_file::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| CopyError::Malformed { path: path.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CopyError::File { path: path.to_owned(), source }),
     }
 }
 

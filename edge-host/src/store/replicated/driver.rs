@@ -16,11 +16,11 @@ use locum_replication::{
     Standing, Tail, Voter,
 };
 use locum_telemetry::config::chain;
-use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::compare;
 use super::copies::{Copies, CopyError};
 use super::engine::Scope;
 use super::group::{News, ReplicatedGroup, now, position};
@@ -31,6 +31,7 @@ use super::log::RemoteLog;
 use super::replica::{Held, Replica};
 use super::room;
 use super::run::{Change, Run, fetch_until_there};
+use super::tails::TailMark;
 use super::tap::LogTap;
 use crate::store::Writer;
 use crate::store::group::Group;
@@ -139,6 +140,7 @@ impl Driver {
             }
         };
         let copy = parts.copies.newest().map_err(DriverError::Copies)?;
+        parts.copies.count_tails().map_err(DriverError::Copies)?;
         let voter = Voter::new(parts.group.id.clone(), parts.me.clone(), kept, copy);
         if let Some(copy) = copy {
             tracing::info!(group = %parts.group.id, epoch = copy.epoch.0, frame = copy.frame.0, "copy found");
@@ -407,7 +409,7 @@ impl Driver {
                 Action::Lead { epoch } => self.lead(epoch),
                 Action::Report { to, report } => self.copy_report = Some((to, report)),
                 Action::Ask => self.next_report = Instant::now(),
-                Action::DropOlder { epoch } => self.drop_older(epoch).await,
+                Action::DropOlder { epoch } => self.drop_older(epoch),
             }
         }
         self.show();
@@ -417,9 +419,7 @@ impl Driver {
         let (epoch, frame) = (copy.epoch.0, copy.frame.0);
         tracing::warn!(group = %self.parts.group.id, epoch, frame, "this copy holds an unacknowledged tail");
         metrics::counter!("locum_edge_tails_total").increment(1);
-        if let Err(error) =
-            self.parts.copies.keep_tail(copy.epoch, &json!({ "copy": copy, "keeps": format!("{tail:?}") }))
-        {
+        if let Err(error) = self.parts.copies.mark_tail(TailMark { copy, after: tail.after }) {
             tracing::error!(error = chain(&error), "the tail cannot be marked to be kept");
         }
     }
@@ -456,7 +456,8 @@ impl Driver {
             epoch,
         };
         let (copies, tap) = (self.parts.copies.clone(), Arc::clone(&self.parts.tap));
-        let fetched = fetch_until_there(copies, Arc::new(source), is_stranded, tap);
+        let source = Arc::new(source);
+        let fetched = fetch_until_there(copies, Arc::clone(&source), is_stranded, tap);
         let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(fetched));
         let fetched = async move {
             match task.await {
@@ -465,13 +466,14 @@ impl Driver {
                 Err(_) => std::future::pending().await,
             }
         };
-        self.run = Run::Fetching { epoch, fetched: fetched.boxed() };
+        self.run = Run::Fetching { source, fetched: fetched.boxed() };
     }
 
     fn fetched(&mut self, replica: Replica) {
-        let Run::Fetching { epoch, .. } = self.run else { return };
-        let held = replica.progress.held();
-        self.run = Run::Following { epoch, replica, held };
+        let Run::Fetching { source, .. } = &self.run else { return };
+        let (epoch, held) = (source.epoch, replica.progress.held());
+        let compared = compare::daily(self.parts.copies.clone(), Arc::clone(source));
+        self.run = Run::Following { epoch, replica, held, _compared: compared };
         self.held();
     }
 
@@ -514,9 +516,9 @@ impl Driver {
             Run::Leading { started, held, .. } => (started.epoch, *held.borrow_and_update(), true),
             Run::Nothing | Run::Fetching { .. } | Run::Starting { .. } => return,
         };
-        let Some(at) = position(epoch, held.frame) else { return };
+        let Some(at) = position(epoch, held.frame).filter(|_| held.is_complete) else { return };
         if !self.parts.copies.is_complete(epoch)
-            && let Err(error) = self.parts.copies.mark_complete(epoch, &self.parts.copies.data_file(epoch))
+            && let Err(error) = self.parts.copies.mark_complete(epoch)
         {
             tracing::error!(error = chain(&error), "the copy cannot be marked as complete");
             return;
@@ -580,12 +582,14 @@ impl Driver {
         self.answer_waiting();
     }
 
-    async fn drop_older(&mut self, epoch: Epoch) {
+    /// Beside the loop: it takes as long as reading a copy.
+    fn drop_older(&self, epoch: Epoch) {
         let copies = self.parts.copies.clone();
-        let removed = tokio::task::spawn_blocking(move || copies.remove_before(epoch)).await;
-        if let Ok(Err(error)) = removed {
-            tracing::warn!(error = chain(&error), "an old copy cannot be removed");
-        }
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = copies.clear_before(epoch) {
+                tracing::warn!(error = chain(&error), "an old copy cannot be removed");
+            }
+        });
     }
 
     /// Tells requests where the group stands.

@@ -8,6 +8,8 @@
 //! | `transfer.rs`, `digest.rs` | a follower's copy is compared with the primary's, and gets what it lacks |
 //! | `replica.rs`, `applier.rs` | a copy that follows an epoch's log, and knows where it stands |
 //! | `log.rs`, `log_client.rs` | the log, over loopback or the mesh |
+//! | `compare.rs` | once a day a follower's copy is compared with the primary's |
+//! | `tails.rs` | what a lost primary held and nobody acknowledged, for people to read |
 //! | `tap.rs` | whoever wants every transaction that a copy takes in |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `restored.rs` | a copy out of a backup |
@@ -18,6 +20,7 @@
 //! | `links.rs` | what hosts of one group say to each other |
 
 mod applier;
+mod compare;
 mod copies;
 mod digest;
 mod driver;
@@ -33,6 +36,7 @@ mod restored;
 mod room;
 mod run;
 mod seen;
+mod tails;
 mod tap;
 #[cfg(test)]
 mod tests;
@@ -70,6 +74,7 @@ pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 pub(crate) use log_client::ByteStream;
 pub(super) use restored::place;
 pub(crate) use restored::position_of;
+pub(crate) use tails::{TailError, Tails};
 pub(crate) use tap::{Applied, LogTap};
 pub use verify::{Verified, VerifyError};
 

@@ -39,8 +39,11 @@ pub(super) struct Progress {
 /// What is synced to disk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Held {
-    /// The last commit; from the first one on the copy is whole.
+    /// The last commit.
     pub(super) frame: Option<FrameNo>,
+    /// Everything was there that the engine had when the copy first reached it. Before that it may lack what
+    /// others have acknowledged: they can be ahead of the primary's own copy, which it was made from.
+    pub(super) is_complete: bool,
     /// The log does not bring the rest: the copy has to be compared with the primary's.
     pub(super) is_stranded: bool,
 }
@@ -48,8 +51,8 @@ pub(super) struct Held {
 /// What a copy is when it begins to follow.
 #[derive(Clone, Copy)]
 pub(super) enum Origin {
-    /// A copy of this epoch already.
-    Began,
+    /// A copy of this epoch already. `is_complete`: it once held all that the primary had.
+    Began { is_complete: bool },
     /// The very file that the engine started with; its log then stood at this frame.
     Cloned(FrameNo),
 }
@@ -104,6 +107,8 @@ struct Follower {
     stamp: Option<Stamp>,
     /// Where the file stands in a log whose id is not known yet.
     seed: Option<FrameNo>,
+    /// The engine's newest frame at the first greeting.
+    goal: Option<FrameNo>,
     progress: Arc<Progress>,
     stop: CancellationToken,
     /// Pages written since the last checkpoint.
@@ -113,12 +118,12 @@ struct Follower {
 impl Progress {
     /// Of a copy that nothing follows.
     pub(super) fn at(frame: FrameNo) -> Arc<Self> {
-        Self::new(Some(frame))
+        Self::new(Some(frame), true)
     }
 
-    fn new(frame: Option<FrameNo>) -> Arc<Self> {
+    fn new(frame: Option<FrameNo>, is_complete: bool) -> Arc<Self> {
         let newest = AtomicU64::new(frame.map_or(0, |frame| frame.0));
-        Arc::new(Self { newest, held: watch::Sender::new(Held { frame, is_stranded: false }) })
+        Arc::new(Self { newest, held: watch::Sender::new(Held { frame, is_complete, is_stranded: false }) })
     }
 
     /// At most this is visible to a reader that has begun.
@@ -139,8 +144,12 @@ impl Progress {
         self.newest.fetch_max(frame.0, Ordering::AcqRel);
     }
 
-    fn hold(&self, frame: FrameNo) {
-        self.held.send_modify(|held| held.frame = Some(frame));
+    /// `goal`: from here on the copy is complete.
+    fn hold(&self, frame: FrameNo, goal: FrameNo) {
+        self.held.send_modify(|held| {
+            held.frame = Some(frame);
+            held.is_complete |= frame >= goal;
+        });
     }
 
     fn strand(&self) {
@@ -159,20 +168,21 @@ impl Replica {
         };
         let opened = opened.await.map_err(|_| ReplicaError::Ended)?;
         let (applier, stamp) = opened.map_err(|source| ReplicaError::Open { path: path.clone(), source })?;
-        let (stamp, seed) = match origin {
-            Origin::Began => {
+        let (stamp, seed, is_complete) = match origin {
+            Origin::Began { is_complete } => {
                 let stamp = stamp.filter(|stamp| stamp.position.epoch == epoch);
-                (Some(stamp.ok_or(ReplicaError::NotOfThisEpoch(path))?), None)
+                (Some(stamp.ok_or(ReplicaError::NotOfThisEpoch(path))?), None, is_complete)
             }
-            Origin::Cloned(frame) => (None, Some(frame)),
+            Origin::Cloned(frame) => (None, Some(frame), false),
         };
-        let progress = Progress::new(stamp.map(|stamp| stamp.position.frame));
+        let progress = Progress::new(stamp.map(|stamp| stamp.position.frame), is_complete);
         let follower = Follower {
             epoch,
             source,
             applier: Arc::new(Mutex::new(applier)),
             stamp,
             seed,
+            goal: None,
             progress: Arc::clone(&progress),
             stop: stop.clone(),
             unchecked: 0,
@@ -259,7 +269,8 @@ impl Follower {
                 *self.stamp.insert(stamp)
             }
         };
-        self.progress.hold(stamp.position.frame);
+        let goal = *self.goal.get_or_insert(client.newest);
+        self.progress.hold(stamp.position.frame, goal);
         Ok(stamp)
     }
 
@@ -268,7 +279,7 @@ impl Follower {
         self.progress.may_show(position.frame);
         self.blocking(move |applier| applier.apply(log, &transaction)).await?;
         self.stamp = Some(Stamp { position, log });
-        self.progress.hold(position.frame);
+        self.progress.hold(position.frame, self.goal.unwrap_or(position.frame));
         self.unchecked += pages;
         if self.unchecked < CHECKPOINT_PAGES {
             return Ok(());

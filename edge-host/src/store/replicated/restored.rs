@@ -34,7 +34,7 @@ pub(in crate::store) fn place(
     let opened = Applier::open(&own, &copies.key()?, group.clone(), Arc::new(()), CancellationToken::new());
     // Of no log that is still written; the connection's end leaves one file.
     opened?.0.stamp(Stamp { position, log: 0 })?;
-    copies.mark_complete(position.epoch, &own)?;
+    copies.mark_complete(position.epoch)?;
     let kept = Kept {
         store: StoreId(getrandom::u64()?),
         promised: Epoch(position.epoch.0.saturating_add(LEFT_OUT)),

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use locum_replication::Epoch;
 use locum_telemetry::config::chain;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::copies::{Copies, CopyError};
 use super::leading::{LeadError, Started};
@@ -23,10 +24,25 @@ const FETCH_AGAIN: Duration = Duration::from_millis(100);
 /// What runs for the group on this host.
 pub(super) enum Run {
     Nothing,
-    Following { epoch: Epoch, replica: Replica, held: watch::Receiver<Held> },
-    Fetching { epoch: Epoch, fetched: BoxFuture<'static, Replica> },
-    Starting { epoch: Epoch, started: BoxFuture<'static, Result<Started, LeadError>> },
-    Leading { started: Box<Started>, held: watch::Receiver<Held>, ended: watch::Receiver<bool> },
+    Following {
+        epoch: Epoch,
+        replica: Replica,
+        held: watch::Receiver<Held>,
+        _compared: AbortOnDropHandle<()>,
+    },
+    Fetching {
+        source: Arc<RemoteLog>,
+        fetched: BoxFuture<'static, Replica>,
+    },
+    Starting {
+        epoch: Epoch,
+        started: BoxFuture<'static, Result<Started, LeadError>>,
+    },
+    Leading {
+        started: Box<Started>,
+        held: watch::Receiver<Held>,
+        ended: watch::Receiver<bool>,
+    },
 }
 
 /// What became of what runs.
@@ -83,7 +99,7 @@ pub(super) async fn fetch_until_there(
     }
 }
 
-/// A complete copy goes on, unless the log does not reach back to it; anything else is brought up to the
+/// A copy of the epoch goes on, unless the log does not reach back to it; anything else is brought up to the
 /// primary's.
 async fn open_follower(
     copies: &Copies,
@@ -92,7 +108,7 @@ async fn open_follower(
     tap: &Arc<dyn LogTap>,
 ) -> Result<Replica, FollowError> {
     let epoch = source.epoch;
-    if is_stranded || !copies.is_complete(epoch) {
+    if is_stranded || !copies.is_begun(epoch) {
         let stream = source.open_copy().await.map_err(FollowError::Open)?;
         transfer::receive(copies.clone(), epoch, stream).await.map_err(FollowError::Transfer)?;
     }
@@ -104,7 +120,8 @@ async fn open_follower(
         source: Arc::clone(source) as Arc<dyn LogSource>,
         tap: Arc::clone(tap),
     };
-    Replica::follow(following, Origin::Began).await.map_err(FollowError::Replica)
+    let origin = Origin::Began { is_complete: copies.is_complete(epoch) };
+    Replica::follow(following, origin).await.map_err(FollowError::Replica)
 }
 
 /// This host does not follow yet.

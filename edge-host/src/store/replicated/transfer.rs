@@ -184,7 +184,7 @@ pub(super) async fn receive(
             moved.bytes += said;
             Ok::<_, TransferError>(moved)
         })?;
-        copies.mark_complete(epoch, &target).map_err(TransferError::Copy)?;
+        copies.mark_fetched(epoch, &target).map_err(TransferError::Copy)?;
         Ok(moved)
     })
     .await?;

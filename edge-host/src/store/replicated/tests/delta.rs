@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::applier::{Applier, Stamp};
 use super::super::copies::Copies;
+use super::super::engine::{Engine, EngineSettings};
 use super::super::transfer::{self, Compared, Moved, TransferError};
 use super::group;
 use crate::store::gate::Authority;
@@ -59,7 +60,7 @@ impl Hosts {
             Applier::open(&path, &key, group(), Arc::new(()), CancellationToken::new()).unwrap();
         let position = Position::new(epoch, FrameNo(frame));
         applier.stamp(Stamp { position, log: 7 }).unwrap();
-        copies.mark_complete(epoch, &path).unwrap();
+        copies.mark_complete(epoch).unwrap();
     }
 
     async fn fetch(&self, epoch: Epoch) -> Result<Moved, TransferError> {
@@ -67,6 +68,13 @@ impl Hosts {
         let sending = tokio::spawn(transfer::send(self.copies(PRIMARY), epoch, theirs));
         let moved = transfer::receive(self.copies(FOLLOWER), epoch, ours).await;
         sending.await.unwrap().unwrap();
+        let follower = self.copies(FOLLOWER);
+        assert_ne!(
+            follower.newest().unwrap().map(|copy| copy.epoch),
+            Some(epoch),
+            "not before it has caught up"
+        );
+        follower.mark_complete(epoch).unwrap();
         moved
     }
 
@@ -166,4 +174,31 @@ async fn a_page_that_rots_is_found() {
     assert_eq!(hosts.compare(Epoch(1)).await, Compared::Differing { at, pages: 1 });
     hosts.stamp(PRIMARY, Epoch(1), 6);
     assert_eq!(hosts.compare(Epoch(1)).await, Compared::NotAligned);
+}
+
+/// `LOCUM_MIB=1024 cargo test … -- --ignored epoch_start --nocapture`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark"]
+async fn measure_epoch_start() {
+    let mib: u64 = std::env::var("LOCUM_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(100);
+    let hosts = Hosts::new();
+    for _ in 1..mib / 27 {
+        hosts.change(Epoch(1), &FILL.replace("SELECT i,", "SELECT NULL,"));
+    }
+    let primary = hosts.copies(PRIMARY);
+    let (data, key) = (primary.data_file(Epoch(1)), primary.key().unwrap());
+    println!("{} MiB", bytes_of(&data) >> 20);
+    let began = Instant::now();
+    println!("everything: {:?} in {:?}", hosts.fetch(Epoch(1)).await.unwrap(), began.elapsed());
+    let began = Instant::now();
+    let folder = primary.make_engine_folder(Epoch(2), Some(Epoch(1)), &[]).unwrap();
+    println!("folder and own copy: {:?}", began.elapsed());
+    let began = Instant::now();
+    let settings = EngineSettings { binary: &super::engine(), folder: &folder, key: &key };
+    let engine = Engine::start(&settings).await.unwrap();
+    println!("engine: {:?}, first frame {}", began.elapsed(), engine.first.0);
+    hosts.change(Epoch(2), "UPDATE note SET text = randomblob(1200) WHERE id % 300 = 0");
+    hosts.stamp(PRIMARY, Epoch(2), 9);
+    let began = Instant::now();
+    println!("one percent: {:?} in {:?}", hosts.fetch(Epoch(2)).await.unwrap(), began.elapsed());
 }
