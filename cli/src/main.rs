@@ -1,9 +1,11 @@
 //! `locum`: one command to run and watch a network.
 
-mod binaries;
 mod audit;
+mod backup;
+mod binaries;
 mod client;
 mod promote;
+mod restore;
 mod status;
 mod up;
 
@@ -28,6 +30,11 @@ enum Command {
     /// Who saw and who changed what.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Backups of the records: take, list, verify and try them.
+    #[command(subcommand)]
+    Backup(backup::Backup),
+    /// Bring records back from backup, keyring and key, to a network on this machine that does not run yet.
+    Restore(restore::Options),
     /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
     Up(up::Options),
     /// Move the primary of a record group to another region. Shows what it would cost; carries it out only with
@@ -49,6 +56,8 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Audit(command) => audit::run(command),
+        Command::Backup(command) => backup::run(command).await,
+        Command::Restore(options) => restore::run(&options),
         Command::Up(options) => up::run(options).await,
         Command::Promote(options) => promote::run(options),
         Command::Status { data, json } => status::run(&data, json).await,

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use locum_backup::MasterKey;
 use serde_json::json;
 
 use accounts::Accounts;
@@ -48,8 +49,36 @@ pub(crate) struct Options {
     /// Where locum-control, locum-edge and locum-media are [default: beside `locum`].
     #[arg(long, value_name = "FOLDER")]
     bin_dir: Option<PathBuf>,
+    /// Back the records up there: a folder, or s3://bucket/below with the usual AWS_… variables.
+    #[arg(long, value_name = "PLACE")]
+    backup_to: Option<String>,
+    /// The backup key [default: `backup.key` in the network's folder, made when there is none].
+    #[arg(long, value_name = "FILE", requires = "backup_to")]
+    backup_key: Option<PathBuf>,
     #[command(flatten)]
     ports: Ports,
+}
+
+/// A network's folder that is about to get records from a backup.
+pub(crate) struct Restoring {
+    /// Of the region that begins with them.
+    pub(crate) state_dir: PathBuf,
+    /// Its key.
+    pub(crate) store_key: PathBuf,
+    /// Locks the folder.
+    _data: Data,
+}
+
+impl Restoring {
+    /// The folder of a network that does not run, with as many regions.
+    pub(crate) fn prepare(folder: &Path, count: u8) -> Result<Self> {
+        let data = Data::open(folder, false)?;
+        let regions = regions::regions(count);
+        let edge = &regions.first().context("a network has a region")?.edge;
+        let name = format!("{edge}.key");
+        data.secret(&name)?;
+        Ok(Self { state_dir: data.path(edge), store_key: data.path(&name), _data: data })
+    }
 }
 
 /// Runs until a signal asks to stop, or a process dies.
@@ -65,7 +94,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     options.ports.check(&regions)?;
     let engine = engine(&binaries, regions.len())?;
     let clinics = clinics::clinics(&options.clinics, &regions)?;
-    let plan = Plan { ports: options.ports, manifest, regions, clinics, engine };
+    let backup = backup(options.backup_to, options.backup_key, &data)?;
+    let plan = Plan { ports: options.ports, manifest, regions, clinics, engine, backup };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
@@ -145,6 +175,21 @@ fn complain(error: &anyhow::Error) {
 #[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
 fn print(text: &str) {
     println!("{text}");
+}
+
+/// Where backups go and the key that opens them.
+fn backup(to: Option<String>, key: Option<PathBuf>, data: &Data) -> Result<Option<(String, PathBuf)>> {
+    let Some(to) = to else { return Ok(None) };
+    let to = if to.contains("://") { to } else { absolute(Path::new(&to))?.to_string_lossy().into_owned() };
+    let key = absolute(&key.unwrap_or_else(|| data.path("backup.key")))?;
+    if !key.exists() {
+        MasterKey::generate(&key)?;
+    }
+    Ok(Some((to, key)))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("find {}", path.display()))
 }
 
 /// Where the engine of record replication is; it must be there only when it is needed.

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub clinics: Vec<Clinic>,
     /// The engine of record replication, which only several regions need.
     pub engine: PathBuf,
+    /// Where backups go, and the key that opens them.
+    pub backup: Option<(String, PathBuf)>,
 }
 
 impl Plan {
@@ -75,6 +77,11 @@ impl Plan {
             let engine = Value::from(self.engine.to_string_lossy().into_owned());
             table.insert("replication".into(), Table::from_iter([("engine".to_owned(), engine)]).into());
         }
+        if let Some((to, key)) = &self.backup {
+            let key = Value::from(key.to_string_lossy().into_owned());
+            let backup = [("to".to_owned(), to.clone().into()), ("key_file".to_owned(), key)];
+            table.insert("backup".into(), Table::from_iter(backup).into());
+        }
         table
     }
 }
@@ -125,6 +132,7 @@ mod tests {
             clinics: clinics(&[], &regions(count)).unwrap(),
             regions: regions(count),
             engine: "sqld".into(),
+            backup: None,
         }
     }
 

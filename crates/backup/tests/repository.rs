@@ -1,4 +1,5 @@
 //! A repository in a folder: what is written comes back, and nothing else does.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by failing")]
 
 use std::collections::BTreeMap;
 use std::fs;

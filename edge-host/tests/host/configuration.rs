@@ -40,6 +40,17 @@ fn values_that_cannot_be_are_named_but_not_quoted() {
 }
 
 #[test]
+fn wrong_keys_of_backups_are_named() {
+    let with = |more: &str| {
+        wrong("edge.toml", "[clinics]", &format!("[backup]\nto = \"b\"\nkey_file = \"k\"\n{more}\n[clinics]"))
+    };
+    assert!(with("evry = \"24h\"").contains("unknown key `evry`"));
+    assert!(with("every = \"daily\"").contains("key `backup.every`"));
+    assert!(with("segments = \"1d\"").contains("key `backup.segments`"));
+    assert!(with("keyring = \"https://there\"").contains("key `backup.keyring`"));
+}
+
+#[test]
 fn a_host_of_a_network_can_be_called() {
     let control = "[clinics]";
     let with = |mesh: &str| format!("{mesh}\n[control]\naddress = \"127.0.0.1:4443\"\n[clinics]");

@@ -219,7 +219,7 @@ fn spawn(folder: &Path) -> Child {
 }
 
 /// Hosts of one test run share compiled functions, as restarts of one host do.
-fn share_compiled(folder: &Path) {
+pub(crate) fn share_compiled(folder: &Path) {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     private_file::create_dir(&shared).unwrap();
     private_file::create_dir(&folder.join("state")).unwrap();

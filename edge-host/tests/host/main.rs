@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod backup;
 mod bounds;
 mod browsers;
 mod configuration;

@@ -1,0 +1,221 @@
+//! `locum backup`: backups of a network's records: taken, listed, verified, tried.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use locum_backup::{BucketAccess, Found, MasterKey, Place, ReadError, Repository};
+use locum_replication::GroupId;
+use serde_json::Value;
+
+#[derive(Subcommand)]
+pub(crate) enum Backup {
+    /// Make a backup key: 32 random bytes that open every backup. Keep it apart from the network.
+    Key {
+        /// A new file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Take a whole backup of every record group now.
+    Now(Network),
+    /// Restore the newest backup of every group into a scratch place of its host, check it, and say how it went.
+    Drill(Network),
+    /// List the backups.
+    List(Where),
+    /// Read every part of every backup and check it. Exit code 1 when one is not whole.
+    Verify(Where),
+}
+
+/// A running network.
+#[derive(Args)]
+pub(crate) struct Network {
+    /// The folder of a network on this machine.
+    #[arg(long, default_value = ".locum", value_name = "FOLDER")]
+    data: PathBuf,
+    /// An edge host's own folder (`state_dir`), instead.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "data")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Backups.
+#[derive(Args)]
+pub(crate) struct Where {
+    /// A folder, or s3://bucket/below with the usual AWS_… variables.
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// Where the backups' keys are, if not there.
+    #[arg(long, value_name = "PLACE")]
+    keyring: Option<String>,
+    /// The backup key.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+/// The folder in which `locum-edge` answers operators.
+const SOCKET: &str = "operations.sock";
+
+pub(crate) async fn run(command: Backup) -> Result<()> {
+    match command {
+        Backup::Key { file } => {
+            MasterKey::generate(&file)?;
+            print(&format!("{}: keep a copy of it where the network is not", file.display()));
+            Ok(())
+        }
+        Backup::Now(network) => ask(&network, "backup", |said| {
+            format!(
+                "backup {}, {} of {} bytes in {:.1} s",
+                said["backup"],
+                said["sealed"],
+                said["bytes"],
+                seconds(said)
+            )
+        }),
+        Backup::Drill(network) => ask(&network, "drill", |said| {
+            format!(
+                "backup {} came back as of {}: {} rows, {} bytes in {:.1} s",
+                said["backup"],
+                said["until"],
+                said["rows"],
+                said["bytes"],
+                seconds(said)
+            )
+        }),
+        Backup::List(place) => list(&place.open()?).await,
+        Backup::Verify(place) => verify(&place.open()?).await,
+    }
+}
+
+impl Where {
+    fn open(&self) -> Result<Repository> {
+        let open = |place: &str| Place::open(place, &BucketAccess::default(), false);
+        let place = open(&self.from)?;
+        let keyring = self.keyring.as_deref().map_or_else(|| Ok(place.clone()), open)?;
+        Ok(Repository::new(place, keyring, MasterKey::read(&self.key)?))
+    }
+}
+
+/// Every host is asked; each group has one that leads it.
+fn ask(network: &Network, what: &str, show: impl Fn(&Value) -> String) -> Result<()> {
+    let folders = match &network.state_dir {
+        Some(folder) => vec![folder.clone()],
+        None => edge_hosts(&network.data)?,
+    };
+    let (mut done, mut problems) = (Vec::new(), Vec::new());
+    for folder in &folders {
+        let answer =
+            ask_host(folder, what).with_context(|| format!("ask the host of {}", folder.display()))?;
+        for said in answer["groups"].as_array().context("the host's answer is no list of groups")? {
+            match said["problem"].as_str() {
+                Some(problem) => problems.push((said["group"].clone(), problem.to_owned())),
+                None => {
+                    print(&format!("{}: {}", text(&said["group"]), show(said)).replace('"', ""));
+                    done.push(said["group"].clone());
+                }
+            }
+        }
+    }
+    problems.retain(|(group, _)| !done.contains(group));
+    if let Some((group, problem)) = problems.first() {
+        bail!("{}: {problem}", text(group));
+    }
+    if done.is_empty() {
+        bail!("no host of this network backs anything up");
+    }
+    Ok(())
+}
+
+fn ask_host(state_dir: &Path, what: &str) -> Result<Value> {
+    let mut stream = UnixStream::connect(state_dir.join(SOCKET))
+        .context("no answer: the host does not run, or has no [backup] in its configuration")?;
+    writeln!(stream, "{{\"do\": \"{what}\"}}")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let answer: Value = serde_json::from_str(&line).context("read the answer")?;
+    match answer["error"].as_str() {
+        Some(error) => bail!("{error}"),
+        None => Ok(answer),
+    }
+}
+
+fn edge_hosts(data: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(data).with_context(|| format!("no network in {}", data.display()))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found: Vec<PathBuf> = paths.filter(|path| path.join(SOCKET).exists()).collect();
+    found.sort();
+    if found.is_empty() {
+        bail!("no host in {} backs anything up: start it with --backup-to", data.display());
+    }
+    Ok(found)
+}
+
+async fn list(repository: &Repository) -> Result<()> {
+    for (group, found) in backups(repository).await? {
+        for Found { id, manifest } in found {
+            let said = match manifest {
+                Ok(manifest) => {
+                    let bytes = u64::from(manifest.pages) * u64::from(manifest.page_bytes);
+                    let rows: u64 = manifest.tables.values().sum();
+                    let segments = repository.open(&group, &id).await?.segments().await?;
+                    format!("{}  {bytes} bytes  {rows} rows  {segments} log segments", manifest.taken_at)
+                }
+                Err(ReadError::Unfinished(_)) => "not finished".to_owned(),
+                Err(error) => format!("{:#}", anyhow::Error::from(error)),
+            };
+            print(&format!("{group}  {id}  {said}"));
+        }
+    }
+    Ok(())
+}
+
+async fn verify(repository: &Repository) -> Result<()> {
+    let (mut whole, mut damaged) = (0, 0);
+    for (group, found) in backups(repository).await? {
+        for Found { id, .. } in found {
+            let verified = match repository.open(&group, &id).await {
+                Ok(opened) => opened.verify().await,
+                Err(error) => Err(error),
+            };
+            match verified {
+                Ok(verified) => {
+                    whole += 1;
+                    print(&format!("{group}  {id}  whole, up to {}", verified.until));
+                }
+                Err(ReadError::Unfinished(_)) => print(&format!("{group}  {id}  not finished")),
+                Err(error) => {
+                    damaged += 1;
+                    print(&format!("{group}  {id}  NOT WHOLE: {:#}", anyhow::Error::from(error)));
+                }
+            }
+        }
+    }
+    match (whole, damaged) {
+        (0, 0) => bail!("there is no backup"),
+        (_, 0) => Ok(()),
+        (_, damaged) => bail!("{damaged} backups are not whole"),
+    }
+}
+
+async fn backups(repository: &Repository) -> Result<Vec<(GroupId, Vec<Found>)>> {
+    let mut all = Vec::new();
+    for group in repository.groups().await? {
+        let found = repository.backups(&group).await?;
+        all.push((group, found));
+    }
+    Ok(all)
+}
+
+fn seconds(said: &Value) -> f64 {
+    said["seconds"].as_f64().unwrap_or(0.0)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
+fn print(text: &str) {
+    println!("{text}");
+}
