@@ -5,13 +5,11 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use locum_replication::{Epoch, FrameNo, GroupId, Position};
+use locum_replication::{Epoch, FrameNo, Position};
 use tokio_util::sync::CancellationToken;
 
-use super::tap::{Applied, LogTap};
 use crate::store::SqlError;
 use crate::store::pages::{PageTransaction, PageWriter};
 use crate::store::sqlite::DatabaseKey;
@@ -33,9 +31,7 @@ pub(super) struct Stamp {
 
 /// The copy and where it stands.
 pub(super) struct Applier {
-    group: GroupId,
     writer: PageWriter,
-    tap: Arc<dyn LogTap>,
     stop: CancellationToken,
 }
 
@@ -45,6 +41,16 @@ pub(super) struct Pending {
     frames: Vec<Frame>,
     /// How many of them belong to transactions that have ended.
     ended: usize,
+}
+
+/// One or several commits of the primary, to be taken in as one.
+pub(super) struct Applied {
+    /// The frame that ends them.
+    pub(super) last: Position,
+    /// Number and content of each page; a later one replaces an earlier one of the same number.
+    pub(super) pages: Vec<(u32, Bytes)>,
+    /// Pages of the database afterwards.
+    size: u32,
 }
 
 /// One page as the primary's log has it.
@@ -92,13 +98,11 @@ impl Applier {
     pub(super) fn open(
         path: &Path,
         key: &DatabaseKey,
-        group: GroupId,
-        tap: Arc<dyn LogTap>,
         stop: CancellationToken,
     ) -> Result<(Self, Option<Stamp>), SqlError> {
         let mut writer = PageWriter::open(path, key)?;
         let stamp = Stamp::of(&writer.first_page()?);
-        Ok((Self { group, writer, tap, stop }, stamp))
+        Ok((Self { writer, stop }, stamp))
     }
 
     /// Notes where the copy stands, and nothing else. Durable when this returns. Blocks.
@@ -110,9 +114,7 @@ impl Applier {
     pub(super) fn apply(&mut self, log: u32, transaction: &Applied) -> Result<(), SqlError> {
         let mut pages = self.begin()?;
         pages.write(transaction.pages.iter().map(|(number, bytes)| (*number, bytes.to_vec())))?;
-        pages.commit_at(Stamp { position: transaction.last, log }, Some(transaction.size))?;
-        self.tap.applied(&self.group, transaction);
-        Ok(())
+        pages.commit_at(Stamp { position: transaction.last, log }, Some(transaction.size))
     }
 
     /// Moves the copy's log into its file, as far as readers allow. Blocks.
@@ -155,11 +157,11 @@ impl Pending {
 
     /// Everything that has ended.
     pub(super) fn take(&mut self, epoch: Epoch) -> Option<Applied> {
-        let (first, last) = (self.frames.first()?.number, self.frames.get(self.ended.checked_sub(1)?)?);
+        let last = self.frames.get(self.ended.checked_sub(1)?)?;
         let (last, size) = (Position::new(epoch, last.number), last.size);
         let pages = self.frames.drain(..self.ended).map(|frame| (frame.page, frame.bytes)).collect();
         self.ended = 0;
-        Some(Applied { first, last, pages, size })
+        Some(Applied { last, pages, size })
     }
 }
 
@@ -192,12 +194,12 @@ mod tests {
             pending.push(FrameNo(4), &frame(number, page, size)).unwrap();
         }
         let taken = pending.take(Epoch(3)).unwrap();
-        assert_eq!((taken.first, taken.last), (FrameNo(5), Position::new(Epoch(3), FrameNo(7))));
+        assert_eq!(taken.last, Position::new(Epoch(3), FrameNo(7)));
         assert_eq!(taken.pages.iter().map(|page| page.0).collect::<Vec<_>>(), [2, 3, 1]);
         assert_eq!(taken.size, 10);
         assert!(pending.take(Epoch(3)).is_none());
         pending.push(FrameNo(7), &frame(9, 1, 10)).unwrap();
-        assert_eq!(pending.take(Epoch(3)).unwrap().first, FrameNo(8));
+        assert_eq!(pending.take(Epoch(3)).unwrap().pages.len(), 2);
     }
 
     #[test]

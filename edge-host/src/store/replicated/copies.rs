@@ -267,12 +267,18 @@ impl Copies {
         database.host("PRAGMA wal_checkpoint(TRUNCATE)", &[]).map_err(database_error)?;
         // The last connection: closing it removes the empty log.
         drop(database);
-        File::open(&data).and_then(|file| file.sync_all()).map_err(file_error(&data))?;
-        // This host's own copy of the new epoch begins as the same file.
+        // This host's own copy of the new epoch begins as the same file. The engine's need not outlive a power cut:
+        // it is never started on it again.
         let own = self.make(epoch)?;
         fs::copy(&data, &own).map_err(file_error(&own))?;
-        File::open(&own).and_then(|file| file.sync_all()).map_err(file_error(&own))?;
         Ok(folder)
+    }
+
+    /// Returns once the copy that an epoch begins with is on disk. Blocks.
+    pub(super) fn sync(&self, epoch: Epoch) -> Result<(), CopyError> {
+        let path = self.data_file(epoch);
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|source| CopyError::File { path, source })
     }
 
     /// A new file for the copy of `epoch`: this host's newest copy as it is, with a snapshot of that, or

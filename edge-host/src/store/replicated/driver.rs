@@ -32,7 +32,6 @@ use super::replica::{Held, Replica};
 use super::room;
 use super::run::{Change, Run, fetch_until_there};
 use super::tails::TailMark;
-use super::tap::LogTap;
 use crate::store::Writer;
 use crate::store::group::Group;
 use crate::store::migrations::Migration;
@@ -70,7 +69,6 @@ pub(super) struct Parts {
     pub(super) schema: Arc<[Migration]>,
     pub(super) engine_binary: PathBuf,
     pub(super) links: Arc<dyn Links>,
-    pub(super) tap: Arc<dyn LogTap>,
 }
 
 pub(super) struct Driver {
@@ -455,9 +453,8 @@ impl Driver {
             group: self.parts.group.id.clone(),
             epoch,
         };
-        let (copies, tap) = (self.parts.copies.clone(), Arc::clone(&self.parts.tap));
-        let source = Arc::new(source);
-        let fetched = fetch_until_there(copies, Arc::clone(&source), is_stranded, tap);
+        let (copies, source) = (self.parts.copies.clone(), Arc::new(source));
+        let fetched = fetch_until_there(copies, Arc::clone(&source), is_stranded);
         let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(fetched));
         let fetched = async move {
             match task.await {
@@ -481,8 +478,8 @@ impl Driver {
     fn lead(&mut self, epoch: Epoch) {
         let from = self.voter.copy().map(|copy| copy.epoch);
         let (copies, schema) = (self.parts.copies.clone(), Arc::clone(&self.parts.schema));
-        let (binary, tap) = (self.parts.engine_binary.clone(), Arc::clone(&self.parts.tap));
-        let started = async move { leading::start(copies, epoch, from, schema, &binary, tap).await };
+        let binary = self.parts.engine_binary.clone();
+        let started = async move { leading::start(copies, epoch, from, schema, &binary).await };
         // On a task of its own: what was begun is either finished or dropped whole.
         let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(started));
         let started = async move { task.await.unwrap_or(Err(LeadError::Ended)) };

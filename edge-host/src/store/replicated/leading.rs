@@ -10,7 +10,6 @@ use super::engine::{Engine, EngineError, EngineSettings, Scope};
 use super::log::LocalLog;
 use super::replica::{Following, Origin, Replica, ReplicaError};
 use super::room;
-use super::tap::LogTap;
 use crate::store::migrations::Migration;
 
 /// An engine that serves, and the copy that follows it.
@@ -42,7 +41,6 @@ pub(super) async fn start(
     from: Option<Epoch>,
     schema: Arc<[Migration]>,
     binary: &Path,
-    tap: Arc<dyn LogTap>,
 ) -> Result<Started, LeadError> {
     if room::is_short(copies.folder()) {
         return Err(LeadError::NoRoom);
@@ -54,12 +52,16 @@ pub(super) async fn start(
     let folder = prepared.await.map_err(|_| LeadError::Ended)?.map_err(LeadError::Copy)?;
     let key = copies.key().map_err(LeadError::Copy)?;
     let settings = EngineSettings { binary, folder: &folder, key: &key };
+    // The engine reads its file while this host's own copy goes to disk.
+    let own = copies.clone();
+    let synced = tokio::task::spawn_blocking(move || own.sync(epoch));
     let engine = Engine::start(&settings).await.map_err(LeadError::Engine)?;
+    synced.await.map_err(|_| LeadError::Ended)?.map_err(LeadError::Copy)?;
     let token = engine.token(Scope::Read).map_err(LeadError::Engine)?;
     let log = Arc::new(LocalLog { address: engine.log_address, token });
     let origin = Origin::Cloned(engine.first);
     let path = copies.data_file(epoch);
-    let following = Following { group: copies.group().clone(), epoch, path, key, source: log, tap };
+    let following = Following { epoch, path, key, source: log };
     let replica = Replica::follow(following, origin).await;
     Ok(Started { epoch, engine, replica: replica.map_err(LeadError::Replica)? })
 }

@@ -10,7 +10,6 @@
 //! | `log.rs`, `log_client.rs` | the log, over loopback or the mesh |
 //! | `compare.rs` | once a day a follower's copy is compared with the primary's |
 //! | `tails.rs` | what a lost primary held and nobody acknowledged, for people to read |
-//! | `tap.rs` | whoever wants every transaction that a copy takes in |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `restored.rs` | a copy out of a backup |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
@@ -37,7 +36,6 @@ mod room;
 mod run;
 mod seen;
 mod tails;
-mod tap;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -75,7 +73,6 @@ pub(crate) use log_client::ByteStream;
 pub(super) use restored::place;
 pub(crate) use restored::position_of;
 pub(crate) use tails::{TailError, Tails};
-pub(crate) use tap::{Applied, LogTap};
 pub use verify::{Verified, VerifyError};
 
 /// Longest wait for what a browser has seen elsewhere.
@@ -90,7 +87,6 @@ pub struct ReplicatedStore {
     commands: OnceLock<BTreeMap<GroupId, mpsc::Sender<Command>>>,
     schema: Arc<[Migration]>,
     engine_binary: PathBuf,
-    tap: Arc<dyn LogTap>,
     results: ResultLimits,
     /// Held as long as the store lives: a second process on the same files would break every promise.
     _lock: File,
@@ -138,15 +134,9 @@ impl ReplicatedStore {
             commands: OnceLock::new(),
             schema: settings.migrations.into(),
             engine_binary,
-            tap: Arc::new(()),
             results: settings.results,
             _lock: lock,
         })
-    }
-
-    /// Every transaction that a copy takes in is told to `tap` from the start on.
-    pub(crate) fn with_tap(self, tap: Arc<dyn LogTap>) -> Self {
-        Self { tap, ..self }
     }
 
     /// Starts taking part, as `me`, until `stop`.
@@ -167,7 +157,6 @@ impl ReplicatedStore {
                 schema: Arc::clone(&self.schema),
                 engine_binary: self.engine_binary.clone(),
                 links: Arc::clone(links),
-                tap: Arc::clone(&self.tap),
             };
             let driver = Driver::open(parts)
                 .map_err(|source| StartGroupError { group: id.clone(), source: Box::new(source) })?;

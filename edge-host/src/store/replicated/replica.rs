@@ -9,14 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use locum_replication::{Epoch, FrameNo, GroupId, Position};
+use locum_replication::{Epoch, FrameNo, Position};
 use locum_telemetry::config::chain;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::applier::{Applier, FrameError, Pending, Stamp};
+use super::applier::{Applied, Applier, FrameError, Pending, Stamp};
 use super::log_client::{LogClient, LogError, LogSource, refused};
-use super::tap::{Applied, LogTap};
 use crate::store::SqlError;
 use crate::store::sqlite::DatabaseKey;
 
@@ -59,12 +58,10 @@ pub(super) enum Origin {
 
 /// What follows what.
 pub(super) struct Following {
-    pub(super) group: GroupId,
     pub(super) epoch: Epoch,
     pub(super) path: PathBuf,
     pub(super) key: DatabaseKey,
     pub(super) source: Arc<dyn LogSource>,
-    pub(super) tap: Arc<dyn LogTap>,
 }
 
 /// Follows the log until told to stop.
@@ -160,11 +157,11 @@ impl Progress {
 impl Replica {
     /// Opens the copy and follows its log.
     pub(super) async fn follow(following: Following, origin: Origin) -> Result<Self, ReplicaError> {
-        let Following { group, epoch, path, key, source, tap } = following;
+        let Following { epoch, path, key, source } = following;
         let stop = CancellationToken::new();
         let opened = {
             let (path, stop) = (path.clone(), stop.clone());
-            tokio::task::spawn_blocking(move || Applier::open(&path, &key, group, tap, stop))
+            tokio::task::spawn_blocking(move || Applier::open(&path, &key, stop))
         };
         let opened = opened.await.map_err(|_| ReplicaError::Ended)?;
         let (applier, stamp) = opened.map_err(|source| ReplicaError::Open { path: path.clone(), source })?;

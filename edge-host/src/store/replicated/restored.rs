@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use locum_replication::{Epoch, GroupId, Kept, Position, StoreId};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +30,7 @@ pub(in crate::store) fn place(
     let copies = Copies::open(group.clone(), folder, master_key)?;
     let own = copies.make(position.epoch)?;
     fs::rename(data, &own)?;
-    let opened = Applier::open(&own, &copies.key()?, group.clone(), Arc::new(()), CancellationToken::new());
+    let opened = Applier::open(&own, &copies.key()?, CancellationToken::new());
     // Of no log that is still written; the connection's end leaves one file.
     opened?.0.stamp(Stamp { position, log: 0 })?;
     copies.mark_complete(position.epoch)?;

@@ -15,7 +15,6 @@ use super::leading::{LeadError, Started};
 use super::log::RemoteLog;
 use super::log_client::LogSource;
 use super::replica::{Following, Held, Origin, Replica, ReplicaError};
-use super::tap::LogTap;
 use super::transfer::{self, TransferError};
 
 /// Between attempts to fetch a copy.
@@ -84,14 +83,9 @@ impl Run {
 }
 
 /// Tries until the copy of an epoch is here and follows.
-pub(super) async fn fetch_until_there(
-    copies: Copies,
-    source: Arc<RemoteLog>,
-    is_stranded: bool,
-    tap: Arc<dyn LogTap>,
-) -> Replica {
+pub(super) async fn fetch_until_there(copies: Copies, source: Arc<RemoteLog>, is_stranded: bool) -> Replica {
     loop {
-        match open_follower(&copies, &source, is_stranded, &tap).await {
+        match open_follower(&copies, &source, is_stranded).await {
             Ok(replica) => return replica,
             Err(error) => tracing::debug!(error = chain(&error), "the copy cannot be fetched yet"),
         }
@@ -105,7 +99,6 @@ async fn open_follower(
     copies: &Copies,
     source: &Arc<RemoteLog>,
     is_stranded: bool,
-    tap: &Arc<dyn LogTap>,
 ) -> Result<Replica, FollowError> {
     let epoch = source.epoch;
     if is_stranded || !copies.is_begun(epoch) {
@@ -113,12 +106,10 @@ async fn open_follower(
         transfer::receive(copies.clone(), epoch, stream).await.map_err(FollowError::Transfer)?;
     }
     let following = Following {
-        group: source.group.clone(),
         epoch,
         path: copies.data_file(epoch),
         key: copies.key().map_err(FollowError::Copy)?,
         source: Arc::clone(source) as Arc<dyn LogSource>,
-        tap: Arc::clone(tap),
     };
     let origin = Origin::Began { is_complete: copies.is_complete(epoch) };
     Replica::follow(following, origin).await.map_err(FollowError::Replica)

@@ -1,7 +1,6 @@
 //! Bringing a copy up to the primary's, between two folders and without engines.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use locum_identity::private_file;
@@ -56,8 +55,7 @@ impl Hosts {
     fn stamp(&self, host: &str, epoch: Epoch, frame: u64) {
         let copies = self.copies(host);
         let (path, key) = (copies.data_file(epoch), copies.key().unwrap());
-        let (mut applier, _) =
-            Applier::open(&path, &key, group(), Arc::new(()), CancellationToken::new()).unwrap();
+        let (mut applier, _) = Applier::open(&path, &key, CancellationToken::new()).unwrap();
         let position = Position::new(epoch, FrameNo(frame));
         applier.stamp(Stamp { position, log: 7 }).unwrap();
         copies.mark_complete(epoch).unwrap();
