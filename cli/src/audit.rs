@@ -12,8 +12,8 @@ use crate::binaries;
 
 #[derive(Subcommand)]
 pub(crate) enum Audit {
-    /// Walk every chain of audit events, compare copies and signatures, and name what is first wrong. Hosts may
-    /// be running. Exit code 1 when something was altered.
+    /// Walk every chain of audit events, compare copies and signatures, and name what is first wrong. Hosts
+    /// may be running. Exit code 1 when something was altered.
     Verify {
         /// The folder of a network on this machine.
         #[arg(long, default_value = ".locum", value_name = "FOLDER")]

@@ -6,7 +6,7 @@
 mod admission;
 mod audit;
 mod backup;
-#[cfg_attr(not(test), allow(dead_code, reason = "no page uploads documents yet"))]
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "no page uploads documents yet"))]
 mod blob;
 mod clinic;
 mod clock;
@@ -21,8 +21,8 @@ mod routes;
 pub mod runtime;
 mod start;
 pub mod store;
-pub mod variables;
 mod tails;
+pub mod variables;
 mod verify_audit;
 
 pub use audit::{Report as AuditReport, VerifyError};

@@ -97,8 +97,8 @@ fn keys(folder: &Path) -> io::Result<Jwks> {
     }
 }
 
-/// The checkpoints in a folder, and how many lines are none: altered, or signed by nobody known. The last line
-/// may be half written. Blocks.
+/// The checkpoints in a folder, and how many lines are none: altered, or signed by nobody known. The last
+/// line may be half written. Blocks.
 pub(crate) fn read(folder: &Path) -> io::Result<(Vec<Checkpoint>, usize)> {
     let keys = keys(folder)?;
     let text = match fs::read(folder.join(FILE)) {

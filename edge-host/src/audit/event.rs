@@ -64,8 +64,8 @@ pub(crate) struct Circumstances {
     pub(crate) status: u16,
 }
 
-/// A whole event. Its JSON, fields in this order, is what hashes are made of: a new field is optional and left
-/// out where it has no value, so that old events keep their hashes.
+/// A whole event. Its JSON, fields in this order, is what hashes are made of: a new field is optional and
+/// left out where it has no value, so that old events keep their hashes.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {

@@ -1,9 +1,9 @@
 //! The form of a log of read events on disk.
 //!
 //! ```text
-//! <log>-<first>.log   one file of a log: its random id in 16 hexadecimal digits, its first sequence in 16 digits
+//! <log>-<first>.log   one file of a log: its random id, its first sequence, 16 digits each
 //!
-//! file  = "LOCUMAU1" ‖ log u64 ‖ first u64 ‖ hash before the first 32 bytes ‖ frame …      integers big endian
+//! file  = "LOCUMAU1" ‖ log u64 ‖ first u64 ‖ hash before the first 32 bytes ‖ frame …   integers big endian
 //! frame = length u32 ‖ sealed ‖ hash 32 bytes
 //! sealed = nonce 12 ‖ AES-256-GCM(event), bound to group, log and sequence
 //! hash  = SHA-256(hash before ‖ sequence u64 ‖ sealed)
@@ -149,8 +149,8 @@ impl Sealer {
         &self.group
     }
 
-    /// The frame of an event that follows `end`, and the new end. `None` without random bytes, or for an event
-    /// that is too large, which none is.
+    /// The frame of an event that follows `end`, and the new end. `None` without random bytes, or for an
+    /// event that is too large, which none is.
     pub(crate) fn frame(&self, log: u64, end: End, event: &Event) -> Option<(Vec<u8>, End)> {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).ok()?;

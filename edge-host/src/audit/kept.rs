@@ -41,8 +41,8 @@ impl KeptEvents {
         Self { folder, ends: Mutex::default() }
     }
 
-    /// Adds `bytes` at `offset` of a node's file and returns how long the file is, synced. Another offset than
-    /// that adds nothing: the sender goes on from the answer. Blocks.
+    /// Adds `bytes` at `offset` of a node's file and returns how long the file is, synced. Another offset
+    /// than that adds nothing: the sender goes on from the answer. Blocks.
     pub(crate) fn append(
         &self,
         (group, node): (&GroupId, &NodeId),
@@ -93,8 +93,8 @@ impl KeptEvents {
     }
 }
 
-/// A file that is here since before the start. What a crash left incomplete, or somebody changed, is set aside
-/// for people, and the file sent anew.
+/// A file that is here since before the start. What a crash left incomplete, or somebody changed, is set
+/// aside for people, and the file sent anew.
 fn found(path: &Path, name: FileName) -> io::Result<Option<(u64, End)>> {
     let bytes = match private_file::read(path) {
         Ok(bytes) => bytes,

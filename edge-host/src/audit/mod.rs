@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `event.rs` | one event; what a function says of it, what the host adds |
 //! | `rows.rs` | events of requests that write: rows of the same transaction, chained afterwards |
-//! | `log.rs`, `frame.rs` | events of requests that read: this host's own log of a group, on disk before the answer leaves |
+//! | `log.rs`, `frame.rs` | events of reading: this host's own log, on disk before the answer leaves |
 //! | `ship.rs`, `kept.rs` | the log on its way to another region, and there |
 //! | `checkpoint.rs` | signed statements of how far a chain had come |
 //! | `verify.rs`, `report.rs` | walks all of it and names what is first wrong |

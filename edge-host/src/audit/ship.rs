@@ -189,7 +189,7 @@ impl Audit {
         let sent = send(shipping, question, &[], peers).await;
         for failed in [kept.err(), sent.err()].into_iter().flatten() {
             // Where there is one region there is nobody to keep it.
-            tracing::debug!(%group, error = chain(&failed), "an audit checkpoint has fewer copies than it should");
+            tracing::debug!(%group, error = chain(&failed), "an audit checkpoint has too few copies");
         }
         shipping.vouched.retain(|(chain, ..)| *chain != of);
         shipping.vouched.push((of, Instant::now(), end.sequence));

@@ -195,7 +195,8 @@ async fn whatever_is_done_to_a_log_is_found_and_named() {
             bytes
         }
     };
-    let cases: [(&str, Box<dyn Fn(Vec<u8>) -> Vec<u8>>, Fault); 5] = [
+    type Tamper = Box<dyn Fn(Vec<u8>) -> Vec<u8>>;
+    let cases: [(&str, Tamper, Fault); 5] = [
         ("a byte of the first event", Box::new(flip(|_| frame::HEADER_BYTES + 9)), Fault::Changed(1)),
         ("a byte of the last hash", Box::new(flip(|length| length - 1)), Fault::Changed(4)),
         (

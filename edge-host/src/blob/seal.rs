@@ -6,8 +6,8 @@
 //! sealed = AES-256-GCM of each MiB, one after the other; nonce: its place; bound to object, place and "last"
 //! ```
 //!
-//! The file's name is random. A document that comes twice is stored under one id; the second file is of no use
-//! and is swept away.
+//! The file's name is random. A document that comes twice is stored under one id; the second file is of no
+//! use and is swept away.
 
 use std::fmt;
 use std::str::FromStr;

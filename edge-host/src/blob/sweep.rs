@@ -17,8 +17,8 @@ use crate::mesh::Peers;
 use crate::store::{GroupId, StoreError};
 
 const INTERVAL: Duration = Duration::from_secs(3_600);
-/// A file that no row names may belong to a request whose row is on its way, or to a row that this host's copy
-/// does not hold yet.
+/// A file that no row names may belong to a request whose row is on its way, or to a row that this host's
+/// copy does not hold yet.
 pub(super) const GRACE: Duration = Duration::from_secs(24 * 3_600);
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
