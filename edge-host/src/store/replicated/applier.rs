@@ -50,7 +50,7 @@ pub(super) struct Applied {
     /// Number and content of each page; a later one replaces an earlier one of the same number.
     pub(super) pages: Vec<(u32, Bytes)>,
     /// Pages of the database afterwards.
-    size: u32,
+    pub(super) size: u32,
 }
 
 /// One page as the primary's log has it.

@@ -3,6 +3,7 @@
 mod delay;
 mod delta;
 mod measure;
+mod power_cut;
 mod sharing;
 
 use std::collections::BTreeMap;

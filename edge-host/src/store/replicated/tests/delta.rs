@@ -136,27 +136,42 @@ async fn a_shorter_copy_is_taken_over_too() {
     assert!(pages(FOLLOWER) == pages(PRIMARY));
 }
 
+/// What the primary sends is cut off after so many bytes, or the byte after them is another one.
+async fn disturbed(hosts: &Hosts, after: u64, is_cut: bool) -> Result<Moved, TransferError> {
+    let (theirs, through) = tokio::io::duplex(1 << 16);
+    let (ours, near) = tokio::io::duplex(1 << 16);
+    let sending = tokio::spawn(transfer::send(hosts.copies(PRIMARY), Epoch(1), theirs));
+    let (mut from, mut to) = tokio::io::split(through);
+    let (mut asked, mut answered) = tokio::io::split(near);
+    let asking = tokio::spawn(async move { tokio::io::copy(&mut asked, &mut to).await });
+    let relaying = tokio::spawn(async move {
+        tokio::io::copy(&mut (&mut from).take(after), &mut answered).await?;
+        if !is_cut {
+            let byte = from.read_u8().await?;
+            answered.write_u8(!byte).await?;
+            tokio::io::copy(&mut from, &mut answered).await?;
+        }
+        answered.shutdown().await
+    });
+    let received = transfer::receive(hosts.copies(FOLLOWER), Epoch(1), ours).await;
+    // Ends early when the follower has.
+    let _ = relaying.await.unwrap();
+    asking.abort();
+    drop(sending);
+    received
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_that_breaks_off_leaves_no_copy() {
     let hosts = Hosts::new();
-    for cut in [0, 3, 100, 70_000, 2_000_000] {
-        let (theirs, through) = tokio::io::duplex(1 << 16);
-        let (ours, near) = tokio::io::duplex(1 << 16);
-        let sending = tokio::spawn(transfer::send(hosts.copies(PRIMARY), Epoch(1), theirs));
-        let (mut from, mut to) = tokio::io::split(through);
-        let (mut asked, mut answered) = tokio::io::split(near);
-        let asking = tokio::spawn(async move { tokio::io::copy(&mut asked, &mut to).await });
-        let cutting = tokio::spawn(async move {
-            let copied = tokio::io::copy(&mut (&mut from).take(cut), &mut answered).await;
-            copied.and(answered.shutdown().await)
-        });
-        let received = transfer::receive(hosts.copies(FOLLOWER), Epoch(1), ours).await;
-        assert!(received.is_err(), "{cut}: {received:?}");
-        assert_eq!(hosts.copies(FOLLOWER).newest().unwrap(), None);
-        cutting.await.unwrap().unwrap();
-        asking.abort();
-        drop(sending);
+    for after in [0, 3, 100, 70_000, 2_000_000] {
+        let received = disturbed(&hosts, after, true).await;
+        assert!(received.is_err(), "{after}: {received:?}");
+        assert!(!hosts.copies(FOLLOWER).is_begun(Epoch(1)));
     }
+    let received = disturbed(&hosts, 2_000_000, false).await;
+    assert!(matches!(received, Err(TransferError::Different)), "{received:?}");
+    assert!(!hosts.copies(FOLLOWER).is_begun(Epoch(1)));
     hosts.fetch(Epoch(1)).await.unwrap();
 }
 
