@@ -82,6 +82,8 @@ pub(crate) enum AuditAnswer {
 pub(super) struct Shipping {
     /// Who takes them.
     to: Option<NodeId>,
+    /// Nobody takes them.
+    is_behind: bool,
     /// What that host holds of the file being shipped.
     held: Option<(FileName, u64)>,
     /// When each chain had its last checkpoint, and its sequence.
@@ -126,9 +128,20 @@ impl Audit {
         }
         let Some(log) = own.log.get() else { return };
         let synced = *log.synced().borrow();
-        if let Err(error) = self.ship(group, &mut shipping, synced, peers).await {
-            tracing::warn!(%group, error = chain(&error), "audit events are not in another region yet");
+        // Said when it begins and when it is over: it may last, and where there is one region it does.
+        match self.ship(group, &mut shipping, synced, peers).await {
+            Ok(()) if shipping.is_behind => {
+                tracing::info!(%group, "audit events are in another region again");
+                shipping.is_behind = false;
+            }
+            Err(error) if !shipping.is_behind => {
+                tracing::warn!(%group, error = chain(&error), "audit events are in this region only");
+                shipping.is_behind = true;
+            }
+            _ => {}
         }
+        metrics::gauge!("locum_edge_audit_in_one_region", "group" => group.to_string())
+            .set(if shipping.is_behind { 1.0 } else { 0.0 });
         self.vouch(group, &mut shipping, Chain::Reads(synced.file.log), synced.end, peers).await;
     }
 

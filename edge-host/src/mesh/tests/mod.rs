@@ -158,7 +158,7 @@ async fn a_request_of_another_manifest_is_not_carried_out() {
     let (one, two) = two(&network);
     let client = network.client("edge", "edge-9");
     let (id, client_address) = (uuid::Uuid::now_v7(), PERSON.parse().unwrap());
-    for (method, path) in [("GET", "/c/demo/test"), ("POST", "/c/nobody/test"), ("POST", "/elsewhere")] {
+    for (method, path) in [("GET", "/c/nobody/test"), ("POST", "/c/nobody/test"), ("POST", "/elsewhere")] {
         let request = http::Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
         let replay = super::Replay { id, client: client_address, request: &request };
         let question = replay.question(Duration::from_secs(5)).unwrap();
