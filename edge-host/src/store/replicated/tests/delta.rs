@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::applier::{Applier, Stamp};
 use super::super::copies::Copies;
 use super::super::engine::{Engine, EngineSettings};
+use super::super::tails::{LostRow, TailMark, Tails};
 use super::super::transfer::{self, Compared, Moved, TransferError};
 use super::group;
 use crate::store::gate::Authority;
@@ -214,4 +215,31 @@ async fn measure_epoch_start() {
     hosts.stamp(PRIMARY, Epoch(2), 9);
     let began = Instant::now();
     println!("one percent: {:?} in {:?}", hosts.fetch(Epoch(2)).await.unwrap(), began.elapsed());
+}
+
+#[test]
+fn older_copies_go_once_their_tail_is_kept() {
+    let hosts = Hosts::new();
+    let primary = hosts.copies(PRIMARY);
+    primary.make_engine_folder(Epoch(2), Some(Epoch(1)), &[]).unwrap();
+    hosts.stamp(PRIMARY, Epoch(2), 1);
+    hosts.change(Epoch(1), "INSERT INTO note VALUES (99999, 'planted')");
+    let copy = Position::new(Epoch(1), FrameNo(6));
+    let after = Some(Position::new(Epoch(1), FrameNo(5)));
+    primary.mark_tail(TailMark { copy, after }).unwrap();
+    let folder = hosts.0.path().join(PRIMARY);
+    for _ in 0..2 {
+        primary.clear_before(Epoch(2)).unwrap();
+        assert!(!folder.join("epochs/1").exists());
+        assert_eq!(primary.newest().unwrap(), Some(Position::new(Epoch(2), FrameNo(1))));
+    }
+    let tails = Tails::new(&group(), &folder, &MasterKey::read(&hosts.0.path().join("master.key")).unwrap());
+    let mut rows = Vec::new();
+    let take = |row: LostRow| {
+        rows.push((row.table, row.lost, row.kept));
+        Ok(())
+    };
+    tails.read("1-6", take).unwrap();
+    let lost = serde_json::json!({ "id": 99_999, "text": "planted" });
+    assert_eq!(rows, [("note".to_owned(), Some(lost), None)]);
 }
