@@ -165,6 +165,21 @@ impl Pending {
     }
 }
 
+/// Frames of a compacted log as one transaction. They go back from the newest to the first after `after`; the
+/// last one that comes says how large the database is after all of them.
+pub(super) fn compacted(epoch: Epoch, after: FrameNo, frames: &[Bytes]) -> Result<Applied, FrameError> {
+    let frames = frames.iter().map(Frame::parse).collect::<Option<Vec<_>>>().ok_or(FrameError::Malformed)?;
+    let size = frames.last().map_or(0, |frame| frame.size);
+    let (Some(newest), 1..) = (frames.first(), size) else { return Err(FrameError::Malformed) };
+    let last = Position::new(epoch, newest.number);
+    let is_in_order = frames.is_sorted_by(|newer, older| newer.number > older.number);
+    if !is_in_order || frames.iter().any(|frame| frame.number <= after) {
+        return Err(FrameError::Gap);
+    }
+    let pages = frames.into_iter().map(|frame| (frame.page, frame.bytes)).collect();
+    Ok(Applied { last, pages, size })
+}
+
 impl Frame {
     fn parse(bytes: &Bytes) -> Option<Self> {
         let number = u64::from_le_bytes(*bytes.first_chunk()?);
@@ -200,6 +215,19 @@ mod tests {
         assert!(pending.take(Epoch(3)).is_none());
         pending.push(FrameNo(7), &frame(9, 1, 10)).unwrap();
         assert_eq!(pending.take(Epoch(3)).unwrap().pages.len(), 2);
+    }
+
+    #[test]
+    fn a_compacted_log_is_one_transaction() {
+        let frames = [frame(9, 2, 0), frame(7, 1, 0), frame(6, 3, 12)];
+        let taken = compacted(Epoch(3), FrameNo(4), &frames).unwrap();
+        assert_eq!(taken.last, Position::new(Epoch(3), FrameNo(9)));
+        assert_eq!((taken.pages.len(), taken.size), (3, 12));
+        assert_eq!(compacted(Epoch(3), FrameNo(6), &frames).err(), Some(FrameError::Gap));
+        assert_eq!(compacted(Epoch(3), FrameNo(4), &frames[..2]).err(), Some(FrameError::Malformed));
+        let [newest, older, oldest] = frames;
+        assert_eq!(compacted(Epoch(3), FrameNo(4), &[older, newest, oldest]).err(), Some(FrameError::Gap));
+        assert_eq!(compacted(Epoch(3), FrameNo(4), &[]).err(), Some(FrameError::Malformed));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper_014::client::conn::{Builder, SendRequest};
 use libsql_replication::rpc::replication::replication_log_client::ReplicationLogClient;
@@ -53,9 +54,12 @@ pub(super) enum LogError {
     Status(#[source] Box<Status>),
     #[error("the engine speaks another version")]
     Version,
-    /// It was compacted, and what is left holds pages in a form that no copy can take in.
+    /// It was compacted since.
     #[error("the log does not reach back to this copy any more")]
     TooFarBehind,
+    /// It is being compacted.
+    #[error("the compacted log is not there yet")]
+    NotYet,
 }
 
 impl LogClient {
@@ -91,6 +95,20 @@ impl LogClient {
         let request = request(offset, &self.token, Some(&self.session));
         Ok(self.log.log_entries(request).await.map_err(refused)?.into_inner())
     }
+
+    /// What was compacted after `after`: the newest frame of each page, newest first, all to be taken in at once.
+    /// A log begins with the pages of the file that it was made from, in a form that no copy can take in; no
+    /// copy asks for those, because each begins behind them.
+    pub(super) async fn compacted(&mut self, after: FrameNo) -> Result<Vec<Bytes>, LogError> {
+        let offset = LogOffset { next_offset: after.0 + 1, wal_flavor: None };
+        let request = request(offset, &self.token, Some(&self.session));
+        let mut stream = self.log.snapshot(request).await.map_err(refused)?.into_inner();
+        let mut frames = Vec::new();
+        while let Some(frame) = stream.message().await.map_err(refused)? {
+            frames.push(frame.data);
+        }
+        Ok(frames)
+    }
 }
 
 fn request<T>(
@@ -112,6 +130,8 @@ fn request<T>(
 pub(super) fn refused(status: Status) -> LogError {
     if status.code() == Code::FailedPrecondition && status.message() == NEED_SNAPSHOT_ERROR_MSG {
         LogError::TooFarBehind
+    } else if status.code() == Code::Unavailable {
+        LogError::NotYet
     } else {
         LogError::Status(Box::new(status))
     }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use locum_replication::{Epoch, FrameNo, Position};
@@ -14,7 +14,7 @@ use locum_telemetry::config::chain;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::applier::{Applied, Applier, FrameError, Pending, Stamp};
+use super::applier::{self, Applied, Applier, FrameError, Pending, Stamp};
 use super::log_client::{LogClient, LogError, LogSource, refused};
 use crate::store::SqlError;
 use crate::store::sqlite::DatabaseKey;
@@ -27,6 +27,10 @@ const FRAMES_AT_ONCE: usize = 1_024;
 const CHECKPOINT_PAGES: usize = 1_000;
 /// 1 GiB of log: comparing pages with the primary is quicker than reading so much.
 const TOO_MANY_FRAMES: u64 = 1 << 18;
+
+/// Longest wait for a compacted log, and between two looks. It has some ten thousand frames.
+const COMPACTED_WITHIN: Duration = Duration::from_secs(4);
+const COMPACTED_LOOK: Duration = Duration::from_millis(20);
 
 /// How far a copy has come. Shared with whoever waits for it.
 pub(super) struct Progress {
@@ -86,6 +90,8 @@ pub(super) enum ReplicaError {
     Log(#[source] LogError),
     #[error("follow the log")]
     Frame(#[source] FrameError),
+    #[error("the log is too far ahead")]
+    TooFarBehind,
     /// One engine serves one log in one epoch.
     #[error("another log than the one this copy follows")]
     AnotherLog,
@@ -110,6 +116,8 @@ struct Follower {
     stop: CancellationToken,
     /// Pages written since the last checkpoint.
     unchecked: usize,
+    /// What comes next was compacted.
+    is_compacted: bool,
 }
 
 impl Progress {
@@ -183,6 +191,7 @@ impl Replica {
             progress: Arc::clone(&progress),
             stop: stop.clone(),
             unchecked: 0,
+            is_compacted: false,
         };
         let done = tokio::spawn(follower.run());
         Ok(Self { progress, stop, done })
@@ -207,7 +216,15 @@ impl Follower {
             // Its text can name addresses, never rows.
             let error_text = chain(&error);
             match error {
-                ReplicaError::Log(LogError::TooFarBehind) | ReplicaError::Frame(FrameError::TooLarge) => {
+                // As after every compaction, to whoever had not read the very last of the old log. Not the
+                // compacted log itself: that is asked for once.
+                ReplicaError::Log(LogError::TooFarBehind) if !self.is_compacted => {
+                    self.is_compacted = true;
+                    continue;
+                }
+                ReplicaError::TooFarBehind
+                | ReplicaError::Log(LogError::TooFarBehind)
+                | ReplicaError::Frame(_) => {
                     tracing::info!(error = error_text, "the copy will be compared with the primary's");
                     return self.progress.strand();
                 }
@@ -230,7 +247,10 @@ impl Follower {
         let stamp = self.settle(&client).await?;
         let mut last = stamp.position.frame;
         if client.newest.0.saturating_sub(last.0) > TOO_MANY_FRAMES {
-            return Err(ReplicaError::Log(LogError::TooFarBehind));
+            return Err(ReplicaError::TooFarBehind);
+        }
+        if std::mem::take(&mut self.is_compacted) {
+            last = self.take_in_compacted(&mut client, stamp).await?;
         }
         let mut frames = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -251,6 +271,32 @@ impl Follower {
                 self.take_in(stamp.log, transaction).await?;
             }
         }
+    }
+
+    /// The engine makes its compacted log beside its work; meanwhile nothing of it can be had.
+    async fn take_in_compacted(
+        &mut self,
+        client: &mut LogClient,
+        stamp: Stamp,
+    ) -> Result<FrameNo, ReplicaError> {
+        let after = stamp.position.frame;
+        let asked = Instant::now();
+        let frames = loop {
+            match client.compacted(after).await {
+                Err(LogError::NotYet) if asked.elapsed() < COMPACTED_WITHIN => {
+                    tokio::time::sleep(COMPACTED_LOOK).await;
+                }
+                Err(LogError::NotYet | LogError::TooFarBehind) => return Err(ReplicaError::TooFarBehind),
+                frames => break frames.map_err(ReplicaError::Log)?,
+            }
+            if self.stop.is_cancelled() {
+                return Ok(after);
+            }
+        };
+        let taken = applier::compacted(self.epoch, after, &frames).map_err(ReplicaError::Frame)?;
+        let last = taken.last.frame;
+        self.take_in(stamp.log, taken).await?;
+        Ok(last)
     }
 
     /// Makes sure that it is this copy's log, and says from where on it is wanted.

@@ -1,5 +1,6 @@
 //! Three hosts in one process, with real engines, under the registry of the control plane.
 
+mod compaction;
 mod delay;
 mod delta;
 mod measure;
@@ -23,8 +24,8 @@ use tokio_util::task::TaskTracker;
 use super::group::now;
 use super::{ByteStream, Links, LogRequest, RecordsAnswer, RecordsQuestion, ReplicatedStore};
 use crate::store::{
-    Access, Caller, Failure, Migration, RecordStore, ResultLimits, SqlError, StoreError, StoreSettings,
-    TransactionLimits, Value, Writer,
+    Access, Caller, Failure, Migration, RecordStore, ResultLimits, Session, SqlError, StoreError,
+    StoreSettings, TransactionLimits, Value, Writer,
 };
 
 const REGIONS: [&str; 3] = ["us-west", "us-east", "eu-central"];
@@ -107,6 +108,10 @@ impl Host {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    fn session(&self, access: Access) -> Arc<dyn Session> {
+        self.store.session(&group(), access, Instant::now() + WITHIN).unwrap()
     }
 
     async fn write(&self, text: &str) -> Result<(), StoreError> {

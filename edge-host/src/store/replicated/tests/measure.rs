@@ -5,10 +5,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::store::Position;
 use crate::store::replicated::engine::{Engine, EngineSettings};
 use crate::store::replicated::hrana::Statement;
 use crate::store::sqlite::{Database, DatabaseKey};
-use crate::store::{Position, Session};
 
 const CALLS: usize = 300;
 const WRITERS: usize = 64;
@@ -218,7 +218,7 @@ async fn measure_size(mebibytes: i64) {
     })
     .await;
     sequential("local read", |number| {
-        let session = session(&hosts[first], Access::Read);
+        let session = hosts[first].session(Access::Read);
         async move {
             let row = vec![Value::Integer(i64::try_from(number).unwrap() % rows + 1)];
             let sql = "SELECT length(text) FROM filler WHERE rowid = ?".to_owned();
@@ -240,16 +240,12 @@ async fn measure_size(mebibytes: i64) {
     }
 }
 
-fn session(host: &Host, access: Access) -> Arc<dyn Session> {
-    host.store.session(&group(), access, Instant::now() + WITHIN).unwrap()
-}
-
 /// Rows that differ from each other.
 async fn fill(host: &Host, from: i64, to: i64) {
     let sql = "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?)
                INSERT INTO filler SELECT printf('%.*c', ?, char(65 + i % 26)) || i FROM n";
     let bounds = vec![Value::Integer(from), Value::Integer(to), Value::Integer(ROW_BYTES)];
-    let session = session(host, Access::Write);
+    let session = host.session(Access::Write);
     session.execute(sql.to_owned(), bounds, Caller::Function).await.unwrap();
     session.commit().await.unwrap();
 }
@@ -258,7 +254,7 @@ async fn fill(host: &Host, from: i64, to: i64) {
 async fn lag(hosts: &[Host], first: usize) {
     let mut times = Vec::new();
     for number in 0..LAGS {
-        let session = session(&hosts[first], Access::Write);
+        let session = hosts[first].session(Access::Write);
         let sql = "INSERT INTO journal VALUES (?)".to_owned();
         session.execute(sql, vec![Value::Text(format!("lag {number}"))], Caller::Function).await.unwrap();
         session.commit().await.unwrap();

@@ -25,7 +25,7 @@ async fn end(network: &Network, hosts: Vec<Host>) {
 }
 
 fn session(host: &Host) -> Arc<dyn Session> {
-    host.store.session(&group(), Access::Write, Instant::now() + WITHIN).unwrap()
+    host.session(Access::Write)
 }
 
 async fn run(session: &Arc<dyn Session>, sql: &str) -> Result<QueryResult, SqlError> {
