@@ -21,7 +21,7 @@ pub(crate) enum Backup {
     },
     /// Take a whole backup of every record group now.
     Now(Network),
-    /// Restore the newest backup of every group into a scratch place of its host, check it, and say how it went.
+    /// Restore the newest backup of every group into a scratch place of its host, and check it.
     Drill(Network),
     /// List the backups.
     List(Where),
@@ -105,8 +105,14 @@ fn ask(network: &Network, what: &str, show: impl Fn(&Value) -> String) -> Result
     };
     let (mut done, mut problems) = (Vec::new(), Vec::new());
     for folder in &folders {
-        let answer =
-            ask_host(folder, what).with_context(|| format!("ask the host of {}", folder.display()))?;
+        let answer = match ask_host(folder, what) {
+            Ok(answer) => answer,
+            // A region may be down; another one leads then.
+            Err(error) => {
+                problems.push((Value::Null, format!("{}: {error:#}", folder.display())));
+                continue;
+            }
+        };
         for said in answer["groups"].as_array().context("the host's answer is no list of groups")? {
             match said["problem"].as_str() {
                 Some(problem) => problems.push((said["group"].clone(), problem.to_owned())),
@@ -118,13 +124,12 @@ fn ask(network: &Network, what: &str, show: impl Fn(&Value) -> String) -> Result
         }
     }
     problems.retain(|(group, _)| !done.contains(group));
-    if let Some((group, problem)) = problems.first() {
-        bail!("{}: {problem}", text(group));
+    // Who does not answer is missed only when nobody else led.
+    let missed = problems.iter().find(|(group, _)| !group.is_null() || done.is_empty());
+    match missed {
+        Some((group, problem)) => bail!("{} {problem}", text(group)),
+        None => Ok(()),
     }
-    if done.is_empty() {
-        bail!("no host of this network backs anything up");
-    }
-    Ok(())
 }
 
 fn ask_host(state_dir: &Path, what: &str) -> Result<Value> {

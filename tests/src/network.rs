@@ -60,6 +60,11 @@ impl Network {
     /// Stops it as an operator would and starts it again on the same data.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
+        self.start_again()
+    }
+
+    /// Starts it again after [`Self::stop`], on whatever is in its folder now.
+    pub fn start_again(&mut self) -> Result<()> {
         (self.up, self.ready) = spawn(&self.data(), self.regions, &self.options)?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Sealing one object: a key derived for it alone, bound to its name.
 //!
-//! On disk: magic (8 bytes), salt (32), AES-256-GCM ciphertext and tag. A key seals exactly one object, so its
-//! nonce may be constant.
+//! On disk: magic (8 bytes), salt (32), AES-256-GCM ciphertext and tag. A key seals exactly one object, so
+//! its nonce may be constant.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};

@@ -7,8 +7,8 @@
 //! <group>/backups/<backup>/log/<n>     pages that changed afterwards, in order
 //! ```
 //!
-//! Everything but the keyring is compressed, then sealed (AES-256-GCM) with a key of the backup's own. Removing
-//! that key from the keyring makes every copy of the backup unreadable, wherever it lies.
+//! Everything but the keyring is compressed, then sealed (AES-256-GCM) with a key of the backup's own.
+//! Removing that key from the keyring makes every copy of the backup unreadable, wherever it lies.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -199,8 +199,8 @@ impl Opened {
         self.repository.put(Object { name, bytes }).await
     }
 
-    /// Adds a segment; `number` counts from 1. Gives its size, sealed. The same number may be written again as
-    /// long as nobody was told that it is there.
+    /// Adds a segment; `number` counts from 1. Gives its size, sealed. The same number may be written again
+    /// as long as nobody was told that it is there.
     ///
     /// # Errors
     /// [`WriteError`].

@@ -39,7 +39,7 @@ pub fn expired(kept: &[Kept], keep: Keep, now: Timestamp) -> Vec<BackupId> {
     };
     let goes = |kept: &&Kept| {
         if !kept.is_good {
-            // Newer than every good one: there is nothing to go back to instead, and somebody may want to look.
+            // Newer than every good one: there is nothing else to go back to, and somebody may want to look.
             return is_older(&kept.id, UNFINISHED) && good.last().is_some_and(|newest| **newest > kept.id);
         }
         let Some(place) = good.iter().position(|id| **id == kept.id) else { return false };

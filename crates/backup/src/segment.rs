@@ -1,7 +1,7 @@
 //! Pages that changed since the snapshot, or since the segment before.
 //!
-//! In an object, before it is sealed: length of the head (u32, big endian), the head (JSON), and compressed with
-//! zstd each page's number (u32, big endian) and bytes.
+//! In an object, before it is sealed: length of the head (u32, big endian), the head (JSON), and compressed
+//! with zstd each page's number (u32, big endian) and bytes.
 
 use jiff::Timestamp;
 use locum_replication::Position;

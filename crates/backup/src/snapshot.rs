@@ -70,7 +70,7 @@ impl Snapshot {
         Self { below, key, buffer: Vec::new(), hash: Hash::new(), chunks: 0, sealed_bytes: 0 }
     }
 
-    /// Takes the next page; gives a chunk when one is full. Compresses and encrypts: it keeps a processor busy.
+    /// Takes the next page; gives a chunk when one is full. Keeps a processor busy.
     ///
     /// # Errors
     /// [`SealError`].

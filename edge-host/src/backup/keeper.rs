@@ -2,6 +2,7 @@
 //! drills are held.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,9 @@ use crate::store::{GroupId, LocalCopy, RecordStore, Writer};
 /// After a backup that failed.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
+/// Between looks at whether a drill is due.
+const LOOK_AT_DRILLS: Duration = Duration::from_secs(60);
+
 /// What an operator wants now.
 pub(crate) enum Ask {
     Backup(oneshot::Sender<Result<Taken, String>>),
@@ -33,6 +37,8 @@ pub(crate) struct Keeper {
     pub(crate) region: RegionId,
     pub(crate) schedule: Schedule,
     pub(crate) drills: DrillFolder,
+    /// This host has taken one since it started.
+    pub(crate) has_backup: AtomicBool,
 }
 
 /// Between two looks.
@@ -63,7 +69,20 @@ impl Keeper {
         };
         tokio::select! {
             () = working => {}
+            // Beside the log, which goes on meanwhile.
+            () = self.hold_drills() => {}
             () = stop.cancelled() => {}
+        }
+    }
+
+    /// For ever.
+    async fn hold_drills(&self) {
+        let mut ticks = tokio::time::interval(LOOK_AT_DRILLS);
+        loop {
+            ticks.tick().await;
+            if self.copy().is_some() && self.has_backup.load(Ordering::Relaxed) {
+                self.drill_if_due().await;
+            }
         }
     }
 
@@ -88,7 +107,6 @@ impl Keeper {
             }
             _ => {}
         }
-        self.drill_if_due().await;
     }
 
     async fn answer(&self, state: &mut State, ask: Ask) {
@@ -143,6 +161,7 @@ impl Keeper {
             }
         };
         state.chain = Some(going_on);
+        self.has_backup.store(true, Ordering::Relaxed);
         state.not_before = Instant::now();
         let (backup, bytes, seconds) = (&taken.manifest.id, taken.manifest.sealed_bytes, taken.seconds);
         tracing::info!(%group, %backup, bytes, seconds, "backup taken");

@@ -16,10 +16,13 @@ mod operations;
 mod rebuild;
 mod restoring;
 mod taking;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use locum_identity::RegionId;
 use tokio::sync::mpsc;
@@ -80,6 +83,7 @@ pub(crate) fn start(
             region: region.clone(),
             schedule,
             drills: drills.clone(),
+            has_backup: AtomicBool::new(false),
         };
         tasks.spawn(keeper.run(receiver, stop.clone()));
     }

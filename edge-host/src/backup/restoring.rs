@@ -140,7 +140,8 @@ pub enum RestoreError {
     },
 }
 
-/// Restores every group of the repository, or one. All are rebuilt and checked before any takes its place. Blocks.
+/// Restores every group of the repository, or one. All are rebuilt and checked before any takes its place.
+/// Blocks.
 ///
 /// # Errors
 /// [`RestoreError`].

@@ -139,8 +139,8 @@ impl Chain {
         self.moment.copy().is(copy)
     }
 
-    /// Adds what changed since the last time; gives the bytes that were written. After an error what changed is
-    /// owed: say it again.
+    /// Adds what changed since the last time; gives the bytes that were written. After an error what changed
+    /// is owed: say it again.
     pub(crate) async fn ship(self) -> Result<(Self, u64), (Option<Self>, TakeError)> {
         let looked = spawn_blocking(move || {
             let next = self.moment.next();

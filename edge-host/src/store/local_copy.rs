@@ -2,8 +2,8 @@
 //! another.
 //!
 //! Which pages changed is read off the headers of the frames in the copy's write-ahead log; their content
-//! comes from a snapshot, decrypted by SQLite. A snapshot that is kept from one look to the next keeps the log
-//! from beginning anew more than once between them, and then nothing of the old one is missed
+//! comes from a snapshot, decrypted by SQLite. A snapshot that is kept from one look to the next keeps the
+//! log from beginning anew more than once between them, and then nothing of the old one is missed
 //! (<https://www.sqlite.org/walformat.html>).
 
 use std::collections::BTreeSet;
@@ -219,7 +219,12 @@ mod tests {
         let path = folder.path().join("data.db");
         let key = DatabaseKey::from([7; 32]);
         let mut database = Database::open_tuned(&path, &key).unwrap();
-        for sql in ["PRAGMA journal_mode = WAL", "PRAGMA wal_autocheckpoint = 20", "CREATE TABLE a (x, y)"] {
+        for sql in [
+            "PRAGMA auto_vacuum = FULL",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA wal_autocheckpoint = 20",
+            "CREATE TABLE a (x, y)",
+        ] {
             database.host(sql, &[]).unwrap();
         }
         Source { _folder: folder, database, copy: LocalCopy::new(path, key) }

@@ -63,7 +63,7 @@ async fn shipped(host: &Host) -> f64 {
     line.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(0.0)
 }
 
-/// Waits until what was written by now has left the host: the look that may have begun before ends, then another.
+/// Waits until what was written by now has left the host: the look that may have begun ends, then another.
 async fn until_shipped(host: &Host) {
     let began = Instant::now();
     for _ in 0..2 {
