@@ -244,10 +244,6 @@ impl Copies {
     ) -> Result<PathBuf, CopyError> {
         let folder = self.epoch_folder(epoch).join("engine");
         let data = engine::data_file(&folder);
-        let file_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CopyError::File { path, source }
-        };
         // A left-over of a start that failed before the engine ran.
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(file_error(&folder))?;
@@ -299,10 +295,6 @@ impl Copies {
         let folder = self.epoch_folder(epoch);
         let kept = self.is_begun(epoch).then(|| self.data_file(epoch));
         let kept = kept.as_deref().and_then(Path::file_name).unwrap_or_default().as_bytes();
-        let file_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CopyError::File { path, source }
-        };
         for entry in fs::read_dir(&folder).map_err(file_error(&folder))? {
             let entry = entry.map_err(file_error(&folder))?;
             let name = entry.file_name();
@@ -395,6 +387,11 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CopyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(CopyError::File { path: path.to_owned(), source }),
     }
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> CopyError + use<> {
+    let path = path.to_owned();
+    move |source| CopyError::File { path, source }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -63,7 +63,7 @@ pub(crate) trait Links: Send + Sync {
         request: LogRequest,
     ) -> BoxFuture<'a, io::Result<Box<dyn ByteStream>>>;
 
-    /// Opens a stream on which another host sends its whole copy.
+    /// Opens a stream on which another host compares its copy with this one's, and sends what is missing.
     fn open_copy<'a>(
         &'a self,
         node: &'a NodeId,

@@ -28,7 +28,7 @@ pub(super) struct RemoteLog {
 }
 
 impl RemoteLog {
-    /// A stream on which the primary sends its whole copy.
+    /// A stream on which the primary's copy and this host's are compared.
     pub(super) async fn open_copy(&self) -> io::Result<Box<dyn ByteStream>> {
         let request = LogRequest { group: self.group.clone(), epoch: self.epoch };
         self.links.open_copy(&self.primary, request).await
