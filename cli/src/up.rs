@@ -37,6 +37,10 @@ pub(crate) struct Options {
     /// Another clinic, whose records may only be in these of the regions. May be given again.
     #[arg(long = "clinic", value_name = "NAME=REGION,...")]
     clinics: Vec<Placed>,
+    /// Acknowledge, and mark, changes that one region alone holds while no second one answers; otherwise records can
+    /// then only be read.
+    #[arg(long)]
+    single_copy: bool,
     /// Wipe the folder of an earlier network first.
     #[arg(long)]
     reset: bool,
@@ -95,7 +99,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let engine = engine(&binaries, regions.len())?;
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
-    let plan = Plan { ports: options.ports, manifest, regions, clinics, engine, backup };
+    let (ports, single_copy) = (options.ports, options.single_copy);
+    let plan = Plan { ports, manifest, regions, clinics, single_copy, engine, backup };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {

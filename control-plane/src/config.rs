@@ -35,7 +35,7 @@ pub(crate) struct Config {
     /// QUIC: joins, heartbeats, reports on record groups.
     pub(crate) mesh_listen: SocketAddr,
     /// The record groups that are replicated, and the regions that may hold each: `[groups.main]`, `regions =
-    /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay.
+    /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay. `single_copy = true`: see [`GroupConfig`].
     #[serde(default)]
     pub(crate) groups: BTreeMap<GroupId, GroupConfig>,
     /// How long what was asked may take to finish at the end.
@@ -60,7 +60,7 @@ impl Config {
         if self.groups.len() > MAX_GROUPS {
             return Err(invalid(path, "groups", format!("may name at most {MAX_GROUPS}")));
         }
-        for (group, GroupConfig { regions }) in &self.groups {
+        for (group, GroupConfig { regions, .. }) in &self.groups {
             let once = regions.iter().collect::<BTreeSet<_>>().len() == regions.len();
             if !once || !(1..=MAX_VOTERS).contains(&regions.len()) {
                 let problem = format!("`{group}` needs 1 to {MAX_VOTERS} regions, each once");

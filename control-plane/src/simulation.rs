@@ -336,7 +336,10 @@ fn start(fixed: &Fixed, disk: &Arc<Mutex<Disk>>, now: Now) -> Member<SimulatedSt
     let keys = Keys { authority: fixed.authority.clone(), signing: fixed.signing.clone() };
     let record = disk.lock().unwrap().record.clone();
     let regions = ["west", "east", "central"].map(|region| region.parse().unwrap());
-    let declared = BTreeMap::from([("main".parse().unwrap(), GroupConfig { regions: regions.to_vec() })]);
+    let declared = BTreeMap::from([(
+        "main".parse().unwrap(),
+        GroupConfig { regions: regions.to_vec(), single_copy: false },
+    )]);
     let groups = Groups::new(&declared, &record.groups, now.elapsed).unwrap();
     Member::new(record, groups, SimulatedStore(disk.clone()), keys, now).unwrap()
 }

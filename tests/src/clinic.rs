@@ -104,6 +104,11 @@ impl Browser {
         Ok(Self { cookies, clinic, ..Self::at(network, region)? })
     }
 
+    /// A fresh profile at the same place.
+    pub fn another(&self) -> Self {
+        Self { cookies: Arc::default(), ..self.clone() }
+    }
+
     /// At another clinic than the demo clinic.
     pub fn of(self, clinic: &str) -> Self {
         Self { clinic: clinic.to_owned(), ..self }

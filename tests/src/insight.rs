@@ -67,11 +67,16 @@ impl Network {
 
     /// A figure that the control plane's member measures of the group `main`.
     pub async fn control(&self, metric: &str) -> Result<f64> {
-        let url = format!("http://{}/metrics", self.address("control-1", "telemetry")?);
+        self.metric("control-1", metric, "main").await?.with_context(|| metric.to_owned())
+    }
+
+    /// A figure that a process measures of a group, if it does.
+    pub async fn metric(&self, process: &str, metric: &str, group: &str) -> Result<Option<f64>> {
+        let url = format!("http://{}/metrics", self.address(process, "telemetry")?);
         let text = reqwest::get(url).await?.text().await?;
-        let name = format!("{metric}{{group=\"main\"}} ");
-        let value = text.lines().find_map(|line| line.strip_prefix(&name)).with_context(|| name.clone())?;
-        Ok(value.parse()?)
+        let name = format!("{metric}{{group=\"{group}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&name));
+        Ok(value.map(str::parse).transpose()?)
     }
 
     /// Who led which epoch, by the hosts' logs; no epoch twice.

@@ -82,7 +82,7 @@ impl Writers {
             Ok(Writer::start(Browser::at(network, region)?, region, slots))
         };
         let writers = regions.iter().zip(slots.chunks(share)).map(start);
-        let reader = Reader::start(network, days.clone())?;
+        let reader = Reader::start(network, days.clone()).await?;
         let mut started = Self { writers: writers.collect::<Result<_>>()?, reader, days };
         started.go_on(&regions, 2).await?;
         Ok(started)
@@ -179,8 +179,10 @@ impl Writer {
 }
 
 impl Reader {
-    fn start(network: &Network, days: Range<i32>) -> Result<Self> {
+    async fn start(network: &Network, days: Range<i32>) -> Result<Self> {
         let (person, stop) = (Browser::new(network)?, Arc::new(AtomicBool::new(false)));
+        // From now on every host shows at least this much.
+        person.slots_within(days.clone()).await?;
         let at = |region: String| {
             let browser = Arc::new(Mutex::new(person.moved_to(network, &region)?));
             Ok((region, browser))

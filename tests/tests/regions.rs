@@ -1,9 +1,10 @@
 //! Three regions: people move between them, the primary is moved, a region dies. Faults of all kinds are in `faults`.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use locum_network_tests::{Browser, Network, PATIENT, Patient, Writers, binaries};
+use anyhow::{Context, Result, bail, ensure};
+use locum_network_tests::{Answer, Browser, Network, PATIENT, Patient, Writers, binaries};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_dies_and_no_file_holds_a_name_in_the_clear() -> Result<()> {
@@ -46,8 +47,9 @@ async fn a_person_moves_the_primary_while_others_write() -> Result<()> {
 async fn a_person_who_moves_sees_what_they_wrote() -> Result<()> {
     let network = Network::start_regions(3)?;
     let here = Browser::at(&network, "eu-central")?;
+    let all = here.slots().await?;
     let there = here.moved_to(&network, "us-east")?;
-    let all = there.slots().await?;
+    there.slots().await?;
     network.pause(&network.edge("us-east"))?;
     let written = all.iter().take(30);
     for slot in written.clone() {
@@ -67,11 +69,12 @@ async fn a_person_who_moves_sees_what_they_wrote() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_stay_in_the_regions_they_may_be_in() -> Result<()> {
     let mut network = Network::start_with(3, &["--clinic", "berlin=eu-central,us-east"])?;
-    let outside = || Ok::<_, anyhow::Error>(Browser::at(&network, "us-west")?.of("berlin"));
-    let staff = outside()?;
+    let person = Browser::at(&network, "us-west")?.of("berlin");
+    let outside = || person.another();
+    let staff = outside();
     let signed_in = staff.sign_in(&network.account("front-desk")?).await?;
     ensure!(signed_in.status == 201, "{signed_in:?}");
-    let visit = outside()?.book(&staff, &Patient::planted()).await?;
+    let visit = outside().book(&staff, &Patient::planted()).await?;
     let listed = staff.appointment(&visit.appointment).await?;
     ensure!(listed["patient"]["name"] == PATIENT, "{listed}");
     // The same clinic, from where its records are; and nothing of it at another clinic.
@@ -82,11 +85,92 @@ async fn records_stay_in_the_regions_they_may_be_in() -> Result<()> {
     demo.sign_in(&network.account("front-desk")?).await?;
     ensure!(demo.appointment(&visit.appointment).await.is_err(), "it is on the list of another clinic");
 
+    // With one of the two it can be read, and nothing can be changed.
+    for dies in ["us-east", "eu-central"] {
+        network.kill_region(dies)?;
+        let alone = network.edge(if dies == "us-east" { "eu-central" } else { "us-east" });
+        let begun = Instant::now();
+        while !network
+            .metric(&alone, "locum_edge_group_alone", "berlin")
+            .await?
+            .is_some_and(|alone| alone > 0.0)
+        {
+            ensure!(begun.elapsed() < PATIENCE, "{alone} does not see that it is alone");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let refused = outside().post("/scheduling/holds", &serde_json::json!({})).await?;
+        ensure!(refused.problem() == "no-primary", "{refused:?}");
+        until_shown(&staff, &visit.appointment).await.context(dies)?;
+        network.revive_region(dies)?;
+        until_held(&outside()).await.context(dies)?;
+    }
     network.stop()?;
     let kept = network.state_of("us-west").join("records/berlin");
     let kept = std::fs::read_dir(kept)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
     ensure!(kept == ["voter.json"], "{kept:?} of a group that may not be here");
     found_in_no_file(&network.data(), PATIENT.as_bytes())
+}
+
+/// By policy one region is enough for as long as no second one answers, and whoever writes is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_region_goes_on_alone_by_policy_and_says_so() -> Result<()> {
+    let mut network = Network::start_with(2, &["--single-copy"])?;
+    let person = Browser::at(&network, "us-west")?;
+    let answer = until_held(&person).await?;
+    ensure!(!answer.headers.contains_key("locum-single-copy"), "{answer:?}");
+    network.kill_region("us-east")?;
+    let answer = until_held_alone(&person).await?;
+    let read = person.look(0..7).await?;
+    ensure!(read.is_ok(), "what one region holds is not shown: {read:?}");
+    network.revive_region("us-east")?;
+    let begun = Instant::now();
+    while until_held(&person).await?.headers.contains_key("locum-single-copy") {
+        ensure!(begun.elapsed() < PATIENCE, "still alone: {answer:?}");
+    }
+    network.stop_and_verify()
+}
+
+/// Longest wait for a region to fail, to take over or to be back.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn until_shown(staff: &Browser, appointment: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match staff.appointment(appointment).await {
+            Ok(_) => return Ok(()),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// The answer to a hold that was made.
+async fn until_held(person: &Browser) -> Result<Answer> {
+    let holds = |answer: &Answer| answer.status == 201;
+    until(person, holds).await
+}
+
+async fn until_held_alone(person: &Browser) -> Result<Answer> {
+    let alone = |answer: &Answer| answer.status == 201 && answer.headers.contains_key("locum-single-copy");
+    until(person, alone).await
+}
+
+async fn until(person: &Browser, fits: impl Fn(&Answer) -> bool) -> Result<Answer> {
+    let (begun, mut slots) = (Instant::now(), Vec::new());
+    loop {
+        if slots.is_empty() {
+            slots = person.slots().await.unwrap_or_default();
+        }
+        // Of no slot only a refusal comes that does not look at it.
+        let slot = slots.pop().unwrap_or_default();
+        let answer = person.post("/scheduling/holds", &slot).await;
+        match answer {
+            Ok(answer) if fits(&answer) => return Ok(answer),
+            Ok(answer) => ensure!(begun.elapsed() < PATIENCE, "{answer:?}"),
+            Err(error) => ensure!(begun.elapsed() < PATIENCE, "{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn found_in_no_file(folder: &std::path::Path, planted: &[u8]) -> Result<()> {

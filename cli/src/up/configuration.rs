@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub regions: Vec<Region>,
     /// Whose records there are.
     pub clinics: Vec<Clinic>,
+    /// Whether changes that one region holds are acknowledged while no second one answers.
+    pub single_copy: bool,
     /// The engine of record replication, which only several regions need.
     pub engine: PathBuf,
     /// Where backups go, and the key that opens them.
@@ -36,7 +38,10 @@ impl Plan {
         if self.regions.len() > 1 {
             let group = |clinic: &Clinic| {
                 let regions = clinic.regions.iter().map(|region| Value::from(region.as_str())).collect();
-                let group = Table::from_iter([("regions".to_owned(), Value::Array(regions))]);
+                let mut group = Table::from_iter([("regions".to_owned(), Value::Array(regions))]);
+                if self.single_copy {
+                    group.insert("single_copy".into(), true.into());
+                }
                 (clinic.group.clone(), group.into())
             };
             table.insert("groups".into(), self.clinics.iter().map(group).collect::<Table>().into());
@@ -131,6 +136,7 @@ mod tests {
             manifest: "spin.toml".into(),
             clinics: clinics(&[], &regions(count)).unwrap(),
             regions: regions(count),
+            single_copy: false,
             engine: "sqld".into(),
             backup: None,
         }

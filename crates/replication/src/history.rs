@@ -65,6 +65,11 @@ impl History {
             || matches!(self.kept_of(position.epoch), Kept::UpTo(last) if position.frame <= last)
     }
 
+    /// The position that `epoch` began from, if it is known and was not empty.
+    pub fn start_of(&self, epoch: Epoch) -> Option<Position> {
+        self.entry(epoch)?.start
+    }
+
     /// What `copy` holds beyond the history of the newest epoch, if anything.
     pub fn tail_of(&self, copy: Position) -> Option<Tail> {
         let mut at = copy;

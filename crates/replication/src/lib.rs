@@ -14,6 +14,7 @@
 //! every acknowledged write, and it is the one with the greatest [`Position`] that becomes primary. The lease
 //! only bounds for how long a primary that is cut off goes on serving.
 
+mod company;
 mod history;
 mod ids;
 mod primary;
@@ -22,6 +23,7 @@ mod registry;
 mod timing;
 mod voter;
 
+pub use company::{Company, Followers};
 pub use history::{EpochStart, History, Tail};
 pub use ids::{Epoch, FrameNo, GroupId, ParseGroupIdError, Position, StoreId};
 pub use primary::{Event, Primary};

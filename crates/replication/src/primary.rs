@@ -52,6 +52,8 @@ pub struct Primary {
     held: bool,
     quiesce: bool,
     fenced: bool,
+    /// By policy, for now.
+    one_copy_is_enough: bool,
 }
 
 impl Primary {
@@ -70,6 +72,7 @@ impl Primary {
             held: false,
             quiesce: false,
             fenced: false,
+            one_copy_is_enough: false,
         }
     }
 
@@ -101,6 +104,13 @@ impl Primary {
         let held = self.others.entry(voter.clone()).or_insert(frame);
         *held = frame.max(*held);
         self.advance().into_iter().collect()
+    }
+
+    /// Whether this host's copy alone acknowledges, see [`crate::Company::SingleCopy`]. Takes back nothing that is
+    /// acknowledged.
+    pub fn let_one_copy_do(&mut self, enough: bool) -> Vec<Event> {
+        self.one_copy_is_enough = enough;
+        if self.fenced { Vec::new() } else { self.advance().into_iter().collect() }
     }
 
     /// The control plane's answer to the report sent at `sent_at`.
@@ -196,7 +206,8 @@ impl Primary {
     /// The w-th greatest frame, where one of the w is always this host: it alone knows what it committed.
     fn quorum_frame(&self) -> Option<FrameNo> {
         let own = self.own?;
-        let Some(others_needed) = self.w.checked_sub(2) else { return Some(own) };
+        let others_needed = self.w.checked_sub(2).filter(|_| !self.one_copy_is_enough);
+        let Some(others_needed) = others_needed else { return Some(own) };
         let mut others: Vec<FrameNo> = self.others.values().copied().collect();
         others.sort_unstable_by(|a, b| b.cmp(a));
         others.get(others_needed).map(|frame| own.min(*frame))
@@ -204,14 +215,14 @@ impl Primary {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn node(name: &str) -> NodeId {
         name.parse().unwrap()
     }
 
-    fn view(voters: &[&str]) -> GroupView {
+    pub(crate) fn view(voters: &[&str]) -> GroupView {
         GroupView {
             group: "main".parse().unwrap(),
             epoch: Epoch(4),
@@ -222,6 +233,7 @@ mod tests {
             quiesce: false,
             voters: voters.iter().map(|name| node(name)).collect(),
             w: crate::write_quorum(voters.len()),
+            single_copy: false,
             complete: 0,
             missing: 0,
             again_ms: 500,
@@ -272,6 +284,20 @@ mod tests {
     fn one_voter_acknowledges_alone() {
         let mut primary = leading(&["a"]);
         assert_eq!(primary.committed(FrameNo(2)), [Event::Acknowledged { up_to: FrameNo(2) }]);
+    }
+
+    #[test]
+    fn one_copy_does_while_it_may_and_what_it_acknowledged_stays() {
+        let mut primary = leading(&["a", "b"]);
+        assert_eq!(primary.let_one_copy_do(true), [Event::Acknowledged { up_to: FrameNo(1) }]);
+        assert!(primary.committed(FrameNo(2)).contains(&Event::Acknowledged { up_to: FrameNo(2) }));
+        assert_eq!(primary.let_one_copy_do(false), []);
+        primary.committed(FrameNo(3));
+        assert_eq!(primary.acked(), Some(FrameNo(2)));
+        assert_eq!(
+            primary.reported(&node("b"), Epoch(4), FrameNo(3)),
+            [Event::Acknowledged { up_to: FrameNo(3) }]
+        );
     }
 
     #[test]

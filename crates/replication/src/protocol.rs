@@ -53,6 +53,9 @@ pub struct GroupView {
     pub voters: Vec<NodeId>,
     /// How many of them, the primary included, must hold a frame before it is acknowledged.
     pub w: usize,
+    /// While no second voter answers, one copy is enough: the group's policy.
+    #[serde(default)]
+    pub single_copy: bool,
     /// How many of them are known to hold a complete copy of `epoch`.
     pub complete: usize,
     /// An epoch is being prepared and lacks so many promises: somebody should look if this stays above 0.

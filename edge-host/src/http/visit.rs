@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::time::timeout_at;
 use uuid::Uuid;
@@ -21,6 +21,8 @@ use crate::routes::RouteMatch;
 use crate::runtime::{Call, CallError};
 use crate::store::{Access, Failure, GroupId, Session, StoreError, Writer};
 
+/// On answers while only one region holds what is new, and the group's policy accepts that.
+const SINGLE_COPY: HeaderName = HeaderName::from_static("locum-single-copy");
 /// Between two looks for an answer that another run has recorded.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -99,6 +101,9 @@ impl Visit<'_> {
         let token = at.and_then(|(group, position)| Some((group, self.edge.store.seal(group, position)?)));
         if let Some((group, token)) = token {
             seen::write(response.headers_mut(), &self.edge.network.origins.zone, group, &token);
+        }
+        if self.clinic.is_some_and(|(_, group)| self.edge.store.is_single_copy(group)) {
+            response.headers_mut().insert(SINGLE_COPY, HeaderValue::from_static("true"));
         }
         response
     }

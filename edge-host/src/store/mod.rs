@@ -197,6 +197,12 @@ pub trait RecordStore: Send + Sync {
         Arc::default()
     }
 
+    /// Whether what is written now, or was lately, may be on this host only: by policy that is acknowledged, and
+    /// marked.
+    fn is_single_copy(&self, _group: &GroupId) -> bool {
+        false
+    }
+
     /// `position` as a browser carries it; `None` where there is one copy only.
     fn seal(&self, group: &GroupId, position: Position) -> Option<String>;
 

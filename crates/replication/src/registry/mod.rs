@@ -76,6 +76,7 @@ pub struct GroupRegistry {
     group: GroupId,
     /// Allowed regions, preferred ones first.
     regions: Vec<RegionId>,
+    single_copy: bool,
     record: GroupRecord,
     heard: BTreeMap<NodeId, Heard>,
     /// Until then somebody may still hold a lease.
@@ -109,6 +110,7 @@ impl GroupRegistry {
         Ok(Self {
             group,
             regions: config.regions.clone(),
+            single_copy: config.single_copy,
             record,
             heard: BTreeMap::new(),
             leased_until: now + LEASE + MARGIN,
@@ -219,6 +221,7 @@ impl GroupRegistry {
             quiesce: leads && self.wants_quiet(),
             voters: self.voters(),
             w: write_quorum(self.regions.len()),
+            single_copy: self.single_copy,
             complete: status.complete,
             missing: status.missing,
             again_ms: u64::try_from(if soon { POLL_SOON } else { POLL }.as_millis()).unwrap_or(0),

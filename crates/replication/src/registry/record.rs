@@ -16,6 +16,10 @@ const MAX_RETIRED: usize = 16;
 pub struct GroupConfig {
     /// The regions that may hold the group; each has one voter. Where nothing else decides, the first leads.
     pub regions: Vec<RegionId>,
+    /// Whether a change is acknowledged, and marked, that only the primary's region holds, while no second one
+    /// answers. Otherwise the group can then only be read.
+    #[serde(default)]
+    pub single_copy: bool,
 }
 
 /// The durable state of one group. A change counts only once it would survive a power cut.

@@ -15,7 +15,10 @@ fn node(name: &str) -> NodeId {
 }
 
 fn config(regions: &[&str]) -> GroupConfig {
-    GroupConfig { regions: regions.iter().map(|region| region.parse().unwrap()).collect() }
+    GroupConfig {
+        regions: regions.iter().map(|region| region.parse().unwrap()).collect(),
+        single_copy: false,
+    }
 }
 
 fn at(epoch: u64, frame: u64) -> Position {

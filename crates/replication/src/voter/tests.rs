@@ -27,6 +27,7 @@ fn view(epoch: u64, primary: &str) -> GroupView {
         quiesce: false,
         voters: vec![node("a"), node("b"), node("c")],
         w: 2,
+        single_copy: false,
         complete: 1,
         missing: 0,
         again_ms: 500,

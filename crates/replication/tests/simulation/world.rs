@@ -147,8 +147,10 @@ impl World {
                 store += 1;
             }
         }
-        let config =
-            GroupConfig { regions: names[..regions].iter().map(|name| name.parse().unwrap()).collect() };
+        let config = GroupConfig {
+            regions: names[..regions].iter().map(|name| name.parse().unwrap()).collect(),
+            single_copy: false,
+        };
         let loss_permille = if random.permille(500) { random.below(150) } else { 0 };
         let mut world = Self {
             random,

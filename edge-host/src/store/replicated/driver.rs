@@ -12,8 +12,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use locum_identity::NodeId;
 use locum_replication::{
-    Action, CopyReport, Epoch, Event, FrameNo, GroupView, Hint, HintAnswer, Kept, Position, Primary,
-    Standing, Tail, Voter,
+    Action, Company, CopyReport, Epoch, Event, Followers, FrameNo, GroupView, Hint, HintAnswer, Kept,
+    Position, Primary, Standing, Tail, Voter,
 };
 use locum_telemetry::config::chain;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -77,6 +77,9 @@ pub(super) struct Driver {
     run: Run,
     /// While leading.
     primary: Option<Primary>,
+    /// While leading: who follows, and whether that is enough.
+    followers: Option<Followers>,
+    company: Company,
     /// Actions still to be carried out.
     todo: VecDeque<Action>,
     /// Answers that wait for a frame to be acknowledged.
@@ -148,6 +151,8 @@ impl Driver {
             voter,
             run: Run::Nothing,
             primary: None,
+            followers: None,
+            company: Company::Alone,
             todo: VecDeque::new(),
             waiting: Vec::new(),
             asked: FuturesUnordered::new(),
@@ -257,6 +262,7 @@ impl Driver {
     fn tick(&mut self) {
         let events = self.primary.as_mut().map(|primary| primary.tick(now())).unwrap_or_default();
         self.events(events);
+        self.count_followers();
         self.todo.extend(self.voter.report_again());
         self.answer_waiting();
         if matches!(self.run, Run::Leading { .. }) && room::is_short(self.parts.copies.folder()) {
@@ -264,6 +270,26 @@ impl Driver {
             self.lease(Duration::ZERO);
             self.is_fenced = true;
         }
+    }
+
+    /// A primary that nobody would acknowledge does not call itself the writer.
+    fn count_followers(&mut self) {
+        let (Some(followers), Some(primary)) = (&mut self.followers, &mut self.primary) else { return };
+        let company = followers.company(now());
+        for (name, state) in [
+            ("locum_edge_group_alone", Company::Alone),
+            ("locum_edge_group_single_copy", Company::SingleCopy),
+        ] {
+            let is_so = if company == state { 1.0 } else { 0.0 };
+            metrics::gauge!(name, "group" => self.parts.group.id.to_string()).set(is_so);
+        }
+        if company == self.company {
+            return;
+        }
+        tracing::info!(group = %self.parts.group.id, ?company, "followers came or went");
+        self.company = company;
+        let events = primary.let_one_copy_do(company == Company::SingleCopy);
+        self.events(events);
     }
 
     /// What the primary decided.
@@ -354,6 +380,11 @@ impl Driver {
                 let events = primary.reported(&from, report.epoch, report.frame);
                 self.waiting.push((report.frame, Instant::now() + ANSWER_WITHIN, reply));
                 self.events(events);
+                let votes = self.voter.view().is_some_and(|view| view.voters.contains(&from));
+                if let Some(followers) = self.followers.as_mut().filter(|_| votes) {
+                    followers.heard(&from, now());
+                }
+                self.count_followers();
             }
             Command::Log(from, request, reply) => drop(reply.send(self.log_access(&from, &request))),
         }
@@ -485,6 +516,8 @@ impl Driver {
         let started = async move { task.await.unwrap_or(Err(LeadError::Ended)) };
         self.run = Run::Starting { epoch, started: started.boxed() };
         self.primary = self.voter.view().map(|view| Primary::new(self.parts.me.clone(), view));
+        self.followers = self.voter.view().map(|view| Followers::new(view, now()));
+        self.company = Company::Alone;
     }
 
     fn started(&mut self, started: Result<Started, LeadError>) {
@@ -496,6 +529,7 @@ impl Driver {
                 self.run = Run::Leading { started: Box::new(started), held, ended };
                 self.next_report = Instant::now();
                 self.held();
+                self.count_followers();
             }
             Err(error) => {
                 tracing::error!(error = chain(&error), epoch = epoch.0, "this host cannot lead");
@@ -592,7 +626,10 @@ impl Driver {
     /// Tells requests where the group stands.
     fn show(&mut self) {
         let writer = match (self.voter.standing(), self.voter.view()) {
-            (Standing::Leading { .. }, _) if matches!(self.run, Run::Leading { .. }) => Writer::Here,
+            (Standing::Leading { .. }, _) if matches!(self.run, Run::Leading { .. }) => match self.company {
+                Company::Alone => Writer::Nowhere,
+                Company::SingleCopy | Company::Enough => Writer::Here,
+            },
             (_, Some(view)) => match &view.primary {
                 Some(primary) if *primary != self.parts.me && view.prepare.is_none() => {
                     Writer::At(primary.clone())
@@ -604,7 +641,7 @@ impl Driver {
         let (running, leading) = match &self.run {
             Run::Following { epoch, replica, .. } => (Some((*epoch, &replica.progress)), None),
             Run::Leading { started, .. } => {
-                let leading = (started.epoch, &started.engine.writer);
+                let leading = (started.epoch, started.engine.first, &started.engine.writer);
                 (Some((started.epoch, &started.replica.progress)), Some(leading))
             }
             Run::Nothing | Run::Fetching { .. } | Run::Starting { .. } => (None, None),
@@ -615,6 +652,7 @@ impl Driver {
             copy: self.voter.copy(),
             running,
             leading,
+            is_single_copy: self.company == Company::SingleCopy,
             history: self.voter.history(),
             copies: &self.parts.copies,
         };

@@ -76,6 +76,10 @@ pub(super) struct Leading {
     pub(super) lease_until: Duration,
     /// No new write begins: a person moves the group.
     pub(super) is_quiet: bool,
+    /// The first frame of the epoch: until the next one there is what it began from.
+    pub(super) first: FrameNo,
+    /// Only this copy holds what is written, and that is taken to be enough.
+    pub(super) is_single_copy: bool,
 }
 
 /// Where a group stands, as its driver sees it.
@@ -88,7 +92,8 @@ pub(super) struct News<'a> {
     /// What is being written to, and how far it has come.
     pub(super) running: Option<(Epoch, &'a Arc<Progress>)>,
     /// The engine, while this host leads.
-    pub(super) leading: Option<(Epoch, &'a Arc<HranaClient>)>,
+    pub(super) leading: Option<(Epoch, FrameNo, &'a Arc<HranaClient>)>,
+    pub(super) is_single_copy: bool,
     pub(super) history: &'a History,
     pub(super) copies: &'a Copies,
 }
@@ -207,11 +212,18 @@ impl Serving {
             self.history = Arc::new(news.history.clone());
             is_news = true;
         }
-        if let Some((epoch, engine)) = news.leading
+        if let Some((epoch, first, engine)) = news.leading
             && self.leading.as_ref().is_none_or(|leading| leading.epoch != epoch)
         {
             let (engine, lease_until) = (Arc::clone(engine), Duration::ZERO);
-            self.leading = Some(Leading { epoch, engine, lease_until, is_quiet: false });
+            let (is_quiet, is_single_copy) = (false, false);
+            self.leading = Some(Leading { epoch, engine, lease_until, is_quiet, first, is_single_copy });
+            is_news = true;
+        }
+        if let Some(leading) = &mut self.leading
+            && leading.is_single_copy != news.is_single_copy
+        {
+            leading.is_single_copy = news.is_single_copy;
             is_news = true;
         }
         let Some(copy) = news.copy else { return is_news };
@@ -230,6 +242,13 @@ impl Serving {
         is_news
     }
 
+    /// What a primary shows at the beginning of its epoch it holds from an older one.
+    fn began_from(&self, position: Position) -> Option<Position> {
+        let leading = self.leading.as_ref()?;
+        let is_first = leading.epoch == position.epoch && position.frame <= leading.first;
+        if is_first { self.history.start_of(position.epoch) } else { None }
+    }
+
     /// Whether what stands at `position` survives the loss of any one region.
     fn keeps(&self, position: Position, now: Duration) -> bool {
         if self.leading.as_ref().is_some_and(|leading| now >= leading.lease_until) {
@@ -239,7 +258,10 @@ impl Serving {
         match self.acked {
             Some(acked) if acked.epoch == position.epoch => acked.frame >= position.frame,
             // Of an older epoch: what the newer one grew out of.
-            Some(acked) => acked.epoch > position.epoch && self.history.holds(position),
+            Some(acked) if acked.epoch > position.epoch => self.history.holds(position),
+            Some(acked) => self
+                .began_from(position)
+                .is_some_and(|start| start.epoch == acked.epoch && start.frame <= acked.frame),
             None => false,
         }
     }

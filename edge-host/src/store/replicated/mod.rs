@@ -278,6 +278,13 @@ impl RecordStore for ReplicatedStore {
         self.groups.get(group).map_or_else(Arc::default, |group| Arc::clone(&group.serving.borrow().holders))
     }
 
+    fn is_single_copy(&self, group: &GroupId) -> bool {
+        let serving = self.groups.get(group).map(|group| group.serving.borrow());
+        serving
+            .and_then(|serving| serving.leading.as_ref().map(|leading| leading.is_single_copy))
+            .unwrap_or(false)
+    }
+
     fn seal(&self, group: &GroupId, position: Position) -> Option<String> {
         let key = self.copies.get(group)?.key().ok()?;
         Some(seen::seal(&key, group, position))

@@ -60,7 +60,10 @@ impl Network {
     }
 
     fn far_apart(delay: Duration) -> Arc<Self> {
-        let config = GroupConfig { regions: REGIONS.iter().map(|region| region.parse().unwrap()).collect() };
+        let config = GroupConfig {
+            regions: REGIONS.iter().map(|region| region.parse().unwrap()).collect(),
+            single_copy: false,
+        };
         let registry = GroupRegistry::new(group(), &config, None, now()).unwrap();
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
