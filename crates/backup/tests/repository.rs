@@ -230,3 +230,16 @@ async fn without_its_key_a_backup_is_unreadable_and_removing_begins_with_it() {
     let stolen = Repository::new(place(&stolen), place(&below), key);
     assert!(matches!(stolen.open(&group(), opened.id()).await, Err(ReadError::NoKey(_))));
 }
+
+#[tokio::test]
+async fn pages_of_another_snapshot_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository(folder.path(), "key");
+    let opened = repository.begin(&group(), at(0)).await.unwrap();
+    let totals = write(&repository, &opened, 10).await;
+    opened.finish(&manifest(&opened, 11, totals.clone())).await.unwrap();
+    assert!(matches!(opened.verify().await, Err(ReadError::Malformed { .. })));
+    let other = SnapshotTotals { sha256: "00".repeat(32), ..totals };
+    opened.finish(&manifest(&opened, 10, other)).await.unwrap();
+    assert!(matches!(opened.verify().await, Err(ReadError::Malformed { .. })));
+}
