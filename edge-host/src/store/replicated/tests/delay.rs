@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::store::replicated::ByteStream;
 
+/// Pieces on their way; far more than ever are.
+const QUEUE: usize = 4_096;
+
 /// What goes into one end comes out of the other that much later, in order.
 pub(super) fn both_ways(stream: impl ByteStream + 'static, delay: Duration) -> Box<dyn ByteStream> {
     if delay.is_zero() {
@@ -25,11 +28,11 @@ async fn one_way(
     mut to: impl AsyncWrite + Unpin,
     delay: Duration,
 ) {
-    let (sender, mut on_its_way) = mpsc::unbounded_channel();
+    let (sender, mut on_its_way) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            if sender.send((Instant::now() + delay, buffer[..length].to_vec())).is_err() {
+            if sender.send((Instant::now() + delay, buffer[..length].to_vec())).await.is_err() {
                 break;
             }
         }

@@ -31,9 +31,9 @@ async fn sequential<F: Future<Output = ()>>(what: &str, mut call: impl FnMut(usi
 }
 
 /// Calls a second with all writers at once.
-async fn together<F: Future<Output = ()> + Send>(call: impl Fn(usize) -> F + Clone + Send + 'static) -> f64
+async fn together<F>(call: impl Fn(usize) -> F + Clone + Send + 'static) -> f64
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let (done, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());
     let mut writers = Vec::new();
