@@ -67,7 +67,7 @@ async fn a_joiner_gets_less_room() {
         let question = vec![7; bytes];
         let (address, zone) = (server.address, network.zone.clone());
         let authority = network.authority.fingerprint();
-        async move { join(address, &zone, authority, &question, Limits::default()).await }
+        async move { join(None, address, &zone, authority, &question, Limits::default()).await }
     };
     assert!(ask(100).await.is_ok());
     assert_eq!(refusal(ask(101).await), RefusalCode::TooLarge);

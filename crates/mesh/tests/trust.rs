@@ -84,8 +84,9 @@ async fn a_joiner_believes_only_the_authority_of_its_token() {
     let (network, stranger) = (Network::new(), Network::new());
     let echo = Echo::default();
     let server = network.serve(echo.clone(), Limits::default());
-    let ask =
-        |authority: Fingerprint| join(server.address, &network.zone, authority, b"please", Limits::default());
+    let ask = |authority: Fingerprint| {
+        join(None, server.address, &network.zone, authority, b"please", Limits::default())
+    };
     assert_eq!(ask(network.authority.fingerprint()).await.unwrap(), b"joiner please");
     assert_handshake_failed(ask(stranger.authority.fingerprint()).await);
     assert_eq!(echo.asked.load(Ordering::SeqCst), 1);
@@ -97,7 +98,7 @@ async fn a_joiner_does_not_take_an_edge_for_the_control_plane() {
     let edge = Server::bind(LOOPBACK, &network.credentials("edge", "edge-2"), Limits::default()).unwrap();
     let edge = Running::start(edge, Echo::default());
     let asked =
-        join(edge.address, &network.zone, network.authority.fingerprint(), b"token", Limits::default());
+        join(None, edge.address, &network.zone, network.authority.fingerprint(), b"token", Limits::default());
     assert_handshake_failed(asked.await);
 }
 
