@@ -291,6 +291,6 @@ async fn an_expired_or_unknown_node_gets_no_tunnel() {
     assert!(client.tunnel(&server.control(), b"", SOON).await.is_err());
     // A joiner speaks the same wire, but may only ask its one question.
     let authority = network.authority.fingerprint();
-    let asked = join(server.address, &network.zone, authority, b"please", Limits::default()).await;
+    let asked = join(None, server.address, &network.zone, authority, b"please", Limits::default()).await;
     assert_eq!(asked.unwrap(), b"please");
 }
