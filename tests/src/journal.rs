@@ -21,9 +21,9 @@ use crate::network::Network;
 /// A failover takes about 6 s; machines are shared.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// People are not machines, and a journal must not outgrow the calendar.
-const BETWEEN: Duration = Duration::from_millis(150);
+const BETWEEN: Duration = Duration::from_millis(300);
 /// Of one journal. Enough for a minute of writing.
-const DAYS: i32 = 4;
+const DAYS: i32 = 6;
 /// A host that is cut off may take this long to say so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 

@@ -554,7 +554,8 @@ impl Driver {
             tracing::error!(error = chain(&error), "the copy cannot be marked as complete");
             return;
         }
-        metrics::gauge!("locum_edge_replica_frame").set(at.frame.0 as f64);
+        let group = self.parts.group.id.to_string();
+        metrics::gauge!("locum_edge_replica_frame", "group" => group).set(at.frame.0 as f64);
         let actions = if leads { self.voter.committed(epoch, at.frame) } else { self.voter.copied(at) };
         self.todo.extend(actions);
         let events = self.primary.as_mut().filter(|_| leads).map(|primary| primary.committed(at.frame));
