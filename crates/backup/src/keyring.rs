@@ -171,8 +171,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (master(folder.path(), "one"), master(folder.path(), "two"));
         let group: GroupId = "main".parse().unwrap();
-        let id: BackupId = "20261122T120000Z-00000001".parse().unwrap();
-        let other: BackupId = "20261122T120000Z-00000002".parse().unwrap();
+        let id: BackupId = "20261122T120000.000000Z-00000001".parse().unwrap();
+        let other: BackupId = "20261122T120000.000000Z-00000002".parse().unwrap();
         let entry = one.wrap(&group, &id, &BackupKey::from([7; 32])).unwrap();
         assert_eq!(one.unwrap(&group, &id, &entry).unwrap().0, [7; 32]);
         assert!(two.unwrap(&group, &id, &entry).is_none());

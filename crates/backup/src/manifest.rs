@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Of the format; another one is refused.
 pub const MANIFEST_VERSION: u32 = 1;
 
-const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+/// To the microsecond: a host may make two in one second.
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%S.%6fZ";
 
 /// Names a backup: when it began, and a random number. The order of names is the order in time.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -21,7 +22,7 @@ pub struct BackupId(String);
 
 /// Not the name of a backup.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a backup's name is like 20261122T120000Z-0123abcd")]
+#[error("a backup's name is like 20261122T120000.123456Z-0123abcd")]
 pub struct ParseBackupIdError;
 
 /// The record group's own key, which other things than the database are derived from.
@@ -82,9 +83,10 @@ fn parse_time(id: &str) -> Option<Timestamp> {
     let (time, random) = id.split_once('-')?;
     let is_number =
         random.len() == 8 && random.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let time = jiff::civil::DateTime::strptime(TIME_FORMAT, time).ok()?;
-    let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    is_number.then_some(time)
+    let began = jiff::civil::DateTime::strptime(TIME_FORMAT, time).ok()?;
+    let began = began.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    // Any other way of writing it would not be in order.
+    (is_number && began.strftime(TIME_FORMAT).to_string() == time).then_some(began)
 }
 
 impl FromStr for BackupId {
@@ -139,15 +141,21 @@ mod tests {
 
     #[test]
     fn names_order_in_time_and_are_parsed_strictly() {
-        let early = BackupId::new("2026-11-22T09:59:59.9Z".parse().unwrap(), u32::MAX);
-        let late = BackupId::new("2026-11-22T10:00:00Z".parse().unwrap(), 0);
-        assert_eq!(early.as_str(), "20261122T095959Z-ffffffff");
-        assert!(early < late);
-        assert_eq!(late.began_at(), "2026-11-22T10:00:00Z".parse().unwrap());
+        let early = BackupId::new("2026-11-22T10:00:00.0409Z".parse().unwrap(), u32::MAX);
+        let late = BackupId::new("2026-11-22T10:00:00.0411Z".parse().unwrap(), 0);
+        assert_eq!(early.as_str(), "20261122T100000.040900Z-ffffffff");
+        assert!(early < late, "within one second too");
+        assert_eq!(late.began_at(), "2026-11-22T10:00:00.0411Z".parse().unwrap());
         assert_eq!(late.as_str().parse::<BackupId>().unwrap(), late);
-        for bad in
-            ["", "20261122T095959Z", "20261322T095959Z-00000000", "20261122T095959Z-0", "../..-00000000"]
-        {
+        for bad in [
+            "",
+            "20261122T095959.000000Z",
+            "20261322T095959.000000Z-00000000",
+            "20261122T095959.000000Z-0",
+            "20261122T095959.5Z-00000000",
+            "20261122T095959Z-00000000",
+            "../..-00000000",
+        ] {
             assert!(bad.parse::<BackupId>().is_err(), "{bad}");
         }
     }
