@@ -163,11 +163,10 @@ impl Visit<'_> {
     ) -> Result<Option<Response<Bytes>>, Problem> {
         let session = self.edge.store.session(group, Access::Read, deadline).map_err(store_problem)?;
         let known = idempotency::look_up(session.as_ref(), key, fingerprint).await;
-        if matches!(known, Ok(Known::New)) {
-            return Ok(None);
+        if !matches!(known, Ok(Known::New)) {
+            // An answer is given again only once what it says is kept.
+            session.commit().await.map_err(store_problem)?;
         }
-        // An answer is given again only once what it says is kept.
-        session.commit().await.map_err(store_problem)?;
         match known {
             Ok(Known::New) => Ok(None),
             Ok(Known::Answered(response)) => {
