@@ -208,6 +208,7 @@ fn store(folder: &Path) -> SingleFileStore {
         migrations: &locum_edge::store::load_migrations(&migrations).unwrap(),
         results: ResultLimits::default(),
         transactions: TransactionLimits::default(),
+        contract_after: Duration::ZERO,
     };
     SingleFileStore::open([GroupId::try_from("main".to_owned()).unwrap()], &settings).unwrap()
 }

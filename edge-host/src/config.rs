@@ -52,6 +52,9 @@ pub struct EdgeConfig {
     pub mesh_announce_ip: Option<IpAddr>,
     /// Copies of the records in other regions. Without it this host's file is the only copy.
     pub replication: Option<ReplicationConfig>,
+    /// How schemas change.
+    #[serde(default)]
+    pub migrations: MigrationConfig,
     /// Where backups go, and when. Without it there are none.
     pub backup: Option<BackupConfig>,
     /// Clinic → record group.
@@ -81,6 +84,15 @@ pub struct TlsConfig {
 pub struct ReplicationConfig {
     /// The `sqld` binary.
     pub engine: PathBuf,
+}
+
+/// How schemas change while hosts are upgraded.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MigrationConfig {
+    /// How long every host of a record group has run a release that knows a contract before it runs: so long people can
+    /// go back to the release before.
+    pub contract_after_s: u64,
 }
 
 /// Where and how to join.
@@ -263,6 +275,19 @@ impl Secret {
     /// The value itself.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl MigrationConfig {
+    /// How long every host has known a contract before it runs.
+    pub fn contract_after(&self) -> Duration {
+        Duration::from_secs(self.contract_after_s)
+    }
+}
+
+impl Default for MigrationConfig {
+    fn default() -> Self {
+        Self { contract_after_s: 24 * 3_600 }
     }
 }
 

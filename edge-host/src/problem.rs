@@ -86,6 +86,9 @@ problems! {
     /// What was read could still be taken back by a failover, or this host has no copy yet.
     NOT_SETTLED = SERVICE_UNAVAILABLE "not-settled"
         "The newest records are not safe to show yet" retry 1;
+    /// What this host's functions need is not in its copy of the records yet, and nobody else can answer.
+    UPGRADING = SERVICE_UNAVAILABLE "upgrading"
+        "This host waits for a change to the records' schema; nothing was changed" retry 1;
     /// A person accepted the loss of what this browser had seen.
     HISTORY_LOST = CONFLICT "history-lost"
         "Something you saw before was lost with a region: look again before you go on";

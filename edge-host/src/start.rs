@@ -33,6 +33,8 @@ use crate::store::{
 };
 use crate::variables::{Supplier, Variables};
 
+/// Between two looks at whether this host takes work.
+const READY_INTERVAL: Duration = Duration::from_millis(200);
 const PURGE_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Configuration and manifest, read and checked against each other; nothing on disk was touched yet.
@@ -185,6 +187,8 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
     let (swept, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { swept.blobs.run(swept.peers.as_ref(), stopped).await });
+    let (kept, stopped) = (Arc::clone(&host.edge.store), stop.clone());
+    tasks.spawn(async move { kept.keep_schema(&stopped).await });
     if join(&config, &host, &stop, &gone, &tasks).await? {
         if let Some(backup) = &config.backup {
             let store = &host.edge.store;
@@ -198,8 +202,11 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
             let addresses = addresses.map(|(name, address)| (name.to_owned(), address)).collect();
             write_ready_file(path, &addresses).map_err(io_error("write ready_file"))?;
         }
-        health.set_ready(true);
         tracing::info!(application = application.name, http = %http_address, "ready");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = keep_ready(&health, host.edge.store.as_ref()) => {}
+        }
     }
 
     stop.cancelled().await;
@@ -349,6 +356,7 @@ fn open_store(config: &EdgeConfig, application: &Application) -> Result<OpenStor
             wait: Duration::from_millis(config.limits.transaction_wait_ms),
             hold: Duration::from_millis(config.limits.transaction_hold_ms),
         },
+        contract_after: config.migrations.contract_after(),
     };
     let groups = config.clinics.groups();
     let Some(replication) = &config.replication else {
@@ -417,6 +425,14 @@ fn environment(
 
 fn panicked<T>(_: T) -> StartError {
     StartError::Io { doing: "compile functions".to_owned(), source: io::Error::other("a thread panicked") }
+}
+
+/// Ready for as long as functions may run on what this host holds.
+async fn keep_ready(health: &Health, store: &dyn RecordStore) {
+    loop {
+        health.set_ready(store.is_fit());
+        tokio::time::sleep(READY_INTERVAL).await;
+    }
 }
 
 async fn purge_hourly(store: Arc<dyn RecordStore>, stop: CancellationToken) {

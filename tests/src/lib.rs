@@ -8,9 +8,11 @@ mod firewall;
 mod insight;
 mod journal;
 mod network;
+mod release;
 
 pub use alone::{alone, run};
 pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold};
 pub use firewall::Firewall;
 pub use journal::Writers;
 pub use network::{Account, Network, binaries, pause, signal, until};
+pub use release::{Release, guest};

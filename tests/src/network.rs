@@ -153,6 +153,18 @@ impl Network {
         until("it is killed", || Ok(matches!(state(id), None | Some('Z'))))
     }
 
+    /// Whether a process is gone, by itself or because it was asked to.
+    pub(crate) fn has_ended(&mut self, process: &str) -> Result<bool> {
+        if let Some(revived) = self.revived.get_mut(process) {
+            if revived.try_wait()?.is_none() {
+                return Ok(false);
+            }
+            self.revived.remove(process);
+            return Ok(true);
+        }
+        Ok(matches!(state(self.process_id(process)?), None | Some('Z')))
+    }
+
     /// SIGKILL to everything in a region; the control plane's member is in none.
     pub fn kill_region(&mut self, region: &str) -> Result<()> {
         let names = [self.edge(region), self.media(region)];

@@ -1,4 +1,5 @@
-//! What nodes say to a member of the control plane over the mesh, as JSON.
+//! What nodes say to a member of the control plane over the mesh, as JSON. Nodes of two releases speak to one member: a
+//! reader leaves aside what it does not know, and whatever is added has a default.
 
 use std::net::SocketAddr;
 
@@ -16,7 +17,6 @@ pub const MAX_GROUPS: usize = 64;
 
 /// The one question on `locum-join/1`: make me a node.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// The one-time join token.
     pub token: String,
@@ -44,7 +44,7 @@ pub struct Trust {
 
 /// Questions on `locum-mesh/1` to a member of the control plane.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum NodeRequest {
     /// I am here.
     Heartbeat(Heartbeat),
@@ -61,7 +61,7 @@ pub enum NodeRequest {
 
 /// What a person at the control plane asks.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum OperatorRequest {
     /// How is this group?
     Status(GroupId),
@@ -80,7 +80,6 @@ pub enum OperatorRequest {
 
 /// What a node says of itself. Who it is, its certificate says.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// Its public URLs, best first.
     pub addresses: Vec<String>,
@@ -117,4 +116,34 @@ pub enum NodeAnswer {
     Status(GroupStatus),
     /// To a question of what a promotion would cost.
     Plan(PromotionPlan),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes of two releases speak to one member, and a member of one release to nodes of two.
+    #[test]
+    fn what_a_newer_release_adds_is_left_aside() {
+        let load = r#"{"sessions":1,"capacity":2,"cpu_permille":3,"newer":1}"#;
+        for question in [
+            format!(
+                r#"{{"heartbeat":{{"addresses":[],"jwks":null,"load":{load},"draining":false,"held_version":1,"newer":1}}}}"#
+            ),
+            r#"{"renew":{"certificate_request":"pem","newer":1}}"#.to_owned(),
+            r#"{"records":[{"group":"main","store":1,"promised":2,"copy":{"epoch":1,"frame":2,"newer":1},"started":2,
+                "renew":null,"quiesced":false,"known":0,"newer":1}]}"#
+                .to_owned(),
+            r#"{"operator":{"plan":{"group":"main","to":"us-west","accept_loss":false,"newer":1}}}"#.to_owned(),
+        ] {
+            assert!(serde_json::from_str::<NodeRequest>(&question).is_ok(), "{question}");
+        }
+        let answer = r#"{"records":[{"group":"main","epoch":1,"primary":null,"start":null,"lease_ms":null,
+            "prepare":null,"quiesce":false,"voters":[],"w":2,"complete":0,"missing":0,"again_ms":1,"history":[],
+            "newer":1}]}"#;
+        assert!(serde_json::from_str::<NodeAnswer>(answer).is_ok());
+        assert!(serde_json::from_str::<NodeRequest>(r#"{"newer":1}"#).is_err(), "refused, and nothing else");
+        let join = r#"{"token":"a","certificate_request":"pem","newer":1}"#;
+        assert!(serde_json::from_str::<JoinRequest>(join).is_ok());
+    }
 }

@@ -145,7 +145,8 @@ pub enum RefusalCode {
     Busy,
     /// It took too long.
     Deadline,
-    /// Something broke on the answering side.
+    /// Something broke on the answering side, or it says no in words of a newer release.
+    #[serde(other)]
     Internal,
 }
 
@@ -251,4 +252,17 @@ pub enum ConnectError {
     /// The handshake failed: nobody there, or not who should be.
     #[error("shake hands")]
     Handshake(#[source] quinn::ConnectionError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_a_newer_release_is_one() {
+        let refusal: Refusal = serde_json::from_str(r#"{"code":"newer","detail":"no","more":1}"#).unwrap();
+        assert_eq!(refusal, Refusal::new(RefusalCode::Internal, "no"));
+        let refusal: Refusal = serde_json::from_str(r#"{"code":"too-large","detail":"no"}"#).unwrap();
+        assert_eq!(refusal.code, RefusalCode::TooLarge);
+    }
 }

@@ -1,5 +1,6 @@
 //! What edge hosts and the control plane say to each other about a record group, and what the hosts of one
-//! group say among themselves. JSON, like the rest of the mesh.
+//! group say among themselves. JSON, like the rest of the mesh: hosts of two releases speak to each other, so a reader
+//! leaves aside what it does not know, and whatever is added has a default.
 
 use locum_identity::NodeId;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use crate::{Epoch, EpochStart, FrameNo, GroupId, Position, StoreId};
 /// Everything but `quiesced` only ever grows (or, for `renew`, ends), so a report that comes late or twice
 /// takes nothing back.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct GroupReport {
     /// Which group.
     pub group: GroupId,
@@ -68,7 +68,6 @@ pub struct GroupView {
 
 /// Primary → followers: there is something to fetch.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Hint {
     /// Which group.
     pub group: GroupId,
@@ -97,7 +96,6 @@ pub enum HintAnswer {
 
 /// Voter → primary: these frames of your epoch are complete and synced here.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct CopyReport {
     /// Which group.
     pub group: GroupId,

@@ -33,7 +33,6 @@ pub(crate) enum Chain {
 
 /// What is signed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Checkpoint {
     pub(crate) group: GroupId,
     pub(crate) chain: Chain,

@@ -33,7 +33,7 @@ const SHIPPED: &str = "shipped";
 
 /// What a host asks another to keep of its audit events.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum AuditQuestion {
     /// Bytes of a file of read events, which follow. Answered with [`AuditAnswer::Held`].
     Events {
@@ -66,7 +66,7 @@ impl AuditQuestion {
 
 /// Answers to [`AuditQuestion`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum AuditAnswer {
     /// So long is the file now, synced.
     Held {

@@ -20,7 +20,7 @@ const MAX_FILE_BYTES: u64 = 26 << 20;
 
 /// What hosts of a group ask each other.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum BlobQuestion {
     /// Keep these bytes, which follow. Answered with [`BlobAnswer::Held`].
     Part {
@@ -55,7 +55,7 @@ pub(crate) enum BlobQuestion {
 
 /// Answers to [`BlobQuestion`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum BlobAnswer {
     /// So much of the file is here.
     Held {

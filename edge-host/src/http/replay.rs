@@ -116,7 +116,8 @@ impl Visit<'_> {
     ) -> Result<Response<Bytes>, Problem> {
         let _waiting = self.edge.replays.run().await.ok_or(Problem::BUSY)?;
         let deadline = Instant::now() + self.longest();
-        let mut refused = Problem::NOT_SETTLED.response();
+        let unasked = if self.edge.store.is_fit() { Problem::NOT_SETTLED } else { Problem::UPGRADING };
+        let mut refused = unasked.response();
         for node in self.edge.store.holders(group).iter() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left <= TRAVEL {

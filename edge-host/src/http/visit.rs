@@ -331,6 +331,7 @@ fn failure_problem(failure: Failure) -> Problem {
         Failure::TransactionLost => Problem::STORE_FAILED,
         Failure::NoPrimary => Problem::NO_PRIMARY,
         Failure::NotSettled => Problem::NOT_SETTLED,
+        Failure::Upgrading => Problem::UPGRADING,
         Failure::NotDurableYet => Problem::NOT_DURABLE_YET,
         Failure::OutcomeUnknown => Problem::OUTCOME_UNKNOWN,
         Failure::HistoryLost => Problem::HISTORY_LOST,

@@ -2,6 +2,9 @@
 //!
 //! A question is one of [`Question`], as JSON, followed by bytes that belong to it; so is an answer. Every
 //! host answers edge hosts only: media nodes and the control plane never see what a clinic records.
+//!
+//! Hosts of two releases speak to each other. A reader leaves aside fields that it does not know, so whatever is added
+//! has a default; a *question* it does not know it refuses, and whoever asks goes on without the answer.
 
 mod audit;
 mod blob;
@@ -26,7 +29,7 @@ pub(crate) use replay::{Outcome, Replay, ReplayedRequest};
 
 /// What an edge host may ask another.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Question {
     /// Carry out a request that writes a group you are the writer of. Followed by its body.
     Replay(replay::Head),

@@ -14,7 +14,6 @@ use super::envelope::{self, Malformed};
 
 /// Everything of a request but its body.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Head {
     /// Names the request in every log, and is its key when the client sent none.
     id: Uuid,
@@ -51,7 +50,7 @@ pub(crate) enum Outcome {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 enum Answer {
     Answered { status: u16, headers: Headers },
     NotWriter { writer: Option<NodeId> },

@@ -46,7 +46,10 @@ impl FunctionEngine {
         let compiled = self.engine.precompile_component(bytes).map_err(CacheError::Compile)?;
         let file_error = |source| CacheError::File { path: path.clone(), source };
         private_file::create_dir(&self.cache).map_err(file_error)?;
-        private_file::write(&path, &compiled).map_err(file_error)?;
+        // Hosts that share the folder may compile the same at once: under a name of its own until it is whole.
+        let own = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
+        private_file::write(&own, &compiled).map_err(file_error)?;
+        std::fs::rename(&own, &path).map_err(file_error)?;
         self.load_compiled(&path).map_err(CacheError::Compile)
     }
 
@@ -79,6 +82,23 @@ impl FunctionEngine {
 mod tests {
     use super::*;
     use crate::config::Limits;
+
+    #[test]
+    fn hosts_that_share_a_folder_compile_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let compile = || {
+            let engine = FunctionEngine::new(&Limits::default(), folder.path().join("cache")).unwrap();
+            engine.compile(b"\0asm\x0d\0\x01\0").map(drop)
+        };
+        for _ in 0..20 {
+            std::thread::scope(|scope| {
+                let compiling = [scope.spawn(compile), scope.spawn(compile), scope.spawn(compile)];
+                compiling.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+            });
+            assert_eq!(std::fs::read_dir(folder.path().join("cache")).unwrap().count(), 1);
+            std::fs::remove_dir_all(folder.path().join("cache")).unwrap();
+        }
+    }
 
     #[test]
     fn compiles_once_and_recovers_from_a_broken_file() {

@@ -18,8 +18,10 @@ pub(super) enum Authority {
     FunctionRead,
     /// A function inside the host's transaction.
     FunctionWrite,
-    /// A migration file: may also change the schema.
+    /// A migration file of the functions: may also change the schema.
     Migration,
+    /// A migration of the host's own tables, which may come from another host: the same, where nobody else may.
+    HostMigration,
     /// The host itself, before its transaction.
     HostRead,
     /// The host itself.
@@ -41,6 +43,8 @@ pub(super) struct Action<'a> {
     pub(super) code: i32,
     pub(super) first: Option<&'a str>,
     pub(super) second: Option<&'a str>,
+    /// It is of a trigger or view, not of the statement itself.
+    pub(super) is_inner: bool,
 }
 
 impl Authority {
@@ -54,22 +58,34 @@ impl Authority {
         }
         match action.code {
             ffi::SQLITE_SELECT | ffi::SQLITE_RECURSIVE => Ok(()),
-            ffi::SQLITE_READ => not_of_the_host(action.first),
+            ffi::SQLITE_READ => self.names(action.first),
             ffi::SQLITE_FUNCTION => function(action.second),
             ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE => self.write(action.first),
             ffi::SQLITE_SAVEPOINT => not_of_the_host(action.second),
+            // SQLite asks for it when a column with a condition is added.
+            ffi::SQLITE_PRAGMA if self.changes_schema() && is(action.first, "quick_check") => Ok(()),
             ffi::SQLITE_PRAGMA => pragma(action.first, action.second),
             ffi::SQLITE_ATTACH | ffi::SQLITE_DETACH => Err(Refusal::Forbidden("ATTACH and DETACH")),
             ffi::SQLITE_TRANSACTION => Err(Refusal::Forbidden("the host's transaction")),
-            _ if self == Self::Migration => {
-                not_of_the_host(action.first).and_then(|()| not_of_the_host(action.second))
-            }
+            _ if self.changes_schema() => self.names(action.first).and_then(|()| self.names(action.second)),
             _ => Err(Refusal::Forbidden("a change of the schema outside a migration")),
         }
     }
 
+    fn changes_schema(self) -> bool {
+        matches!(self, Self::Migration | Self::HostMigration)
+    }
+
+    /// Whether it may speak of a table, index or trigger of this name.
+    fn names(self, name: Option<&str>) -> Result<(), Refusal> {
+        match self {
+            Self::HostMigration => not_whole_pages(name),
+            _ => not_of_the_host(name),
+        }
+    }
+
     fn write(self, table: Option<&str>) -> Result<(), Refusal> {
-        not_of_the_host(table)?;
+        self.names(table)?;
         match (self, table) {
             (Self::FunctionRead, _) => Err(Refusal::Write),
             // CREATE and DROP edit the schema table; a function may not do so by hand.
@@ -124,15 +140,24 @@ impl Refusal {
     }
 }
 
-fn not_of_the_host(name: Option<&str>) -> Result<(), Refusal> {
-    if name.is_some_and(|name| name.eq_ignore_ascii_case(WHOLE_PAGES)) {
-        return Err(Refusal::Forbidden("pages of the database"));
+fn not_whole_pages(name: Option<&str>) -> Result<(), Refusal> {
+    match is(name, WHOLE_PAGES) {
+        true => Err(Refusal::Forbidden("pages of the database")),
+        false => Ok(()),
     }
+}
+
+fn not_of_the_host(name: Option<&str>) -> Result<(), Refusal> {
+    not_whole_pages(name)?;
     let of_the_host = name.and_then(|name| name.get(..HOST_PREFIX.len()));
     if of_the_host.is_some_and(|start| start.eq_ignore_ascii_case(HOST_PREFIX)) {
         return Err(Refusal::Forbidden("tables and savepoints of the host (locum_*)"));
     }
     Ok(())
+}
+
+fn is(name: Option<&str>, word: &str) -> bool {
+    name.is_some_and(|name| name.eq_ignore_ascii_case(word))
 }
 
 fn is_schema(table: &str) -> bool {
@@ -164,7 +189,7 @@ mod tests {
     use super::*;
 
     fn action(code: i32, first: &'static str) -> Action<'static> {
-        Action { code, first: Some(first), second: None }
+        Action { code, first: Some(first), second: None, is_inner: false }
     }
 
     #[test]
@@ -176,11 +201,15 @@ mod tests {
             }
         }
         assert_eq!(Authority::Host.check(action(ffi::SQLITE_INSERT, "locum_idempotency")), Ok(()));
+        let create = action(ffi::SQLITE_CREATE_TABLE, "locum_more");
+        assert!(Authority::Migration.check(create).is_err());
+        assert_eq!(Authority::HostMigration.check(create), Ok(()));
     }
 
     #[test]
     fn nobody_but_the_host_sees_whole_pages() {
-        for authority in [Authority::FunctionRead, Authority::FunctionWrite, Authority::Migration] {
+        let others = [Authority::FunctionRead, Authority::FunctionWrite, Authority::Migration];
+        for authority in others.into_iter().chain([Authority::HostMigration]) {
             let refused = authority.check(action(ffi::SQLITE_READ, "SQLITE_dbpage"));
             assert!(matches!(refused, Err(Refusal::Forbidden(_))), "{authority:?}");
         }
@@ -202,9 +231,11 @@ mod tests {
     fn doors_out_of_the_database_stay_shut() {
         for code in [ffi::SQLITE_ATTACH, ffi::SQLITE_DETACH, ffi::SQLITE_PRAGMA, ffi::SQLITE_TRANSACTION] {
             assert!(Authority::Migration.check(action(code, "x")).is_err(), "{code}");
+            assert!(Authority::HostMigration.check(action(code, "x")).is_err(), "{code}");
             assert!(Authority::FunctionWrite.check(action(code, "x")).is_err(), "{code}");
         }
-        let load = Action { code: ffi::SQLITE_FUNCTION, first: None, second: Some("load_extension") };
+        let second = Some("load_extension");
+        let load = Action { code: ffi::SQLITE_FUNCTION, first: None, second, is_inner: false };
         assert!(Authority::FunctionRead.check(load).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -21,6 +22,16 @@ pub(super) trait Group: Send + Sync {
 
     /// Opens the host's transaction. Blocks.
     fn begin_write(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Transaction, SqlError>;
+
+    /// The same for a change of the schema, also where functions may not run before it.
+    fn begin_change(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Transaction, SqlError> {
+        self.begin_write(turn)
+    }
+
+    /// Carries out what requests have done together so far: what follows shares its fate with none of them.
+    fn flush<'a>(&'a self, _turn: &'a OwnedSemaphorePermit) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
 
     /// Longest time from the first write to the commit.
     fn hold_limit(&self) -> Duration;

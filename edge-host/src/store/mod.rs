@@ -26,16 +26,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use locum_identity::NodeId;
 pub use locum_replication::{GroupId, Position};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use group::folder_of;
 pub use key_value::{KeyValueError, KeyValueStore};
 pub use keys::{DerivedKey, KeyError, MasterKey};
 pub use local_copy::LocalCopy;
 pub(crate) use local_copy::{Moment, MomentError};
-pub use migrations::{Migration, MigrationError, load as load_migrations};
+pub use migrations::{Migration, MigrationError, ScriptError, load as load_migrations};
 pub(crate) use on_disk::{GroupOnDisk, OnDiskError};
 pub(crate) use replicated::position_of;
 pub(crate) use replicated::{
@@ -157,6 +159,9 @@ pub enum Failure {
     /// What this browser has seen was lost, and a person accepted that.
     #[error("what was seen before is no longer part of the records")]
     HistoryLost,
+    /// This host's copy lacks what its release needs, or a newer release took that away.
+    #[error("the records' schema is not the one this release needs")]
+    Upgrading,
     /// The commit was sent and not answered.
     #[error("whether the write happened is unknown")]
     OutcomeUnknown,
@@ -225,6 +230,16 @@ pub trait RecordStore: Send + Sync {
 
     /// The groups, in order.
     fn groups(&self) -> Vec<GroupId>;
+
+    /// Whether functions of this release may run on every copy that this host holds.
+    fn is_fit(&self) -> bool {
+        true
+    }
+
+    /// Runs contracts when their time has come, until `stop`, where no other host has a say in it.
+    fn keep_schema<'a>(&'a self, _stop: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
 }
 
 /// Where a group is written.

@@ -192,6 +192,7 @@ impl GroupSession {
         });
         match ran.await {
             Ok((bound, reader, seen, answer)) => {
+                self.note_end(&answer);
                 state.phase = reader.map_or(Phase::Idle, Phase::Reading);
                 state.seen = state.seen.max(seen);
                 (bound, answer)
@@ -231,7 +232,9 @@ impl GroupSession {
             Err(error) => {
                 // It did not begin.
                 state.phase = Phase::Idle;
-                return Err(error);
+                let answer = Err(error);
+                self.note_end(&answer);
+                return answer;
             }
         };
         if begins {
@@ -329,6 +332,13 @@ impl GroupSession {
         let outcome = tokio::time::timeout(OUTCOME_WITHIN, outcome).await;
         let told = outcome.ok().and_then(Result::ok).unwrap_or(Err(Failure::OutcomeUnknown));
         told.map(Some).map_err(SqlError::Ended)
+    }
+
+    /// What the host could not do is the host's to answer for, whatever the function makes of it.
+    fn note_end(&self, answer: &Result<QueryResult, SqlError>) {
+        if let Err(SqlError::Ended(failure)) = answer {
+            self.fail_with(*failure);
+        }
     }
 
     fn still_going(&self) -> Result<(), SqlError> {

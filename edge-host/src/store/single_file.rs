@@ -12,11 +12,15 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use locum_identity::private_file;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::gate::Authority;
 use super::group::{self, Group};
 use super::keys::KeyError;
-use super::migrations::{self, Migration, MigrationError};
+use super::migrations::contract::{Knowledge, Step};
+use super::migrations::offline::{self, Leave};
+use super::migrations::online::{self, OnlineError};
+use super::migrations::{Ledger, Migration, MigrationError, Schema};
 use super::readers::{Readers, Snapshot};
 use super::session::GroupSession;
 use super::sqlite::{Database, DatabaseKey};
@@ -38,12 +42,16 @@ pub struct StoreSettings<'a> {
     pub results: ResultLimits,
     /// Bounds on the writer.
     pub transactions: TransactionLimits,
+    /// How long every host has known a contract before it runs: for so long people can go back to the release before.
+    pub contract_after: Duration,
 }
 
 /// One file a group.
 pub struct SingleFileStore {
     groups: BTreeMap<GroupId, Arc<FileGroup>>,
     results: ResultLimits,
+    schema: Schema,
+    contract_after: Duration,
     /// Held as long as the store lives: a second process on the same files would break "one writer".
     _lock: File,
 }
@@ -92,6 +100,9 @@ pub enum OpenError {
         #[source]
         source: SqlError,
     },
+    /// What this release knows of schemas.
+    #[error("try out the migrations")]
+    Schema(#[source] MigrationError),
     /// Its schema.
     #[error("migrate record group `{group}`")]
     Migration {
@@ -109,6 +120,7 @@ impl SingleFileStore {
         groups: impl IntoIterator<Item = GroupId>,
         settings: &StoreSettings<'_>,
     ) -> Result<Self, OpenError> {
+        let schema = Schema::new(settings.migrations).map_err(OpenError::Schema)?;
         let folder = settings.state_dir.join("records");
         private_file::create_dir(&folder)
             .map_err(|source| OpenError::File { path: folder.clone(), source })?;
@@ -133,11 +145,12 @@ impl SingleFileStore {
             let group = Arc::new(FileGroup::new(&folder, key, settings.transactions));
             let mut writer =
                 group.open_writer().map_err(|source| OpenError::Database { group: id.clone(), source })?;
-            migrations::apply(&mut writer, settings.migrations)
+            offline::bring_up(&mut writer, &schema, Leave::Contracts)
                 .map_err(|source| OpenError::Migration { group: id.clone(), source })?;
             groups.insert(id, group);
         }
-        Ok(Self { groups, results: settings.results, _lock: lock })
+        let (results, contract_after) = (settings.results, settings.contract_after);
+        Ok(Self { groups, results, schema, contract_after, _lock: lock })
     }
 }
 
@@ -177,6 +190,43 @@ impl RecordStore for SingleFileStore {
     fn groups(&self) -> Vec<GroupId> {
         self.groups.keys().cloned().collect()
     }
+
+    fn keep_schema<'a>(&'a self, stop: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        async move {
+            let between = self.contract_after.clamp(Duration::from_secs(1), Duration::from_secs(60));
+            while tokio::time::timeout(between, stop.cancelled()).await.is_err() {
+                for (id, group) in &self.groups {
+                    if let Err(error) = self.step(group).await {
+                        tracing::error!(group = %id, error = error.told(), "a contract does not run");
+                    }
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+impl SingleFileStore {
+    /// Nobody else holds these records: what counts is how long this release has been here.
+    async fn step(&self, group: &Arc<FileGroup>) -> Result<(), OnlineError> {
+        let file = Arc::clone(group);
+        let read = tokio::task::spawn_blocking(move || file.read_ledger()).await;
+        let Ok(ledger) = read else { return Ok(()) };
+        let ledger = ledger.map_err(OnlineError::Refused)?;
+        let standing = self.schema.compare(&ledger).map_err(OnlineError::Refused)?;
+        let (group, now) = (Arc::clone(group) as Arc<dyn Group>, crate::clock::unix_ms());
+        let of = (&self.schema, &standing, &ledger);
+        match Knowledge::default().step(of, &[], (Instant::now(), now), self.contract_after) {
+            Step::Nothing | Step::WaitFor(..) => Ok(()),
+            Step::Remember(id) => online::remember(&group, &id, now).await,
+            Step::Forget(series, version) => online::forget(&group, (&series, version)).await,
+            Step::Apply(id) => {
+                let contract = standing.contracts.into_iter().find(|contract| *contract.id() == id);
+                let Some(contract) = contract else { return Ok(()) };
+                online::apply(&group, contract).await
+            }
+        }
+    }
 }
 
 impl FileGroup {
@@ -184,6 +234,15 @@ impl FileGroup {
         let path = data_file(folder);
         let readers = Readers::new(&path, key.clone());
         Self { path, key, readers, turn: Turn::new(limits), writer: Mutex::new(None) }
+    }
+
+    /// What the file has been through. Blocks.
+    fn read_ledger(&self) -> Result<Ledger, MigrationError> {
+        let mut database = self.readers.connection().map_err(MigrationError::Ledger)?;
+        database.set_deadline(None);
+        let ledger = Ledger::read(&mut database)?;
+        self.readers.give_back(database);
+        Ok(ledger)
     }
 
     /// A connection that can write. `synchronous=FULL`: a commit is on the disk before it is acknowledged.
@@ -247,6 +306,10 @@ impl WriteConnection for FileWriter {
             Some(database) => database.run(sql, parameters, authority, limits),
             None => Err(SqlError::Ended(Failure::TransactionLost)),
         }
+    }
+
+    fn database(&mut self) -> Option<&mut Database> {
+        self.database.as_mut()
     }
 
     fn is_open(&self) -> bool {

@@ -45,6 +45,24 @@ struct Watch {
     refusal: RefCell<Option<Refusal>>,
     /// The statement calls a function whose answer is another one elsewhere.
     is_volatile: Cell<bool>,
+    /// What is asked for, while somebody wants to know.
+    asked: RefCell<Option<Vec<Asked>>>,
+}
+
+/// A statement of a script that has not run yet.
+pub(super) struct Planned<'s> {
+    pub(super) sql: &'s str,
+    /// Everything it touches.
+    pub(super) asks: Vec<Asked>,
+}
+
+/// What compiling a statement asks for, see [`Action`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Asked {
+    pub(super) code: i32,
+    pub(super) first: Option<String>,
+    pub(super) second: Option<String>,
+    pub(super) is_inner: bool,
 }
 
 /// What a statement does beside answering.
@@ -60,6 +78,12 @@ pub(super) enum Effect {
 struct Statement<'a> {
     raw: *mut ffi::sqlite3_stmt,
     database: &'a Database,
+}
+
+impl From<Action<'_>> for Asked {
+    fn from(Action { code, first, second, is_inner }: Action<'_>) -> Self {
+        Self { code, first: first.map(str::to_owned), second: second.map(str::to_owned), is_inner }
+    }
 }
 
 impl From<[u8; 32]> for DatabaseKey {
@@ -88,8 +112,21 @@ impl Database {
 
     /// Opens (or creates) the file. Nothing is read yet: a wrong key shows at the first statement.
     pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Self, SqlError> {
-        let c_path =
-            CString::new(path.as_os_str().as_bytes()).map_err(|_| SqlError::misuse("path holds a NUL"))?;
+        let mut database = Self::connect(path.as_os_str().as_bytes())?;
+        database.encrypt(key)?;
+        database.configure()?;
+        Ok(database)
+    }
+
+    /// A new database that is in no file.
+    pub(super) fn in_memory() -> Result<Self, SqlError> {
+        let mut database = Self::connect(b":memory:")?;
+        database.configure()?;
+        Ok(database)
+    }
+
+    fn connect(path: &[u8]) -> Result<Self, SqlError> {
+        let c_path = CString::new(path).map_err(|_| SqlError::misuse("path holds a NUL"))?;
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE | ffi::SQLITE_OPEN_NOMUTEX;
         let mut raw = ptr::null_mut();
         // SAFETY: the path is NUL-terminated and `raw` outlives the call.
@@ -102,16 +139,16 @@ impl Database {
             deadline: Cell::new(None),
             refusal: RefCell::new(None),
             is_volatile: Cell::new(false),
+            asked: RefCell::new(None),
         });
         // Raw from here on: SQLite holds this pointer until `drop` closes the connection, then frees it.
         let watch = NonNull::from(Box::leak(watch));
-        let mut database = Self { raw, watch };
+        let database = Self { raw, watch };
         database.check(code)?;
-        database.configure(key)?;
         Ok(database)
     }
 
-    fn configure(&mut self, key: &DatabaseKey) -> Result<(), SqlError> {
+    fn encrypt(&mut self, key: &DatabaseKey) -> Result<(), SqlError> {
         let raw = self.raw.as_ptr();
         // SAFETY: `raw` is an open connection; the key is copied by the callee.
         let code = unsafe {
@@ -120,7 +157,11 @@ impl Database {
             }
             set_encryption_key(raw, key.0.as_bytes())
         };
-        self.check(code)?;
+        self.check(code)
+    }
+
+    fn configure(&mut self) -> Result<(), SqlError> {
+        let raw = self.raw.as_ptr();
         for (limit, value) in [
             (ffi::SQLITE_LIMIT_LENGTH, 8 << 20),
             (ffi::SQLITE_LIMIT_SQL_LENGTH, 128 << 10),
@@ -224,7 +265,8 @@ impl Database {
         unsafe { ffi::sqlite3_db_release_memory(self.raw.as_ptr()) };
     }
 
-    /// Runs a whole script, as migrations are; rows are ignored.
+    /// Runs a whole script; rows are ignored.
+    #[cfg(test)]
     pub(super) fn run_script(&mut self, script: &str, authority: Authority) -> Result<(), SqlError> {
         self.watch().authority.set(authority);
         let mut rest = script;
@@ -236,6 +278,34 @@ impl Database {
             rest = tail;
         }
         Ok(())
+    }
+
+    /// The next statement of `script`, compiled and not run, and takes it off; `None` at the end.
+    pub(super) fn plan<'s>(
+        &mut self,
+        script: &mut &'s str,
+        authority: Authority,
+    ) -> Result<Option<Planned<'s>>, SqlError> {
+        while !script.is_empty() {
+            self.watch().authority.set(authority);
+            self.watch().asked.replace(Some(Vec::new()));
+            let prepared = self.prepare(script).map(|(statement, tail)| (statement.is_some(), tail.len()));
+            let asks = self.watch().asked.take().unwrap_or_default();
+            let (is_statement, left) = prepared?;
+            let (sql, rest) = script.split_at(script.len() - left);
+            *script = rest;
+            if is_statement {
+                return Ok(Some(Planned { sql, asks }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a statement can be compiled, and does the same wherever it runs.
+    pub(super) fn is_sound(&mut self, sql: &str, authority: Authority) -> bool {
+        self.watch().authority.set(authority);
+        self.watch().is_volatile.set(false);
+        self.prepare(sql).is_ok() && !self.watch().is_volatile.get()
     }
 
     /// A statement of the host, for its effect only.
@@ -483,7 +553,7 @@ unsafe extern "C" fn on_authorize(
     first: *const c_char,
     second: *const c_char,
     _database: *const c_char,
-    _inner: *const c_char,
+    inner: *const c_char,
 ) -> c_int {
     /// # Safety
     /// `text` is null or NUL-terminated and outlives `'a`.
@@ -493,10 +563,13 @@ unsafe extern "C" fn on_authorize(
             .then(|| unsafe { CStr::from_ptr(text) }.to_str().unwrap_or(super::gate::HOST_PREFIX))
     }
     // SAFETY: `watch` is the connection's own `Watch`; SQLite's texts live for the duration of the call.
-    let (watch, action) =
-        unsafe { (&*watch.cast::<Watch>(), Action { code, first: text(first), second: text(second) }) };
+    let (watch, first, second) = unsafe { (&*watch.cast::<Watch>(), text(first), text(second)) };
+    let action = Action { code, first, second, is_inner: !inner.is_null() };
     if action.is_volatile() {
         watch.is_volatile.set(true);
+    }
+    if let Some(asked) = watch.asked.borrow_mut().as_mut() {
+        asked.push(action.into());
     }
     match watch.authority.get().check(action) {
         Ok(()) => ffi::SQLITE_OK,

@@ -19,6 +19,7 @@ pub(crate) fn store(folder: &Path) -> (SingleFileStore, GroupId) {
         migrations: &[],
         results: ResultLimits::default(),
         transactions: TransactionLimits::default(),
+        contract_after: std::time::Duration::ZERO,
     };
     (SingleFileStore::open([group.clone()], &settings).unwrap(), group)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::gate::Authority;
+use super::sqlite::Database;
 use super::{Failure, Position, QueryResult, ResultLimits, SqlError, TransactionLimits, Value};
 
 /// A connection inside a write transaction. Every method blocks. Dropped without a commit it rolls back.
@@ -18,6 +19,9 @@ pub(super) trait WriteConnection: Send {
         authority: Authority,
         limits: ResultLimits,
     ) -> Result<QueryResult, SqlError>;
+
+    /// Where statements run, to look at what one would do and at the schema; `None` once it is lost.
+    fn database(&mut self) -> Option<&mut Database>;
 
     /// False once the transaction has ended by itself, as after some errors and `OR ROLLBACK`.
     fn is_open(&self) -> bool;

@@ -4,7 +4,7 @@ use http::StatusCode;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::harness::{Host, ROUTE, Settings, edit, refused};
+use crate::harness::{Host, PATIENCE, ROUTE, Settings, edit, refused};
 
 const COUNT: &str = "sql SELECT count(*) FROM note";
 
@@ -200,13 +200,52 @@ async fn another_release_or_another_key_does_not_touch_the_records() {
     std::fs::write(folder.path().join("migrations/0002_more.sql"), "CREATE TABLE more (a TEXT) STRICT;")
         .unwrap();
     let folder = Host::run(folder).await.stop();
-    std::fs::remove_file(folder.path().join("migrations/0002_more.sql")).unwrap();
-    let (_, log) = refused(folder.path());
-    assert!(log.contains("it is newer, refusing to start"), "{log}");
     std::fs::write(folder.path().join("migrations/0002_more.sql"), "CREATE TABLE other (a TEXT) STRICT;")
         .unwrap();
     let (_, log) = refused(folder.path());
     assert!(log.contains("was changed after it was applied"), "{log}");
+}
+
+/// The release before goes on with what a newer one has added, until that takes away what it needs.
+#[tokio::test]
+async fn one_may_go_back_to_the_release_before_until_a_contract_has_run() {
+    let more = "[migrations]\ncontract_after_s = 1";
+    let host = Host::with(Settings { more, ..Settings::default() }).await;
+    host.post(&insert("a")).await;
+    let folder = host.stop();
+    let migrations = folder.path().join("migrations");
+    let file = |name: &str| migrations.join(name);
+    let expand = file("0002_length.sql");
+    let write_expand = || std::fs::write(&expand, "ALTER TABLE note ADD COLUMN length INTEGER;").unwrap();
+    write_expand();
+    let backfill = file("0003_length.backfill.sql");
+    let fill = "UPDATE note SET length = length(text) WHERE id IN (SELECT id FROM note WHERE length IS NULL LIMIT 9)";
+    let write_backfill = || std::fs::write(&backfill, fill).unwrap();
+    write_backfill();
+    let contract = file("0004_length.contract.sql");
+    let host = Host::run(folder).await;
+    assert_eq!(host.get("sql SELECT length FROM note").await.text(), "[1]");
+    let folder = host.stop();
+    for file in [&expand, &backfill] {
+        std::fs::remove_file(file).unwrap();
+    }
+    let host = Host::run(folder).await;
+    host.post(&insert("the release before")).await;
+    assert_eq!(host.get(COUNT).await.text(), "[2]");
+    let folder = host.stop();
+    write_expand();
+    write_backfill();
+    std::fs::write(&contract, "ALTER TABLE note DROP COLUMN length;").unwrap();
+    let host = Host::run(folder).await;
+    let began = std::time::Instant::now();
+    while !host.get("sql SELECT length FROM note").await.text().contains("no such column") {
+        assert!(began.elapsed() < PATIENCE, "the contract does not run");
+    }
+    assert_eq!(host.get(COUNT).await.text(), "[2]");
+    let folder = host.stop();
+    std::fs::remove_file(&contract).unwrap();
+    let (_, log) = refused(folder.path());
+    assert!(log.contains("functions contract 4 and this release knows 3"), "{log}");
 }
 
 #[tokio::test]

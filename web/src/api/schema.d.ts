@@ -616,7 +616,7 @@ export interface components {
          *     `method-not-allowed` (405), `request-timeout` (408), `body-too-large` (413), `unsupported-media-type`
          *     (415), `invalid-input` (with `errors`) and `idempotency-key-reused` (422), `internal` and
          *     `function-failed` (500), `busy`, `store-busy`, `no-primary`,
-         *     `not-settled`, `not-durable-yet` and `outcome-unknown` (503, with `Retry-After`), `history-lost` (409),
+         *     `not-settled`, `upgrading`, `not-durable-yet` and `outcome-unknown` (503, with `Retry-After`), `history-lost` (409),
          *     `deadline` (504).
          */
         Problem: {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod hosts;
+mod wire;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

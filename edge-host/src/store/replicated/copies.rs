@@ -27,7 +27,8 @@ use super::digest::PageHasher;
 use super::engine;
 use super::tails::{TailError, TailMark, Tails};
 use crate::store::keys::KeyError;
-use crate::store::migrations::{self, Migration, MigrationError};
+use crate::store::migrations::offline::{self, Leave};
+use crate::store::migrations::{MigrationError, Schema};
 use crate::store::pages::PageReader;
 use crate::store::readers::Readers;
 use crate::store::sqlite::{Database, DatabaseKey};
@@ -240,7 +241,7 @@ impl Copies {
         &self,
         epoch: Epoch,
         from: Option<Epoch>,
-        schema: &[Migration],
+        schema: &Schema,
     ) -> Result<PathBuf, CopyError> {
         let folder = self.epoch_folder(epoch).join("engine");
         let data = engine::data_file(&folder);
@@ -259,7 +260,7 @@ impl Copies {
         for setting in ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"] {
             database.host(&format!("PRAGMA {setting}"), &[]).map_err(database_error)?;
         }
-        migrations::apply(&mut database, schema).map_err(CopyError::Migration)?;
+        offline::bring_up(&mut database, schema, Leave::Backfills).map_err(CopyError::Migration)?;
         database.host("PRAGMA wal_checkpoint(TRUNCATE)", &[]).map_err(database_error)?;
         // The last connection: closing it removes the empty log.
         drop(database);

@@ -34,7 +34,7 @@ use super::run::{Change, Run, fetch_until_there};
 use super::tails::TailMark;
 use crate::store::Writer;
 use crate::store::group::Group;
-use crate::store::migrations::Migration;
+use crate::store::migrations::Schema;
 
 /// How often what may have been lost on the way is said again.
 const TICK: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ pub(super) struct Parts {
     pub(super) group: Arc<ReplicatedGroup>,
     pub(super) me: NodeId,
     pub(super) copies: Copies,
-    pub(super) schema: Arc<[Migration]>,
+    pub(super) schema: Arc<Schema>,
     pub(super) engine_binary: PathBuf,
     pub(super) links: Arc<dyn Links>,
 }
@@ -650,6 +650,7 @@ impl Driver {
         let news = News {
             writer,
             holders: self.voter.view().map(|view| holders(view, &self.parts.me)).unwrap_or_default(),
+            others: self.voter.view().map(|view| others(view, &self.parts.me)).unwrap_or_default(),
             copy: self.voter.copy(),
             running,
             leading,
@@ -663,12 +664,15 @@ impl Driver {
 
 /// Whom a host that is no voter asks: it holds no copy. The primary has the newest.
 fn holders(view: &GroupView, me: &NodeId) -> Vec<NodeId> {
-    let mut holders = view.voters.clone();
-    if holders.contains(me) {
-        return Vec::new();
-    }
-    holders.sort_by_key(|voter| view.primary.as_ref() != Some(voter));
-    holders
+    if view.voters.contains(me) { Vec::new() } else { others(view, me) }
+}
+
+/// The voters but this host, the primary first.
+fn others(view: &GroupView, me: &NodeId) -> Vec<NodeId> {
+    let mut others = view.voters.clone();
+    others.retain(|voter| voter != me);
+    others.sort_by_key(|voter| view.primary.as_ref() != Some(voter));
+    others
 }
 
 /// Waits for the writer's turn, and until the last commit is in this host's copy.

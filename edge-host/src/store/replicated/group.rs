@@ -12,10 +12,12 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::copies::Copies;
+use super::fit::Fit;
 use super::hrana::{CarryError, HranaClient};
 use super::replica::Progress;
 use super::writer::{EngineWriter, Shared};
 use crate::store::group::Group;
+use crate::store::migrations::Schema;
 use crate::store::readers::{Readers, Snapshot};
 use crate::store::sqlite::Database;
 use crate::store::transaction::{Transaction, Turn};
@@ -29,6 +31,8 @@ const HELD_WITHIN: Duration = Duration::from_secs(5);
 /// A record group on one of its hosts.
 pub(super) struct ReplicatedGroup {
     pub(super) id: GroupId,
+    /// What this release needs of a copy.
+    pub(super) schema: Arc<Schema>,
     turn: Turn,
     /// Touched only by whoever has the turn.
     writing: Mutex<Writing>,
@@ -49,6 +53,8 @@ pub(super) struct Serving {
     pub(super) writer: Writer,
     /// The voters, the primary first, where this host is none of them: it holds nothing of the group.
     pub(super) holders: Arc<[NodeId]>,
+    /// The voters but this host, the primary first.
+    pub(super) others: Arc<[NodeId]>,
     /// The newest complete copy, open for reading.
     pub(super) copy: Option<OpenCopy>,
     /// Set while this host leads and its engine runs.
@@ -57,6 +63,8 @@ pub(super) struct Serving {
     pub(super) acked: Option<Position>,
     /// Where epochs began.
     pub(super) history: Arc<History>,
+    /// The driver has said all this once.
+    pub(super) is_known: bool,
 }
 
 /// A copy and how far it has come.
@@ -65,6 +73,7 @@ pub(super) struct OpenCopy {
     pub(super) epoch: Epoch,
     pub(super) readers: Arc<Readers>,
     pub(super) progress: Arc<Progress>,
+    pub(super) fit: Arc<Fit>,
 }
 
 /// This host's time as primary.
@@ -87,6 +96,8 @@ pub(super) struct News<'a> {
     pub(super) writer: Writer,
     /// As in [`Serving`].
     pub(super) holders: Vec<NodeId>,
+    /// As in [`Serving`].
+    pub(super) others: Vec<NodeId>,
     /// The newest complete copy on this disk.
     pub(super) copy: Option<Position>,
     /// What is being written to, and how far it has come.
@@ -99,17 +110,19 @@ pub(super) struct News<'a> {
 }
 
 impl ReplicatedGroup {
-    pub(super) fn new(id: GroupId, limits: TransactionLimits) -> Arc<Self> {
+    pub(super) fn new(id: GroupId, limits: TransactionLimits, schema: Arc<Schema>) -> Arc<Self> {
         let serving = Serving {
             writer: Writer::Nowhere,
             holders: Arc::default(),
+            others: Arc::default(),
             copy: None,
             leading: None,
             acked: None,
             history: Arc::new(History::default()),
+            is_known: false,
         };
         let (turn, writing) = (Turn::new(limits), Mutex::new(Writing::Nothing));
-        Arc::new(Self { id, turn, writing, serving: watch::Sender::new(serving) })
+        Arc::new(Self { id, schema, turn, writing, serving: watch::Sender::new(serving) })
     }
 
     /// The turn after all that wait for it now.
@@ -194,6 +207,20 @@ impl ReplicatedGroup {
         }
     }
 
+    /// This request's part of the shared transaction, and its time. Blocks.
+    fn writer(self: &Arc<Self>) -> Result<(EngineWriter, Instant), SqlError> {
+        let leading = self.serving.borrow().leading.clone();
+        let leading = leading.filter(|leading| !leading.is_quiet && now() < leading.lease_until);
+        let leading = leading.ok_or(SqlError::Ended(Failure::NoPrimary))?;
+        let copy = self.copy()?;
+        if copy.epoch != leading.epoch {
+            return Err(SqlError::Ended(Failure::NoPrimary));
+        }
+        let shared = self.shared(&copy)?;
+        let deadline = Instant::now() + self.hold_limit();
+        Ok((EngineWriter::begin(Arc::clone(self), shared, deadline)?, deadline))
+    }
+
     fn copy(&self) -> Result<OpenCopy, SqlError> {
         self.serving.borrow().copy.clone().ok_or(SqlError::Ended(Failure::NotSettled))
     }
@@ -202,10 +229,14 @@ impl ReplicatedGroup {
 impl Serving {
     /// True when something changed.
     pub(super) fn take_in(&mut self, news: News<'_>) -> bool {
-        let mut is_news = self.writer != news.writer;
+        let mut is_news = self.writer != news.writer || !std::mem::replace(&mut self.is_known, true);
         self.writer = news.writer;
         if *self.holders != *news.holders {
             self.holders = news.holders.into();
+            is_news = true;
+        }
+        if *self.others != *news.others {
+            self.others = news.others.into();
             is_news = true;
         }
         if *self.history != *news.history {
@@ -232,7 +263,10 @@ impl Serving {
             shown.epoch == copy.epoch && progress.is_none_or(|now| Arc::ptr_eq(now, &shown.progress))
         });
         if let (false, Ok(key)) = (is_shown, news.copies.key()) {
+            // Within an epoch a copy only grows.
+            let known = self.copy.take().filter(|shown| shown.epoch == copy.epoch);
             self.copy = Some(OpenCopy {
+                fit: known.map_or_else(Arc::default, |shown| shown.fit),
                 epoch: copy.epoch,
                 readers: Readers::new(&news.copies.data_file(copy.epoch), key),
                 progress: progress.map_or_else(|| Progress::at(copy.frame), Arc::clone),
@@ -240,6 +274,11 @@ impl Serving {
             is_news = true;
         }
         is_news
+    }
+
+    /// Functions of this release may not run on the copy.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.fit.is_lacking())
     }
 
     /// What a primary shows at the beginning of its epoch it holds from an older one.
@@ -269,7 +308,9 @@ impl Serving {
 
 impl Group for ReplicatedGroup {
     fn begin_read(&self, deadline: Instant) -> Result<Snapshot, SqlError> {
-        self.copy()?.readers.begin(deadline)
+        let copy = self.copy()?;
+        self.check_fit(&copy)?;
+        copy.readers.begin(deadline)
     }
 
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {
@@ -277,17 +318,18 @@ impl Group for ReplicatedGroup {
     }
 
     fn begin_write(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Transaction, SqlError> {
-        let leading = self.serving.borrow().leading.clone();
-        let leading = leading.filter(|leading| !leading.is_quiet && now() < leading.lease_until);
-        let leading = leading.ok_or(SqlError::Ended(Failure::NoPrimary))?;
-        let copy = self.copy()?;
-        if copy.epoch != leading.epoch {
-            return Err(SqlError::Ended(Failure::NoPrimary));
-        }
-        let shared = self.shared(&copy)?;
-        let deadline = Instant::now() + self.hold_limit();
-        let writer = EngineWriter::begin(Arc::clone(&self), shared, deadline)?;
+        self.check_fit(&self.copy()?)?;
+        let (writer, deadline) = self.writer()?;
         Ok(Transaction::new(Box::new(writer), deadline, turn))
+    }
+
+    fn begin_change(self: Arc<Self>, turn: OwnedSemaphorePermit) -> Result<Transaction, SqlError> {
+        let (writer, deadline) = self.writer()?;
+        Ok(Transaction::new(Box::new(writer.alone()), deadline, turn))
+    }
+
+    fn flush<'a>(&'a self, turn: &'a OwnedSemaphorePermit) -> BoxFuture<'a, ()> {
+        self.carry_out(turn).boxed()
     }
 
     fn hold_limit(&self) -> Duration {

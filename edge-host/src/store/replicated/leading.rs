@@ -10,7 +10,7 @@ use super::engine::{Engine, EngineError, EngineSettings, Scope};
 use super::log::LocalLog;
 use super::replica::{Following, Origin, Replica, ReplicaError};
 use super::room;
-use crate::store::migrations::Migration;
+use crate::store::migrations::Schema;
 
 /// An engine that serves, and the copy that follows it.
 pub(super) struct Started {
@@ -39,7 +39,7 @@ pub(super) async fn start(
     copies: Copies,
     epoch: Epoch,
     from: Option<Epoch>,
-    schema: Arc<[Migration]>,
+    schema: Arc<Schema>,
     binary: &Path,
 ) -> Result<Started, LeadError> {
     if room::is_short(copies.folder()) {

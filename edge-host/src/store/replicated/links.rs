@@ -8,10 +8,11 @@ use locum_replication::{CopyReport, Epoch, FrameNo, GroupId, GroupReport, GroupV
 use serde::{Deserialize, Serialize};
 
 use super::log_client::ByteStream;
+use super::schema::{HandedAnswer, HandedOver, SchemaReport};
 
 /// What one host of a group may ask another.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum RecordsQuestion {
     /// Primary → follower. Answered with [`RecordsAnswer::Hint`].
     Hint(Hint),
@@ -20,11 +21,14 @@ pub(crate) enum RecordsQuestion {
     Copy(CopyReport),
     /// Follower → primary: a token for the replication log. Answered with [`RecordsAnswer::LogToken`].
     LogToken(LogRequest),
+    /// Voter → primary. Answered with [`RecordsAnswer::Noted`].
+    Schema(SchemaReport),
+    /// Voter → primary. Answered with [`RecordsAnswer::HandedOver`].
+    HandOver(HandedOver),
 }
 
 /// Which log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct LogRequest {
     /// The group.
     pub(crate) group: GroupId,
@@ -34,7 +38,7 @@ pub(crate) struct LogRequest {
 
 /// Answers to [`RecordsQuestion`].
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum RecordsAnswer {
     /// To a hint.
     Hint(HintAnswer),
@@ -42,6 +46,10 @@ pub(crate) enum RecordsAnswer {
     Acked(Option<FrameNo>),
     /// For the engine's log, read only.
     LogToken(String),
+    /// It was heard.
+    Noted,
+    /// What becomes of it.
+    HandedOver(HandedAnswer),
 }
 
 /// The driver's way out. Every call has a deadline of its own.

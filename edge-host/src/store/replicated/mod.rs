@@ -12,6 +12,7 @@
 //! | `tails.rs` | what a lost primary held and nobody acknowledged, for people to read |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `restored.rs` | a copy out of a backup |
+//! | `schema.rs`, `fit.rs` | two releases alive: who lacks what, and whether functions may run on a copy |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
 //! | `copies.rs` | folders and files |
 //! | `room.rs` | when there is too little room on the disk to lead |
@@ -24,6 +25,7 @@ mod copies;
 mod digest;
 mod driver;
 mod engine;
+mod fit;
 mod group;
 mod hrana;
 mod leading;
@@ -34,6 +36,7 @@ mod replica;
 mod restored;
 mod room;
 mod run;
+mod schema;
 mod seen;
 mod tails;
 #[cfg(test)]
@@ -59,10 +62,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::group::{Group, folder_of};
+use super::migrations::Schema;
 use super::session::GroupSession;
 use super::single_file::lock;
 use super::{
-    Access, DerivedKey, Failure, GroupId, LocalCopy, MasterKey, Migration, OpenError, Position, RecordStore,
+    Access, DerivedKey, Failure, GroupId, LocalCopy, MasterKey, OpenError, Position, RecordStore,
     ResultLimits, Session, StoreError, StoreSettings, Writer,
 };
 use copies::Copies;
@@ -72,6 +76,7 @@ pub(crate) use links::{Links, LogRequest, RecordsAnswer, RecordsQuestion};
 pub(crate) use log_client::ByteStream;
 pub(super) use restored::place;
 pub(crate) use restored::position_of;
+use schema::{Inbox, Keeper};
 pub(crate) use tails::{TailError, Tails};
 pub use verify::{Verified, VerifyError};
 
@@ -85,7 +90,10 @@ pub struct ReplicatedStore {
     groups: BTreeMap<GroupId, Arc<ReplicatedGroup>>,
     copies: BTreeMap<GroupId, Copies>,
     commands: OnceLock<BTreeMap<GroupId, mpsc::Sender<Command>>>,
-    schema: Arc<[Migration]>,
+    /// What other hosts say about the schema.
+    inboxes: BTreeMap<GroupId, Arc<Inbox>>,
+    schema: Arc<Schema>,
+    contract_after: Duration,
     engine_binary: PathBuf,
     results: ResultLimits,
     /// Held as long as the store lives: a second process on the same files would break every promise.
@@ -120,19 +128,24 @@ impl ReplicatedStore {
         };
         make(&folder)?;
         let lock = lock(&folder.join("lock"))?;
+        let schema = Arc::new(Schema::new(settings.migrations).map_err(OpenError::Schema)?);
         let (mut opened, mut copies) = (BTreeMap::new(), BTreeMap::new());
         for id in groups {
             let folder = folder_of(settings.state_dir, &id);
             make(&folder)?;
             let found = Copies::open(id.clone(), &folder, settings.master_key);
             copies.insert(id.clone(), found.map_err(OpenError::Key)?);
-            opened.insert(id.clone(), ReplicatedGroup::new(id, settings.transactions));
+            let group = ReplicatedGroup::new(id.clone(), settings.transactions, Arc::clone(&schema));
+            opened.insert(id, group);
         }
+        let inboxes = opened.keys().map(|id| (id.clone(), Arc::default())).collect();
         Ok(Self {
             groups: opened,
             copies,
             commands: OnceLock::new(),
-            schema: settings.migrations.into(),
+            inboxes,
+            schema,
+            contract_after: settings.contract_after,
             engine_binary,
             results: settings.results,
             _lock: lock,
@@ -163,6 +176,10 @@ impl ReplicatedStore {
             let (sender, receiver) = mpsc::channel(QUEUE);
             commands.insert(id.clone(), sender);
             tasks.spawn(driver.run(receiver, stop.clone()));
+            if let Some(inbox) = self.inboxes.get(id) {
+                let (group, links, inbox) = (Arc::clone(group), Arc::clone(links), Arc::clone(inbox));
+                tasks.spawn(Keeper::new(group, links, inbox, self.contract_after).run(stop.clone()));
+            }
         }
         // Started once a process.
         let _ = self.commands.set(commands);
@@ -188,6 +205,32 @@ impl ReplicatedStore {
             RecordsQuestion::LogToken(request) => {
                 self.access(from, request).await.map(|access| RecordsAnswer::LogToken(access.token))
             }
+            RecordsQuestion::Schema(report) => {
+                let (_, inbox) = self.as_primary(&from, &report.group, report.epoch)?;
+                inbox.heard(from, report.contracts);
+                Ok(RecordsAnswer::Noted)
+            }
+            RecordsQuestion::HandOver(handed) => {
+                let (group, inbox) = self.as_primary(&from, &handed.group, handed.epoch)?;
+                Ok(RecordsAnswer::HandedOver(inbox.take(handed.migration, &group.schema)))
+            }
+        }
+    }
+
+    /// A group that this host leads in `epoch`, towards another voter of it.
+    fn as_primary(
+        &self,
+        from: &NodeId,
+        group: &GroupId,
+        epoch: Epoch,
+    ) -> Result<(&ReplicatedGroup, &Inbox), NoAnswer> {
+        let found = self.groups.get(group).zip(self.inboxes.get(group)).ok_or(NoAnswer::UnknownGroup)?;
+        let serving = found.0.serving.borrow();
+        let leads = serving.leading.as_ref().is_some_and(|leading| leading.epoch == epoch);
+        if leads && serving.others.contains(from) {
+            Ok((found.0, found.1))
+        } else {
+            Err(NoAnswer::NotLeading)
         }
     }
 
@@ -271,11 +314,29 @@ impl RecordStore for ReplicatedStore {
     }
 
     fn writer(&self, group: &GroupId) -> Writer {
-        self.groups.get(group).map_or(Writer::Nowhere, |group| group.serving.borrow().writer.clone())
+        let Some(serving) = self.groups.get(group).map(|group| group.serving.borrow()) else {
+            return Writer::Nowhere;
+        };
+        match &serving.writer {
+            Writer::Here if serving.is_lacking() => Writer::Nowhere,
+            writer => writer.clone(),
+        }
     }
 
     fn holders(&self, group: &GroupId) -> Arc<[NodeId]> {
-        self.groups.get(group).map_or_else(Arc::default, |group| Arc::clone(&group.serving.borrow().holders))
+        let Some(serving) = self.groups.get(group).map(|group| group.serving.borrow()) else {
+            return Arc::default();
+        };
+        // Functions that the copy here is not ready for: the hosts of the release before go on with theirs.
+        Arc::clone(if serving.is_lacking() { &serving.others } else { &serving.holders })
+    }
+
+    fn is_fit(&self) -> bool {
+        let known = |group: &Arc<ReplicatedGroup>| {
+            let serving = group.serving.borrow();
+            serving.is_known && serving.copy.as_ref().is_none_or(|copy| copy.fit.is_known_to_fit())
+        };
+        self.groups.values().all(known)
     }
 
     fn is_single_copy(&self, group: &GroupId) -> bool {

@@ -6,6 +6,7 @@ mod delta;
 mod measure;
 mod power_cut;
 mod sharing;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -74,6 +75,12 @@ impl Network {
     }
 
     async fn start(self: &Arc<Self>, region: &str) -> Host {
+        let release = schema(self.folder.path());
+        self.start_as(region, &release).await
+    }
+
+    /// A host whose release knows these migrations.
+    async fn start_as(self: &Arc<Self>, region: &str, release: &[Migration]) -> Host {
         let node: NodeId = format!("edge-{region}").parse().unwrap();
         let state_dir = self.folder.path().join(node.as_str());
         private_file::create_dir(&state_dir).unwrap();
@@ -82,9 +89,10 @@ impl Network {
         let settings = StoreSettings {
             state_dir: &state_dir,
             master_key: &crate::store::MasterKey::read(&key).unwrap(),
-            migrations: &schema(self.folder.path()),
+            migrations: release,
             results: ResultLimits::default(),
             transactions: TransactionLimits::default(),
+            contract_after: Duration::ZERO,
         };
         let store = Arc::new(ReplicatedStore::open([group()], &settings, engine()).unwrap());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -206,11 +214,19 @@ fn engine() -> PathBuf {
 }
 
 fn schema(folder: &Path) -> Vec<Migration> {
-    let folder = folder.join("migrations");
+    release(folder, &[])
+}
+
+/// The tables of these tests, and further files by name.
+fn release(folder: &Path, files: &[(&str, &str)]) -> Vec<Migration> {
+    let folder = folder.join(format!("release-{}", files.len()));
     std::fs::create_dir_all(&folder).unwrap();
     let tables =
         "CREATE TABLE journal (entry TEXT NOT NULL UNIQUE); CREATE TABLE filler (text TEXT NOT NULL)";
     std::fs::write(folder.join("0001_tables.sql"), tables).unwrap();
+    for (name, sql) in files {
+        std::fs::write(folder.join(name), sql).unwrap();
+    }
     crate::store::load_migrations(&folder).unwrap()
 }
 

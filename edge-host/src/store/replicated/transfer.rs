@@ -45,7 +45,6 @@ const BUFFER_BYTES: usize = 1 << 16;
 
 /// What comes, and what it is worth.
 #[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 struct Head {
     /// Where the snapshot stands.
     position: Position,

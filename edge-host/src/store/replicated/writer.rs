@@ -59,6 +59,8 @@ pub(super) struct EngineWriter {
     uses_savepoints: bool,
     /// A statement failed and left something behind.
     is_lost: bool,
+    /// Nobody shares its fate: it is carried out at once.
+    is_alone: bool,
 }
 
 impl Shared {
@@ -131,7 +133,14 @@ impl EngineWriter {
             changes: 0,
             uses_savepoints: false,
             is_lost: false,
+            is_alone: false,
         })
+    }
+
+    /// Keeps others out, once nothing of others is in the shared transaction.
+    pub(super) fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
     }
 
     fn words(&mut self, words: &str) -> Result<(), SqlError> {
@@ -183,6 +192,10 @@ impl WriteConnection for EngineWriter {
         }
     }
 
+    fn database(&mut self) -> Option<&mut Database> {
+        self.shared.as_mut().map(|shared| &mut shared.database)
+    }
+
     fn is_open(&self) -> bool {
         !self.is_lost && self.shared.as_ref().is_some_and(Shared::is_open)
     }
@@ -206,7 +219,7 @@ impl WriteConnection for EngineWriter {
         shared.statements.extend(statements);
         shared.changes += writer.changes;
         shared.members.push(member);
-        let is_due = shared.is_due();
+        let is_due = writer.is_alone || shared.is_due();
         let is_first = !std::mem::replace(&mut shared.is_awaited, true);
         writer.group.put_back(shared);
         let group = Arc::clone(&writer.group);

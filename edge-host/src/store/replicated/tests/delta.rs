@@ -15,6 +15,7 @@ use super::super::tails::{LostRow, TailMark, Tails};
 use super::super::transfer::{self, Compared, Moved, TransferError};
 use super::group;
 use crate::store::gate::Authority;
+use crate::store::migrations::Schema;
 use crate::store::sqlite::Database;
 use crate::store::{MasterKey, Value};
 
@@ -23,6 +24,11 @@ const FILL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FRO
 const PRIMARY: &str = "primary";
 const FOLLOWER: &str = "follower";
 
+/// No application's.
+fn schema() -> Schema {
+    Schema::new(&[]).unwrap()
+}
+
 struct Hosts(tempfile::TempDir);
 
 impl Hosts {
@@ -30,7 +36,7 @@ impl Hosts {
     fn new() -> Self {
         let hosts = Self(tempfile::tempdir().unwrap());
         let primary = hosts.copies(PRIMARY);
-        primary.make_engine_folder(Epoch(1), None, &[]).unwrap();
+        primary.make_engine_folder(Epoch(1), None, &schema()).unwrap();
         hosts.change(Epoch(1), "CREATE TABLE note (id INTEGER PRIMARY KEY, text)");
         hosts.change(Epoch(1), FILL);
         hosts.stamp(PRIMARY, Epoch(1), 5);
@@ -106,7 +112,7 @@ async fn only_what_changed_is_moved() {
     assert_eq!(follower.newest().unwrap(), Some(Position::new(Epoch(1), FrameNo(5))));
     assert!(hosts.notes(FOLLOWER, Epoch(1)) == hosts.notes(PRIMARY, Epoch(1)));
 
-    hosts.copies(PRIMARY).make_engine_folder(Epoch(2), Some(Epoch(1)), &[]).unwrap();
+    hosts.copies(PRIMARY).make_engine_folder(Epoch(2), Some(Epoch(1)), &schema()).unwrap();
     hosts.change(Epoch(2), "UPDATE note SET text = randomblob(1200) WHERE id % 300 = 0");
     hosts.stamp(PRIMARY, Epoch(2), 9);
     let began = Instant::now();
@@ -128,7 +134,7 @@ async fn only_what_changed_is_moved() {
 async fn a_shorter_copy_is_taken_over_too() {
     let hosts = Hosts::new();
     hosts.fetch(Epoch(1)).await.unwrap();
-    hosts.copies(PRIMARY).make_engine_folder(Epoch(2), None, &[]).unwrap();
+    hosts.copies(PRIMARY).make_engine_folder(Epoch(2), None, &schema()).unwrap();
     hosts.change(Epoch(2), "CREATE TABLE note (id INTEGER PRIMARY KEY, text)");
     hosts.stamp(PRIMARY, Epoch(2), 1);
     hosts.fetch(Epoch(2)).await.unwrap();
@@ -205,7 +211,7 @@ async fn measure_epoch_start() {
     let began = Instant::now();
     println!("everything: {:?} in {:?}", hosts.fetch(Epoch(1)).await.unwrap(), began.elapsed());
     let began = Instant::now();
-    let folder = primary.make_engine_folder(Epoch(2), Some(Epoch(1)), &[]).unwrap();
+    let folder = primary.make_engine_folder(Epoch(2), Some(Epoch(1)), &schema()).unwrap();
     println!("folder and own copy: {:?}", began.elapsed());
     let began = Instant::now();
     let settings = EngineSettings { binary: &super::engine(), folder: &folder, key: &key };
@@ -221,7 +227,7 @@ async fn measure_epoch_start() {
 fn older_copies_go_once_their_tail_is_kept() {
     let hosts = Hosts::new();
     let primary = hosts.copies(PRIMARY);
-    primary.make_engine_folder(Epoch(2), Some(Epoch(1)), &[]).unwrap();
+    primary.make_engine_folder(Epoch(2), Some(Epoch(1)), &schema()).unwrap();
     hosts.stamp(PRIMARY, Epoch(2), 1);
     hosts.change(Epoch(1), "INSERT INTO note VALUES (99999, 'planted')");
     let copy = Position::new(Epoch(1), FrameNo(6));
