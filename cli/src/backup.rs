@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use locum_backup::{BucketAccess, Found, MasterKey, Place, ReadError, Repository};
+use locum_backup::{
+    BucketAccess, DocumentCheck, Found, MasterKey, Place, ReadError, Repository, verify_archive,
+};
 use locum_replication::GroupId;
 use serde_json::Value;
 
@@ -75,10 +77,11 @@ pub(crate) async fn run(command: Backup) -> Result<()> {
         }),
         Backup::Drill(network) => ask(&network, "drill", |said| {
             format!(
-                "backup {} came back as of {}: {} rows, {} bytes in {:.1} s",
+                "backup {} came back as of {}: {} rows, {} documents, {} bytes in {:.1} s",
                 said["backup"],
                 said["until"],
                 said["rows"],
+                said["documents"],
                 said["bytes"],
                 seconds(said)
             )
@@ -176,30 +179,68 @@ async fn list(repository: &Repository) -> Result<()> {
 }
 
 async fn verify(repository: &Repository) -> Result<()> {
-    let (mut whole, mut damaged) = (0, 0);
+    let mut verified = Verified::default();
     for (group, found) in backups(repository).await? {
+        verified.group(repository, &group, found).await?;
+    }
+    match (verified.whole, verified.damaged) {
+        (0, 0) => bail!("there is no backup"),
+        (_, 0) => Ok(()),
+        (_, damaged) => bail!("{damaged} backups or archives are not whole"),
+    }
+}
+
+/// How many there are of each.
+#[derive(Default)]
+struct Verified {
+    whole: u32,
+    damaged: u32,
+}
+
+impl Verified {
+    async fn group(&mut self, repository: &Repository, group: &GroupId, found: Vec<Found>) -> Result<()> {
+        let mut documents = match DocumentCheck::begin(repository, group).await {
+            Ok(documents) => documents,
+            Err(error) => {
+                self.is_damaged(&format!("{group}  erasure journal"), error);
+                DocumentCheck::default()
+            }
+        };
         for Found { id, .. } in found {
-            let verified = match repository.open(&group, &id).await {
-                Ok(opened) => opened.verify().await,
+            let verified = match repository.open(group, &id).await {
+                Ok(opened) => opened.verify(&mut documents).await,
                 Err(error) => Err(error),
             };
             match verified {
                 Ok(verified) => {
-                    whole += 1;
-                    print(&format!("{group}  {id}  whole, up to {}", verified.until));
+                    self.whole += 1;
+                    let (until, documents) = (verified.until, verified.documents);
+                    print(&format!("{group}  {id}  whole, up to {until}, {documents} documents"));
+                    let missing = verified.manifest.documents_missing;
+                    if missing > 0 {
+                        print(&format!("{group}  {id}  {missing} more were in no region when it was taken"));
+                    }
                 }
                 Err(ReadError::Unfinished(_)) => print(&format!("{group}  {id}  not finished")),
-                Err(error) => {
-                    damaged += 1;
-                    print(&format!("{group}  {id}  NOT WHOLE: {:#}", anyhow::Error::from(error)));
-                }
+                Err(error) => self.is_damaged(&format!("{group}  {id}"), error),
             }
         }
+        for id in repository.archives(group).await? {
+            let verified = match repository.open_archive(group, &id).await {
+                Ok(archive) => verify_archive(&archive).await,
+                Err(error) => Err(error),
+            };
+            match verified {
+                Ok(files) => print(&format!("{group}  {id}  {files} audit files whole")),
+                Err(error) => self.is_damaged(&format!("{group}  {id}"), error),
+            }
+        }
+        Ok(())
     }
-    match (whole, damaged) {
-        (0, 0) => bail!("there is no backup"),
-        (_, 0) => Ok(()),
-        (_, damaged) => bail!("{damaged} backups are not whole"),
+
+    fn is_damaged(&mut self, what: &str, error: ReadError) {
+        self.damaged += 1;
+        print(&format!("{what}  NOT WHOLE: {:#}", anyhow::Error::from(error)));
     }
 }
 

@@ -54,7 +54,13 @@ enum Command {
 /// One thread: a child that dies with its parent dies with the *thread* that started it (prctl(2)).
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    // What is verified here is opened here; and the processes that `up` starts inherit it.
+    if let Err(error) = locum_telemetry::cores::forbid() {
+        complain(&error.into());
+        return ExitCode::FAILURE;
+    }
+    let done = match command {
         Command::Audit(command) => audit::run(command),
         Command::Backup(command) => backup::run(command).await,
         Command::Restore(options) => restore::run(&options),

@@ -61,14 +61,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for group in said["restored"].as_array().into_iter().flatten() {
         let text = |key: &str| group[key].as_str().unwrap_or_default().to_owned();
         let line = format!(
-            "{}: as of {}, from backup {} and {} segments of its log: {} rows",
+            "{}: as of {}, from backup {} and {} segments of its log: {} rows, {} documents",
             text("group"),
             text("until"),
             text("backup"),
             group["segments"],
-            group["rows"]
+            group["rows"],
+            group["documents"]
         );
         print(&line);
+        for (key, what) in [
+            ("erased", "erased since then, and erased again"),
+            ("documents_missing", "documents were in no region when it was backed up"),
+        ] {
+            if group[key].as_u64().is_some_and(|count| count > 0) {
+                print(&format!("{}: {} {what}", text("group"), group[key]));
+            }
+        }
+        for problem in group["audit_problems"].as_array().into_iter().flatten() {
+            print(&format!("{}: audit events: {}", text("group"), problem.as_str().unwrap_or_default()));
+        }
     }
     print(&format!("start it with: locum up --data {} --regions {}", options.to.display(), options.regions));
     Ok(())

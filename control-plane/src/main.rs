@@ -17,7 +17,7 @@ mod store;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
@@ -72,6 +72,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    locum_telemetry::cores::forbid().context("forbid core dumps")?;
     let path = args.config.unwrap_or_else(|| {
         Args::command().error(ErrorKind::MissingRequiredArgument, "--config <FILE> is needed").exit()
     });

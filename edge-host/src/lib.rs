@@ -27,7 +27,8 @@ mod verify_audit;
 
 pub use audit::{Report as AuditReport, VerifyError};
 pub use backup::{
-    BackupConfig, BackupError, OpenBackupError, RebuildError, RestoreError, RestoreOptions, Restored, restore,
+    BackupConfig, BackupError, OpenBackupError, RebuildError, RestoreError, RestoreOptions, Restored,
+    StageError, restore,
 };
 pub use clinic::{ClinicId, Clinics};
 pub use http::TlsError;

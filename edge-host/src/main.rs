@@ -54,6 +54,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = locum_telemetry::cores::forbid() {
+        return ended(Err(error));
+    }
     match arguments.task {
         Some(Task::Restore(options)) => return restored(&options),
         Some(Task::Tail(options)) => return read_tails(&options),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Audit, AuditSettings};
-use crate::backup::{self, BackupError};
+use crate::backup::{self, BackupError, StageError};
 use crate::blob::Blobs;
 use crate::config::{EdgeConfig, Limits};
 use crate::http::{Edge, FunctionRoute, Kept, Pages, Server, TlsError, tls_acceptor};
@@ -97,6 +97,9 @@ pub enum StartError {
     /// Backups.
     #[error("back up records")]
     Backup(#[source] BackupError),
+    /// A restore that was cut off.
+    #[error("carry on with a restore")]
+    Restore(#[source] StageError),
     /// The control plane.
     #[error("join the control plane")]
     Join(#[source] AgentError),
@@ -191,8 +194,7 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     tasks.spawn(async move { kept.keep_schema(&stopped).await });
     if join(&config, &host, &stop, &gone, &tasks).await? {
         if let Some(backup) = &config.backup {
-            let store = &host.edge.store;
-            backup::start(backup, &config.state_dir, &config.region, store, &stop, &tasks)
+            backup::start(backup, &config.state_dir, &config.region, &host.edge, &stop, &tasks)
                 .map_err(StartError::Backup)?;
         }
         if let Some(path) = &config.ready_file {
@@ -342,6 +344,7 @@ fn open_audit(
 type OpenStore = (Arc<dyn RecordStore>, Option<Arc<ReplicatedStore>>);
 
 fn open_store(config: &EdgeConfig, application: &Application) -> Result<OpenStore, StartError> {
+    backup::recover(&config.state_dir).map_err(StartError::Restore)?;
     let master_key = MasterKey::read(&config.store_key_file).map_err(StartError::MasterKey)?;
     let migrations = match &application.migrations {
         Some(folder) => load_migrations(folder).map_err(StartError::Migrations)?,

@@ -38,6 +38,7 @@ async fn main() -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = locum_telemetry::init("media")?;
+    locum_telemetry::cores::forbid()?;
     // The media libraries log by this crate, at every level: addresses, passwords of ICE, session
     // descriptions.
     log::set_max_level(log::LevelFilter::Off);

@@ -3,16 +3,22 @@
 //! The binaries are taken from `LOCUM_BIN_DIR`, or from beside the test's own executable.
 
 mod alone;
+mod bucket;
 mod clinic;
 mod firewall;
 mod insight;
 mod journal;
+mod line;
 mod network;
+mod planted;
 mod release;
 
 pub use alone::{alone, run};
+pub use bucket::Bucket;
 pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold};
 pub use firewall::Firewall;
 pub use journal::Writers;
+pub use line::Line;
 pub use network::{Account, Network, binaries, pause, signal, until};
+pub use planted::Planted;
 pub use release::{Release, guest};

@@ -32,6 +32,7 @@ pub struct Network {
     folder: tempfile::TempDir,
     regions: u8,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     up: Child,
     ready: Value,
     /// Processes that died and were started again by the test.
@@ -51,10 +52,20 @@ impl Network {
 
     /// The same, with further options of `locum up`.
     pub fn start_with(regions: u8, options: &[&str]) -> Result<Self> {
+        Self::start_in(regions, options, Vec::new())
+    }
+
+    /// The same, with variables of its own.
+    pub fn start_in(regions: u8, options: &[&str], mut environment: Vec<(String, String)>) -> Result<Self> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let folder = tempfile::tempdir().context("make a data folder")?;
-        let (up, ready) = spawn(&folder.path().join("data"), regions, &options)?;
-        Ok(Self { folder, regions, options, up, ready, revived: BTreeMap::new() })
+        for below in ["tmp", "here"] {
+            std::fs::create_dir(folder.path().join(below))?;
+        }
+        let temporary = folder.path().join("tmp").to_string_lossy().into_owned();
+        environment.push(("TMPDIR".to_owned(), temporary));
+        let (up, ready) = spawn(folder.path(), regions, &options, &environment)?;
+        Ok(Self { folder, regions, options, environment, up, ready, revived: BTreeMap::new() })
     }
 
     /// Stops it as an operator would and starts it again on the same data.
@@ -65,7 +76,7 @@ impl Network {
 
     /// Starts it again after [`Self::stop`], on whatever is in its folder now.
     pub fn start_again(&mut self) -> Result<()> {
-        (self.up, self.ready) = spawn(&self.data(), self.regions, &self.options)?;
+        (self.up, self.ready) = spawn(self.folder.path(), self.regions, &self.options, &self.environment)?;
         Ok(())
     }
 
@@ -94,6 +105,16 @@ impl Network {
     /// Where the network keeps everything.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Where its processes put what is temporary.
+    pub fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    /// Where its processes stand: a core dump would be written here.
+    pub fn working(&self) -> PathBuf {
+        self.folder.path().join("here")
     }
 
     /// A process's own address, such as `("edge-1", "http")`.
@@ -210,6 +231,8 @@ impl Network {
         let mut child = Command::new(binaries()?.join(format!("locum-{role}")))
             .arg("--config")
             .arg(data.join(format!("{process}.toml")))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.working())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -270,14 +293,22 @@ pub fn binaries() -> Result<PathBuf> {
     test.ancestors().nth(2).map(Path::to_owned).context("test executable has no folder")
 }
 
-fn spawn(data: &Path, regions: u8, options: &[String]) -> Result<(Child, Value)> {
+fn spawn(
+    folder: &Path,
+    regions: u8,
+    options: &[String],
+    environment: &[(String, String)],
+) -> Result<(Child, Value)> {
     let binaries = binaries()?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spin.toml");
     let mut child = Command::new(binaries.join("locum"))
-        .args(["up", "--json", "--port", "0", "--regions", &regions.to_string(), "--data"])
-        .arg(data)
+        .args(["up", "--json", "--port", "0", "--regions", &regions.to_string(), "--manifest"])
+        .arg(manifest)
+        .arg("--data")
+        .arg(folder.join("data"))
         .args(options)
-        .current_dir(root)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(folder.join("here"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use locum_network_tests::{Answer, Browser, Network, PATIENT, Patient, Writers, binaries};
+use locum_network_tests::{Answer, Browser, Network, PATIENT, Patient, Planted, Writers, binaries};
 
 /// The host chains audit events twice a second.
 const CHAINED_WITHIN: Duration = Duration::from_millis(1_500);
@@ -26,7 +26,7 @@ async fn a_region_dies_and_no_file_holds_a_name_in_the_clear() -> Result<()> {
     writers.go_on(&network.regions(), 3).await?;
     writers.check(&network).await?;
     network.stop()?;
-    found_in_no_file(&network.data(), PATIENT.as_bytes())
+    found_in_no_file(&network)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn records_stay_in_the_regions_they_may_be_in() -> Result<()> {
     let kept = network.state_of("us-west").join("records/berlin");
     let kept = std::fs::read_dir(kept)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
     ensure!(kept == ["voter.json"], "{kept:?} of a group that may not be here");
-    found_in_no_file(&network.data(), PATIENT.as_bytes())
+    found_in_no_file(&network)
 }
 
 /// By policy one region is enough for as long as no second one answers, and whoever writes is told.
@@ -196,14 +196,10 @@ async fn until(person: &Browser, fits: impl Fn(&Answer) -> bool) -> Result<Answe
     }
 }
 
-fn found_in_no_file(folder: &std::path::Path, planted: &[u8]) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found_in_no_file(&path, planted)?;
-        } else if std::fs::read(&path)?.windows(planted.len()).any(|window| window == planted) {
-            bail!("{} holds the planted name", path.display());
-        }
+fn found_in_no_file(network: &Network) -> Result<()> {
+    let planted = Planted::new([PATIENT])?;
+    for folder in [network.data(), network.temporary(), network.working()] {
+        planted.absent_below(&folder)?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use crate::keyring::BackupKey;
 
 const MAGIC: &[u8; 8] = b"LOCUMBK1";
 const SALT_BYTES: usize = 32;
-const HEAD_BYTES: usize = MAGIC.len() + SALT_BYTES;
+pub(crate) const HEAD_BYTES: usize = MAGIC.len() + SALT_BYTES;
+pub(crate) const TAG_BYTES: usize = 16;
 
 /// An object cannot be sealed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

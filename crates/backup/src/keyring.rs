@@ -11,15 +11,13 @@ use locum_replication::GroupId;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 
-use crate::BackupId;
-
 const VERSION: u32 = 1;
 
 /// Opens the keyring. Kept by the operator, apart from backups and keyring.
 #[derive(Clone)]
 pub struct MasterKey(LessSafeKey);
 
-/// Seals one backup. It exists wrapped in the keyring and nowhere else.
+/// Seals one backup or archive. It exists wrapped in the keyring and nowhere else.
 #[derive(Clone)]
 pub struct BackupKey([u8; 32]);
 
@@ -84,26 +82,26 @@ impl MasterKey {
             .map_err(|source| KeyError::File { path: path.to_owned(), source })
     }
 
-    /// The keyring's entry for a backup's key.
-    pub(crate) fn wrap(&self, group: &GroupId, id: &BackupId, key: &BackupKey) -> Result<Vec<u8>, KeyError> {
+    /// The keyring's entry for the key of a backup or archive, by its name.
+    pub(crate) fn wrap(&self, group: &GroupId, of: &str, key: &BackupKey) -> Result<Vec<u8>, KeyError> {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| KeyError::Random)?;
         let mut sealed = key.0.to_vec();
         let unique = Nonce::assume_unique_for_key(nonce);
-        let done = self.0.seal_in_place_append_tag(unique, aad(group, id), &mut sealed);
+        let done = self.0.seal_in_place_append_tag(unique, aad(group, of), &mut sealed);
         done.map_err(|_| KeyError::Random)?;
         let wrapped = BASE64.encode([&nonce[..], &sealed].concat());
         serde_json::to_vec(&Wrapped { version: VERSION, wrapped }).map_err(|_| KeyError::Random)
     }
 
     /// What [`Self::wrap`] wrapped; `None` for anything else.
-    pub(crate) fn unwrap(&self, group: &GroupId, id: &BackupId, entry: &[u8]) -> Option<BackupKey> {
+    pub(crate) fn unwrap(&self, group: &GroupId, of: &str, entry: &[u8]) -> Option<BackupKey> {
         let entry: Wrapped = serde_json::from_slice(entry).ok().filter(|e: &Wrapped| e.version == VERSION)?;
         let bytes = BASE64.decode(entry.wrapped).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let key = self.0.open_in_place(nonce, aad(group, id), &mut sealed).ok()?;
+        let key = self.0.open_in_place(nonce, aad(group, of), &mut sealed).ok()?;
         <[u8; 32]>::try_from(&*key).ok().map(BackupKey)
     }
 }
@@ -139,9 +137,9 @@ impl fmt::Debug for BackupKey {
     }
 }
 
-/// Binds a key to its backup, so that two entries cannot be swapped.
-fn aad(group: &GroupId, id: &BackupId) -> Aad<String> {
-    Aad::from(format!("locum backup key v{VERSION} {group} {id}"))
+/// Binds a key to what it is of, so that two entries cannot be swapped.
+fn aad(group: &GroupId, of: &str) -> Aad<String> {
+    Aad::from(format!("locum backup key v{VERSION} {group} {of}"))
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
@@ -171,12 +169,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (master(folder.path(), "one"), master(folder.path(), "two"));
         let group: GroupId = "main".parse().unwrap();
-        let id: BackupId = "20261122T120000.000000Z-00000001".parse().unwrap();
-        let other: BackupId = "20261122T120000.000000Z-00000002".parse().unwrap();
-        let entry = one.wrap(&group, &id, &BackupKey::from([7; 32])).unwrap();
-        assert_eq!(one.unwrap(&group, &id, &entry).unwrap().0, [7; 32]);
-        assert!(two.unwrap(&group, &id, &entry).is_none());
-        assert!(one.unwrap(&group, &other, &entry).is_none());
-        assert!(one.unwrap(&"other".parse().unwrap(), &id, &entry).is_none());
+        let (id, other) = ("20261122T120000.000000Z-00000001", "20261122T120000.000000Z-00000002");
+        let entry = one.wrap(&group, id, &BackupKey::from([7; 32])).unwrap();
+        assert_eq!(one.unwrap(&group, id, &entry).unwrap().0, [7; 32]);
+        assert!(two.unwrap(&group, id, &entry).is_none());
+        assert!(one.unwrap(&group, other, &entry).is_none());
+        assert!(one.unwrap(&"other".parse().unwrap(), id, &entry).is_none());
     }
 }

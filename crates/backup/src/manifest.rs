@@ -9,8 +9,8 @@ use locum_identity::RegionId;
 use locum_replication::{GroupId, Position};
 use serde::{Deserialize, Serialize};
 
-/// Of the format; another one is refused.
-pub const MANIFEST_VERSION: u32 = 1;
+/// Of the format; a later one is refused. 1: without documents.
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// To the microsecond: a host may make two in one second.
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%S.%6fZ";
@@ -60,6 +60,12 @@ pub struct Manifest {
     pub tables: BTreeMap<String, u64>,
     /// The group's key.
     pub group_key: GroupKey,
+    /// Lists of the documents that the snapshot's rows name.
+    #[serde(default)]
+    pub document_lists: u32,
+    /// Documents that rows name and that no host had: the backup speaks of them nowhere else.
+    #[serde(default)]
+    pub documents_missing: u64,
 }
 
 impl BackupId {

@@ -1,21 +1,28 @@
 //! A folder or a bucket, as named by `to = "…"`.
 
 use std::fmt;
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use jiff::Timestamp;
 use locum_identity::private_file;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ClientConfigKey, ObjectStore, ObjectStoreExt};
+
+use crate::folder;
 
 /// What marks a bucket: `s3://bucket` or `s3://bucket/below`.
 const BUCKET: &str = "s3://";
 /// No object of ours is larger: a chunk of pages that does not compress, and what seals it.
 const MAX_OBJECT_BYTES: u64 = 64 << 20;
+/// For the largest object over a slow line.
+const REQUEST_WITHIN: &str = "120 seconds";
 
 /// Where backups are kept. Objects are written whole or not at all.
 #[derive(Clone)]
@@ -23,6 +30,18 @@ pub struct Place {
     store: Arc<dyn ObjectStore>,
     below: Path,
     name: String,
+    /// Of a place that is no bucket.
+    folder: Option<PathBuf>,
+}
+
+/// An object that was found.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Listed {
+    /// Within the place.
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    /// When it was written last.
+    pub(crate) at: Timestamp,
 }
 
 /// How a bucket is reached. What is not given is taken from the usual `AWS_…` variables.
@@ -51,7 +70,7 @@ pub enum PlaceError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The service.
     #[error("use {name}")]
@@ -100,7 +119,8 @@ impl Place {
         let name = path.display().to_string();
         let store = LocalFileSystem::new_with_prefix(&path)
             .map_err(|source| PlaceError::Store { name: name.clone(), source })?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), below: Path::default(), name })
+        let store = Arc::new(store.with_fsync(true));
+        Ok(Self { store, below: Path::default(), name, folder: Some(path) })
     }
 
     fn bucket(to: &str, bucket: &str, access: &BucketAccess) -> Result<Self, PlaceError> {
@@ -108,7 +128,9 @@ impl Place {
         let below = Path::parse(below).map_err(|_| PlaceError::Malformed(to.to_owned()))?;
         // The one TLS provider of this workspace; a second call finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+        let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+        let mut builder =
+            AmazonS3Builder::from_env().with_bucket_name(bucket).with_config(timeout, REQUEST_WITHIN);
         if let Some(endpoint) = &access.endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
         }
@@ -120,7 +142,7 @@ impl Place {
         }
         let name = to.trim_end_matches('/').to_owned();
         let store = builder.build().map_err(|source| PlaceError::Store { name: name.clone(), source })?;
-        Ok(Self { store: Arc::new(store), below, name })
+        Ok(Self { store: Arc::new(store), below, name, folder: None })
     }
 
     /// Where an object lies, for people.
@@ -155,13 +177,36 @@ impl Place {
         }
     }
 
-    /// The objects below `name`, sorted, with their sizes.
-    pub(crate) async fn list(&self, name: &str) -> Result<Vec<(String, u64)>, ObjectError> {
+    /// Removes everything below `name`.
+    pub(crate) async fn remove_below(&self, name: &str) -> Result<(), ObjectError> {
+        for listed in self.list(name).await? {
+            self.remove(&listed.name).await?;
+        }
+        if let Some(folder) = &self.folder {
+            folder::remove(&folder.join(name)).await.map_err(self.file_error("remove", name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what processes that were killed left of objects they were writing, once it is older than `age`.
+    /// A bucket has nothing of the kind: there an object appears whole.
+    pub(crate) async fn sweep(&self, age: Duration) -> Result<u64, ObjectError> {
+        match &self.folder {
+            Some(folder) => folder::sweep(folder, age).await.map_err(self.file_error("sweep", "")),
+            None => Ok(0),
+        }
+    }
+
+    /// The objects below `name`, sorted by name.
+    pub(crate) async fn list(&self, name: &str) -> Result<Vec<Listed>, ObjectError> {
         let below = self.path(name);
-        let listed: Vec<_> =
+        let metas: Vec<_> =
             self.store.list(Some(&below)).try_collect().await.map_err(self.error("list", name))?;
-        let mut found: Vec<_> =
-            listed.into_iter().filter_map(|meta| Some((self.name_of(&meta.location)?, meta.size))).collect();
+        let listed = |meta: object_store::ObjectMeta| {
+            let at = Timestamp::from_second(meta.last_modified.timestamp()).ok()?;
+            Some(Listed { name: self.name_of(&meta.location)?, bytes: meta.size, at })
+        };
+        let mut found: Vec<_> = metas.into_iter().filter_map(listed).collect();
         found.sort();
         Ok(found)
     }
@@ -183,6 +228,11 @@ impl Place {
     fn name_of(&self, path: &Path) -> Option<String> {
         let parts: Vec<_> = path.prefix_match(&self.below)?.map(|part| part.as_ref().to_owned()).collect();
         Some(parts.join("/"))
+    }
+
+    fn file_error(&self, doing: &'static str, name: &str) -> impl Fn(io::Error) -> ObjectError + use<> {
+        let error = self.error(doing, name);
+        move |source| error(object_store::Error::Generic { store: "backup", source: source.into() })
     }
 
     fn error(&self, doing: &'static str, name: &str) -> impl Fn(object_store::Error) -> ObjectError + use<> {

@@ -1,5 +1,7 @@
 //! What is in a place: backups are written, listed, read and removed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use locum_replication::GroupId;
 
@@ -96,17 +98,23 @@ impl Repository {
         Self { place, keyring, master }
     }
 
-    /// Begins a backup: from here on it has a name and a key.
+    /// A name for a backup that begins now.
+    ///
+    /// # Errors
+    /// [`WriteError::Key`].
+    pub fn name(&self, now: Timestamp) -> Result<BackupId, WriteError> {
+        let random = getrandom::u32().map_err(|_| WriteError::Key(KeyError::Random))?;
+        Ok(BackupId::new(now, random))
+    }
+
+    /// Begins a backup under a new name: from here on it has a key.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub async fn begin(&self, group: &GroupId, now: Timestamp) -> Result<Opened, WriteError> {
-        let random = getrandom::u32().map_err(|_| WriteError::Key(KeyError::Random))?;
-        let id = BackupId::new(now, random);
+    pub async fn begin(&self, group: &GroupId, id: BackupId) -> Result<Opened, WriteError> {
         let key = BackupKey::random().map_err(WriteError::Key)?;
-        let entry = self.master.wrap(group, &id, &key).map_err(WriteError::Key)?;
         // First of all: nothing is ever sealed with a key that could be lost.
-        self.keyring.put(&key_name(group, &id), entry).await.map_err(WriteError::Object)?;
+        self.keep_key(group, id.as_str(), &key).await?;
         Ok(Opened { repository: self.clone(), group: group.clone(), id, key })
     }
 
@@ -141,13 +149,28 @@ impl Repository {
     /// # Errors
     /// [`ReadError::NoKey`], [`ReadError::Key`], [`ReadError::Object`].
     pub async fn open(&self, group: &GroupId, id: &BackupId) -> Result<Opened, ReadError> {
-        let name = key_name(group, id);
+        let key = self.key_of(group, id.as_str()).await?;
+        Ok(Opened { repository: self.clone(), group: group.clone(), id: id.clone(), key })
+    }
+
+    /// Puts a key into the keyring, wrapped.
+    pub(crate) async fn keep_key(
+        &self,
+        group: &GroupId,
+        of: &str,
+        key: &BackupKey,
+    ) -> Result<(), WriteError> {
+        let entry = self.master.wrap(group, of, key).map_err(WriteError::Key)?;
+        self.keyring.put(&key_name(group, of), entry).await.map_err(WriteError::Object)
+    }
+
+    /// A key out of the keyring.
+    pub(crate) async fn key_of(&self, group: &GroupId, of: &str) -> Result<BackupKey, ReadError> {
+        let name = key_name(group, of);
         let entry = self.keyring.get(&name).await.map_err(ReadError::Object)?;
         let shown = self.keyring.show(&name);
         let Some(entry) = entry else { return Err(ReadError::NoKey(shown)) };
-        let key = self.master.unwrap(group, id, &entry);
-        let key = key.ok_or(ReadError::Key(KeyError::Wrong(shown)))?;
-        Ok(Opened { repository: self.clone(), group: group.clone(), id: id.clone(), key })
+        self.master.unwrap(group, of, &entry).ok_or(ReadError::Key(KeyError::Wrong(shown)))
     }
 
     /// Writes a part.
@@ -163,12 +186,25 @@ impl Repository {
     /// # Errors
     /// [`WriteError::Object`].
     pub async fn remove(&self, group: &GroupId, id: &BackupId) -> Result<(), WriteError> {
-        self.keyring.remove(&key_name(group, id)).await.map_err(WriteError::Object)?;
-        let objects = self.place.list(&folder(group, id)).await.map_err(WriteError::Object)?;
-        for (name, _) in objects {
-            self.place.remove(&name).await.map_err(WriteError::Object)?;
-        }
-        Ok(())
+        self.keyring.remove(&key_name(group, id.as_str())).await.map_err(WriteError::Object)?;
+        self.place.remove_below(&folder(group, id)).await.map_err(WriteError::Object)
+    }
+
+    /// Removes what processes that were killed left half written longer than `age` ago; how many files.
+    ///
+    /// # Errors
+    /// [`WriteError::Object`].
+    pub async fn sweep(&self, age: Duration) -> Result<u64, WriteError> {
+        let (place, keyring) = (self.place.sweep(age).await, self.keyring.sweep(age).await);
+        Ok(place.map_err(WriteError::Object)? + keyring.map_err(WriteError::Object)?)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn keyring(&self) -> &Place {
+        &self.keyring
     }
 }
 
@@ -185,7 +221,7 @@ impl Opened {
 
     /// To be given all pages.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(folder(&self.group, &self.id), self.key.clone())
+        Snapshot::new(self.folder(), self.key.clone())
     }
 
     /// Ends the backup: from here on it is listed.
@@ -205,7 +241,7 @@ impl Opened {
     /// # Errors
     /// [`WriteError`].
     pub async fn append(&self, number: u32, segment: &Segment) -> Result<u64, WriteError> {
-        let name = segment_name(&folder(&self.group, &self.id), number);
+        let name = segment_name(&self.folder(), number);
         let content = segment.encode().ok_or(WriteError::Seal(SealError::TooLarge))?;
         let bytes = envelope::seal(&self.key, &name, content).map_err(WriteError::Seal)?;
         let size = bytes.len() as u64;
@@ -225,7 +261,7 @@ impl Opened {
         let malformed = |problem| ReadError::Malformed { name: self.show(&name), problem };
         let manifest: Manifest =
             serde_json::from_slice(&content).map_err(|_| malformed("not a manifest of this release"))?;
-        if manifest.version != MANIFEST_VERSION {
+        if !(1..=MANIFEST_VERSION).contains(&manifest.version) {
             return Err(malformed("written by another release"));
         }
         if manifest.group != self.group || manifest.id != self.id {
@@ -239,7 +275,7 @@ impl Opened {
     /// # Errors
     /// [`ReadError`].
     pub async fn chunk(&self, number: u32) -> Result<Vec<u8>, ReadError> {
-        let name = chunk_name(&folder(&self.group, &self.id), number);
+        let name = chunk_name(&self.folder(), number);
         let content = self.read(&name).await?;
         let most = CHUNK_BYTES + MAX_PAGE_BYTES;
         zstd::bulk::decompress(&content, most)
@@ -251,12 +287,12 @@ impl Opened {
     /// # Errors
     /// [`ReadError`].
     pub async fn segments(&self) -> Result<u32, ReadError> {
-        let below = folder(&self.group, &self.id);
+        let below = self.folder();
         let objects = self.repository.place.list(&format!("{below}/log")).await.map_err(ReadError::Object)?;
         let mut count = 0;
-        for (name, _) in objects {
+        for object in objects {
             let expected = segment_name(&below, count + 1);
-            if name != expected {
+            if object.name != expected {
                 return Err(ReadError::Missing(self.show(&expected)));
             }
             count += 1;
@@ -269,7 +305,7 @@ impl Opened {
     /// # Errors
     /// [`ReadError`].
     pub async fn segment(&self, number: u32) -> Result<Segment, ReadError> {
-        let name = segment_name(&folder(&self.group, &self.id), number);
+        let name = segment_name(&self.folder(), number);
         let segment = Segment::decode(&self.read(&name).await?);
         let segment = segment.filter(|segment| segment.pages.len() <= MAX_PAGES);
         segment.ok_or_else(|| ReadError::Malformed { name: self.show(&name), problem: "not a segment" })
@@ -281,10 +317,22 @@ impl Opened {
     }
 
     pub(crate) fn manifest_name(&self) -> String {
-        format!("{}/manifest", folder(&self.group, &self.id))
+        format!("{}/manifest", self.folder())
     }
 
-    async fn read(&self, name: &str) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn key(&self) -> &BackupKey {
+        &self.key
+    }
+
+    pub(crate) fn folder(&self) -> String {
+        folder(&self.group, &self.id)
+    }
+
+    pub(crate) async fn read(&self, name: &str) -> Result<Vec<u8>, ReadError> {
         let object = self.repository.place.get(name).await.map_err(ReadError::Object)?;
         let object = object.ok_or_else(|| ReadError::Missing(self.show(name)))?;
         envelope::open(&self.key, name, &object)
@@ -296,6 +344,6 @@ fn folder(group: &GroupId, id: &BackupId) -> String {
     format!("{group}/backups/{id}")
 }
 
-fn key_name(group: &GroupId, id: &BackupId) -> String {
-    format!("{group}/keyring/{id}.json")
+fn key_name(group: &GroupId, of: &str) -> String {
+    format!("{group}/keyring/{of}.json")
 }

@@ -1,10 +1,11 @@
-//! Which backups go. Decides only.
+//! Which backups and documents go. Decides only.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::BackupId;
+use crate::{BackupId, DocumentName, KeptDocument};
 
 /// A backup that was begun and not finished may still be on its way for so long.
 const UNFINISHED: Duration = Duration::from_secs(24 * 3_600);
@@ -33,10 +34,7 @@ pub fn expired(kept: &[Kept], keep: Keep, now: Timestamp) -> Vec<BackupId> {
     let mut sorted: Vec<&Kept> = kept.iter().collect();
     sorted.sort_by(|a, b| a.id.cmp(&b.id));
     let good: Vec<&BackupId> = sorted.iter().filter(|kept| kept.is_good).map(|kept| &kept.id).collect();
-    let is_older = |id: &BackupId, age: Duration| {
-        now.duration_since(id.began_at())
-            > jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX)
-    };
+    let is_older = |id: &BackupId, age: Duration| is_older(id.began_at(), age, now);
     let goes = |kept: &&Kept| {
         if !kept.is_good {
             // Newer than every good one: there is nothing else to go back to, and somebody may want to look.
@@ -47,6 +45,39 @@ pub fn expired(kept: &[Kept], keep: Keep, now: Timestamp) -> Vec<BackupId> {
         newer >= keep.count.max(1) && good.get(place + 1).is_some_and(|next| is_older(next, keep.age))
     };
     sorted.into_iter().filter(goes).map(|kept| kept.id.clone()).collect()
+}
+
+/// What is known of the documents of a group, once a backup has been finished.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// By some backup that is kept.
+    pub kept: BTreeSet<DocumentName>,
+    /// By the newest one.
+    pub newest: BTreeSet<DocumentName>,
+    /// Went with an erasure: no restore brings their rows back.
+    pub erased: BTreeSet<DocumentName>,
+    /// A backup was begun that is not finished: what it needs is written nowhere yet.
+    pub is_another_on_its_way: bool,
+}
+
+/// The documents that go.
+pub fn unneeded(
+    there: &BTreeMap<DocumentName, KeptDocument>,
+    needs: &Needs,
+    now: Timestamp,
+) -> Vec<DocumentName> {
+    let is_old = |document: &KeptDocument| is_older(document.at, UNFINISHED, now);
+    let goes = |name: &DocumentName, document: &KeptDocument| {
+        // Of a history that was lost, a document may have been erased and be there all the same.
+        let is_erased = needs.erased.contains(name) && !needs.newest.contains(name);
+        let is_left = !needs.kept.contains(name) && is_old(document) && !needs.is_another_on_its_way;
+        is_erased || is_left
+    };
+    there.iter().filter(|(name, document)| goes(name, document)).map(|(name, _)| *name).collect()
+}
+
+fn is_older(at: Timestamp, age: Duration, now: Timestamp) -> bool {
+    now.duration_since(at) > jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX)
 }
 
 #[cfg(test)]
@@ -92,5 +123,24 @@ mod tests {
         let kept = [backup(8, false), backup(9, true), backup(10, false)];
         assert_eq!(days(&expired(&kept, keep(35, 1), at(10))), [8]);
         assert!(expired(&kept, keep(35, 1), at(9)).is_empty(), "it may still be on its way");
+    }
+
+    #[test]
+    fn a_document_goes_once_nothing_needs_it_and_nothing_might() {
+        let names = [1, 2, 3, 4, 5].map(|byte| DocumentName::from([byte; 32]));
+        let [kept, left, young, erased, back] = names;
+        let of = |at: i64| KeptDocument { bytes: 1, at: self::at(at) };
+        let there =
+            BTreeMap::from([(kept, of(0)), (left, of(0)), (young, of(9)), (erased, of(9)), (back, of(0))]);
+        let mut needs = Needs {
+            kept: BTreeSet::from([kept, erased, back]),
+            newest: BTreeSet::from([kept, back]),
+            erased: BTreeSet::from([erased, back]),
+            is_another_on_its_way: false,
+        };
+        assert_eq!(unneeded(&there, &needs, at(10)), [left, erased]);
+        assert_eq!(unneeded(&there, &needs, at(11)), [left, young, erased]);
+        needs.is_another_on_its_way = true;
+        assert_eq!(unneeded(&there, &needs, at(11)), [erased]);
     }
 }

@@ -28,6 +28,9 @@ pub struct SegmentHead {
     pub pages_after: u32,
     /// The last of those with the same `taken_at`: the database is consistent after it.
     pub ends: bool,
+    /// Lists of the documents that rows name since then.
+    #[serde(default)]
+    pub document_lists: u32,
 }
 
 /// A segment.
@@ -91,6 +94,7 @@ mod tests {
             page_bytes: 4_096,
             pages_after: 9,
             ends: true,
+            document_lists: 1,
         };
         let segment = Segment { head, pages: vec![(1, vec![1; 4_096]), (9, vec![9; 4_096])] };
         let bytes = segment.encode().unwrap();

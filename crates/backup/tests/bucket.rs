@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use locum_backup::{
-    BucketAccess, GroupKey, MANIFEST_VERSION, Manifest, MasterKey, Place, ReadError, Repository,
+    ArchiveId, BucketAccess, DocumentCheck, GroupKey, MANIFEST_VERSION, Manifest, MasterKey, Place,
+    ReadError, Repository,
 };
 use locum_replication::GroupId;
 
@@ -79,6 +80,8 @@ fn manifest(group: &GroupId, id: &locum_backup::BackupId, totals: locum_backup::
         sealed_bytes: totals.sealed_bytes,
         tables: BTreeMap::new(),
         group_key: GroupKey::new("00"),
+        document_lists: 0,
+        documents_missing: 0,
     }
 }
 
@@ -93,7 +96,8 @@ async fn a_bucket_holds_backups_and_another_their_keys() {
     let repository = Repository::new(place.clone(), keyring, MasterKey::read(&key).unwrap());
     let group: GroupId = "main".parse().unwrap();
 
-    let opened = repository.begin(&group, Timestamp::UNIX_EPOCH).await.unwrap();
+    let name = || repository.name(Timestamp::UNIX_EPOCH).unwrap();
+    let opened = repository.begin(&group, name()).await.unwrap();
     let mut snapshot = opened.snapshot();
     for page in 1..=2 {
         assert!(snapshot.page(&[page; 4_096]).unwrap().is_none());
@@ -107,7 +111,18 @@ async fn a_bucket_holds_backups_and_another_their_keys() {
     assert_eq!(repository.groups().await.unwrap(), std::slice::from_ref(&group));
     let found = repository.backups(&group).await.unwrap();
     assert_eq!(found[0].manifest.as_ref().unwrap().pages, 2);
-    opened.verify().await.unwrap();
+    let document = repository.put_document(&group, b"sealed".to_vec()).await.unwrap();
+    opened.list_documents(1, &[document]).await.unwrap();
+    assert_eq!(opened.documents(&BTreeMap::from([(1, 1)])).await.unwrap(), [document].into());
+    assert!(repository.documents(&group).await.unwrap().contains_key(&document));
+    opened.verify(&mut DocumentCheck::default()).await.unwrap();
+    let archive = ArchiveId::new("edge-1".parse().unwrap(), 7);
+    let archive = repository.archive(&group, &archive).await.unwrap();
+    archive.put_block("own/log", 0, b"event".to_vec()).await.unwrap();
+    assert_eq!(archive.files().await.unwrap()["own/log"], [5]);
+    assert_eq!(repository.archives(&group).await.unwrap(), [archive.id().clone()]);
+    archive.erased(&[], Timestamp::UNIX_EPOCH).await.unwrap();
+    assert!(repository.erasures(&group).await.unwrap().is_empty());
     // The keys are in the other bucket only.
     let alone = Repository::new(place.clone(), place, MasterKey::read(&key).unwrap());
     let refused = alone.open(&group, opened.id()).await;
@@ -119,5 +134,5 @@ async fn a_bucket_holds_backups_and_another_their_keys() {
     assert!(repository.backups(&group).await.unwrap().is_empty());
     let gone = Place::open("s3://nowhere", &service.access, false).unwrap();
     let none = Repository::new(gone.clone(), gone, MasterKey::read(&key).unwrap());
-    assert!(none.begin(&group, Timestamp::UNIX_EPOCH).await.is_err());
+    assert!(none.begin(&group, name()).await.is_err());
 }

@@ -1,6 +1,7 @@
 //! What every process needs to be operated: logs, metrics, health endpoints, configuration, signals, drain.
 
 pub mod config;
+pub mod cores;
 mod endpoints;
 mod health;
 mod logs;

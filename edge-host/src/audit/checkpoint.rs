@@ -16,8 +16,8 @@ use crate::store::GroupId;
 
 /// `typ` of a checkpoint's JWS.
 const TYPE: &str = "locum-audit-checkpoint+jwt";
-const FILE: &str = "checkpoints";
-const KEYS: &str = "keys.json";
+pub(super) const FILE: &str = "checkpoints";
+pub(super) const KEYS: &str = "keys.json";
 /// Nodes that were set up anew; beyond it something is wrong with whoever sends keys.
 const MAX_KEYS: usize = 64;
 
@@ -29,6 +29,9 @@ pub(crate) enum Chain {
     Reads(u64),
     /// The rows of the group's database.
     Writes,
+    /// The same, where they came out of a backup: what was signed for beyond is lost with the network that the
+    /// backup is of. Up to this row they were there, chained or not yet.
+    Restored(u64),
 }
 
 /// What is signed.
@@ -105,16 +108,21 @@ pub(crate) fn read(folder: &Path) -> io::Result<(Vec<Checkpoint>, usize)> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
-    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let (mut found, mut wrong) = (Vec::new(), 0);
-    for line in text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n') {
-        match std::str::from_utf8(line).ok().and_then(|line| Checkpoint::read(line, &keys)) {
+    for line in lines(&text) {
+        match Checkpoint::read(&line, &keys) {
             Some(checkpoint) => found.push(checkpoint),
-            None if line.is_empty() => {}
             None => wrong += 1,
         }
     }
     Ok((found, wrong))
+}
+
+/// The lines of a file of checkpoints that are whole.
+pub(super) fn lines(text: &[u8]) -> Vec<String> {
+    let whole = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    let lines = text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
+    lines.filter(|line| !line.is_empty()).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 #[cfg(test)]

@@ -256,7 +256,7 @@ impl Writer {
 }
 
 /// The newest file of the log that is added to.
-fn current(folder: &Path) -> io::Result<Option<FileName>> {
+pub(super) fn current(folder: &Path) -> io::Result<Option<FileName>> {
     let log = match private_file::read_to_string(&folder.join(CURRENT)) {
         Ok(text) => u64::from_str_radix(text.trim(), 16).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -7,6 +7,7 @@
 //! | `log.rs`, `frame.rs` | events of reading: this host's own log, on disk before the answer leaves |
 //! | `ship.rs`, `kept.rs` | the log on its way to another region, and there |
 //! | `checkpoint.rs` | signed statements of how far a chain had come |
+//! | `archive.rs` | all of it on its way into backups, and back |
 //! | `verify.rs`, `report.rs` | walks all of it and names what is first wrong |
 //!
 //! ```text
@@ -14,6 +15,7 @@
 //! audit/<group>/from/<node>/    another host's, byte for byte
 //! ```
 
+mod archive;
 mod checkpoint;
 mod event;
 mod frame;
@@ -23,7 +25,7 @@ mod report;
 mod rows;
 mod ship;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -40,10 +42,11 @@ use locum_telemetry::config::chain;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
+pub(crate) use archive::{AuditFile, Gathered, begin_again, newest_signature};
 pub(crate) use event::{Action, Circumstances, Event, HEADER, said};
 pub(crate) use log::reserve;
 pub use report::Report;
-pub(crate) use rows::{insert, verify as verify_rows};
+pub(crate) use rows::{Rows, insert, verify as verify_rows};
 pub(crate) use ship::{AuditAnswer, AuditQuestion};
 
 use frame::{PURPOSE, Sealer};
@@ -178,6 +181,11 @@ impl Audit {
                 kept.map(|()| AuditAnswer::Kept).map_err(KeepError::File)
             }
         }
+    }
+
+    /// The name of this host.
+    pub(crate) fn node(&self) -> String {
+        (self.settings.node)()
     }
 
     /// Whether this host may hold events of the group.

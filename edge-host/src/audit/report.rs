@@ -12,6 +12,7 @@ pub struct Report {
     pub(super) reads: Vec<Copy>,
     findings: Vec<Finding>,
     pub(super) gaps: Vec<Gap>,
+    pub(super) lost_writes: Vec<LostWrites>,
     notes: Vec<String>,
 }
 
@@ -52,6 +53,16 @@ pub(super) struct Gap {
     pub(super) disk_lost: bool,
 }
 
+/// The records came out of a backup.
+pub(super) struct LostWrites {
+    /// When.
+    pub(super) at_ms: i64,
+    /// The last event that the backup held.
+    pub(super) after: u64,
+    /// There were events up to this one at least, by a signed checkpoint.
+    pub(super) known_to: u64,
+}
+
 impl Report {
     pub(super) fn new(group: &GroupId) -> Self {
         Self {
@@ -60,6 +71,7 @@ impl Report {
             reads: Vec::new(),
             findings: Vec::new(),
             gaps: Vec::new(),
+            lost_writes: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -79,9 +91,13 @@ impl Report {
         self.findings.is_empty()
     }
 
-    #[cfg(test)]
     pub(super) fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// What is wrong, for a log.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.findings().iter().map(ToString::to_string).collect()
     }
 }
 
@@ -108,6 +124,9 @@ impl fmt::Display for Report {
         }
         for (number, gap) in (1..).zip(&self.gaps) {
             writeln!(f, "  gap {number}: {gap}")?;
+        }
+        for lost in &self.lost_writes {
+            writeln!(f, "  {lost}")?;
         }
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;
@@ -145,6 +164,18 @@ impl fmt::Display for Finding {
                 write!(f, "{wrong} of the checkpoints kept by {holder} are signed by nobody known")
             }
         }
+    }
+}
+
+impl fmt::Display for LostWrites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at_ms, after, known_to } = self;
+        let at = jiff::Timestamp::from_millisecond(*at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        write!(f, "restored at {at:.0} from a backup that held changes up to event {after}")?;
+        if known_to > after {
+            write!(f, "; events {} to {known_to} of the lost network are not in it", after + 1)?;
+        }
+        Ok(())
     }
 }
 

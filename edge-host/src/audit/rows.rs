@@ -20,7 +20,7 @@ const COLUMNS: &str = "sequence, recorded_at_ms, clinic, request, region, node, 
                        agent_type, agent, entity_type, entity";
 
 /// What the chain of a database says.
-#[derive(Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Rows {
     /// Events that the chain covers, and its end.
     pub(crate) chained: u64,

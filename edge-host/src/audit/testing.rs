@@ -4,15 +4,15 @@ use super::event::{Action, Event};
 use super::frame::Sealer;
 use crate::store::{DerivedKey, GroupId};
 
-pub(super) fn group() -> GroupId {
+pub(crate) fn group() -> GroupId {
     GroupId::try_from("main".to_owned()).unwrap()
 }
 
-pub(super) fn sealer() -> Sealer {
+pub(crate) fn sealer() -> Sealer {
     Sealer::new(&group(), &DerivedKey::of_test(7)).unwrap()
 }
 
-pub(super) fn event(number: u64) -> Event {
+pub(crate) fn event(number: u64) -> Event {
     Event {
         recorded_at_ms: 1_700_000_000_000 + i64::try_from(number).unwrap(),
         clinic: "demo".to_owned(),

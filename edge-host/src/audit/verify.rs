@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::{self, Chain, Checkpoint};
 use super::frame::{self, Damage, FileName, Hash, PURPOSE, Sealer};
 use super::own_folder;
-use super::report::{Copy, Finding, Gap, Report, WriteCopy};
+use super::report::{Copy, Finding, Gap, LostWrites, Report, WriteCopy};
 use super::rows::{self, Fault};
 use crate::store::{GroupId, GroupOnDisk, MasterKey, OnDiskError, SqlError};
 
@@ -198,7 +198,8 @@ impl Walk<'_> {
     }
 
     fn database(&mut self, host: &HostOnDisk, mut records: GroupOnDisk) -> Result<(), VerifyError> {
-        let signed = self.checkpoints.iter().filter(|checkpoint| checkpoint.chain == Chain::Writes);
+        let of_rows = |chain: Chain| matches!(chain, Chain::Writes | Chain::Restored(_));
+        let signed = self.checkpoints.iter().filter(|checkpoint| of_rows(checkpoint.chain));
         let wanted: Vec<u64> = signed.map(|checkpoint| checkpoint.sequence).collect();
         let found = rows::verify(|sql, parameters| records.select(sql, parameters), &wanted);
         let found = found.map_err(|error: SqlError| records_error(host, error))?;
@@ -216,17 +217,39 @@ impl Walk<'_> {
         let (holder, chained) = (furthest.holder.clone(), furthest.rows.chained);
         let hashes: BTreeMap<u64, Hash> =
             self.report.writes.iter().flat_map(|copy| copy.rows.hashes.iter().copied()).collect();
-        let signed = self.checkpoints.iter().filter(|checkpoint| checkpoint.chain == Chain::Writes);
-        let fault = signed.filter_map(|checkpoint| {
+        let (lost, signed) = self.signed_rows();
+        let fault = signed.into_iter().filter_map(|checkpoint| {
             if checkpoint.sequence > chained {
                 return Some(Fault::CutOff(chained + 1));
             }
             let own = hashes.get(&checkpoint.sequence).copied();
             (own != checkpoint.hash()).then_some(Fault::Changed(checkpoint.sequence))
         });
-        if let Some(fault) = fault.min_by_key(Fault::sequence) {
+        let fault = fault.min_by_key(Fault::sequence);
+        self.report.lost_writes.extend(lost);
+        if let Some(fault) = fault {
             self.report.find(Finding::Writes { holder, fault });
         }
+    }
+
+    /// What each restore cost, and the checkpoints that still count: one that goes beyond what a backup held,
+    /// and was signed before the restore from it, speaks of another history.
+    fn signed_rows(&self) -> (Vec<LostWrites>, Vec<&Checkpoint>) {
+        let mut restores = Vec::new();
+        for restore in &self.checkpoints {
+            let Chain::Restored(after) = restore.chain else { continue };
+            let is_over = |other: &&Checkpoint| is_before(other, restore) && other.chain == Chain::Writes;
+            let known_to = self.checkpoints.iter().filter(is_over).map(|other| other.sequence).max();
+            let known_to = known_to.unwrap_or(0).max(after);
+            restores.push((restore, LostWrites { at_ms: restore.at_ms, after, known_to }));
+        }
+        let of_rows = |signed: &&Checkpoint| !matches!(signed.chain, Chain::Reads(_));
+        let counts = |signed: &&Checkpoint| {
+            // Nothing was chained yet.
+            signed.sequence > 0 && !restores.iter().any(|(restore, _)| is_before(signed, restore))
+        };
+        let signed = self.checkpoints.iter().filter(of_rows).filter(counts).collect();
+        (restores.into_iter().map(|(_, lost)| lost).collect(), signed)
     }
 
     fn compare_reads(&mut self) {
@@ -260,6 +283,11 @@ impl Walk<'_> {
             self.report.gaps.extend(gap);
         }
     }
+}
+
+/// Whether a checkpoint speaks of rows that a restore did not bring back.
+fn is_before(signed: &Checkpoint, restore: &Checkpoint) -> bool {
+    signed.at_ms <= restore.at_ms && signed.sequence > restore.sequence
 }
 
 impl LogCopy {

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use locum_backup::{BackupId, Repository};
-use locum_identity::private_file;
+use locum_identity::{SigningKey, private_file};
 use locum_telemetry::config::chain;
 use serde::{Deserialize, Serialize};
 
-use super::rebuild::{self, RebuildError, Rebuilt};
-use crate::store::{GroupId, Scratch, ScratchError};
+use super::bring::{Bring, Brought};
+use super::rebuild::{self, RebuildError};
+use super::stage::{Stage, StageError};
+use crate::store::{GroupId, KeyError, MasterKey};
 
 /// How a drill went. Kept beside the records.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -29,6 +30,22 @@ pub(crate) struct DrillResult {
     pub(crate) bytes: u64,
     pub(crate) rows: u64,
     pub(crate) audited: u64,
+    /// Documents that were opened.
+    #[serde(default)]
+    pub(crate) documents: u64,
+}
+
+/// A drill could not be held, or found something.
+#[derive(Debug, thiserror::Error)]
+enum DrillError {
+    #[error("make room for the drill")]
+    Stage(#[source] StageError),
+    #[error("make keys for the drill")]
+    Key(#[source] KeyError),
+    #[error("make a signing key for the drill")]
+    AuditKey(#[source] locum_identity::KeyError),
+    #[error(transparent)]
+    Rebuild(RebuildError),
 }
 
 /// Where drills happen and what is kept of them.
@@ -70,8 +87,8 @@ impl DrillFolder {
     /// Restores the newest backup of a group and says how it went.
     pub(crate) async fn run(&self, repository: &Repository, group: &GroupId) -> DrillResult {
         let began = Instant::now();
-        let rebuilt = self.rebuild(repository, group).await;
-        let result = result(group, began.elapsed(), rebuilt);
+        let brought = self.bring(repository, group).await;
+        let result = result(group, began.elapsed(), brought);
         let labels = [("group", group.to_string())];
         let is_good = result.problem.is_none();
         match &result.problem {
@@ -85,30 +102,42 @@ impl DrillFolder {
         result
     }
 
-    async fn rebuild(&self, repository: &Repository, group: &GroupId) -> Result<Rebuilt, RebuildError> {
-        let opened = rebuild::choose(repository, group, None).await?;
-        let folder = self.0.clone();
-        // A key of its own, which is gone with the scratch database.
-        let scratch = tokio::task::spawn_blocking(move || Scratch::with_new_key(&folder)).await;
-        let scratch = scratch.map_err(|_| ScratchError::Unfinished)??;
-        rebuild::rebuild(&opened, None, Arc::new(scratch)).await
+    /// As a restore would, under a key that only this process knows.
+    async fn bring(&self, repository: &Repository, group: &GroupId) -> Result<Brought, DrillError> {
+        let opened = rebuild::choose(repository, group, None).await.map_err(DrillError::Rebuild)?;
+        let stage = Stage::scratch(&self.0).map_err(DrillError::Stage)?;
+        let bring = Bring {
+            repository,
+            stage: &stage,
+            at: None,
+            store_key: &MasterKey::random().map_err(DrillError::Key)?,
+            is_replicated: false,
+            keeps_documents: false,
+            audit_key: &SigningKey::generate().map_err(DrillError::AuditKey)?,
+        };
+        bring.group(&opened).await.map_err(DrillError::Rebuild)
     }
 }
 
-fn result(group: &GroupId, took: Duration, rebuilt: Result<Rebuilt, RebuildError>) -> DrillResult {
+fn result(group: &GroupId, took: Duration, brought: Result<Brought, DrillError>) -> DrillResult {
     let (group, at, seconds) = (group.clone(), Timestamp::now(), took.as_secs_f64());
-    match rebuilt {
-        Ok(rebuilt) => DrillResult {
-            group,
-            at,
-            seconds,
-            problem: None,
-            backup: Some(rebuilt.manifest.id.clone()),
-            until: Some(rebuilt.until),
-            bytes: u64::from(rebuilt.manifest.pages) * u64::from(rebuilt.manifest.page_bytes),
-            rows: rebuilt.tables.values().sum(),
-            audited: rebuilt.audited,
-        },
+    match brought {
+        Ok(brought) => {
+            let problem = problem(&brought);
+            let Brought { rebuilt, documents, .. } = brought;
+            DrillResult {
+                group,
+                at,
+                seconds,
+                problem,
+                backup: Some(rebuilt.manifest.id.clone()),
+                until: Some(rebuilt.until),
+                bytes: u64::from(rebuilt.manifest.pages) * u64::from(rebuilt.manifest.page_bytes),
+                rows: rebuilt.tables.values().sum(),
+                audited: rebuilt.audited(),
+                documents,
+            }
+        }
         Err(error) => DrillResult {
             group,
             at,
@@ -119,6 +148,16 @@ fn result(group: &GroupId, took: Duration, rebuilt: Result<Rebuilt, RebuildError
             bytes: 0,
             rows: 0,
             audited: 0,
+            documents: 0,
         },
+    }
+}
+
+/// What a restore would report and go on.
+fn problem(brought: &Brought) -> Option<String> {
+    match (brought.audit_problems.first(), brought.missing) {
+        (Some(first), _) => Some(format!("audit events: {first}")),
+        (None, 0) => None,
+        (None, missing) => Some(format!("{missing} documents were in no region when it was backed up")),
     }
 }

@@ -1,27 +1,34 @@
 //! One task a group: while this host leads it, its backups are taken, its log is shipped, old ones go, and
-//! drills are held.
+//! drills are held. Its audit files are shipped by every host that has any.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use locum_backup::{Kept, ReadError, Repository, WriteError, expired};
 use locum_identity::RegionId;
 use locum_telemetry::config::chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::audit_files::AuditFiles;
+use super::begun::Begun;
 use super::config::Schedule;
 use super::drill::{DrillFolder, DrillResult};
+use super::retaining;
+use super::source::Source;
 use super::taking::{self, Chain, TakeError, Taken};
-use crate::store::{GroupId, LocalCopy, RecordStore, Writer};
+use crate::store::{LocalCopy, RecordStore, Writer};
 
 /// After a backup that failed.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Between looks at whether a drill is due.
 const LOOK_AT_DRILLS: Duration = Duration::from_secs(60);
+
+const TELL_AGE: Duration = Duration::from_secs(1);
+/// Of a host that does not lead.
+pub(crate) const NEVER: i64 = i64::MIN;
 
 /// What an operator wants now.
 pub(crate) enum Ask {
@@ -31,14 +38,16 @@ pub(crate) enum Ask {
 
 /// What a keeper is made of.
 pub(crate) struct Keeper {
-    pub(crate) repository: Repository,
+    pub(crate) source: Source,
     pub(crate) store: Arc<dyn RecordStore>,
-    pub(crate) group: GroupId,
     pub(crate) region: RegionId,
     pub(crate) schedule: Schedule,
     pub(crate) drills: DrillFolder,
+    pub(crate) begun: Begun,
     /// This host has taken one since it started.
     pub(crate) has_backup: AtomicBool,
+    /// The newest moment that could be restored, while this host leads, or else when it began to.
+    pub(crate) newest_ms: AtomicI64,
 }
 
 /// Between two looks.
@@ -53,8 +62,7 @@ const NOT_HERE: &str = "this host does not lead the record group";
 impl Keeper {
     /// Until `stop`: a backup that is on its way then is none.
     pub(crate) async fn run(self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.schedule.segments);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = self.ticks();
         let mut state = State { chain: None, not_before: Instant::now() };
         let working = async {
             loop {
@@ -71,8 +79,16 @@ impl Keeper {
             () = working => {}
             // Beside the log, which goes on meanwhile.
             () = self.hold_drills() => {}
+            () = self.ship_audit_files() => {}
+            () = self.tell_age() => {}
             () = stop.cancelled() => {}
         }
+    }
+
+    fn ticks(&self) -> tokio::time::Interval {
+        let mut ticks = tokio::time::interval(self.schedule.segments);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks
     }
 
     /// For ever.
@@ -86,17 +102,51 @@ impl Keeper {
         }
     }
 
+    /// For ever.
+    async fn ship_audit_files(&self) {
+        let (mut files, mut ticks) = (AuditFiles::default(), self.ticks());
+        let mut is_behind = false;
+        loop {
+            ticks.tick().await;
+            let now = Timestamp::now();
+            let shipped = files.ship(&self.source).await;
+            if shipped.is_ok() {
+                metrics::gauge!("locum_edge_backup_audit_newest_timestamp_seconds", &self.labels())
+                    .set(now.as_second() as f64);
+            }
+            // Said when it begins and when it is over.
+            match shipped {
+                Ok(_) if is_behind => {
+                    tracing::info!(group = %self.source.group, "audit files are shipped again");
+                    is_behind = false;
+                }
+                Err(error) if !is_behind => {
+                    let (group, error) = (&self.source.group, chain(&error));
+                    tracing::warn!(%group, error, "audit files are not shipped");
+                    is_behind = true;
+                }
+                _ => {}
+            }
+            metrics::gauge!("locum_edge_backup_audit_behind", &self.labels())
+                .set(f64::from(u8::from(is_behind)));
+        }
+    }
+
     /// This host's copy, while it leads.
     fn copy(&self) -> Option<LocalCopy> {
-        let leads = self.store.writer(&self.group) == Writer::Here;
-        leads.then(|| self.store.local_copy(&self.group)).flatten()
+        let leads = self.store.writer(&self.source.group) == Writer::Here;
+        leads.then(|| self.store.local_copy(&self.source.group)).flatten()
     }
 
     async fn look(&self, state: &mut State) {
         let Some(copy) = self.copy() else {
             state.chain = None;
+            self.newest_ms.store(NEVER, Ordering::Relaxed);
             return;
         };
+        // What was there before it led is another host's to tell.
+        let began = Timestamp::now().as_millisecond();
+        let _ = self.newest_ms.compare_exchange(NEVER, began, Ordering::Relaxed, Ordering::Relaxed);
         let going_on = state.chain.take().filter(|chain| chain.is_of(&copy));
         match going_on {
             Some(chain) if chain.began.elapsed() < self.schedule.every => self.ship(state, chain).await,
@@ -121,7 +171,7 @@ impl Keeper {
             }
             Ask::Drill(reply) => {
                 let held = match self.copy() {
-                    Some(_) => Ok(self.drills.run(&self.repository, &self.group).await),
+                    Some(_) => Ok(self.drills.run(&self.source.repository, &self.source.group).await),
                     None => Err(NOT_HERE.to_owned()),
                 };
                 let _ = reply.send(held);
@@ -129,28 +179,29 @@ impl Keeper {
         }
     }
 
-    async fn ship(&self, state: &mut State, chain_so_far: Chain) {
+    async fn ship(&self, state: &mut State, mut going_on: Chain) {
         let labels = self.labels();
-        match chain_so_far.ship().await {
-            Ok((chain, bytes)) => {
-                state.chain = Some(chain);
+        // Before it looks: what is written meanwhile may be in it or not.
+        let now = Timestamp::now();
+        match going_on.ship(&self.source).await {
+            Ok(bytes) => {
                 metrics::counter!("locum_edge_backup_log_bytes_total", &labels).increment(bytes);
-                self.now("locum_edge_backup_newest_timestamp_seconds");
+                self.is_newest(now);
             }
-            Err((chain_so_far, error)) => {
-                let group = &self.group;
+            Err(error) => {
+                let group = &self.source.group;
                 tracing::warn!(%group, error = chain(&error), "the log is not shipped");
                 metrics::counter!("locum_edge_backup_failures_total", &labels).increment(1);
-                // Without one the next look takes a whole backup.
-                state.chain = chain_so_far;
             }
         }
+        // Without one the next look takes a whole backup.
+        state.chain = (!going_on.is_over()).then_some(going_on);
     }
 
     async fn whole(&self, state: &mut State, copy: LocalCopy) -> Result<Taken, TakeError> {
-        let (group, labels) = (&self.group, self.labels());
+        let (group, labels) = (&self.source.group, self.labels());
         state.not_before = Instant::now() + TRY_AGAIN;
-        let taken = taking::whole(&self.repository, group, &self.region, copy).await;
+        let taken = self.take(copy).await;
         metrics::gauge!("locum_edge_backup_success", &labels).set(f64::from(u8::from(taken.is_ok())));
         let (going_on, taken) = match taken {
             Ok(taken) => taken,
@@ -160,40 +211,37 @@ impl Keeper {
                 return Err(error);
             }
         };
+        let (backup, bytes, seconds) = (&taken.manifest.id, taken.manifest.sealed_bytes, taken.seconds);
+        let documents_missing = going_on.missing();
+        tracing::info!(%group, %backup, bytes, seconds, documents_missing, "backup taken");
         state.chain = Some(going_on);
         self.has_backup.store(true, Ordering::Relaxed);
         state.not_before = Instant::now();
-        let (backup, bytes, seconds) = (&taken.manifest.id, taken.manifest.sealed_bytes, taken.seconds);
-        tracing::info!(%group, %backup, bytes, seconds, "backup taken");
         metrics::gauge!("locum_edge_backup_bytes", &labels).set(bytes as f64);
         metrics::gauge!("locum_edge_backup_duration_seconds", &labels).set(seconds);
-        self.now("locum_edge_backup_timestamp_seconds");
-        self.now("locum_edge_backup_newest_timestamp_seconds");
-        if let Err(error) = self.remove_expired().await {
+        let taken_at = taken.manifest.taken_at;
+        metrics::gauge!("locum_edge_backup_timestamp_seconds", &labels).set(taken_at.as_second() as f64);
+        self.is_newest(taken_at);
+        if let Err(error) = retaining::remove_expired(&self.source, self.schedule.keep).await {
             tracing::warn!(%group, error = chain(&error), "old backups are not removed");
         }
         Ok(taken)
     }
 
-    async fn remove_expired(&self) -> Result<(), RetainError> {
-        let found = self.repository.backups(&self.group).await.map_err(RetainError::List)?;
-        let kept = found.into_iter().filter_map(|found| match found.manifest {
-            Ok(_) => Some(Kept { id: found.id, is_good: true }),
-            Err(ReadError::Unfinished(_)) => Some(Kept { id: found.id, is_good: false }),
-            // With another key, or in a place that is in trouble: nothing to decide on.
-            Err(_) => None,
-        });
-        let kept: Vec<Kept> = kept.collect();
-        for id in expired(&kept, self.schedule.keep, Timestamp::now()) {
-            self.repository.remove(&self.group, &id).await.map_err(RetainError::Remove)?;
-            tracing::info!(group = %self.group, backup = %id, "old backup removed");
-        }
-        Ok(())
+    /// Removes what a former process of this host began and did not finish, then takes a whole backup.
+    async fn take(&self, copy: LocalCopy) -> Result<(Chain, Taken), TakeError> {
+        let (repository, group) = (&self.source.repository, &self.source.group);
+        self.begun.tidy(repository, group).await?;
+        let id = repository.name(Timestamp::now()).map_err(TakeError::Write)?;
+        self.begun.note(group, &id)?;
+        let taken = taking::whole(&self.source, id, &self.region, copy).await?;
+        self.begun.clear(group)?;
+        Ok(taken)
     }
 
     async fn drill_if_due(&self) {
         let every = SignedDuration::try_from(self.schedule.drill_every).unwrap_or(SignedDuration::MAX);
-        let last = self.drills.last(&self.group);
+        let last = self.drills.last(&self.source.group);
         if let Some(last) = &last {
             let age = Timestamp::now().duration_since(last.at);
             metrics::gauge!("locum_edge_restore_drill_age_seconds", &self.labels()).set(age.as_secs_f64());
@@ -201,23 +249,30 @@ impl Keeper {
                 return;
             }
         }
-        self.drills.run(&self.repository, &self.group).await;
+        self.drills.run(&self.source.repository, &self.source.group).await;
     }
 
-    fn now(&self, gauge: &'static str) {
-        metrics::gauge!(gauge, &self.labels()).set(Timestamp::now().as_second() as f64);
+    fn is_newest(&self, at: Timestamp) {
+        self.newest_ms.store(at.as_millisecond(), Ordering::Relaxed);
+        metrics::gauge!("locum_edge_backup_newest_timestamp_seconds", &self.labels())
+            .set(at.as_second() as f64);
+    }
+
+    /// How much a disaster would cost now, also while the place does not answer. For ever. A host that does not
+    /// lead has nothing to lose.
+    async fn tell_age(&self) {
+        let mut ticks = tokio::time::interval(TELL_AGE);
+        loop {
+            ticks.tick().await;
+            let age = match self.newest_ms.load(Ordering::Relaxed) {
+                NEVER => 0.0,
+                newest => Timestamp::now().as_millisecond().saturating_sub(newest) as f64 / 1e3,
+            };
+            metrics::gauge!("locum_edge_backup_age_seconds", &self.labels()).set(age);
+        }
     }
 
     fn labels(&self) -> [(&'static str, String); 1] {
-        [("group", self.group.to_string())]
+        [("group", self.source.group.to_string())]
     }
-}
-
-/// Old backups stay.
-#[derive(Debug, thiserror::Error)]
-enum RetainError {
-    #[error("list the backups")]
-    List(#[source] ReadError),
-    #[error("remove a backup")]
-    Remove(#[source] WriteError),
 }

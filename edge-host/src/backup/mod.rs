@@ -3,18 +3,29 @@
 //! | file | what it is |
 //! |---|---|
 //! | `config.rs` | `[backup]` of `edge.toml` |
-//! | `keeper.rs` | one task a group: when what is due |
-//! | `taking.rs` | a whole backup, and segments of what changes afterwards |
+//! | `keeper.rs`, `begun.rs` | one task a group: when what is due, and what a killed host left |
+//! | `taking.rs`, `source.rs` | a whole backup, and segments of what changes afterwards |
+//! | `documents.rs`, `audit_files.rs` | what lies beside the database |
+//! | `retaining.rs` | old backups go, and what only they needed |
 //! | `rebuild.rs` | from a backup to a checked database |
-//! | `restoring.rs`, `drill.rs` | that database for good, or to see that it can be done |
+//! | `bring.rs` | the same with documents and audit events |
+//! | `stage.rs` | where that is put together, and how it takes its place |
+//! | `restoring.rs`, `drill.rs` | for good, or to see that it can be done |
 //! | `operations.rs` | what an operator asks a running host |
 
+mod audit_files;
+mod begun;
+mod bring;
 mod config;
+mod documents;
 mod drill;
 mod keeper;
 mod operations;
 mod rebuild;
 mod restoring;
+mod retaining;
+mod source;
+mod stage;
 mod taking;
 #[cfg(test)]
 mod tests;
@@ -22,7 +33,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use locum_identity::RegionId;
 use tokio::sync::mpsc;
@@ -32,10 +43,14 @@ use tokio_util::task::TaskTracker;
 pub use config::{BackupConfig, OpenBackupError};
 pub use rebuild::RebuildError;
 pub use restoring::{RestoreError, RestoreOptions, Restored, restore};
+pub use stage::StageError;
+pub(crate) use stage::recover;
 
-use crate::store::RecordStore;
+use crate::http::Edge;
+use begun::Begun;
 use drill::DrillFolder;
 use keeper::Keeper;
+use source::Source;
 
 /// Operators ask one after the other.
 const QUEUE: usize = 8;
@@ -64,7 +79,7 @@ pub(crate) fn start(
     config: &BackupConfig,
     state_dir: &Path,
     region: &RegionId,
-    store: &Arc<dyn RecordStore>,
+    edge: &Edge,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<(), BackupError> {
@@ -72,18 +87,23 @@ pub(crate) fn start(
     let repository = config.open().map_err(BackupError::Open)?;
     let drills = DrillFolder::open(state_dir).map_err(BackupError::Folder)?;
     let listener = operations::bind(state_dir).map_err(BackupError::Folder)?;
+    let begun = Begun::open(state_dir).map_err(BackupError::Folder)?;
+    let node = edge.audit.node().parse().map_err(io::Error::other).map_err(BackupError::Folder)?;
+    let archive = audit_files::archive_id(state_dir, node).map_err(BackupError::Folder)?;
     let mut asks = operations::Asks::new();
-    for group in store.groups() {
+    for group in edge.store.groups() {
         let (sender, receiver) = mpsc::channel(QUEUE);
         asks.insert(group.clone(), sender);
+        let kept = (Arc::clone(&edge.blobs), Arc::clone(&edge.audit), Arc::clone(&edge.peers));
         let keeper = Keeper {
-            repository: repository.clone(),
-            store: Arc::clone(store),
-            group,
+            source: Source::new(repository.clone(), group, kept, archive.clone()),
+            store: Arc::clone(&edge.store),
             region: region.clone(),
             schedule,
             drills: drills.clone(),
+            begun: begun.clone(),
             has_backup: AtomicBool::new(false),
+            newest_ms: AtomicI64::new(keeper::NEVER),
         };
         tasks.spawn(keeper.run(receiver, stop.clone()));
     }

@@ -1,15 +1,18 @@
-//! From a backup to a database: all pages of the snapshot, then what changed until the wanted moment.
+//! From a backup to a database: all pages of the snapshot, then what changed until the wanted moment, without
+//! what was erased since.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use locum_backup::{BackupId, Manifest, Opened, ReadError, Repository, SnapshotCheck};
+use locum_backup::{BackupId, Erasure, Manifest, Opened, ReadError, Repository, SnapshotCheck};
 use locum_replication::Position;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::audit;
+use crate::blob;
 use crate::store::{Batch, GroupId, Scratch, ScratchError, SqlError, Value, count_rows, numbered};
 
 /// Batches between the place they come from and the disk.
@@ -25,10 +28,14 @@ pub(crate) struct Rebuilt {
     pub(crate) position: Option<Position>,
     /// Segments of the log that were needed.
     pub(crate) segments: u32,
+    /// How many lists of documents the snapshot (0) and each segment have.
+    pub(crate) document_lists: BTreeMap<u32, u32>,
     /// Table → rows, at that moment.
     pub(crate) tables: BTreeMap<String, u64>,
-    /// Write events of the audit log whose chain holds.
-    pub(crate) audited: u64,
+    /// Its audit events of writing, whose chain holds; `None`: of a release that had none.
+    pub(crate) audit: Option<audit::Rows>,
+    /// What was erased after that moment, and is erased again.
+    pub(crate) erased: u64,
 }
 
 /// A backup gives no database.
@@ -56,6 +63,18 @@ pub enum RebuildError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A document is there, and not the one that its row names.
+    #[error("{name} does not open with the key in its row")]
+    Document {
+        /// Its file.
+        name: String,
+    },
+    /// Documents or audit events cannot be put where they belong.
+    #[error("keep what comes out of the backup")]
+    Files(#[source] io::Error),
+    /// The audit events cannot be looked at.
+    #[error("verify the audit events")]
+    Audit(#[source] audit::VerifyError),
 }
 
 impl From<ScratchError> for RebuildError {
@@ -90,10 +109,11 @@ pub(crate) async fn choose(
         .map_or(RebuildError::None { group: group.clone(), is_early }, RebuildError::Read))
 }
 
-/// Builds the database and checks it.
+/// Builds the database, without what the journal says was erased since, and checks it.
 pub(crate) async fn rebuild(
     opened: &Opened,
     at: Option<Timestamp>,
+    journal: Vec<Erasure>,
     scratch: Arc<Scratch>,
 ) -> Result<Rebuilt, RebuildError> {
     let manifest = opened.manifest().await.map_err(RebuildError::Read)?;
@@ -108,18 +128,30 @@ pub(crate) async fn rebuild(
         until: manifest.taken_at,
         position: manifest.position,
         segments: last,
+        document_lists: BTreeMap::from([(0, manifest.document_lists)]),
         tables: BTreeMap::new(),
-        audited: 0,
+        audit: None,
+        erased: 0,
         manifest,
     };
     if last > 0 {
         let bytes = rebuilt.manifest.page_bytes;
         write(&scratch, bytes, |batches| log(opened, last, &mut rebuilt, batches)).await?;
     }
+    rebuilt.erased = erase(&scratch, journal).await?;
     rebuilt.tables = tables(&scratch).await?;
     let checked = spawn_blocking(move || check(&scratch)).await.map_err(|_| ScratchError::Unfinished)??;
-    rebuilt.audited = checked.map_err(unsound)?;
+    rebuilt.audit = checked.map_err(unsound)?;
     Ok(rebuilt)
+}
+
+async fn erase(scratch: &Arc<Scratch>, journal: Vec<Erasure>) -> Result<u64, ScratchError> {
+    if journal.is_empty() {
+        return Ok(0);
+    }
+    let scratch = Arc::clone(scratch);
+    let erased = spawn_blocking(move || scratch.change(|run| blob::erase_again(run, &journal)));
+    erased.await.map_err(|_| ScratchError::Unfinished)?
 }
 
 async fn tables(scratch: &Arc<Scratch>) -> Result<BTreeMap<String, u64>, ScratchError> {
@@ -181,6 +213,7 @@ async fn log(
         let segment = opened.segment(number).await?;
         pages = segment.head.pages_after;
         rebuilt.until = segment.head.taken_at;
+        rebuilt.document_lists.insert(number, segment.head.document_lists);
         rebuilt.position = segment.head.position.or(rebuilt.position);
         // What a later segment cut off is not to come back.
         let kept = segment.pages.into_iter().filter(|(number, _)| *number <= pages).collect();
@@ -207,8 +240,15 @@ async fn last_segment(opened: &Opened, at: Option<Timestamp>) -> Result<u32, Rea
     Ok(last)
 }
 
-/// Integrity, foreign keys, the chain of audit events; gives the events whose chain holds.
-fn check(scratch: &Scratch) -> Result<Result<u64, &'static str>, ScratchError> {
+impl Rebuilt {
+    /// Audit events of writing whose chain holds.
+    pub(crate) fn audited(&self) -> u64 {
+        self.audit.as_ref().map_or(0, |rows| rows.chained)
+    }
+}
+
+/// Integrity, foreign keys, the chain of audit events; gives what that chain says.
+fn check(scratch: &Scratch) -> Result<Result<Option<audit::Rows>, &'static str>, ScratchError> {
     let mut select = scratch.open()?;
     let mut rows = |sql: &str| select(sql, &[]).map(|answer| answer.rows).map_err(ScratchError::Read);
     if rows("PRAGMA integrity_check")? != [[Value::Text("ok".to_owned())]] {
@@ -219,11 +259,11 @@ fn check(scratch: &Scratch) -> Result<Result<u64, &'static str>, ScratchError> {
     }
     let is_audited = "SELECT count(*) FROM sqlite_schema WHERE name IN ('locum_audit', 'locum_audit_chain')";
     if rows(is_audited)? != [[Value::Integer(2)]] {
-        return Ok(Ok(0));
+        return Ok(Ok(None));
     }
     let found = audit::verify_rows::<SqlError>(&mut select, &[]).map_err(ScratchError::Read)?;
     Ok(match found.fault {
-        None => Ok(found.chained),
+        None => Ok(Some(found)),
         Some(_) => Err("the chain of its audit events is broken"),
     })
 }

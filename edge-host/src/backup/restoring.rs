@@ -1,9 +1,7 @@
 //! `locum-edge restore`: record groups come back on a host that has none, from backup, keyring and key only.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -11,16 +9,15 @@ use locum_backup::{
     BackupId, BucketAccess, KeyError, MasterKey as BackupMasterKey, Place as BackupPlace, PlaceError,
     ReadError, Repository,
 };
-use locum_identity::private_file;
-use locum_replication::{Epoch, FrameNo, Position};
+use locum_identity::{KeyError as SigningKeyError, SigningKey};
 use locum_telemetry::config::ConfigError;
 use serde::Serialize;
 
-use super::rebuild::{self, RebuildError, Rebuilt};
+use super::bring::{Bring, Brought};
+use super::rebuild::{self, RebuildError};
+use super::stage::{Stage, StageError};
 use crate::config::EdgeConfig;
-use crate::store::{
-    GroupId, KeyError as StoreKeyError, MasterKey, OpenError, Scratch, folder_of, lock_records,
-};
+use crate::store::{GroupId, KeyError as StoreKeyError, MasterKey};
 
 /// What to restore, and where.
 #[derive(Args, Clone, Debug)]
@@ -88,6 +85,14 @@ pub struct Restored {
     pub rows: u64,
     /// Write events of the audit log whose chain holds.
     pub audited: u64,
+    /// Documents, all opened.
+    pub documents: u64,
+    /// Documents that were in no region any more when the backup was taken.
+    pub documents_missing: u64,
+    /// What was erased after that time, and is erased again.
+    pub erased: u64,
+    /// What is wrong with the audit events. It was so when they were backed up.
+    pub audit_problems: Vec<String>,
 }
 
 /// Nothing was restored, and nothing was touched.
@@ -123,25 +128,16 @@ pub enum RestoreError {
     /// There is nothing to restore.
     #[error("no backups in {0}")]
     Empty(String),
-    /// A host runs there.
-    #[error("lock the records")]
-    Lock(#[source] OpenError),
-    /// There are records already.
-    #[error("{0} exists: a restore goes to a host without records of the group")]
-    NotEmpty(PathBuf),
-    /// The disk.
-    #[error("use {path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// A key that signs where the audit events go on.
+    #[error("make a signing key")]
+    AuditKey(#[source] SigningKeyError),
+    /// The host's folder.
+    #[error("put it in its place")]
+    Stage(#[source] StageError),
 }
 
-/// Restores every group of the repository, or one. All are rebuilt and checked before any takes its place.
-/// Blocks.
+/// Restores every group of the repository, or one. All are rebuilt and checked before any takes its place, and
+/// then all do. Blocks.
 ///
 /// # Errors
 /// [`RestoreError`].
@@ -160,47 +156,38 @@ async fn carry_out(options: &RestoreOptions) -> Result<Vec<Restored>, RestoreErr
     let keyring = options.keyring.as_deref().map_or_else(|| Ok(place.clone()), open)?;
     let repository = Repository::new(place, keyring, backup_key);
     let groups = groups(options, &repository).await?;
+    let mut chosen = Vec::new();
     for group in &groups {
-        refuse_existing(&to.state_dir, group)?;
-    }
-    let mut opened = Vec::new();
-    for group in groups {
-        let backup_error =
-            |source: RebuildError| RestoreError::Backup { group: group.clone(), source: source.into() };
         let found = match &options.backup {
-            Some(id) => repository.open(&group, id).await.map_err(RebuildError::Read),
-            None => rebuild::choose(&repository, &group, options.at).await,
+            Some(id) => repository.open(group, id).await.map_err(RebuildError::Read),
+            None => rebuild::choose(&repository, group, options.at).await,
         };
-        let found = found.map_err(backup_error)?;
-        let manifest = found.manifest().await.map_err(|e| backup_error(RebuildError::Read(e)))?;
-        opened.push((group.clone(), found, manifest.group_key));
+        chosen.push(found.map_err(of_group(group))?);
     }
-
-    let records = to.state_dir.join("records");
-    private_file::create_dir(&records)
-        .map_err(|source| RestoreError::File { path: records.clone(), source })?;
-    let _lock = lock_records(&to.state_dir).map_err(RestoreError::Lock)?;
-    let mut built = Vec::new();
-    for (group, opened, group_key) in opened {
-        let backup_error =
-            |source: RebuildError| RestoreError::Backup { group: group.clone(), source: source.into() };
-        let scratch = Scratch::with_key(&records, &group, group_key.expose(), &store_key);
-        let scratch = Arc::new(scratch.map_err(|error| backup_error(error.into()))?);
-        let rebuilt = rebuild::rebuild(&opened, options.at, Arc::clone(&scratch)).await;
-        built.push((group.clone(), scratch, rebuilt.map_err(backup_error)?));
-    }
+    let stage = Stage::begin(&to.state_dir, &groups).map_err(RestoreError::Stage)?;
+    // The host's own is made at its first start; nothing but the stage is written to until all is well.
+    let audit_key = SigningKey::generate();
+    let bring = Bring {
+        repository: &repository,
+        stage: &stage,
+        at: options.at,
+        store_key: &store_key,
+        is_replicated: to.is_replicated,
+        keeps_documents: true,
+        audit_key: &audit_key.map_err(RestoreError::AuditKey)?,
+    };
     let mut restored = Vec::new();
-    for (group, scratch, rebuilt) in built {
-        let backup_error =
-            |source: RebuildError| RestoreError::Backup { group: group.clone(), source: source.into() };
-        let position = to.is_replicated.then(|| position(&rebuilt));
-        // Whoever wrote into it is done.
-        let scratch = Arc::into_inner(scratch).ok_or(crate::store::ScratchError::Unfinished);
-        let placed = scratch.and_then(|scratch| scratch.place(&to.state_dir, &group, &store_key, position));
-        placed.map_err(|error| backup_error(error.into()))?;
-        restored.push(said(group.clone(), &rebuilt));
+    for (group, opened) in groups.iter().zip(chosen) {
+        let brought = bring.group(&opened).await.map_err(of_group(group))?;
+        restored.push(said(group.clone(), brought));
     }
+    stage.commit(&groups).map_err(RestoreError::Stage)?;
     Ok(restored)
+}
+
+fn of_group(group: &GroupId) -> impl FnOnce(RebuildError) -> RestoreError + use<> {
+    let group = group.clone();
+    move |source| RestoreError::Backup { group, source: source.into() }
 }
 
 impl Target {
@@ -225,21 +212,8 @@ async fn groups(options: &RestoreOptions, repository: &Repository) -> Result<Vec
     if groups.is_empty() { Err(RestoreError::Empty(options.from.clone())) } else { Ok(groups) }
 }
 
-fn refuse_existing(state_dir: &Path, group: &GroupId) -> Result<(), RestoreError> {
-    let folder = folder_of(state_dir, group);
-    match fs::symlink_metadata(&folder) {
-        Ok(_) => Err(RestoreError::NotEmpty(folder)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(RestoreError::File { path: folder, source }),
-    }
-}
-
-/// A network of one region has no epochs: its backup begins the first.
-fn position(rebuilt: &Rebuilt) -> Position {
-    rebuilt.position.unwrap_or(Position::new(Epoch(1), FrameNo(0)))
-}
-
-fn said(group: GroupId, rebuilt: &Rebuilt) -> Restored {
+fn said(group: GroupId, brought: Brought) -> Restored {
+    let Brought { rebuilt, documents, missing, audit_problems } = brought;
     let manifest = &rebuilt.manifest;
     Restored {
         group,
@@ -248,6 +222,10 @@ fn said(group: GroupId, rebuilt: &Rebuilt) -> Restored {
         segments: rebuilt.segments,
         bytes: u64::from(manifest.pages) * u64::from(manifest.page_bytes),
         rows: rebuilt.tables.values().sum(),
-        audited: rebuilt.audited,
+        audited: rebuilt.audited(),
+        documents,
+        documents_missing: missing,
+        erased: rebuilt.erased,
+        audit_problems,
     }
 }

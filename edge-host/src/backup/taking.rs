@@ -1,18 +1,21 @@
 //! Taking a whole backup of a copy, and segments of what changes afterwards.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use locum_backup::{
-    GroupKey, MANIFEST_VERSION, MAX_PAGES, Manifest, Object, Opened, Repository, SealError, Segment,
-    SegmentHead, SnapshotTotals, WriteError,
+    ArchiveError, BackupId, GroupKey, MANIFEST_VERSION, MAX_PAGES, Manifest, Object, Opened, ReadError,
+    SealError, Segment, SegmentHead, SnapshotTotals, WriteError,
 };
 use locum_identity::RegionId;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::store::{GroupId, LocalCopy, Moment, MomentError, SqlError, count_rows, position_of};
+use super::documents::Sent;
+use super::source::Source;
+use crate::store::{LocalCopy, Moment, MomentError, SqlError, count_rows, position_of};
 
 /// Sealed chunks between the disk and the place they go to.
 const CHUNKS_ON_THE_WAY: usize = 2;
@@ -20,13 +23,20 @@ const CHUNKS_ON_THE_WAY: usize = 2;
 /// A backup that goes on: its log takes in what changes.
 pub(crate) struct Chain {
     opened: Opened,
+    copy: LocalCopy,
     /// Everything up to here is in the backup.
-    moment: Moment,
+    moment: Held,
     /// Pages that a segment still lacks because it could not be written.
     owed: BTreeSet<u32>,
     segments: u32,
+    documents: Sent,
+    /// The last entry of the erasure journal that is in the place.
+    erasures: i64,
     pub(crate) began: Instant,
 }
+
+/// A moment, while no thread works on it.
+pub(super) struct Held(Option<Moment>);
 
 /// What a backup came to.
 #[derive(Clone, Debug)]
@@ -44,6 +54,14 @@ pub(crate) enum TakeError {
     Seal(#[source] SealError),
     #[error("write it")]
     Write(#[source] WriteError),
+    #[error("look at what is there already")]
+    Read(#[source] ReadError),
+    #[error("use the archive")]
+    Archive(#[source] ArchiveError),
+    #[error("read a document")]
+    Document(#[source] io::Error),
+    #[error("note that it was begun")]
+    Note(#[source] io::Error),
     #[error("a task was given up")]
     Ended,
 }
@@ -54,32 +72,61 @@ impl From<SqlError> for TakeError {
     }
 }
 
-/// What the reading side finds out.
-struct Read {
-    moment: Moment,
-    manifest: Manifest,
+impl Held {
+    pub(super) fn new(moment: Moment) -> Self {
+        Self(Some(moment))
+    }
+
+    /// Works on it on a thread for what blocks.
+    pub(super) async fn with<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Moment) -> Result<T, TakeError> + Send + 'static,
+    ) -> Result<T, TakeError> {
+        let mut moment = self.0.take().ok_or(TakeError::Ended)?;
+        let worked = spawn_blocking(move || {
+            let done = work(&mut moment);
+            (moment, done)
+        });
+        let (moment, done) = worked.await.map_err(|_| TakeError::Ended)?;
+        self.0 = Some(moment);
+        done
+    }
 }
 
-/// Takes a whole backup. Nothing of it is listed before the end.
+/// Takes a whole backup under a name of its own. Nothing of it is listed before the end.
 pub(crate) async fn whole(
-    repository: &Repository,
-    group: &GroupId,
+    source: &Source,
+    id: BackupId,
     region: &RegionId,
     copy: LocalCopy,
 ) -> Result<(Chain, Taken), TakeError> {
     let began = Instant::now();
-    let opened = repository.begin(group, Timestamp::now()).await.map_err(TakeError::Write)?;
+    // Documents and journal first: no page in the place ever speaks of what is not there. Most of them go while
+    // no snapshot is kept.
+    let mut documents = source.begin().await?;
+    let mut early = source.moment(&copy).await?;
+    let erasures = source.send_erasures(&mut early, 0).await?;
+    source.send_documents(&mut early, &mut documents).await?;
+    drop(early);
+    let opened = source.repository.begin(&source.group, id).await.map_err(TakeError::Write)?;
     let (chunks, mut sealed) = mpsc::channel(CHUNKS_ON_THE_WAY);
     let reading = {
-        let (opened, region) = (opened.clone(), region.clone());
+        let (opened, region, copy) = (opened.clone(), region.clone(), copy.clone());
         spawn_blocking(move || read(&copy, &opened, region, &chunks))
     };
     while let Some(object) = sealed.recv().await {
-        repository.put(object).await.map_err(TakeError::Write)?;
+        source.repository.put(object).await.map_err(TakeError::Write)?;
     }
-    let Read { moment, manifest } = reading.await.map_err(|_| TakeError::Ended)??;
+    let (moment, mut manifest) = reading.await.map_err(|_| TakeError::Ended)??;
+    let mut moment = Held::new(moment);
+    source.send_documents(&mut moment, &mut documents).await?;
+    let names = documents.unlisted();
+    manifest.document_lists = opened.list_documents(0, names).await.map_err(TakeError::Write)?;
+    manifest.documents_missing = documents.missing();
     opened.finish(&manifest).await.map_err(TakeError::Write)?;
-    let chain = Chain { opened, moment, owed: BTreeSet::new(), segments: 0, began };
+    documents.are_listed();
+    let chain =
+        Chain { opened, copy, moment, owed: BTreeSet::new(), segments: 0, documents, erasures, began };
     Ok((chain, Taken { manifest, seconds: began.elapsed().as_secs_f64() }))
 }
 
@@ -88,7 +135,7 @@ fn read(
     opened: &Opened,
     region: RegionId,
     chunks: &mpsc::Sender<Object>,
-) -> Result<Read, TakeError> {
+) -> Result<(Moment, Manifest), TakeError> {
     let mut moment = copy.moment().map_err(TakeError::Moment)?;
     // After the snapshot: nothing later is in it.
     let taken_at = Timestamp::now();
@@ -129,77 +176,94 @@ fn read(
         sealed_bytes,
         tables,
         group_key: GroupKey::new(copy.key()),
+        document_lists: 0,
+        documents_missing: 0,
     };
-    Ok(Read { moment, manifest })
+    Ok((moment, manifest))
 }
 
 impl Chain {
     /// Whether it is of that very file.
     pub(crate) fn is_of(&self, copy: &LocalCopy) -> bool {
-        self.moment.copy().is(copy)
+        self.copy.is(copy)
     }
 
-    /// Adds what changed since the last time; gives the bytes that were written. After an error what changed
-    /// is owed: say it again.
-    pub(crate) async fn ship(self) -> Result<(Self, u64), (Option<Self>, TakeError)> {
-        let looked = spawn_blocking(move || {
-            let next = self.moment.next();
-            (self, next)
-        });
-        let Ok((mut chain, next)) = looked.await else { return Err((None, TakeError::Ended)) };
-        match next {
-            Ok((moment, changed)) => {
-                chain.moment = moment;
-                chain.owed.extend(changed);
-            }
-            Err(MomentError::Gap) => return Err((None, TakeError::Moment(MomentError::Gap))),
-            Err(error) => return Err((Some(chain), TakeError::Moment(error))),
-        }
-        if chain.owed.is_empty() {
-            return Ok((chain, 0));
+    /// Whether it cannot go on: only a whole backup will do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.moment.0.is_none()
+    }
+
+    /// Documents that rows name and nobody has.
+    pub(crate) fn missing(&self) -> u64 {
+        self.documents.missing()
+    }
+
+    /// Adds what changed since the last time; gives the bytes of pages that were written. After an error what
+    /// changed is owed: say it again.
+    pub(crate) async fn ship(&mut self, source: &Source) -> Result<u64, TakeError> {
+        self.look().await?;
+        self.erasures = source.send_erasures(&mut self.moment, self.erasures).await?;
+        source.send_documents(&mut self.moment, &mut self.documents).await?;
+        if self.owed.is_empty() && self.documents.unlisted().is_empty() {
+            return Ok(0);
         }
         let taken_at = Timestamp::now();
-        let numbers: Vec<u32> = chain.owed.iter().copied().collect();
-        let (mut bytes, mut number) = (0, chain.segments);
-        let parts = numbers.chunks(MAX_PAGES).count();
-        for (part, numbers) in numbers.chunks(MAX_PAGES).enumerate() {
-            let (numbers, ends) = (numbers.to_vec(), part + 1 == parts);
-            let read = spawn_blocking(move || {
-                let segment = chain.segment(&numbers, taken_at, ends);
-                (chain, segment)
-            });
-            let Ok((back, segment)) = read.await else { return Err((None, TakeError::Ended)) };
-            chain = back;
-            let segment = match segment {
-                Ok(segment) => segment,
-                Err(error) => return Err((Some(chain), error)),
-            };
+        let numbers: Vec<u32> = self.owed.iter().copied().collect();
+        // A document that was missing and came back changes no page.
+        let parts: Vec<&[u32]> =
+            if numbers.is_empty() { vec![&[]] } else { numbers.chunks(MAX_PAGES).collect() };
+        let last = self.segments + u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        let listed = self.opened.list_documents(last, self.documents.unlisted()).await;
+        let listed = listed.map_err(TakeError::Write)?;
+        let (mut bytes, mut number) = (0, self.segments);
+        for numbers in &parts {
             number += 1;
-            let opened = chain.opened.clone();
-            match opened.append(number, &segment).await {
-                Ok(written) => bytes += written,
-                Err(error) => return Err((Some(chain), TakeError::Write(error))),
-            }
+            let (numbers, ends) = (numbers.to_vec(), number == last);
+            let segment = self.moment.with(move |moment| segment(moment, &numbers, taken_at, ends)).await?;
+            let head = SegmentHead { document_lists: if ends { listed } else { 0 }, ..segment.head };
+            let segment = Segment { head, ..segment };
+            bytes += self.opened.append(number, &segment).await.map_err(TakeError::Write)?;
         }
-        chain.segments = number;
-        chain.owed.clear();
-        Ok((chain, bytes))
+        self.segments = number;
+        self.owed.clear();
+        self.documents.are_listed();
+        Ok(bytes)
     }
 
-    fn segment(&mut self, numbers: &[u32], taken_at: Timestamp, ends: bool) -> Result<Segment, TakeError> {
-        let (mut pages, mut position) = (Vec::with_capacity(numbers.len()), None);
-        let shape = self.moment.shape();
-        // A page that was owed may be gone with the end of the database.
-        let numbers = numbers.iter().copied().filter(|number| shape.holds(*number));
-        self.moment.each(numbers, |number, page| {
-            if number == 1 {
-                position = position_of(&page);
-            }
-            pages.push((number, page));
-            Ok::<_, TakeError>(())
-        })?;
-        let head =
-            SegmentHead { taken_at, position, page_bytes: shape.page_bytes, pages_after: shape.pages, ends };
-        Ok(Segment { head, pages })
+    /// Goes on to the present moment.
+    async fn look(&mut self) -> Result<(), TakeError> {
+        let (next, changed) =
+            self.moment.with(|moment| moment.next().map_err(TakeError::Moment)).await.inspect_err(
+                |error| {
+                    if matches!(error, TakeError::Moment(MomentError::Gap)) {
+                        self.moment.0 = None;
+                    }
+                },
+            )?;
+        self.moment = Held::new(next);
+        self.owed.extend(changed);
+        Ok(())
     }
+}
+
+fn segment(
+    moment: &mut Moment,
+    numbers: &[u32],
+    taken_at: Timestamp,
+    ends: bool,
+) -> Result<Segment, TakeError> {
+    let (mut pages, mut position) = (Vec::with_capacity(numbers.len()), None);
+    let shape = moment.shape();
+    // A page that was owed may be gone with the end of the database.
+    let numbers = numbers.iter().copied().filter(|number| shape.holds(*number));
+    moment.each(numbers, |number, page| {
+        if number == 1 {
+            position = position_of(&page);
+        }
+        pages.push((number, page));
+        Ok::<_, TakeError>(())
+    })?;
+    let (page_bytes, pages_after) = (shape.page_bytes, shape.pages);
+    let head = SegmentHead { taken_at, position, page_bytes, pages_after, ends, document_lists: 0 };
+    Ok(Segment { head, pages })
 }

@@ -1,50 +1,150 @@
 //! Backups of a store in this process.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use locum_backup::{BucketAccess, MasterKey, Place, Repository};
-use locum_identity::RegionId;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, stream};
+use jiff::Timestamp;
+use locum_backup::{BucketAccess, MasterKey as BackupKey, Place, Repository};
+use locum_identity::{NodeId, RegionId, SigningKey};
 
-use super::rebuild;
+use super::audit_files::{AuditFiles, archive_id};
+use super::bring::{Bring, Brought};
+use super::rebuild::{self, RebuildError};
+use super::source::Source;
+use super::stage::Stage;
 use super::taking::{self, Chain};
-use crate::store::{GroupId, LocalCopy, RecordStore, Scratch, Value, testing};
+use crate::audit::{self, Audit, AuditSettings};
+use crate::blob::{self, Blob, Blobs};
+use crate::mesh::{AskError, Peers};
+use crate::store::{Access, GroupId, LocalCopy, MasterKey, RecordStore, Session, Value, testing};
 
+mod beside;
+mod measures;
+
+/// A host of one region, and the place of its backups.
 struct Kept {
     folder: tempfile::TempDir,
     group: GroupId,
+    store: Arc<dyn RecordStore>,
     copy: LocalCopy,
-    repository: Repository,
+    source: Source,
+}
+
+/// Nobody else is there.
+struct Alone;
+
+impl Peers for Alone {
+    fn ask<'a>(
+        &'a self,
+        node: &'a NodeId,
+        _: &'a [u8],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<u8>, AskError>> {
+        std::future::ready(Err(AskError::Unknown(node.clone()))).boxed()
+    }
+
+    fn elsewhere(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
 }
 
 fn kept() -> Kept {
     let folder = tempfile::tempdir().unwrap();
-    let (store, group) = testing::store(folder.path());
-    let copy = store.local_copy(&group).unwrap();
     let key = folder.path().join("backup.key");
-    MasterKey::generate(&key).unwrap();
+    BackupKey::generate(&key).unwrap();
     let place = folder.path().join("backups");
     let place = Place::open(place.to_str().unwrap(), &BucketAccess::default(), true).unwrap();
-    let repository = Repository::new(place.clone(), place, MasterKey::read(&key).unwrap());
-    run(folder.path(), "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER REFERENCES a (id), x BLOB)", &[]);
-    Kept { folder, group, copy, repository }
+    let repository = Repository::new(place.clone(), place, BackupKey::read(&key).unwrap());
+    let kept = host(folder, repository);
+    kept.run("CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER REFERENCES a (id), x BLOB)", &[]);
+    kept
 }
 
-fn run(folder: &Path, sql: &str, parameters: &[Value]) {
-    testing::database(folder)(sql, parameters).unwrap();
+/// On a folder that may hold records already.
+fn host(folder: tempfile::TempDir, repository: Repository) -> Kept {
+    let (store, group) = testing::store(folder.path());
+    let copy = store.local_copy(&group).unwrap();
+    let store: Arc<dyn RecordStore> = Arc::new(store);
+    let settings = AuditSettings {
+        folder: folder.path().join("audit"),
+        reserve_bytes: 1 << 16,
+        allocate: audit::reserve,
+        key: SigningKey::load_or_create(&folder.path().join("audit-key.pem")).unwrap(),
+        region: "eu-central".to_owned(),
+        node: Box::new(|| "edge-1".to_owned()),
+    };
+    let audit = Arc::new(Audit::new(settings, store.clone()));
+    let blobs = Arc::new(Blobs::new(folder.path().join("blobs"), store.clone(), false));
+    let archive = archive_id(folder.path(), "edge-1".parse().unwrap()).unwrap();
+    let source = Source::new(repository, group.clone(), (blobs, audit, Arc::new(Alone)), archive);
+    Kept { folder, group, store, copy, source }
 }
 
 impl Kept {
-    async fn whole(&self) -> (Chain, taking::Taken) {
-        let region: RegionId = "eu-central".parse().unwrap();
-        taking::whole(&self.repository, &self.group, &region, self.copy.clone()).await.unwrap()
+    fn run(&self, sql: &str, parameters: &[Value]) {
+        testing::database(self.folder.path())(sql, parameters).unwrap();
     }
 
-    async fn rebuilt(&self) -> Result<rebuild::Rebuilt, rebuild::RebuildError> {
-        let opened = rebuild::choose(&self.repository, &self.group, None).await?;
-        let scratch = Scratch::with_new_key(self.folder.path())?;
-        rebuild::rebuild(&opened, None, Arc::new(scratch)).await
+    async fn whole(&self) -> (Chain, taking::Taken) {
+        let region: RegionId = "eu-central".parse().unwrap();
+        let id = self.source.repository.name(Timestamp::now()).unwrap();
+        taking::whole(&self.source, id, &region, self.copy.clone()).await.unwrap()
+    }
+
+    /// A group out of the backups, into a stage below `state`.
+    async fn bring(
+        &self,
+        state: &Path,
+        at: Option<Timestamp>,
+        is_replicated: bool,
+    ) -> Result<(Stage, Brought), RebuildError> {
+        let repository = &self.source.repository;
+        let opened = rebuild::choose(repository, &self.group, at).await?;
+        let stage = Stage::begin(state, std::slice::from_ref(&self.group)).unwrap();
+        let bring = Bring {
+            repository,
+            stage: &stage,
+            at,
+            store_key: &MasterKey::read(&self.folder.path().join("store.key")).unwrap(),
+            is_replicated,
+            keeps_documents: true,
+            audit_key: &SigningKey::generate().unwrap(),
+        };
+        let brought = bring.group(&opened).await?;
+        Ok((stage, brought))
+    }
+
+    /// The same, which goes again.
+    async fn brought(&self) -> Result<Brought, RebuildError> {
+        let state = tempfile::tempdir().unwrap();
+        Ok(self.bring(state.path(), None, false).await?.1)
+    }
+
+    /// Another host that begins with what the backups hold.
+    async fn restored(&self, at: Option<Timestamp>) -> (Kept, Brought) {
+        let folder = tempfile::tempdir().unwrap();
+        let (stage, brought) = self.bring(folder.path(), at, false).await.unwrap();
+        stage.commit(std::slice::from_ref(&self.group)).unwrap();
+        (host(folder, self.source.repository.clone()), brought)
+    }
+
+    /// Every file of the place, such as `documents/…`, below the group's folder.
+    fn objects(&self, below: &str) -> Vec<PathBuf> {
+        let mut folders = vec![self.folder.path().join("backups/main").join(below)];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { found.push(path) }
+            }
+        }
+        found.sort();
+        found
     }
 }
 
@@ -61,17 +161,15 @@ async fn a_log_follows_whatever_changes() {
     // More pages than one segment holds.
     let changes = [rows(10), rows(2_300), "DELETE FROM a WHERE id % 50 > 0".into(), rows(3)];
     for change in changes {
-        run(kept.folder.path(), &change, &[]);
-        let shipped = chain.ship().await;
-        chain = shipped.map_err(|(_, error)| error).unwrap().0;
+        kept.run(&change, &[]);
+        chain.ship(&kept.source).await.unwrap();
         let mut count = testing::database(kept.folder.path());
         let expected = count("SELECT count(*) FROM a", &[]).unwrap().rows;
-        let rebuilt = kept.rebuilt().await.unwrap();
-        let found = i64::try_from(rebuilt.tables["a"]).unwrap();
+        let brought = kept.brought().await.unwrap();
+        let found = i64::try_from(brought.rebuilt.tables["a"]).unwrap();
         assert!(expected == [[Value::Integer(found)]], "{change}: {found}");
     }
-    let (_, bytes) = chain.ship().await.map_err(|(_, error)| error).unwrap();
-    assert_eq!(bytes, 0, "nothing changed");
+    assert_eq!(chain.ship(&kept.source).await.unwrap(), 0, "nothing changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,41 +180,21 @@ async fn what_refers_to_nothing_is_not_sound() {
         database(sql, &[]).unwrap();
     }
     drop(kept.whole().await);
-    let refused = kept.rebuilt().await.unwrap_err().to_string();
+    let refused = kept.brought().await.err().unwrap().to_string();
     assert!(refused.ends_with("rows refer to rows that are not there"), "{refused}");
 }
 
-/// `cargo test -p locum-edge --lib -- --ignored --nocapture megabytes`
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures"]
-async fn megabytes_a_second() {
+async fn a_chain_of_audit_events_that_is_broken_is_not_sound() {
     let kept = kept();
-    let row = |number: u64| {
-        // Half of it compresses, as text does.
-        let mut bytes = vec![0; 4_000];
-        let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        for byte in bytes.iter_mut().take(2_000) {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            *byte = (state >> 56) as u8;
-        }
-        Value::Blob(bytes)
-    };
-    let mut database = testing::database(kept.folder.path());
-    database("BEGIN", &[]).unwrap();
-    for number in 0..25_000 {
-        database("INSERT INTO a (x) VALUES (?)", &[row(number)]).unwrap();
+    kept.write_events(0..3).await;
+    kept.source.audit.round(&kept.group, &Alone).await;
+    assert_eq!(kept.brought_after_whole().await.unwrap().rebuilt.audited(), 3);
+    for sql in
+        ["DROP TRIGGER locum_audit_is_final", "UPDATE locum_audit SET agent = 'u-9' WHERE sequence = 2"]
+    {
+        kept.run(sql, &[]);
     }
-    database("COMMIT", &[]).unwrap();
-    let (chain, taken) = kept.whole().await;
-    let bytes = u64::from(taken.manifest.pages) * u64::from(taken.manifest.page_bytes);
-    let megabytes = bytes as f64 / 1e6;
-    println!("{megabytes:.0} MB, {:.0} MB sealed", taken.manifest.sealed_bytes as f64 / 1e6);
-    println!("whole backup {:.0} MB/s", megabytes / taken.seconds);
-    let began = Instant::now();
-    kept.rebuilt().await.unwrap();
-    println!("restore with all checks {:.0} MB/s", megabytes / began.elapsed().as_secs_f64());
-    database("UPDATE a SET x = zeroblob(4000) WHERE id % 100 = 0", &[]).unwrap();
-    let began = Instant::now();
-    let (_, bytes) = chain.ship().await.map_err(|(_, error)| error).unwrap();
-    println!("segment of 1 % of the rows: {bytes} bytes in {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    let refused = kept.brought_after_whole().await.err().unwrap().to_string();
+    assert!(refused.ends_with("the chain of its audit events is broken"), "{refused}");
 }

@@ -5,14 +5,17 @@
 //! | `seal.rs` | a document's id, its own key, its sealed form |
 //! | `disk.rs` | files of one group on this host |
 //! | `ship.rs` | what hosts of a group say to each other |
-//! | `rows.rs` | which documents there are; storing, finding, erasing one |
+//! | `rows.rs`, `erasing.rs` | which documents there are; storing, finding, erasing one |
 //! | `sweep.rs` | brings back what is missing, removes what no row names |
+//! | `kept.rs` | documents on their way into backups and back |
 //!
 //! A request that stores a document streams it into [`Blobs::put`], then names what came back in its own
 //! transaction with [`refer`]. Whatever goes wrong between the two leaves a file that nobody names, which the
 //! sweep removes.
 
 mod disk;
+mod erasing;
+mod kept;
 mod rows;
 mod seal;
 mod ship;
@@ -28,7 +31,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use locum_identity::NodeId;
 
-pub(crate) use rows::{Blob, erase, find, refer};
+pub(crate) use erasing::{erase, erase_again, erased_since, is_named};
+pub(crate) use kept::Documents;
+pub(crate) use rows::{Blob, PAGE_ROWS, find, refer, stored_since};
 pub(crate) use ship::{BlobAnswer, BlobQuestion};
 
 use crate::mesh::Peers;

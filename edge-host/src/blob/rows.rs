@@ -8,7 +8,7 @@ use crate::clock::unix_ms;
 use crate::store::{Access, Caller, GroupId, RecordStore, Session, SqlError, StoreError, Value};
 
 /// Most objects that one look takes up.
-const PAGE_ROWS: i64 = 1_000;
+pub(crate) const PAGE_ROWS: i64 = 1_000;
 
 /// A document's content, as its row knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,6 +42,8 @@ pub(crate) async fn refer(
         unix_ms().into(),
     ];
     session.execute(sql.to_owned(), row, Caller::Host).await?;
+    let sql = "INSERT INTO locum_blob_order (blob) VALUES (?) ON CONFLICT (blob) DO NOTHING";
+    session.execute(sql.to_owned(), vec![Value::Blob(blob.id.0.to_vec())], Caller::Host).await?;
     let sql = "INSERT INTO locum_blob_reference (clinic, document, blob) VALUES (?, ?, ?)";
     let row = vec![clinic.into(), document.into(), Value::Blob(blob.id.0.to_vec())];
     session.execute(sql.to_owned(), row, Caller::Host).await.map(drop)
@@ -60,18 +62,21 @@ pub(crate) async fn find(
     rows.into_iter().next().map(|row| read(row).ok_or_else(malformed)).transpose()
 }
 
-/// Erases a document in the session's transaction. With the last that names its content the key goes too:
-/// what is left on disks can be read by nobody.
-pub(crate) async fn erase(session: &dyn Session, (clinic, document): (&str, &str)) -> Result<bool, SqlError> {
-    let sql = "DELETE FROM locum_blob_reference WHERE clinic = ? AND document = ? RETURNING blob";
-    let gone = session.execute(sql.to_owned(), vec![clinic.into(), document.into()], Caller::Host).await?;
-    let Some([id]) = gone.rows.into_iter().next().and_then(|row| <[Value; 1]>::try_from(row).ok()) else {
-        return Ok(false);
-    };
-    let sql = "DELETE FROM locum_blob WHERE id = ?1
-               AND NOT EXISTS (SELECT 1 FROM locum_blob_reference WHERE blob = ?1)";
-    session.execute(sql.to_owned(), vec![id], Caller::Host).await?;
-    Ok(true)
+/// Documents in the order in which they came, after number `after`, with the number of each: at most
+/// [`PAGE_ROWS`]. `select` runs one statement.
+pub(crate) fn stored_since(
+    mut select: impl FnMut(&str) -> Result<Vec<Vec<Value>>, SqlError>,
+    after: i64,
+) -> Result<Vec<(i64, Blob)>, SqlError> {
+    let sql = format!(
+        "SELECT o.sequence, {COLUMNS} FROM locum_blob_order o JOIN locum_blob b ON b.id = o.blob
+         WHERE o.sequence > {after} ORDER BY o.sequence LIMIT {PAGE_ROWS}"
+    );
+    let rows = select(&sql)?.into_iter().map(|mut row| {
+        let Value::Integer(sequence) = row.remove(0) else { return Err(malformed()) };
+        read(row).map(|blob| (sequence, blob)).ok_or_else(malformed)
+    });
+    rows.collect()
 }
 
 /// Every content that a document names, in pages after `after`.
@@ -111,6 +116,6 @@ fn read(row: Vec<Value>) -> Option<Blob> {
     })
 }
 
-fn malformed() -> SqlError {
+pub(super) fn malformed() -> SqlError {
     SqlError::Misuse("a row of the blob tables is malformed".to_owned())
 }

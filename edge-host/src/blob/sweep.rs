@@ -17,6 +17,8 @@ use crate::mesh::Peers;
 use crate::store::{GroupId, StoreError};
 
 const INTERVAL: Duration = Duration::from_secs(3_600);
+/// After a start, which may follow a restore: then this is the only host with any document.
+const FIRST: Duration = Duration::from_secs(60);
 /// A file that no row names may belong to a request whose row is on its way, or to a row that this host's
 /// copy does not hold yet.
 pub(super) const GRACE: Duration = Duration::from_secs(24 * 3_600);
@@ -45,7 +47,9 @@ pub(crate) enum SweepError {
 impl Blobs {
     /// Sweeps now and then until `stop`.
     pub(crate) async fn run(&self, peers: &dyn Peers, stop: CancellationToken) {
-        while tokio::time::timeout(INTERVAL, stop.cancelled()).await.is_err() {
+        let mut wait = FIRST;
+        while tokio::time::timeout(wait, stop.cancelled()).await.is_err() {
+            wait = INTERVAL;
             for group in self.store.groups().into_iter().filter(|group| self.holds(group)) {
                 match self.sweep(&group, GRACE, peers).await {
                     Ok(swept) if swept == Swept::default() => {}
@@ -113,7 +117,12 @@ impl Blobs {
     }
 
     /// Copies the sealed file of another host; false when nobody has it as it should be.
-    async fn fetch_whole(&self, group: &GroupId, blob: &Blob, peers: &dyn Peers) -> io::Result<bool> {
+    pub(super) async fn fetch_whole(
+        &self,
+        group: &GroupId,
+        blob: &Blob,
+        peers: &dyn Peers,
+    ) -> io::Result<bool> {
         for host in peers.elsewhere() {
             let from = format!("{OWN}-sweep");
             let (disk, object): (_, ObjectId) = (self.disk(group), blob.object);

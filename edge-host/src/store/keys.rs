@@ -71,6 +71,14 @@ impl MasterKey {
         Ok(Self(LessSafeKey::new(key)))
     }
 
+    /// One that nothing but this process ever knows.
+    pub(crate) fn random() -> Result<Self, KeyError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|_| KeyError::Random)?;
+        let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| KeyError::Random)?;
+        Ok(Self(LessSafeKey::new(key)))
+    }
+
     /// The group's key, made at its first start. `database` is the file it protects.
     pub(super) fn group_key(
         &self,

@@ -138,11 +138,6 @@ impl Moment {
         self.reader.shape()
     }
 
-    /// Its copy.
-    pub(crate) fn copy(&self) -> &LocalCopy {
-        &self.copy
-    }
-
     /// Hands over the pages with these numbers, one after the other. Blocks.
     pub(crate) fn each<E: From<SqlError>>(
         &mut self,

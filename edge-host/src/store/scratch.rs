@@ -1,6 +1,5 @@
-//! A database that is put together from pages beside everything that is in use: for a restore, or a drill.
-//!
-//! It is encrypted from its first byte, and gone when dropped.
+//! A database that is put together from pages in a stage, beside everything that is in use: for a restore, or a
+//! drill. It is encrypted from its first byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,8 +37,6 @@ pub(crate) enum ScratchError {
         #[source]
         source: io::Error,
     },
-    #[error("no random bytes for a key")]
-    Random,
     #[error("write the database")]
     Write(#[source] SqlError),
     #[error("read the database")]
@@ -54,31 +51,17 @@ pub(crate) enum ScratchError {
 }
 
 impl Scratch {
-    /// Below `parent`, with a key of its own that nothing else is told.
-    pub(crate) fn with_new_key(parent: &Path) -> Result<Self, ScratchError> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| ScratchError::Random)?;
-        Self::make(parent, DatabaseKey::from(key))
-    }
-
-    /// Below `parent`, with a group's key, which `master_key` wraps.
+    /// In the stage `state_dir`, with a group's key, which `master_key` wraps.
     pub(crate) fn with_key(
-        parent: &Path,
+        state_dir: &Path,
         group: &GroupId,
         key: &str,
         master_key: &MasterKey,
     ) -> Result<Self, ScratchError> {
-        // Its own key is replaced at once.
-        let mut scratch = Self::with_new_key(parent)?;
-        let path = scratch.folder.join("key.json");
-        scratch.key = master_key.adopt_key(group, &path, key).map_err(ScratchError::Key)?;
-        Ok(scratch)
-    }
-
-    fn make(parent: &Path, key: DatabaseKey) -> Result<Self, ScratchError> {
-        let folder = parent.join(format!(".scratch-{}", uuid::Uuid::new_v4().simple()));
+        let folder = folder_of(state_dir, group);
         private_file::create_dir(&folder)
             .map_err(|source| ScratchError::File { path: folder.clone(), source })?;
+        let key = master_key.adopt_key(group, &folder.join("key.json"), key).map_err(ScratchError::Key)?;
         Ok(Self { folder, key })
     }
 
@@ -114,36 +97,40 @@ impl Scratch {
         Ok(move |sql: &str, parameters: &[Value]| database.host(sql, parameters))
     }
 
-    /// Becomes the group's database on this host, which has none. `position` where hosts in other regions
-    /// take part. Blocks.
+    /// Changes it in one transaction; what was deleted is written over. On disk when this returns. Blocks.
+    pub(crate) fn change<T>(
+        &self,
+        work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<QueryResult, SqlError>) -> Result<T, SqlError>,
+    ) -> Result<T, ScratchError> {
+        let mut run = self.open()?;
+        let changed = || {
+            for sql in ["PRAGMA foreign_keys = ON", "PRAGMA secure_delete = ON", "BEGIN IMMEDIATE"] {
+                run(sql, &[])?;
+            }
+            let done = work(&mut run)?;
+            for sql in ["COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+                run(sql, &[])?;
+            }
+            Ok(done)
+        };
+        let changed = changed().map_err(ScratchError::Write)?;
+        // The last connection: closing it leaves one file.
+        drop(run);
+        let synced = fs::File::open(self.data()).and_then(|file| file.sync_all());
+        synced.map_err(|source| ScratchError::File { path: self.data(), source })?;
+        Ok(changed)
+    }
+
+    /// Becomes the group's copy in its stage. `position` where hosts in other regions take part. Blocks.
     pub(crate) fn place(
         self,
-        state_dir: &Path,
         group: &GroupId,
         master_key: &MasterKey,
         position: Option<Position>,
     ) -> Result<(), ScratchError> {
-        let to = folder_of(state_dir, group);
-        if let Some(position) = position {
-            let placed = replicated::place(group, &self.folder, master_key, &self.data(), position);
-            placed.map_err(ScratchError::Place)?;
-        }
-        let records = to.parent().unwrap_or(state_dir);
-        // All or nothing: the folder appears whole.
-        let renamed = fs::rename(&self.folder, &to).and_then(|()| fs::File::open(records)?.sync_all());
-        renamed.map_err(|source| ScratchError::File { path: to, source })
-    }
-}
-
-impl Drop for Scratch {
-    /// Nothing is left to remove once it was placed.
-    fn drop(&mut self) {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(folder = %self.folder.display(), %error, "a scratch database is left");
-            }
-            _ => {}
-        }
+        let Some(position) = position else { return Ok(()) };
+        let placed = replicated::place(group, &self.folder, master_key, &self.data(), position);
+        placed.map_err(ScratchError::Place)
     }
 }
 

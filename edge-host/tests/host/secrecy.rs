@@ -1,11 +1,15 @@
 //! What people typed stands in no log, no metric and, in the clear, in no file.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
 use http::Request;
 use http_body_util::Full;
+use rustix::process::{Pid, Signal};
 
-use crate::harness::{Host, ROUTE, send};
+use crate::harness::{Host, PATIENCE, ROUTE, Settings, send, share_compiled, write_files};
 
 const PLANTED: &str = "Plantagenet Zweistein";
 
@@ -48,6 +52,47 @@ async fn planted_text_is_found_nowhere() {
     search(&folder.path().join("state"));
     let host = Host::run(folder).await;
     assert!(host.get("sql SELECT text FROM note").await.text().contains(PLANTED), "it was really stored");
+}
+
+#[tokio::test]
+async fn a_crash_leaves_no_core() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(folder.path(), &Settings::default());
+    share_compiled(folder.path());
+    // As generous as the shell may be: what forbids cores is the host itself.
+    let generous = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -c unlimited; {script}")]).current_dir(folder.path());
+        shell
+    };
+    let aborts = generous("kill -ABRT $$").status().unwrap();
+    assert_eq!(aborts.signal(), Some(Signal::ABORT.as_raw()));
+    let is_possible = aborts.core_dumped();
+    let files = || -> Vec<_> {
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let cores = files().into_iter().filter(|name| name.to_string_lossy().starts_with("core"));
+    cores.for_each(|name| std::fs::remove_file(folder.path().join(name)).unwrap());
+    let before = files().len();
+
+    let mut host = generous("exec \"$0\" --config edge.toml 2>log")
+        .arg(env!("CARGO_BIN_EXE_locum-edge"))
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !folder.path().join("ready.json").exists() {
+        assert!(began.elapsed() < PATIENCE && host.try_wait().unwrap().is_none(), "the host does not start");
+        tokio::task::yield_now().await;
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", host.id())).unwrap();
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert!(cores.split_whitespace().skip(4).eq(["1", "1", "bytes"]), "{cores}");
+    rustix::process::kill_process(Pid::from_child(&host), Signal::ABORT).unwrap();
+    let ended = host.wait().unwrap();
+    assert_eq!(ended.signal(), Some(Signal::ABORT.as_raw()));
+    assert!(!ended.core_dumped(), "a core was dumped");
+    // `log` and `ready.json`.
+    assert_eq!(files().len(), before + 2, "cores are possible: {is_possible}; {:?}", files());
 }
 
 /// Fails when a file below holds the text, or can be read by others.

@@ -73,9 +73,28 @@ CREATE TABLE locum_blob_reference (
 CREATE INDEX locum_blob_reference_by_blob ON locum_blob_reference (blob);
 ";
 
+/// The order in which documents came, so that backups find the new ones; and what was erased, by ids only, so that a
+/// restore erases it again. The journal is a copy of what backups ship: an erasure that a database knows of happened
+/// before it was backed up.
+const HOST_4: &str = "
+CREATE TABLE locum_blob_order (
+    sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    blob BLOB NOT NULL UNIQUE REFERENCES locum_blob ON DELETE CASCADE
+) STRICT;
+INSERT INTO locum_blob_order (blob) SELECT id FROM locum_blob;
+CREATE TABLE locum_erasure (
+    sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    clinic TEXT NOT NULL,
+    document TEXT NOT NULL,
+    content BLOB CHECK (length(content) = 32),
+    erased_at_ms INTEGER NOT NULL
+) STRICT;
+";
+
 /// The series, in order.
 pub(super) fn migrations() -> Vec<Migration> {
-    let files = [("host", HOST_1), ("audit", HOST_2), ("blob", HOST_3)];
+    let files = [("host", HOST_1), ("audit", HOST_2), ("blob", HOST_3), ("erasure", HOST_4)];
     let number = |(version, (name, sql)): (u32, (&str, &str))| {
         Migration::new(Series::Host, version, name, Phase::Expand, sql.to_owned())
     };

@@ -121,7 +121,7 @@ async fn only_what_changed_is_moved() {
     assert_eq!(follower.newest().unwrap(), Some(Position::new(Epoch(2), FrameNo(9))));
     assert!(hosts.notes(FOLLOWER, Epoch(2)) == hosts.notes(PRIMARY, Epoch(2)));
     assert!(hosts.notes(FOLLOWER, Epoch(1)) != hosts.notes(PRIMARY, Epoch(2)), "the older copy stays");
-    assert!(moved.pages * 100 >= moved.of, "{moved:?}");
+    assert!(moved.pages * 110 >= moved.of, "{moved:?}");
     let whole = bytes_of(&hosts.copies(PRIMARY).data_file(Epoch(2)));
     assert!(moved.bytes * 20 < whole, "{moved:?} of {whole}");
     assert_eq!(

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use locum_backup::{
-    BucketAccess, GroupKey, MANIFEST_VERSION, Manifest, MasterKey, Opened, Place, ReadError, Repository,
-    Segment, SegmentHead, SnapshotTotals,
+    BucketAccess, DocumentCheck, GroupKey, MANIFEST_VERSION, Manifest, MasterKey, Opened, Place, ReadError,
+    Repository, Segment, SegmentHead, SnapshotTotals, Verified,
 };
 use locum_replication::GroupId;
+
+mod beside;
 
 const PAGE: usize = 4_096;
 const PLANTED: &[u8] = b"planted-in-a-page";
@@ -74,7 +76,17 @@ fn manifest(opened: &Opened, pages: u32, totals: SnapshotTotals) -> Manifest {
         sealed_bytes: totals.sealed_bytes,
         tables: BTreeMap::from([("appointment".to_owned(), 7)]),
         group_key: GroupKey::new("00"),
+        document_lists: 0,
+        documents_missing: 0,
     }
+}
+
+async fn begin(repository: &Repository) -> Opened {
+    repository.begin(&group(), repository.name(at(0)).unwrap()).await.unwrap()
+}
+
+async fn verify(opened: &Opened) -> Result<Verified, ReadError> {
+    opened.verify(&mut DocumentCheck::default()).await
 }
 
 fn segment(second: i64) -> Segment {
@@ -84,6 +96,7 @@ fn segment(second: i64) -> Segment {
         page_bytes: u32::try_from(PAGE).unwrap(),
         pages_after: 3_000,
         ends: true,
+        document_lists: 0,
     };
     Segment { head, pages: vec![(2, page(9))] }
 }
@@ -92,7 +105,7 @@ fn segment(second: i64) -> Segment {
 async fn kept() -> Kept {
     let folder = tempfile::tempdir().unwrap();
     let repository = repository(folder.path(), "key");
-    let opened = repository.begin(&group(), at(0)).await.unwrap();
+    let opened = begin(&repository).await;
     let totals = write(&repository, &opened, 3_000).await;
     opened.finish(&manifest(&opened, 3_000, totals)).await.unwrap();
     for number in 1..=2 {
@@ -121,7 +134,7 @@ fn file_name(error: &ReadError) -> String {
 #[tokio::test]
 async fn what_was_written_comes_back() {
     let Kept { folder, repository, opened } = kept().await;
-    let verified = opened.verify().await.unwrap();
+    let verified = verify(&opened).await.unwrap();
     assert_eq!((verified.segments, verified.until), (2, at(2)));
     assert_eq!(verified.manifest.chunks, 2);
     let mut number = 0;
@@ -175,7 +188,7 @@ async fn every_altered_cut_or_missing_file_is_refused_by_name() {
                 None => fs::remove_file(&path).unwrap(),
             }
             let read = match repository.open(&group(), opened.id()).await {
-                Ok(opened) => opened.verify().await,
+                Ok(opened) => verify(&opened).await,
                 Err(error) => Err(error),
             };
             let error = file_name(&read.expect_err(&format!("{} way {way}", path.display())));
@@ -184,7 +197,7 @@ async fn every_altered_cut_or_missing_file_is_refused_by_name() {
             fs::write(&path, &whole).unwrap();
         }
     }
-    opened.verify().await.unwrap();
+    verify(&opened).await.unwrap();
 }
 
 #[tokio::test]
@@ -192,7 +205,7 @@ async fn objects_of_one_backup_are_nothing_in_another_place() {
     let Kept { folder, opened, .. } = kept().await;
     let below = folder.path().join(format!("backups/main/backups/{}", opened.id()));
     fs::copy(below.join("log/00000001"), below.join("log/00000002")).unwrap();
-    assert!(matches!(opened.verify().await, Err(ReadError::Damaged { .. })));
+    assert!(matches!(verify(&opened).await, Err(ReadError::Damaged { .. })));
 }
 
 #[tokio::test]
@@ -208,7 +221,7 @@ async fn another_master_key_opens_nothing() {
 async fn a_backup_that_was_cut_off_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let repository = repository(folder.path(), "key");
-    let opened = repository.begin(&group(), at(0)).await.unwrap();
+    let opened = begin(&repository).await;
     write(&repository, &opened, 3_000).await;
     let found = repository.backups(&group()).await.unwrap();
     assert!(matches!(found[0].manifest, Err(ReadError::Unfinished(_))));
@@ -221,8 +234,11 @@ async fn without_its_key_a_backup_is_unreadable_and_removing_begins_with_it() {
     let stolen = folder.path().join("stolen");
     let status = std::process::Command::new("cp").arg("-r").arg(&below).arg(&stolen).status().unwrap();
     assert!(status.success());
+    // What a process that was killed leaves of an object that it was writing.
+    fs::write(below.join(format!("main/backups/{}/log/00000003#1", opened.id())), "half").unwrap();
     repository.remove(&group(), opened.id()).await.unwrap();
     assert!(files(&below).is_empty());
+    assert!(repository.backups(&group()).await.unwrap().is_empty(), "an empty folder is no backup");
     repository.remove(&group(), opened.id()).await.unwrap();
     // A copy made before, with the keyring as it is now.
     let key = MasterKey::read(&folder.path().join("key")).unwrap();
@@ -235,11 +251,11 @@ async fn without_its_key_a_backup_is_unreadable_and_removing_begins_with_it() {
 async fn pages_of_another_snapshot_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let repository = repository(folder.path(), "key");
-    let opened = repository.begin(&group(), at(0)).await.unwrap();
+    let opened = begin(&repository).await;
     let totals = write(&repository, &opened, 10).await;
     opened.finish(&manifest(&opened, 11, totals.clone())).await.unwrap();
-    assert!(matches!(opened.verify().await, Err(ReadError::Malformed { .. })));
+    assert!(matches!(verify(&opened).await, Err(ReadError::Malformed { .. })));
     let other = SnapshotTotals { sha256: "00".repeat(32), ..totals };
     opened.finish(&manifest(&opened, 10, other)).await.unwrap();
-    assert!(matches!(opened.verify().await, Err(ReadError::Malformed { .. })));
+    assert!(matches!(verify(&opened).await, Err(ReadError::Malformed { .. })));
 }
