@@ -1,4 +1,5 @@
-//! `locum status`: the processes of a network on this machine, and what the node list says.
+//! `locum status`: the processes of a network on this machine, how its record groups stand, and what the node list
+//! says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,18 +9,30 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use locum_telemetry::ReadyFile;
 use serde::Serialize;
+use serde_json::Value;
+use tokio::process::Command;
 
+use crate::binaries;
 use crate::client::client;
+
+/// The control plane's program.
+const CONTROL: &str = "locum-control";
+/// A primary that no second voter follows: the group can only be read.
+const ALONE: &str = "locum_edge_group_alone";
+/// The same where the group's policy accepts changes of which there is one copy.
+const SINGLE_COPY: &str = "locum_edge_group_single_copy";
 
 #[derive(Serialize)]
 struct Status {
     /// How many regions hold an acknowledged write.
     records: &'static str,
+    /// How each record group stands, as the control plane's member says; `null`: one region, or it does not answer.
+    groups: Value,
     processes: BTreeMap<String, Process>,
 }
 
 /// What a process says of itself.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Process {
     pid: u32,
     state: &'static str,
@@ -27,6 +40,12 @@ pub(crate) struct Process {
     addresses: BTreeMap<String, SocketAddr>,
     /// Version of the node list it holds.
     pub(crate) node_list: Option<u64>,
+    /// Record groups that it leads and nobody follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alone: Vec<String>,
+    /// Those of them whose changes it acknowledges by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    single_copy: Vec<String>,
 }
 
 /// Prints the status; fails when a process is not ready.
@@ -43,9 +62,15 @@ pub(crate) async fn run(data: &Path, json: bool) -> Result<()> {
     let troubled: Vec<&str> =
         processes.iter().filter(|(_, p)| p.state != "ready").map(|(name, _)| name.as_str()).collect();
     let troubled = troubled.join(", ");
-    let status = Status { records: records(&processes), processes };
-    print(&if json { serde_json::to_string(&status).context("write JSON")? } else { table(&status) });
-    match (status.processes.is_empty(), troubled.is_empty()) {
+    let told = groups(data, json).await.unwrap_or_else(|error| format!("record groups: {error:#}\n"));
+    if json {
+        let groups = serde_json::from_str(&told).unwrap_or_default();
+        let status = Status { records: records(&processes), groups, processes: processes.clone() };
+        print(&serde_json::to_string(&status).context("write JSON")?);
+    } else {
+        print(&table(records(&processes), &told, &processes));
+    }
+    match (processes.is_empty(), troubled.is_empty()) {
         (true, _) => bail!("nothing runs in {}", data.display()),
         (false, false) => bail!("not ready: {troubled}"),
         (false, true) => Ok(()),
@@ -60,6 +85,8 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
         memory_mib: memory_mib(ready.pid),
         addresses: ready.addresses,
         node_list: None,
+        alone: Vec::new(),
+        single_copy: Vec::new(),
     };
     let Some(&telemetry) = process.addresses.get("telemetry") else { return Ok(process) };
     let client = client("localhost", telemetry)?;
@@ -67,9 +94,38 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
         process.state = if answer.status().is_success() { "ready" } else { "not ready" };
     }
     if let Ok(answer) = client.get(format!("http://{telemetry}/metrics")).send().await {
-        process.node_list = answer.text().await.ok().as_deref().and_then(node_list_version);
+        let metrics = answer.text().await.unwrap_or_default();
+        process.node_list = node_list_version(&metrics);
+        process.alone = groups_with(ALONE, &metrics);
+        process.single_copy = groups_with(SINGLE_COPY, &metrics);
     }
     Ok(process)
+}
+
+/// What the control plane's member says of the record groups, as it says it. It is asked by its own program, which
+/// has the key for that.
+async fn groups(data: &Path, json: bool) -> Result<String> {
+    let config = data.join("control-1.toml");
+    if !config.is_file() {
+        return Ok(String::new());
+    }
+    let program = binaries::folder(None, &[CONTROL])?.join(CONTROL);
+    let mut command = Command::new(program);
+    command.arg("status").arg("--config").arg(config).args(json.then_some("--json"));
+    let output = command.kill_on_drop(true).output().await.context("run locum-control")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("Error: "));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The groups of which a gauge is 1.
+fn groups_with(gauge: &str, metrics: &str) -> Vec<String> {
+    let group = |line: &str| {
+        let (group, value) = line.strip_prefix(gauge)?.strip_prefix("{group=\"")?.split_once("\"} ")?;
+        (value.trim() == "1").then(|| group.to_owned())
+    };
+    metrics.lines().filter_map(group).collect()
 }
 
 fn node_list_version(metrics: &str) -> Option<u64> {
@@ -92,10 +148,19 @@ fn records(processes: &BTreeMap<String, Process>) -> &'static str {
     }
 }
 
-fn table(status: &Status) -> String {
-    let mut text = format!("records: {}\n", status.records);
-    let width = status.processes.keys().map(String::len).max().unwrap_or(0).max(10);
-    for (name, process) in &status.processes {
+fn table(records: &str, groups: &str, processes: &BTreeMap<String, Process>) -> String {
+    let mut text = format!("records: {records}\n");
+    text.extend(groups.lines().map(|line| format!("  {line}\n")));
+    for (name, process) in processes {
+        for group in &process.alone {
+            text += &format!("  {group}: nobody follows {name}, so nothing can be changed\n");
+        }
+        for group in &process.single_copy {
+            text += &format!("  {group}: nobody follows {name}, which alone holds what is new\n");
+        }
+    }
+    let width = processes.keys().map(String::len).max().unwrap_or(0).max(10);
+    for (name, process) in processes {
         let memory = process.memory_mib.map_or_else(String::new, |mib| format!("{mib} MiB"));
         let list = process.node_list.map_or_else(String::new, |version| format!("node list {version}"));
         let addresses: Vec<String> =
@@ -124,6 +189,26 @@ mod tests {
         let text = "# TYPE locum_node_list_version gauge\nlocum_node_list_version 17\nother 3\n";
         assert_eq!(node_list_version(text), Some(17));
         assert_eq!(node_list_version("other 3\n"), None);
+    }
+
+    #[test]
+    fn who_leads_without_followers_is_named() {
+        let metrics = "locum_edge_group_alone{group=\"main\"} 0\nlocum_edge_group_alone{group=\"eu\"} 1\n";
+        assert_eq!(groups_with(ALONE, metrics), ["eu"]);
+        assert!(groups_with(SINGLE_COPY, metrics).is_empty());
+        let process = Process {
+            pid: 7,
+            state: "ready",
+            memory_mib: None,
+            addresses: BTreeMap::new(),
+            node_list: None,
+            alone: groups_with(ALONE, metrics),
+            single_copy: Vec::new(),
+        };
+        let text = table("two", "eu: epoch 7\n", &BTreeMap::from([("edge-1".to_owned(), process)]));
+        let said =
+            "records: two\n  eu: epoch 7\n  eu: nobody follows edge-1, so nothing can be changed\nedge-1 ";
+        assert!(text.starts_with(said), "{text}");
     }
 
     #[tokio::test]

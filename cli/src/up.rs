@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Regions to run, 1 to 3.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(regions::MOST)))]
     regions: u8,
+    /// Edge hosts in each region, 1 or 2: one votes about records, another carries requests to those that do.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(regions::MOST_EDGES)))]
+    edges_per_region: u8,
     /// Another clinic, whose records may only be in these of the regions. May be given again.
     #[arg(long = "clinic", value_name = "NAME=REGION,...")]
     clinics: Vec<Placed>,
@@ -79,9 +82,9 @@ impl Restoring {
         let data = Data::open(folder, false)?;
         let regions = regions::regions(count);
         let edge = &regions.first().context("a network has a region")?.edge;
-        let name = format!("{edge}.key");
+        let name = format!("{}.key", edge.name);
         data.secret(&name)?;
-        Ok(Self { state_dir: data.path(edge), store_key: data.path(&name), _data: data })
+        Ok(Self { state_dir: data.path(&edge.name), store_key: data.path(&name), _data: data })
     }
 }
 
@@ -94,7 +97,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let manifest = manifest(options.manifest)?;
     let data = Data::open(&options.data, options.reset)?;
     let accounts = Accounts::load_or_make(&data)?;
-    let regions = regions::regions(options.regions);
+    if options.regions == 1 && options.edges_per_region > 1 {
+        bail!("--edges-per-region needs several regions: with one, every record is in one host's file");
+    }
+    let regions = regions::regions(options.regions).into_iter();
+    let regions: Vec<_> = regions.map(|region| region.with_edges(options.edges_per_region)).collect();
     options.ports.check(&regions)?;
     let engine = engine(&binaries, regions.len())?;
     let clinics = clinics::clinics(&options.clinics, &regions)?;

@@ -7,6 +7,7 @@ mod config;
 mod groups;
 mod member;
 mod membership;
+mod operator;
 mod process;
 mod promote;
 mod service;
@@ -53,6 +54,13 @@ enum Command {
         #[arg(long)]
         region: Option<RegionId>,
     },
+    /// Say how each record group stands: who leads it in which epoch, and how many copies are complete. Run it
+    /// where the member runs: it shows the authority's key.
+    Status {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Move the primary of a record group. Shows the plan; carries it out only with --yes. Run it where the
     /// member runs: it shows the authority's key.
     Promote {
@@ -81,16 +89,19 @@ fn main() -> anyhow::Result<()> {
         Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region),
         Some(Command::Promote { to, group, accept_loss, yes }) => {
             let wanted = promote::Wanted { group, to, accept_loss };
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(promote::run(&config, wanted, yes))
+            ask(promote::run(&config, wanted, yes))
         }
+        Some(Command::Status { json }) => ask(operator::show_groups(&config, json)),
         None if args.check => Ok(()),
         None => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config))
         }
     }
+}
+
+/// What asks the running member.
+fn ask(question: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(question)
 }
 
 #[allow(clippy::print_stdout, reason = "the token is what was asked for")]

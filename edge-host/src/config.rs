@@ -135,6 +135,9 @@ pub struct Limits {
     pub transaction_wait_ms: u64,
     /// Disk space kept free for audit events, for each record group.
     pub audit_reserve_mib: u32,
+    /// How long events of reading are kept: six years, unless more is asked for (45 CFR 164.316(b)(2)(i)). What no
+    /// other region has had stays longer.
+    pub audit_keep_days: u32,
 }
 
 /// A value that must not be printed.
@@ -238,6 +241,7 @@ impl Limits {
             ("transaction_hold_ms", self.transaction_hold_ms, 2_000),
             ("transaction_wait_ms", self.transaction_wait_ms, 10_000),
             ("audit_reserve_mib", u64::from(self.audit_reserve_mib), 65_536),
+            ("audit_keep_days", u64::from(self.audit_keep_days), 36_525),
         ];
         match bounds.iter().find(|(_, value, most)| value > most || *value == 0) {
             Some((key, _, most)) => Err(format!("`{key}` is between 1 and {most}")),
@@ -262,6 +266,8 @@ impl Default for Limits {
             transaction_hold_ms: 2_000,
             transaction_wait_ms: 5_000,
             audit_reserve_mib: 256,
+            // Six years, two of them leap years.
+            audit_keep_days: 6 * 365 + 2,
         }
     }
 }

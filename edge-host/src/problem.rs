@@ -138,6 +138,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_one_that_says_to_come_back_is_documented() {
+        let document = include_str!("../../docs/openapi.yaml");
+        for problem in Problem::ALL.iter().filter(|problem| problem.retry_after_s.is_some()) {
+            let slug = problem.slug();
+            assert!(document.contains(&format!("- urn:locum:problem:{slug}\n")), "{slug}");
+        }
+        assert!(document.contains(&format!("const: urn:locum:problem:{}\n", Problem::HISTORY_LOST.slug())));
+    }
+
+    #[test]
     fn every_overload_says_when_to_come_back() {
         for problem in Problem::ALL {
             let response = problem.response();

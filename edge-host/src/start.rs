@@ -333,7 +333,10 @@ fn open_audit(
     let settings = AuditSettings {
         folder: config.state_dir.join("audit"),
         reserve_bytes: u64::from(config.limits.audit_reserve_mib) << 20,
+        file_bytes: crate::audit::FILE_BYTES,
         allocate: crate::audit::reserve,
+        keep: Duration::from_secs(u64::from(config.limits.audit_keep_days) * 24 * 3_600),
+        ships: config.replication.is_some(),
         key: key.map_err(StartError::AuditKey)?,
         region: network.region().to_string(),
         node: Box::new(move || named.node_id().to_owned()),

@@ -82,7 +82,7 @@ impl Network {
     /// Who led which epoch, by the hosts' logs; no epoch twice.
     pub fn leaders(&self) -> Result<BTreeMap<(String, u64), String>> {
         let mut leaders = BTreeMap::new();
-        for region in self.regions() {
+        for region in self.places() {
             let path = self.data().join(format!("log/{}.log", self.edge(&region)));
             for line in std::fs::read_to_string(path)?.lines().filter(|line| line.contains("\"leads\"")) {
                 let line: Value = serde_json::from_str(line)?;
@@ -100,7 +100,7 @@ impl Network {
     pub fn stop_and_verify(mut self) -> Result<()> {
         self.stop()?;
         self.leaders()?;
-        for region in self.regions() {
+        for region in self.places() {
             let config = self.data().join(format!("{}.toml", self.edge(&region)));
             let verified = Command::new(binaries()?.join("locum-edge"))
                 .arg("--verify-records")
@@ -134,10 +134,16 @@ impl Network {
 
     /// What a region's edge host had is gone with its machine; a new one of that name may join, and has never run.
     pub fn forget(&self, region: &str) -> Result<()> {
-        let (edge, data) = (self.edge(region), self.data());
-        std::fs::remove_dir_all(self.state_of(region))?;
+        self.forget_and_call(region, &self.edge(region))
+    }
+
+    /// The same for a machine that may then join under the name of another host of its region.
+    pub fn forget_and_call(&self, place: &str, node: &str) -> Result<()> {
+        let (edge, data) = (self.edge(place), self.data());
+        let region = place.strip_suffix("-2").unwrap_or(place);
+        std::fs::remove_dir_all(self.state_of(place))?;
         let token = Command::new(binaries()?.join("locum-control"))
-            .args(["join-token", "--role", "edge", "--node", &edge, "--region", region, "--config"])
+            .args(["join-token", "--role", "edge", "--node", node, "--region", region, "--config"])
             .arg(data.join("control-1.toml"))
             .output()?;
         ensure!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));

@@ -22,8 +22,8 @@ use crate::network::Network;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// People are not machines, and a journal must not outgrow the calendar.
 const BETWEEN: Duration = Duration::from_millis(300);
-/// Of one journal. Enough for a minute of writing.
-const DAYS: i32 = 6;
+/// Of one journal, for each writer. Enough for a minute of writing.
+const DAYS: i32 = 2;
 /// A host that is cut off may take this long to say so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 
@@ -47,7 +47,7 @@ struct Writer {
 /// A browser whose host may come back under another address.
 type Seat = Arc<Mutex<Browser>>;
 
-/// One writer a region, and a person who looks around everywhere.
+/// One writer an edge host, and a person who looks around everywhere.
 pub struct Writers {
     writers: Vec<Writer>,
     reader: Reader,
@@ -69,11 +69,13 @@ struct Reader {
 }
 
 impl Writers {
-    /// Starts in every region, and waits until each has written. Journals with different `number`s use different
+    /// Starts at every edge host, and waits until each has written. Journals with different `number`s use different
     /// days.
     pub async fn start(network: &Network, number: i32) -> Result<Self> {
-        let (regions, first) = (network.regions(), 1 + number * DAYS);
-        let days = first..first + DAYS;
+        let regions = network.places();
+        let length = DAYS * i32::try_from(regions.len())?;
+        let first = 1 + number * length;
+        let days = first..first + length;
         let slots = Browser::new(network)?.slots_within(days.clone()).await?;
         let share = slots.len() / regions.len();
         ensure!(share >= 40, "only {} slots", slots.len());
@@ -88,7 +90,7 @@ impl Writers {
         Ok(started)
     }
 
-    /// Waits until `more` further holds are acknowledged in each of `regions`.
+    /// Waits until `more` further holds are acknowledged at each of `regions`, or places.
     pub async fn go_on(&mut self, regions: &[String], more: usize) -> Result<()> {
         for writer in self.writers.iter_mut().filter(|writer| regions.contains(&writer.region)) {
             writer.until_more(more).await?;
@@ -122,7 +124,7 @@ impl Writers {
         self.reader.stop.store(true, Ordering::Relaxed);
         let looks = self.reader.task.await??;
         ensure!(looks > 0, "nobody could read anywhere");
-        let regions = network.regions();
+        let regions = network.places();
         for region in &regions {
             are_there(&Browser::at(network, region)?, &self.days, &journal).await.context(region.clone())?;
         }
@@ -187,7 +189,7 @@ impl Reader {
             let browser = Arc::new(Mutex::new(person.moved_to(network, &region)?));
             Ok((region, browser))
         };
-        let browsers = network.regions().into_iter().map(at).collect::<Result<Vec<_>>>()?;
+        let browsers = network.places().into_iter().map(at).collect::<Result<Vec<_>>>()?;
         let (around, stopping) = (browsers.clone(), Arc::clone(&stop));
         let task = tokio::spawn(async move {
             let (mut all, mut taken, mut looks) = (None, BTreeSet::new(), 0);

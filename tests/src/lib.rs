@@ -19,6 +19,6 @@ pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, h
 pub use firewall::Firewall;
 pub use journal::Writers;
 pub use line::Line;
-pub use network::{Account, Network, binaries, pause, signal, until};
+pub use network::{Account, Network, binaries, pause, sibling_of, signal, until};
 pub use planted::Planted;
 pub use release::{Release, guest};

@@ -150,7 +150,17 @@ impl Network {
         }
     }
 
-    /// Name of a region's edge host.
+    /// Where a person may come in: the regions, and further edge hosts of them, such as `us-east-2` in `us-east`.
+    pub fn places(&self) -> Vec<String> {
+        let of_region = |process: &String| {
+            let place = process.strip_prefix("edge-")?;
+            self.regions().iter().any(|region| sibling_of(region) == place).then(|| place.to_owned())
+        };
+        let siblings = self.processes().iter().filter_map(of_region).collect::<Vec<_>>();
+        self.regions().into_iter().chain(siblings).collect()
+    }
+
+    /// Name of a region's edge host, or of its second one.
     pub fn edge(&self, region: &str) -> String {
         self.in_region("edge", region)
     }
@@ -274,6 +284,11 @@ impl Drop for Network {
             let _ = self.up.wait();
         }
     }
+}
+
+/// The second edge host of a region, by its place.
+pub fn sibling_of(region: &str) -> String {
+    format!("{region}-2")
 }
 
 /// Sends a signal; a process that is gone already is no error.

@@ -7,7 +7,7 @@ use toml::{Table, Value, toml};
 
 use super::clinics::Clinic;
 use super::ports::Ports;
-use super::regions::{HOME, Region, control_address};
+use super::regions::{Edge, HOME, Region, control_address};
 
 /// The zone of a network on one machine. Browsers resolve it to loopback and treat it as a secure context.
 pub(super) const ZONE: &str = "locum.localhost";
@@ -56,20 +56,20 @@ impl Plan {
         table.insert("media_listen".into(), loopback(self.ports.media(region.index)).into());
         table.insert("announce_host".into(), format!("media.{}.{ZONE}", region.name).into());
         let mut control = join(control, &region.media);
-        control.insert("from".into(), region.mesh.to_string().into());
+        control.insert("from".into(), region.edge.mesh.to_string().into());
         table.insert("control".into(), control.into());
         table
     }
 
-    /// A region's edge host, which joins at `control`.
-    pub(super) fn edge(&self, region: &Region, control: SocketAddr, setup_token: &str) -> Table {
-        let mut table = common(&region.edge, region.name);
+    /// An edge host, which joins at `control`.
+    pub(super) fn edge(&self, edge: &Edge, control: SocketAddr, setup_token: &str) -> Table {
+        let mut table = common(&edge.name, edge.region);
         let manifest = self.manifest.to_string_lossy().into_owned();
-        table.insert("http_listen".into(), loopback(self.ports.http(region.index)).into());
-        table.insert("mesh_listen".into(), at(region.mesh, self.ports.edge_mesh(region.index)).into());
+        table.insert("http_listen".into(), loopback(self.ports.http(edge.index)).into());
+        table.insert("mesh_listen".into(), at(edge.mesh, self.ports.edge_mesh(edge.index)).into());
         table.insert("manifest".into(), manifest.into());
-        table.insert("store_key_file".into(), format!("{}.key", region.edge).into());
-        table.insert("control".into(), join(control, &region.edge).into());
+        table.insert("store_key_file".into(), format!("{}.key", edge.name).into());
+        table.insert("control".into(), join(control, &edge.name).into());
         let clinics = self.clinics.iter().map(|clinic| (clinic.name.clone(), clinic.group.as_str().into()));
         table.insert("clinics".into(), clinics.collect::<Table>().into());
         if let Some(folder) = compiled_functions() {
@@ -153,15 +153,17 @@ mod tests {
         let regions = three["groups"]["main"]["regions"].as_array().unwrap();
         assert_eq!(*regions, ["us-west", "us-east", "eu-central"].map(Value::from));
         assert_eq!(three["region"].as_str(), Some("eu-central"));
-        let edge = |count| plan(count).edge(&plan(count).regions[0], control(), "token");
+        let edge = |count| plan(count).edge(&plan(count).regions[0].edge, control(), "token");
         assert!(!edge(1).contains_key("replication"));
         assert_eq!(edge(3)["replication"]["engine"].as_str(), Some("sqld"));
     }
 
     #[test]
     fn every_process_has_its_own_place() {
-        let plan = plan(3);
-        let edges = plan.regions.iter().map(|region| plan.edge(region, control(), "token"));
+        let mut plan = plan(3);
+        plan.regions = plan.regions.into_iter().map(|region| region.with_edges(2)).collect();
+        let edges = plan.regions.iter().flat_map(Region::edges);
+        let edges = edges.map(|edge| plan.edge(edge, control(), "token"));
         let medias = plan.regions.iter().map(|region| plan.media(region, control()));
         let all: Vec<Table> = edges.chain(medias).chain([plan.control()]).collect();
         for keys in [&["http_listen", "signal_listen"][..], &["mesh_listen", "media_listen"], &["state_dir"]]
@@ -174,7 +176,7 @@ mod tests {
         }
         let media = plan.media(&plan.regions[2], control());
         assert_eq!(media["control"]["from"].as_str(), Some("127.0.3.1"));
-        let east = plan.edge(&plan.regions[1], control(), "token");
+        let east = plan.edge(&plan.regions[1].edge, control(), "token");
         assert_eq!(east["region"].as_str(), Some("us-east"));
         assert_eq!(east["mesh_listen"].as_str(), Some("127.0.2.1:4445"));
         assert_eq!(east["clinics"]["demo"].as_str(), Some("main"));

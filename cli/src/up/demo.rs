@@ -59,13 +59,13 @@ impl Demo {
         Ok(Self { region, client: client(&host, http)?, api, port: http.port() })
     }
 
-    /// Waits until the edge host knows every region's nodes, and answers with the version of the node list that
-    /// says so: a media node that holds it, or a later one, knows every edge host's token keys.
-    pub(super) async fn wait_for_nodes(&self, regions: usize) -> Result<u64> {
+    /// Waits until the edge host knows so many media nodes and edge hosts, and answers with the version of the node
+    /// list that says so: a media node that holds it, or a later one, knows every edge host's token keys.
+    pub(super) async fn wait_for_nodes(&self, media: usize, edges: usize) -> Result<u64> {
         let listed = async {
             loop {
                 match self.node_list().await? {
-                    Some(list) if joins_are_possible(&list, regions) => return anyhow::Ok(list.version),
+                    Some(list) if joins_are_possible(&list, media, edges) => return anyhow::Ok(list.version),
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
@@ -135,11 +135,11 @@ pub(super) async fn onboard(
     waited.context("no edge host takes a clinic: its records have no primary")?
 }
 
-/// Each region's media node is up, and its edge host whose token keys they can know.
-fn joins_are_possible(list: &NodeList, regions: usize) -> bool {
+/// Media nodes are up, and edge hosts whose token keys they can know.
+fn joins_are_possible(list: &NodeList, media: usize, edges: usize) -> bool {
     let up = || list.nodes.iter().filter(|node| node.state == NodeState::Up);
-    up().filter(|node| node.role == Role::Media).count() >= regions
-        && up().filter(|node| node.jwks.is_some()).count() >= regions
+    up().filter(|node| node.role == Role::Media).count() >= media
+        && up().filter(|node| node.jwks.is_some()).count() >= edges
 }
 
 /// Open at every hour, so that whoever tries the demo finds a time to book.

@@ -1,6 +1,7 @@
 //! The processes of a network: started in order, watched, stopped.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::child::{self, Child};
 use super::configuration::Plan;
 use super::data::Data;
 use super::demo::{self, Demo, Pages};
+use super::regions::Edge;
 use super::{Progress, complain};
 use crate::status;
 
@@ -46,42 +48,70 @@ impl Network {
         let regions = self.plan.regions.clone();
         say.step(if regions.len() == 1 { "media node and edge host" } else { "media nodes and edge hosts" });
         for region in &regions {
-            for (role, name) in [(Role::Media, &region.media), (Role::Edge, &region.edge)] {
-                let token = child::join_token(&self.binaries, &config, role, name, region.name).await?;
-                self.data.write_secret(&format!("{name}.join"), &token)?;
-            }
+            self.mint(Role::Media, &region.media, region.name, &config).await?;
             let media =
                 self.data.write(&format!("{}.toml", region.media), &self.plan.media(region, control))?;
             self.spawn(Role::Media, &region.media, &media)?;
         }
         let setup_token = self.data.secret("setup-token")?;
-        for region in &regions {
-            self.data.secret(&format!("{}.key", region.edge))?;
-            let table = self.plan.edge(region, control, &setup_token);
-            let edge = self.data.write(&format!("{}.toml", region.edge), &table)?;
-            self.spawn(Role::Edge, &region.edge, &edge)?;
-        }
-        let mut hosts = Vec::new();
+        let edges: Vec<&Edge> = regions.iter().map(|region| &region.edge).collect();
+        let hosts = self.start_edges(&edges, control, &config, &setup_token).await?;
         for region in &regions {
             self.ready(&region.media).await?;
-            let http = self.ready(&region.edge).await?.addresses["http"];
-            hosts.push(Demo::new(region.name, http)?);
-            for name in [&region.media, &region.edge] {
-                self.data.remove(&format!("{name}.join"))?;
-            }
+            self.data.remove(&format!("{}.join", region.media))?;
         }
 
         say.step("demo clinic");
-        for host in &hosts {
-            let version = host.wait_for_nodes(regions.len()).await?;
-            for region in &regions {
-                self.wait_for_node_list(&region.media, version).await?;
-            }
-        }
+        self.wait_for_nodes(&hosts, edges.len()).await?;
         for clinic in &self.plan.clinics {
             demo::onboard(clinic, &hosts, &setup_token, accounts).await?;
         }
+        // The first host of a region to come gets its vote. These come when there is none left to get.
+        let siblings: Vec<&Edge> = regions.iter().flat_map(|region| &region.siblings).collect();
+        let others = self.start_edges(&siblings, control, &config, &setup_token).await?;
+        self.wait_for_nodes(&others, edges.len() + others.len()).await?;
         Ok(hosts.iter().map(Demo::pages).collect())
+    }
+
+    /// Starts edge hosts, and returns when they serve.
+    async fn start_edges(
+        &mut self,
+        edges: &[&Edge],
+        control: SocketAddr,
+        member: &Path,
+        setup_token: &str,
+    ) -> Result<Vec<Demo>> {
+        for edge in edges {
+            self.mint(Role::Edge, &edge.name, edge.region, member).await?;
+            self.data.secret(&format!("{}.key", edge.name))?;
+            let table = self.plan.edge(edge, control, setup_token);
+            let config = self.data.write(&format!("{}.toml", edge.name), &table)?;
+            self.spawn(Role::Edge, &edge.name, &config)?;
+        }
+        let mut hosts = Vec::new();
+        for edge in edges {
+            let http = self.ready(&edge.name).await?.addresses["http"];
+            hosts.push(Demo::new(edge.region, http)?);
+            self.data.remove(&format!("{}.join", edge.name))?;
+        }
+        Ok(hosts)
+    }
+
+    /// A join token in the file where its node looks for it.
+    async fn mint(&self, role: Role, name: &str, region: &str, member: &Path) -> Result<()> {
+        let token = child::join_token(&self.binaries, member, role, name, region).await?;
+        self.data.write_secret(&format!("{name}.join"), &token)
+    }
+
+    /// Waits until hosts know all media nodes and so many edge hosts, and each media node what they know.
+    async fn wait_for_nodes(&self, hosts: &[Demo], edges: usize) -> Result<()> {
+        for host in hosts {
+            let version = host.wait_for_nodes(self.plan.regions.len(), edges).await?;
+            for region in &self.plan.regions {
+                self.wait_for_node_list(&region.media, version).await?;
+            }
+        }
+        Ok(())
     }
 
     fn spawn(&mut self, role: Role, name: &str, config: &Path) -> Result<()> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::regions::{Region, control_address};
+use super::regions::{Edge, Region, control_address};
 
 /// Port options; 0 lets the system choose. They are the first region's; the next region's lie one behind.
 #[derive(Args, Clone, Copy)]
@@ -31,9 +31,9 @@ enum Place {
 }
 
 impl Ports {
-    /// Pages and API of a region.
-    pub(super) fn http(self, region: u8) -> u16 {
-        behind(self.port, region)
+    /// Pages and API of an edge host.
+    pub(super) fn http(self, edge: u8) -> u16 {
+        behind(self.port, edge)
     }
 
     /// Signalling of a region.
@@ -51,21 +51,25 @@ impl Ports {
         self.or_default(self.mesh_port, 4443)
     }
 
-    /// Mesh of a region's edge host.
-    pub(super) fn edge_mesh(self, region: u8) -> u16 {
-        behind(self.mesh(), region + 1)
+    /// Mesh of an edge host.
+    pub(super) fn edge_mesh(self, edge: u8) -> u16 {
+        behind(self.mesh(), edge + 1)
     }
 
     /// Finds a taken port before anything is started, when the message can still name the option.
     pub(super) fn check(self, regions: &[Region]) -> Result<()> {
-        let of_region = |region: &Region| {
-            let index = region.index;
+        let of_edge = |edge: &Edge| {
             [
-                Place::Tcp(self.http(index), "--port"),
-                Place::Tcp(self.signal(index), "--signal-port"),
-                Place::Udp(Ipv4Addr::LOCALHOST, self.media(index), "--media-port"),
-                Place::Udp(region.mesh, self.edge_mesh(index), "--mesh-port"),
+                Place::Tcp(self.http(edge.index), "--port"),
+                Place::Udp(edge.mesh, self.edge_mesh(edge.index), "--mesh-port"),
             ]
+        };
+        let of_region = |region: &Region| {
+            let media = [
+                Place::Tcp(self.signal(region.index), "--signal-port"),
+                Place::Udp(Ipv4Addr::LOCALHOST, self.media(region.index), "--media-port"),
+            ];
+            region.edges().flat_map(of_edge).chain(media).collect::<Vec<_>>()
         };
         let control = Place::Udp(control_address(regions), self.mesh(), "--mesh-port");
         // Held until all are: a port that two of them want is taken as well.

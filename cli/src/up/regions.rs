@@ -11,35 +11,67 @@ const NAMES: [&str; 3] = ["us-west", "us-east", "eu-central"];
 pub(super) const HOME: &str = "eu-central";
 /// Most regions.
 pub(super) const MOST: u8 = 3;
+/// Most edge hosts of one region.
+pub(super) const MOST_EDGES: u8 = 2;
 
-/// One region: an edge host and a media node.
+/// One region: edge hosts and a media node.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Region {
     /// Such as `us-west`.
     pub name: &'static str,
     /// Its place among the regions: its ports lie this far behind the first region's.
     pub index: u8,
-    /// Its address on the mesh.
-    pub mesh: Ipv4Addr,
-    /// Name of its edge host.
-    pub edge: String,
+    /// Its edge host.
+    pub edge: Edge,
+    /// Further edge hosts. They start after all others, so none of them votes in a record group.
+    pub siblings: Vec<Edge>,
     /// Name of its media node.
     pub media: String,
+}
+
+/// An edge host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Edge {
+    /// Such as `edge-us-west`.
+    pub name: String,
+    /// Such as `us-west`.
+    pub region: &'static str,
+    /// Its place among the edge hosts: its ports lie this far behind the first one's.
+    pub index: u8,
+    /// Its address on the mesh.
+    pub mesh: Ipv4Addr,
+}
+
+impl Region {
+    /// The same with so many edge hosts.
+    pub(super) fn with_edges(mut self, count: u8) -> Self {
+        let sibling = |number: u8| Edge {
+            name: format!("{}-{number}", self.edge.name),
+            region: self.name,
+            index: self.index + (number - 1) * MOST,
+            mesh: Ipv4Addr::new(127, 0, self.index + 1, number),
+        };
+        self.siblings = (2..=count).map(sibling).collect();
+        self
+    }
+
+    /// Its edge hosts, the first one first.
+    pub(super) fn edges(&self) -> impl Iterator<Item = &Edge> {
+        std::iter::once(&self.edge).chain(&self.siblings)
+    }
 }
 
 /// `count` regions, 1 to [`MOST`].
 pub(super) fn regions(count: u8) -> Vec<Region> {
     if count == 1 {
-        let (edge, media) = ("edge-1".to_owned(), "media-1".to_owned());
-        return vec![Region { name: HOME, index: 0, mesh: Ipv4Addr::LOCALHOST, edge, media }];
+        let (name, media) = ("edge-1".to_owned(), "media-1".to_owned());
+        let edge = Edge { name, region: HOME, index: 0, mesh: Ipv4Addr::LOCALHOST };
+        return vec![Region { name: HOME, index: 0, edge, siblings: Vec::new(), media }];
     }
-    let address = |index| Ipv4Addr::new(127, 0, index + 1, 1);
-    let region = |(index, name): (u8, &'static str)| Region {
-        name,
-        index,
-        mesh: address(index),
-        edge: format!("edge-{name}"),
-        media: format!("media-{name}"),
+    let region = |(index, name): (u8, &'static str)| {
+        let mesh = Ipv4Addr::new(127, 0, index + 1, 1);
+        let edge = Edge { name: format!("edge-{name}"), region: name, index, mesh };
+        Region { name, index, edge, siblings: Vec::new(), media: format!("media-{name}") }
     };
     (0..).zip(NAMES).take(count.into()).map(region).collect()
 }
@@ -56,7 +88,7 @@ mod tests {
     #[test]
     fn one_region_keeps_short_names_and_more_are_named_after_their_place() {
         let named = |count| -> Vec<_> {
-            regions(count).into_iter().map(|region| (region.name, region.edge, region.media)).collect()
+            regions(count).into_iter().map(|region| (region.name, region.edge.name, region.media)).collect()
         };
         let owned = |name, edge: &str, media: &str| (name, edge.to_owned(), media.to_owned());
         assert_eq!(named(1), [owned("eu-central", "edge-1", "media-1")]);
@@ -74,10 +106,19 @@ mod tests {
     fn several_regions_are_several_addresses() {
         let of = |count| {
             let regions = regions(count);
-            let own = regions.iter().map(|region| region.mesh).chain([control_address(&regions)]);
+            let own = regions.iter().map(|region| region.edge.mesh).chain([control_address(&regions)]);
             own.map(|address| address.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(of(1), ["127.0.0.1", "127.0.0.1"]);
         assert_eq!(of(3), ["127.0.1.1", "127.0.2.1", "127.0.3.1", "127.0.4.1"]);
+    }
+
+    #[test]
+    fn a_second_edge_host_of_a_region_has_a_place_of_its_own() {
+        let east = regions(3).remove(1).with_edges(2);
+        let told: Vec<_> = east.edges().map(|edge| (edge.name.as_str(), edge.index)).collect();
+        assert_eq!(told, [("edge-us-east", 1), ("edge-us-east-2", 4)]);
+        assert_eq!(east.siblings[0].mesh, Ipv4Addr::new(127, 0, 2, 2));
+        assert_eq!(regions(3).remove(1).with_edges(1), regions(3)[1]);
     }
 }

@@ -30,6 +30,14 @@ pub enum Action {
     LinkUsed,
     /// A link that is unknown, or whose visit is over.
     LinkRefused,
+    /// A hold became an appointment.
+    AppointmentBooked,
+    /// An appointment was read, by the patient or by staff.
+    AppointmentRead,
+    /// The list of a day was read.
+    DayRead,
+    /// The patient entered the waiting room.
+    PatientArrived,
     /// The patient was let in.
     PatientAdmitted,
     /// The visit was ended.
@@ -40,6 +48,8 @@ pub enum Action {
     NoteRead,
     /// A note was written.
     NoteWritten,
+    /// The messages to patients were read.
+    OutboxRead,
 }
 
 /// The events of one request so far.
@@ -77,11 +87,17 @@ impl Action {
             Self::SignOut => ("sign-out", 'E', "Practitioner"),
             Self::LinkUsed => ("link-used", 'E', "Appointment"),
             Self::LinkRefused => ("link-refused", 'E', "Appointment"),
+            Self::AppointmentBooked => ("appointment-booked", 'C', "Appointment"),
+            Self::AppointmentRead => ("appointment-read", 'R', "Appointment"),
+            // What was asked, not what the answer held: a list is recorded as a query is (IHE BALP, "Query").
+            Self::DayRead => ("day-read", 'R', "Day"),
+            Self::PatientArrived => ("patient-arrived", 'U', "Appointment"),
             Self::PatientAdmitted => ("patient-admitted", 'U', "Appointment"),
             Self::VisitEnded => ("visit-ended", 'U', "Appointment"),
             Self::TokenMinted => ("token-minted", 'E', "Appointment"),
             Self::NoteRead => ("note-read", 'R', "Encounter"),
             Self::NoteWritten => ("note-written", 'U', "Encounter"),
+            Self::OutboxRead => ("outbox-read", 'R', "Communication"),
         }
     }
 }

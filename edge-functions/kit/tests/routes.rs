@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use kit::policy::{self, Access, Role};
+use kit::testing::health_routes;
 use serde_json::Value as Json;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
@@ -103,6 +104,23 @@ fn every_role_has_an_answer_for_every_operation() {
     }
 }
 
+/// What is not open to anyone shows somebody's data, unless it stands here.
+#[test]
+fn what_shows_somebodys_data_is_declared_for_the_audit() {
+    const SHOWS_NOBODYS: [&str; 3] = ["PutClinic", "GetSession", "DeleteSession"];
+    const SHOWS_THEIRS_TO_ANYONE: [&str; 2] = ["CreateVisitSession", "CreateConfirmation"];
+    let wanted: BTreeSet<String> = policy::table()
+        .into_iter()
+        .filter(|entry| match entry.access {
+            Access::Anyone => SHOWS_THEIRS_TO_ANYONE.contains(&entry.name),
+            Access::Roles(_) => !SHOWS_NOBODYS.contains(&entry.name),
+        })
+        .map(|entry| entry.path.replace("{id}", ":id"))
+        .collect();
+    let declared: BTreeSet<String> = health_routes().iter().cloned().collect();
+    assert_eq!(declared, wanted);
+}
+
 #[test]
 fn problems_and_secured_operations_are_described() {
     for (path, item) in openapi()["paths"].as_object().unwrap() {
@@ -112,6 +130,10 @@ fn problems_and_secured_operations_are_described() {
             }
             let place = format!("{method} {path}");
             assert!(operation["responses"].get("default").is_some(), "{place}: no problem");
+            for (status, names) in [("503", "Unavailable"), ("409", "istory")] {
+                let said = operation["responses"].get(status).map(Json::to_string).unwrap_or_default();
+                assert!(said.contains(names), "{place}: {status} as it may come from any host");
+            }
             let secured = operation["security"].as_array().is_some_and(|list| !list.is_empty());
             assert_eq!(secured, operation.get("x-locum-roles").is_some(), "{place}");
             let keyed = operation["parameters"].to_string().contains("IdempotencyKey");

@@ -4,6 +4,7 @@
 
 use http::Method;
 use jiff::SignedDuration;
+use kit::audit::Action;
 use kit::context::Context;
 use kit::cookies;
 use kit::policy::{Records, Role, Scheduling};
@@ -19,7 +20,8 @@ struct Door;
 impl Function for Door {
     type Operation = Records;
 
-    async fn call(_: &Context<'_>, _: Records) -> Result<Reply, Problem> {
+    async fn call(context: &Context<'_>, _: Records) -> Result<Reply, Problem> {
+        context.audit(Action::NoteRead, None);
         Ok(reply::no_content())
     }
 }
@@ -34,6 +36,7 @@ impl Function for VisitDoor {
         if operation == Scheduling::GetVisit {
             context.visitor()?;
         }
+        context.audit(Action::AppointmentRead, None);
         Ok(reply::no_content())
     }
 }

@@ -1,6 +1,7 @@
 //! The outbox, which a demonstration shows instead of sending.
 
 use jiff::Timestamp;
+use kit::audit::Action;
 use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::ids::MessageId;
@@ -39,6 +40,7 @@ pub async fn list_outbox(context: &Context<'_>) -> Result<Reply, Problem> {
                WHERE clinic = ? ORDER BY created_at DESC, id DESC LIMIT ?";
     let rows = context.database().query(sql, params![&context.clinic, MAX_MESSAGES]).await?;
     let messages = rows.iter().map(read).collect::<Result<_, _>>()?;
+    context.audit(Action::OutboxRead, None);
     reply::ok(&OutboxView { messages })
 }
 

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
+use kit::audit::Action;
 use kit::clinic::Clinic;
 use kit::context::Context;
 use kit::database::DatabaseError;
@@ -133,6 +134,7 @@ async fn book(
     let invoice = insert_invoice(context, appointment, confirmation.method, &held.price).await?;
     insert_encounter(context, appointment).await?;
     invite(context, clinic, pages, &confirmation.patient.email, appointment, held).await?;
+    context.audit(Action::AppointmentBooked, Some(&appointment));
     let status = AppointmentStatus::Booked;
     Ok(Confirmed {
         appointment: AppointmentView { id: appointment, start: held.start, end: held.end, status },

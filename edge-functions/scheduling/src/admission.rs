@@ -22,30 +22,33 @@ struct Changed {
 pub async fn admit_patient(context: &Context<'_>) -> Result<Reply, Problem> {
     let Empty {} = form::read(&context.request)?;
     let id = context.path_id(AppointmentId::parse)?;
-    context.transaction(async || admit(context, id).await).await?;
-    changed(context, id).await
+    let admitted = context.transaction(async || admit(context, id).await).await?;
+    changed(context, id, if admitted { Action::PatientAdmitted } else { Action::AppointmentRead }).await
 }
 
 /// `POST /scheduling/appointments/{id}/end`. What is over stays so.
 pub async fn end_visit(context: &Context<'_>) -> Result<Reply, Problem> {
     let Empty {} = form::read(&context.request)?;
     let id = context.path_id(AppointmentId::parse)?;
-    context.transaction(async || end(context, id).await).await?;
-    changed(context, id).await
+    let ended = context.transaction(async || end(context, id).await).await?;
+    changed(context, id, if ended { Action::VisitEnded } else { Action::AppointmentRead }).await
 }
 
-async fn changed(context: &Context<'_>, id: AppointmentId) -> Result<Reply, Problem> {
-    reply::ok(&Changed { appointment: find(context, id).await? })
+async fn changed(context: &Context<'_>, id: AppointmentId, action: Action) -> Result<Reply, Problem> {
+    let appointment = find(context, id).await?;
+    context.audit(action, Some(&id));
+    reply::ok(&Changed { appointment })
 }
 
-async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
+/// False: it was so before.
+async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
     let sql = "UPDATE appointment SET admitted_at = ?
                WHERE clinic = ? AND id = ? AND status = 'arrived' AND admitted_at IS NULL";
     if database.execute(sql, params![context.now, clinic, id]).await? == 0 {
         let found = find(context, id).await?;
         return match found.status {
-            AppointmentStatus::Arrived if found.admitted => Ok(()),
+            AppointmentStatus::Arrived if found.admitted => Ok(false),
             status if status.is_over() => Err(Problem::visit_over()),
             _ => Err(Problem::not_arrived()),
         };
@@ -56,17 +59,17 @@ async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> 
     let sql = "UPDATE encounter SET status = 'in-progress', started_at = ?
                WHERE clinic = ? AND appointment = ? AND status = 'planned'";
     database.execute(sql, params![context.now, clinic, id]).await?;
-    context.audit(Action::PatientAdmitted, Some(&id));
-    Ok(())
+    Ok(true)
 }
 
-async fn end(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
+/// False: it was so before.
+async fn end(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
     let sql = "UPDATE appointment SET status = 'fulfilled', ended_at = ?
                WHERE clinic = ? AND id = ? AND status = 'arrived' AND admitted_at IS NOT NULL";
     if database.execute(sql, params![context.now, clinic, id]).await? == 0 {
         return match find(context, id).await?.status {
-            AppointmentStatus::Fulfilled => Ok(()),
+            AppointmentStatus::Fulfilled => Ok(false),
             AppointmentStatus::Arrived => Err(Problem::not_admitted()),
             AppointmentStatus::Booked => Err(Problem::not_arrived()),
             AppointmentStatus::Cancelled | AppointmentStatus::NoShow => Err(Problem::visit_over()),
@@ -81,8 +84,7 @@ async fn end(context: &Context<'_>, id: AppointmentId) -> Result<(), Problem> {
     ] {
         database.execute(sql, params![clinic, id]).await?;
     }
-    context.audit(Action::VisitEnded, Some(&id));
-    Ok(())
+    Ok(true)
 }
 
 async fn find(context: &Context<'_>, id: AppointmentId) -> Result<AppointmentView, Problem> {

@@ -1,6 +1,7 @@
 //! The clinic's list of a day.
 
 use jiff::{Timestamp, ToSpan as _};
+use kit::audit::Action;
 use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::fhir::AppointmentStatus;
@@ -75,6 +76,7 @@ pub async fn list_appointments(context: &Context<'_>) -> Result<Reply, Problem> 
     let sql = select_appointments!("a.start_at >= ? AND a.start_at < ? ORDER BY a.start_at, a.id");
     let rows = context.database().query(sql, params![&context.clinic, from, until]).await?;
     let appointments = rows.iter().map(read).collect::<Result<_, _>>()?;
+    context.audit(Action::DayRead, Some(&day));
     reply::ok(&DayView { time_zone: clinic.time_zone, appointments })
 }
 

@@ -1,6 +1,7 @@
 //! The patient's side of a visit: what is booked, and the waiting room.
 
 use jiff::{SignedDuration, Timestamp};
+use kit::audit::Action;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::form::{self, Empty};
@@ -51,7 +52,7 @@ struct Waiting {
 
 /// `GET /scheduling/visit`.
 pub async fn get_visit(context: &Context<'_>) -> Result<Reply, Problem> {
-    reply::ok(&view(context).await?)
+    shown(context, Action::AppointmentRead).await
 }
 
 /// `POST /scheduling/visit/arrive`. Arriving twice is arriving once.
@@ -60,8 +61,15 @@ pub async fn arrive_at_visit(context: &Context<'_>) -> Result<Reply, Problem> {
     let sql = "UPDATE appointment SET status = 'arrived', arrived_at = ?
                WHERE clinic = ? AND id = ? AND status = 'booked'";
     let appointment = context.visitor()?.appointment;
-    context.database().execute(sql, params![context.now, &context.clinic, appointment]).await?;
-    reply::ok(&view(context).await?)
+    let arrived =
+        context.database().execute(sql, params![context.now, &context.clinic, appointment]).await? > 0;
+    shown(context, if arrived { Action::PatientArrived } else { Action::AppointmentRead }).await
+}
+
+async fn shown(context: &Context<'_>, action: Action) -> Result<Reply, Problem> {
+    let view = view(context).await?;
+    context.audit(action, Some(&view.appointment.id));
+    reply::ok(&view)
 }
 
 async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {

@@ -32,6 +32,15 @@ pub(crate) enum Chain {
     /// The same, where they came out of a backup: what was signed for beyond is lost with the network that the
     /// backup is of. Up to this row they were there, chained or not yet.
     Restored(u64),
+    /// Of a host's log of read events: up to here they were old enough to go.
+    Expired(u64),
+}
+
+impl Chain {
+    /// Whether it speaks of what was changed, which stands in rows.
+    pub(crate) fn is_of_rows(self) -> bool {
+        matches!(self, Self::Writes | Self::Restored(_))
+    }
 }
 
 /// What is signed.

@@ -6,6 +6,7 @@
 //! | `rows.rs` | events of requests that write: rows of the same transaction, chained afterwards |
 //! | `log.rs`, `frame.rs` | events of reading: this host's own log, on disk before the answer leaves |
 //! | `ship.rs`, `kept.rs` | the log on its way to another region, and there |
+//! | `expire.rs` | what is old enough goes |
 //! | `checkpoint.rs` | signed statements of how far a chain had come |
 //! | `archive.rs` | all of it on its way into backups, and back |
 //! | `verify.rs`, `report.rs` | walks all of it and names what is first wrong |
@@ -18,6 +19,7 @@
 mod archive;
 mod checkpoint;
 mod event;
+mod expire;
 mod frame;
 mod kept;
 mod log;
@@ -35,6 +37,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use locum_identity::{NodeId, SigningKey};
@@ -60,7 +63,7 @@ use crate::mesh::Peers;
 use crate::store::{GroupId, RecordStore};
 
 /// A file of events this large is followed by another.
-const FILE_BYTES: u64 = 64 << 20;
+pub(crate) const FILE_BYTES: u64 = 64 << 20;
 
 /// The audit events of this host.
 pub(crate) struct Audit {
@@ -76,8 +79,14 @@ pub(crate) struct AuditSettings {
     pub(crate) folder: PathBuf,
     /// Kept free on the disk, for each group.
     pub(crate) reserve_bytes: u64,
+    /// A file of events this large is followed by another.
+    pub(crate) file_bytes: u64,
     /// Reserves a file's blocks up to a length.
     pub(crate) allocate: fn(&File, u64) -> io::Result<()>,
+    /// How long events of reading stay.
+    pub(crate) keep: Duration,
+    /// Whether there are other regions: then nothing goes that none of them has had.
+    pub(crate) ships: bool,
     /// Signs checkpoints.
     pub(crate) key: SigningKey,
     /// Where this host is.
@@ -138,7 +147,7 @@ impl Audit {
                 let settings = LogSettings {
                     folder: self.own_folder(group),
                     reserve_bytes: self.settings.reserve_bytes,
-                    file_bytes: FILE_BYTES,
+                    file_bytes: self.settings.file_bytes,
                     allocate: self.settings.allocate,
                 };
                 let opened = spawn_blocking(move || {

@@ -22,6 +22,8 @@ use crate::store::{GroupId, Writer};
 
 /// Between two looks at what is new.
 const ROUND: Duration = Duration::from_millis(500);
+/// Between two looks at what is old.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3_600);
 /// Between two checkpoints of one chain.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for another host.
@@ -102,10 +104,18 @@ struct Overflow {
 impl Audit {
     /// Chains, ships and vouches until `stop`, and once more then.
     pub(crate) async fn run(&self, peers: &dyn Peers, stop: CancellationToken) {
+        let mut expired_at: Option<Instant> = None;
         loop {
             let stopped = tokio::time::timeout(ROUND, stop.cancelled()).await.is_ok();
+            let expires = expired_at.is_none_or(|at| at.elapsed() >= EXPIRE_EVERY) && !stopped;
             for group in self.groups.keys() {
                 self.round(group, peers).await;
+                if expires {
+                    self.expire(group, crate::clock::unix_ms(), peers).await;
+                }
+            }
+            if expires {
+                expired_at = Some(Instant::now());
             }
             if stopped {
                 return;
@@ -208,6 +218,17 @@ impl Audit {
         shipping.vouched.push((of, Instant::now(), end.sequence));
     }
 
+    /// Has a signed statement kept elsewhere too. It also stands here.
+    pub(super) async fn tell(&self, group: &GroupId, token: String, peers: &dyn Peers) {
+        let Some(own) = self.groups.get(group) else { return };
+        let key = self.settings.key.jwk();
+        let question = AuditQuestion::Checkpoint { group: group.clone(), token, key };
+        let mut shipping = own.shipping.lock().await;
+        if let Err(error) = send(&mut shipping, question, &[], peers).await {
+            tracing::debug!(%group, error = chain(&error), "an audit checkpoint has too few copies");
+        }
+    }
+
     /// Keeps an event on another region's disk, because there is no room on this one's.
     pub(super) async fn keep_elsewhere(&self, group: &GroupId, event: &Event, peers: &dyn Peers) -> bool {
         let Some((own, sealer)) = self.groups.get(group).zip(self.sealer(group)) else { return false };
@@ -283,11 +304,7 @@ async fn ask(
 
 /// The files that another region may lack, with their lengths.
 fn pending(folder: &Path, synced: Synced) -> io::Result<Vec<(FileName, u64)>> {
-    let shipped = match private_file::read_to_string(&folder.join(SHIPPED)) {
-        Ok(text) => FileName::parse(&format!("{}.log", text.trim().replace(' ', "-"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+    let shipped = shipped_through(folder)?;
     let mut pending = Vec::new();
     for file in log::files(folder)? {
         let is_shipped = shipped.is_some_and(|last| last.log == file.log && file.first <= last.first);
@@ -300,6 +317,15 @@ fn pending(folder: &Path, synced: Synced) -> io::Result<Vec<(FileName, u64)>> {
     Ok(pending)
 }
 
+/// The last file that another region holds whole.
+pub(super) fn shipped_through(folder: &Path) -> io::Result<Option<FileName>> {
+    match private_file::read_to_string(&folder.join(SHIPPED)) {
+        Ok(text) => Ok(FileName::parse(&format!("{}.log", text.trim().replace(' ', "-")))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whole events of a file, about as many bytes as `length`.
 fn read(path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
@@ -309,6 +335,8 @@ fn read(path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }

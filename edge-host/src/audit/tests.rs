@@ -39,6 +39,10 @@ struct Around<'a>(&'a Hosts, usize);
 
 impl Hosts {
     fn new(count: usize, allocate: fn(&File, u64) -> io::Result<()>) -> Self {
+        Self::with_files_of(FILE_BYTES, count, allocate)
+    }
+
+    fn with_files_of(file_bytes: u64, count: usize, allocate: fn(&File, u64) -> io::Result<()>) -> Self {
         let first = tempfile::tempdir().unwrap();
         drop(testing::store(first.path()));
         let mut hosts = Vec::new();
@@ -48,7 +52,7 @@ impl Hosts {
             fs::create_dir_all(&records).unwrap();
             // One key for all, as a group's hosts have it.
             fs::copy(first.path().join("records/main/key.json"), records.join("key.json")).unwrap();
-            hosts.push(Arc::new(Host::open(number, folder, allocate)));
+            hosts.push(Arc::new(Host::open(number, folder, allocate, file_bytes)));
         }
         Self { hosts, down: Arc::default() }
     }
@@ -80,13 +84,21 @@ impl Hosts {
 }
 
 impl Host {
-    fn open(number: usize, folder: TempDir, allocate: fn(&File, u64) -> io::Result<()>) -> Self {
+    fn open(
+        number: usize,
+        folder: TempDir,
+        allocate: fn(&File, u64) -> io::Result<()>,
+        file_bytes: u64,
+    ) -> Self {
         let node: NodeId = format!("edge-{number}").parse().unwrap();
         let named = node.to_string();
         let settings = AuditSettings {
             folder: folder.path().join("audit"),
             reserve_bytes: 1 << 16,
+            file_bytes,
             allocate,
+            keep: Duration::from_secs(3_600),
+            ships: true,
             key: SigningKey::load_or_create(&folder.path().join("audit-key.pem")).unwrap(),
             region: format!("region-{number}"),
             node: Box::new(move || named.clone()),
@@ -300,4 +312,64 @@ async fn a_full_disk_keeps_events_in_another_region_or_shows_nothing() {
     hosts.down.lock().unwrap().push(hosts.hosts[1].node.clone());
     let refused = hosts.read(0, kept + 1).await.unwrap_err();
     assert!(refused.is_full(), "{refused}");
+}
+
+/// An hour, in these tests.
+fn after_all_of(number: u64) -> i64 {
+    event(number).recorded_at_ms + 3_600_001
+}
+
+fn count(folder: &Path) -> usize {
+    log::files(folder).unwrap().len()
+}
+
+#[tokio::test]
+async fn what_is_old_enough_goes_once_another_region_has_had_it() {
+    let hosts = Hosts::with_files_of(1_000, 2, reserve);
+    let expire = async |host: usize, now| {
+        hosts.hosts[host].audit.expire(&group(), now, &hosts.around(host)).await;
+    };
+    for number in 0..20 {
+        hosts.read(0, number).await.unwrap();
+    }
+    let all = count(&hosts.own(0));
+    assert!(all > 4, "{all} files");
+    expire(0, after_all_of(20)).await;
+    assert_eq!(count(&hosts.own(0)), all, "no other region has had any of it");
+    hosts.round(0).await;
+    expire(0, event(0).recorded_at_ms).await;
+    assert_eq!(count(&hosts.own(0)), all, "nothing is old");
+
+    // The first files are, the others not yet.
+    let first = log::files(&hosts.own(0)).unwrap()[2].first;
+    expire(0, after_all_of(first - 2)).await;
+    assert_eq!(count(&hosts.own(0)), all - 2);
+    expire(1, after_all_of(first - 2)).await;
+    assert_eq!(count(&hosts.kept(1, 0)), all - 2);
+    let report = hosts.verify(&[0, 1]);
+    assert!(report.is_sound(), "{report}");
+
+    expire(0, after_all_of(20)).await;
+    assert_eq!(count(&hosts.own(0)), 1, "the file that is added to stays");
+    hosts.read(0, 20).await.unwrap();
+    hosts.round(0).await;
+    assert!(hosts.verify(&[0, 1]).is_sound());
+}
+
+#[tokio::test]
+async fn what_is_taken_out_by_hand_is_told_from_what_expired() {
+    let hosts = Hosts::with_files_of(1_000, 2, reserve);
+    for number in 0..20 {
+        hosts.read(0, number).await.unwrap();
+    }
+    hosts.round(0).await;
+    let files = log::files(&hosts.own(0)).unwrap();
+    fs::remove_file(files[0].in_folder(&hosts.own(0))).unwrap();
+    let missing = Finding::Reads {
+        holder: "edge-1".to_owned(),
+        from: None,
+        log: files[0].log,
+        fault: Fault::Missing(files[1].first - 1),
+    };
+    assert_eq!(hosts.verify(&[0, 1]).findings(), [missing]);
 }

@@ -51,6 +51,8 @@ struct LogCopy {
     log: u64,
     /// Sequence of its first event here, and a hash an event from there on.
     first: u64,
+    /// The hash before that.
+    before: Option<Hash>,
     hashes: Vec<Hash>,
     /// The last file ends inside an event: a host that runs is writing it.
     is_unfinished: bool,
@@ -141,6 +143,7 @@ impl Walk<'_> {
                 from: from.clone(),
                 log,
                 first: files.first().map_or(1, |file| file.first),
+                before: None,
                 hashes: Vec::new(),
                 is_unfinished: false,
             };
@@ -172,6 +175,7 @@ impl Walk<'_> {
                 }
                 copy.hashes.push(frame.hash);
             });
+            copy.before.get_or_insert(walked.before.hash);
             let follows = before.is_none_or(|before| before == walked.before);
             let is_last = place + 1 == files.len();
             wrong = match (follows, walked.damage) {
@@ -198,8 +202,7 @@ impl Walk<'_> {
     }
 
     fn database(&mut self, host: &HostOnDisk, mut records: GroupOnDisk) -> Result<(), VerifyError> {
-        let of_rows = |chain: Chain| matches!(chain, Chain::Writes | Chain::Restored(_));
-        let signed = self.checkpoints.iter().filter(|checkpoint| of_rows(checkpoint.chain));
+        let signed = self.checkpoints.iter().filter(|checkpoint| checkpoint.chain.is_of_rows());
         let wanted: Vec<u64> = signed.map(|checkpoint| checkpoint.sequence).collect();
         let found = rows::verify(|sql, parameters| records.select(sql, parameters), &wanted);
         let found = found.map_err(|error: SqlError| records_error(host, error))?;
@@ -243,7 +246,7 @@ impl Walk<'_> {
             let known_to = known_to.unwrap_or(0).max(after);
             restores.push((restore, LostWrites { at_ms: restore.at_ms, after, known_to }));
         }
-        let of_rows = |signed: &&Checkpoint| !matches!(signed.chain, Chain::Reads(_));
+        let of_rows = |signed: &&Checkpoint| signed.chain.is_of_rows();
         let counts = |signed: &&Checkpoint| {
             // Nothing was chained yet.
             signed.sequence > 0 && !restores.iter().any(|(restore, _)| is_before(signed, restore))
@@ -263,6 +266,9 @@ impl Walk<'_> {
             for copy in own.iter().chain(&others) {
                 found.extend(copy.contradicted_by(&signed).map(|fault| copy.finding(fault)));
             }
+            let expired = self.checkpoints.iter().filter(|signed| signed.chain == Chain::Expired(log));
+            let expired: Vec<_> = expired.collect();
+            found.extend(own.iter().filter_map(|own| own.begins_too_late(&expired)));
             for other in &others {
                 found.extend(own.iter().filter_map(|own| own.differs_from(other)));
             }
@@ -304,6 +310,13 @@ impl LogCopy {
             .iter()
             .filter(|signed| self.hash(signed.sequence).is_some_and(|own| Some(own) != signed.hash()));
         contradicted.map(|signed| Fault::Changed(signed.sequence)).min_by_key(Fault::sequence)
+    }
+
+    /// What stood before its first event has to have expired. A copy elsewhere may have been begun late.
+    fn begins_too_late(&self, expired: &[&Checkpoint]) -> Option<Finding> {
+        let last = self.first.checked_sub(1).filter(|last| *last > 0)?;
+        let is_said = |said: &&Checkpoint| said.sequence == last && said.hash() == self.before;
+        (!expired.iter().any(is_said)).then(|| self.finding(Fault::Missing(last)))
     }
 
     fn differs_from(&self, other: &Self) -> Option<Finding> {

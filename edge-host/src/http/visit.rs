@@ -19,7 +19,7 @@ use crate::idempotency::{self, Fingerprint, Key, Known};
 use crate::problem::Problem;
 use crate::routes::RouteMatch;
 use crate::runtime::{Call, CallError};
-use crate::store::{Access, Failure, GroupId, Session, StoreError, Writer};
+use crate::store::{Access, Failure, GroupId, Position, Session, StoreError, Writer};
 
 /// On answers while only one region holds what is new, and the group's policy accepts that.
 const SINGLE_COPY: HeaderName = HeaderName::from_static("locum-single-copy");
@@ -83,15 +83,36 @@ impl Visit<'_> {
         // Held until the call's instance and transaction are gone.
         let _running = self.edge.admission.run().await.ok_or(Problem::BUSY)?;
         let deadline = Instant::now() + within;
+        let mut seen = None;
         if let Some((_, group)) = self.clinic
             && let Some(token) = seen::read(request.headers(), group)
         {
             let caught_up = self.edge.store.catch_up(group, token, deadline).await;
-            caught_up.map_err(failure_problem)?;
+            seen = caught_up.map_err(failure_problem)?;
         }
-        match key.zip(self.clinic) {
-            Some((key, (_, group))) => self.once(request, key, group, deadline).await,
-            None => self.run(request, None, deadline).await.map_err(RunError::problem),
+        match (key.zip(self.clinic), self.clinic) {
+            (Some((key, (_, group))), _) => self.once(request, key, group, deadline).await,
+            (None, Some((_, group))) if self.access == Access::Read => {
+                self.look(request, group, seen, deadline).await
+            }
+            (None, _) => self.run(request, None, None, deadline).await.map_err(RunError::problem),
+        }
+    }
+
+    /// A request that only reads. What it waited for in vain to be acknowledged it looks past the second time.
+    async fn look(
+        &self,
+        request: Request<Bytes>,
+        group: &GroupId,
+        seen: Option<Position>,
+        deadline: Instant,
+    ) -> Result<Response<Bytes>, Problem> {
+        let older = Some(seen);
+        match self.run(request.clone(), None, older, deadline).await.map_err(RunError::problem) {
+            Err(Problem::NOT_SETTLED) if self.edge.store.shows_settled(group) => {
+                self.run(request, None, older, deadline).await.map_err(RunError::problem)
+            }
+            looked => looked,
         }
     }
 
@@ -147,7 +168,7 @@ impl Visit<'_> {
         if let Some(answer) = self.known(group, key, fingerprint, deadline).await? {
             return Ok(answer);
         }
-        match self.run(request, Some((key, fingerprint)), deadline).await {
+        match self.run(request, Some((key, fingerprint)), None, deadline).await {
             Err(RunError::AnsweredMeanwhile) => self.answered(group, key, fingerprint, deadline).await,
             ran => ran.map_err(RunError::problem),
         }
@@ -197,10 +218,12 @@ impl Visit<'_> {
         }
     }
 
+    /// `older`: it may be shown what was acknowledged last, but nothing from before what its sender has seen.
     async fn run(
         &self,
         request: Request<Bytes>,
         key: Option<(&Key, Fingerprint)>,
+        older: Option<Option<Position>>,
         deadline: Instant,
     ) -> Result<Response<Bytes>, RunError> {
         let meeting = Meeting {
@@ -213,6 +236,9 @@ impl Visit<'_> {
         let request = function_request::prepare(request, &meeting).map_err(RunError::Problem)?;
         let open = |(_, group)| self.edge.store.session(group, self.access, deadline).map_err(store_problem);
         let session = self.clinic.map(open).transpose().map_err(RunError::Problem)?;
+        if let Some((session, not_before)) = session.as_ref().zip(older) {
+            session.allow_older(not_before);
+        }
         let clinic = self.clinic.map(|(clinic, _)| clinic.to_string()).unwrap_or_default();
         let call = Call { request, session: session.clone(), clinic, deadline };
         let answered = self.to.function.call(call).await;

@@ -14,8 +14,8 @@ use super::{Failure, GroupId, Position, SqlError};
 
 /// Where a session reads and writes.
 pub(super) trait Group: Send + Sync {
-    /// A view of the newest complete copy. Blocks.
-    fn begin_read(&self, deadline: Instant) -> Result<Snapshot, SqlError>;
+    /// A view of the newest complete copy, or of what was acknowledged last, where `older` lets it be. Blocks.
+    fn begin_read(&self, deadline: Instant, older: Option<Older>) -> Result<View, SqlError>;
 
     /// Waits for the turn to write.
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>>;
@@ -42,6 +42,20 @@ pub(super) trait Group: Send + Sync {
 
     /// Waits until what stands at `position` survives the loss of this host; false after a bound.
     fn kept(&self, position: Position) -> BoxFuture<'_, bool>;
+}
+
+/// What a session reads from.
+pub(super) struct View {
+    pub(super) snapshot: Snapshot,
+    /// Where it stands, if that is known.
+    pub(super) at: Option<Position>,
+}
+
+/// A reader who takes what was acknowledged last for as long as nothing newer is.
+#[derive(Clone, Copy)]
+pub(super) struct Older {
+    /// What the reader has seen before.
+    pub(super) not_before: Option<Position>,
 }
 
 /// A group's own folder below the host's state.

@@ -208,17 +208,22 @@ pub trait RecordStore: Send + Sync {
         false
     }
 
+    /// Whether this host could show what was acknowledged last, see [`Session::allow_older`].
+    fn shows_settled(&self, _group: &GroupId) -> bool {
+        false
+    }
+
     /// `position` as a browser carries it; `None` where there is one copy only.
     fn seal(&self, group: &GroupId, position: Position) -> Option<String>;
 
-    /// Waits until this host holds what a browser has seen before, by its token; a token that no host of the
-    /// group has sealed asks for nothing.
+    /// Waits until this host holds what a browser has seen before, by its token, and says where that stands; a
+    /// token that no host of the group has sealed asks for nothing.
     fn catch_up<'a>(
         &'a self,
         group: &'a GroupId,
         token: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<(), Failure>>;
+    ) -> BoxFuture<'a, Result<Option<Position>, Failure>>;
 
     /// This host's own copy, to be backed up.
     fn local_copy(&self, _group: &GroupId) -> Option<LocalCopy> {
@@ -266,6 +271,10 @@ pub trait Session: Send + Sync {
         parameters: Vec<Value>,
         caller: Caller,
     ) -> BoxFuture<'_, Result<QueryResult, SqlError>>;
+
+    /// While what is newest here is not acknowledged, this session may read what was acknowledged last, unless
+    /// that is from before `not_before`. Called before the first statement.
+    fn allow_older(&self, not_before: Option<Position>);
 
     /// Rowid of the last successful `INSERT`, or 0.
     fn last_insert_rowid(&self) -> i64;

@@ -18,12 +18,25 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Database>>,
 }
 
-/// One request's view of the file. Dropping it ends the snapshot: that only lets go of a lock in shared
-/// memory, so it may happen anywhere.
+/// One request's view of the file. Dropping it ends the snapshot, or gives it back to whom it belongs: that only
+/// lets go of a lock in shared memory, so it may happen anywhere.
 pub(super) struct Snapshot {
-    readers: Arc<Readers>,
+    home: Arc<dyn Home>,
     /// `None` only while being dropped.
     database: Option<Database>,
+}
+
+/// Where a connection goes when a request needs it no longer.
+pub(super) trait Home: Send + Sync {
+    /// It has no deadline any more, and may be inside a transaction.
+    fn take_back(&self, database: Database);
+}
+
+/// Ends a snapshot and keeps its connection for another.
+pub(super) fn end(readers: &Readers, mut database: Database) {
+    if database.is_autocommit() || database.host("ROLLBACK", &[]).is_ok() {
+        readers.give_back(database);
+    }
 }
 
 impl Readers {
@@ -36,8 +49,7 @@ impl Readers {
         let mut database = self.connection()?;
         database.set_deadline(None);
         database.host("BEGIN", &[])?;
-        database.set_deadline(Some(deadline));
-        Ok(Snapshot { readers: Arc::clone(self), database: Some(database) })
+        Ok(Snapshot::of(Arc::clone(self) as Arc<dyn Home>, database, deadline))
     }
 
     /// A connection outside any snapshot. Blocks.
@@ -70,7 +82,19 @@ impl Readers {
     }
 }
 
+impl Home for Readers {
+    fn take_back(&self, database: Database) {
+        end(self, database);
+    }
+}
+
 impl Snapshot {
+    /// Of a connection inside a transaction that reads.
+    pub(super) fn of(home: Arc<dyn Home>, mut database: Database, deadline: Instant) -> Self {
+        database.set_deadline(Some(deadline));
+        Self { home, database: Some(database) }
+    }
+
     /// Runs one statement. Blocks.
     pub(super) fn run(
         &mut self,
@@ -105,9 +129,7 @@ impl Drop for Snapshot {
     fn drop(&mut self) {
         let Some(mut database) = self.database.take() else { return };
         database.set_deadline(None);
-        if database.is_autocommit() || database.host("ROLLBACK", &[]).is_ok() {
-            self.readers.give_back(database);
-        }
+        self.home.take_back(database);
     }
 }
 

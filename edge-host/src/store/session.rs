@@ -10,8 +10,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::spawn_blocking;
 
 use super::gate::Authority;
-use super::group::Group;
-use super::readers::Snapshot;
+use super::group::{Group, Older, View};
 use super::transaction::{Commit, Transaction};
 use super::transaction_words::{self, TransactionWord};
 use super::{
@@ -38,6 +37,8 @@ pub(super) struct GroupSession {
     changes: AtomicU64,
     /// Where what was read or written stands, once it is known to be kept.
     position: OnceLock<Position>,
+    /// Whether, and from when on, what is not the newest will do.
+    older: OnceLock<Older>,
     /// For the watch over the transaction's time.
     this: Weak<Self>,
 }
@@ -53,7 +54,7 @@ struct State {
 enum Phase {
     /// No connection taken.
     Idle,
-    Reading(Snapshot),
+    Reading(View),
     Writing(Transaction),
     /// The transaction is in use on a blocking thread. Found by a statement only when the one before was
     /// cancelled: what it wrote is being undone, so nothing may follow it.
@@ -101,6 +102,7 @@ impl GroupSession {
             last_insert_rowid: AtomicI64::new(0),
             changes: AtomicU64::new(0),
             position: OnceLock::new(),
+            older: OnceLock::new(),
             this: this.clone(),
         })
     }
@@ -178,16 +180,16 @@ impl GroupSession {
             Phase::Reading(reader) => Some(reader),
             _ => None,
         };
-        let (group, deadline) = (Arc::clone(&self.group), self.deadline);
+        let (group, deadline, older) = (Arc::clone(&self.group), self.deadline, self.older.get().copied());
         let ran = on_blocking_thread(move || {
             let is_new = open.is_none();
-            let mut reader = match open.map_or_else(|| group.begin_read(deadline), Ok) {
+            let mut reader = match open.map_or_else(|| group.begin_read(deadline, older), Ok) {
                 Ok(reader) => reader,
                 Err(error) => return (bound, None, None, Err(error)),
             };
-            let answer = reader.run(&bound.sql, &bound.parameters, authority, bound.limits);
+            let answer = reader.snapshot.run(&bound.sql, &bound.parameters, authority, bound.limits);
             // The snapshot was taken by now: later frames are not in it.
-            let seen = if is_new { group.newest() } else { None };
+            let seen = if is_new { reader.at.or_else(|| group.newest()) } else { None };
             (bound, Some(reader), seen, answer)
         });
         match ran.await {
@@ -363,6 +365,11 @@ impl Session for GroupSession {
         caller: Caller,
     ) -> BoxFuture<'_, Result<QueryResult, SqlError>> {
         self.statement(sql, parameters, caller).boxed()
+    }
+
+    fn allow_older(&self, not_before: Option<Position>) {
+        // Said once a session.
+        let _ = self.older.set(Older { not_before });
     }
 
     fn last_insert_rowid(&self) -> i64 {

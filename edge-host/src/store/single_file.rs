@@ -15,13 +15,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Authority;
-use super::group::{self, Group};
+use super::group::{self, Group, Older, View};
 use super::keys::KeyError;
 use super::migrations::contract::{Knowledge, Step};
 use super::migrations::offline::{self, Leave};
 use super::migrations::online::{self, OnlineError};
 use super::migrations::{Ledger, Migration, MigrationError, Schema};
-use super::readers::{Readers, Snapshot};
+use super::readers::Readers;
 use super::session::GroupSession;
 use super::sqlite::{Database, DatabaseKey};
 use super::transaction::{Commit, Transaction, Turn, WriteConnection};
@@ -174,8 +174,13 @@ impl RecordStore for SingleFileStore {
         None
     }
 
-    fn catch_up<'a>(&'a self, _: &'a GroupId, _: &'a str, _: Instant) -> BoxFuture<'a, Result<(), Failure>> {
-        std::future::ready(Ok(())).boxed()
+    fn catch_up<'a>(
+        &'a self,
+        _: &'a GroupId,
+        _: &'a str,
+        _: Instant,
+    ) -> BoxFuture<'a, Result<Option<Position>, Failure>> {
+        std::future::ready(Ok(None)).boxed()
     }
 
     fn local_copy(&self, group: &GroupId) -> Option<LocalCopy> {
@@ -257,8 +262,8 @@ impl FileGroup {
 }
 
 impl Group for FileGroup {
-    fn begin_read(&self, deadline: Instant) -> Result<Snapshot, SqlError> {
-        self.readers.begin(deadline)
+    fn begin_read(&self, deadline: Instant, _: Option<Older>) -> Result<View, SqlError> {
+        Ok(View { snapshot: self.readers.begin(deadline)?, at: None })
     }
 
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {

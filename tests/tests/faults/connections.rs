@@ -90,7 +90,7 @@ fn a_voter_that_is_behind_does_not_lead_in_place_of_one_that_cannot_be_asked() -
 }
 
 /// Longer than a lease and a promotion take.
-async fn nobody_leads(trial: &Trial, time: Duration) -> Result<()> {
+pub(super) async fn nobody_leads(trial: &Trial, time: Duration) -> Result<()> {
     let begun = std::time::Instant::now();
     let lease = Duration::from_secs(6);
     while begun.elapsed() < lease + time {

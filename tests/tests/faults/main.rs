@@ -5,8 +5,10 @@
 //! `LOCUM_ROUNDS` says how often each fault comes, three times if it does not. `make soak` has many.
 
 mod connections;
+mod loss;
 mod processes;
 mod promotion;
+mod siblings;
 
 use std::ops::AsyncFnMut;
 use std::time::{Duration, Instant};
@@ -23,16 +25,25 @@ struct Trial {
 
 impl Trial {
     /// Runs `fault` as often as is asked for, with fresh journals, and checks them. `fault` leaves all well behind.
-    fn run(name: &str, mut fault: impl AsyncFnMut(&mut Self) -> Result<()>) -> Result<()> {
+    fn run(name: &str, fault: impl AsyncFnMut(&mut Self) -> Result<()>) -> Result<()> {
+        Self::run_with(name, &[], fault)
+    }
+
+    /// The same, with further options of `locum up`.
+    fn run_with(
+        name: &str,
+        options: &[&str],
+        mut fault: impl AsyncFnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         alone(name, async || {
             let firewall = Firewall::open()?;
-            let network = Network::start_regions(3)?;
+            let network = Network::start_with(3, options)?;
             let writers = Writers::start(&network, 0).await?;
             let mut trial = Self { network, firewall, writers };
             for round in 1..=rounds()? {
                 fault(&mut trial).await.with_context(|| format!("round {round}"))?;
                 // Everybody writes again, through the region that failed as well.
-                trial.writers.go_on(&trial.network.regions(), 2).await?;
+                trial.writers.go_on(&trial.network.places(), 2).await?;
                 let fresh = Writers::start(&trial.network, round).await?;
                 std::mem::replace(&mut trial.writers, fresh).check(&trial.network).await?;
             }

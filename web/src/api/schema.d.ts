@@ -397,6 +397,18 @@ export interface components {
             detail?: string;
             errors?: components["schemas"]["InputError"][];
         };
+        Unavailable: components["schemas"]["Problem"] & {
+            /** @enum {unknown} */
+            type?: "urn:locum:problem:busy" | "urn:locum:problem:store-busy" | "urn:locum:problem:transaction-timeout" | "urn:locum:problem:no-primary" | "urn:locum:problem:not-durable-yet" | "urn:locum:problem:outcome-unknown" | "urn:locum:problem:not-settled" | "urn:locum:problem:upgrading" | "urn:locum:problem:audit-failed" | "urn:locum:problem:audit-full";
+            /** @constant */
+            status?: 503;
+        };
+        HistoryLost: components["schemas"]["Problem"] & {
+            /** @constant */
+            type?: "urn:locum:problem:history-lost";
+            /** @constant */
+            status?: 409;
+        };
         InvalidInput: components["schemas"]["Problem"] & Record<string, never>;
         InputError: {
             /** @description JSON pointer into the body, or `?name` for a query parameter. */
@@ -627,6 +639,42 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /**
+         * @description Not now; `Retry-After` says when to ask again.
+         *
+         *     | `type` | was anything changed | what to do |
+         *     |---|---|---|
+         *     | `busy`, `store-busy`, `transaction-timeout` | no | ask again |
+         *     | `no-primary` | no: nobody can change these records for the moment | ask again |
+         *     | `not-durable-yet` | maybe: written, but not known to be kept in a second region | send it again with the same `Idempotency-Key` |
+         *     | `outcome-unknown` | maybe: the writer was asked, and no answer came | send it again with the same `Idempotency-Key` |
+         *     | `not-settled` | nothing was asked to be | ask again: what this browser has seen, or what would be shown, is not yet kept in a second region |
+         *     | `upgrading` | no: this host has just got a newer release, and no other could answer in its place | ask again |
+         *     | `audit-failed`, `audit-full` | no: who reads it could not be recorded | ask again |
+         */
+        Unavailable: {
+            headers: {
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Unavailable"];
+            };
+        };
+        /**
+         * @description A person has accepted the loss of something this browser had seen (`history-lost`). It is said once: the cookie
+         *     of what was seen is taken away, and the next request is answered as things are now.
+         */
+        HistoryLost: {
+            headers: {
+                /** @description `locum_seen_<group>`, ended. */
+                "Set-Cookie"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["HistoryLost"];
+            };
+        };
         /** @description Nobody is signed in, or no longer (`sign-in-required`). */
         SignInRequired: {
             headers: {
@@ -657,6 +705,7 @@ export interface components {
         /** @description The appointment as it is now. */
         ChangedAppointment: {
             headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
                 [name: string]: unknown;
             };
             content: {
@@ -668,6 +717,7 @@ export interface components {
         /** @description The encounter. */
         Encounter: {
             headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
                 ETag: components["headers"]["ETag"];
                 [name: string]: unknown;
             };
@@ -699,6 +749,11 @@ export interface components {
         ETag: string;
         /** @description In seconds. */
         RetryAfter: number;
+        /**
+         * @description There only while one region alone holds what is new, and the policy of the clinic's record group accepts that:
+         *     if that region is lost before another has caught up, so is what was answered.
+         */
+        SingleCopy: "true";
     };
     pathItems: never;
 }
@@ -725,6 +780,7 @@ export interface operations {
             /** @description It was set up with this document before. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -734,13 +790,14 @@ export interface operations {
             /** @description It is set up. */
             201: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ClinicName"];
                 };
             };
-            /** @description It was set up with another document (`clinic-exists`). */
+            /** @description It was set up with another document (`clinic-exists`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -749,6 +806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -773,6 +831,7 @@ export interface operations {
             /** @description Signed in; the cookie holds the session. */
             201: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     "Set-Cookie": components["headers"]["StaffCookie"];
                     [name: string]: unknown;
                 };
@@ -791,6 +850,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -808,6 +869,7 @@ export interface operations {
             /** @description The member of staff and their clinic. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -818,6 +880,8 @@ export interface operations {
                 };
             };
             401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -838,12 +902,15 @@ export interface operations {
             /** @description Signed out; the cookie is taken away. */
             204: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     "Set-Cookie": components["headers"]["StaffCookie"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -870,6 +937,7 @@ export interface operations {
             /** @description The cookie holds the session of the visit. */
             201: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     "Set-Cookie": components["headers"]["VisitCookie"];
                     [name: string]: unknown;
                 };
@@ -888,7 +956,9 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            409: components["responses"]["HistoryLost"];
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -906,12 +976,15 @@ export interface operations {
             /** @description The clinic. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Clinic"];
                 };
             };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -936,6 +1009,7 @@ export interface operations {
             /** @description The slots. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -945,6 +1019,8 @@ export interface operations {
                     };
                 };
             };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -973,13 +1049,14 @@ export interface operations {
             /** @description The slot is kept. The secret confirms it, and is not shown again. */
             201: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Hold"];
                 };
             };
-            /** @description Somebody else was faster (`slot-taken`). */
+            /** @description Somebody else was faster (`slot-taken`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -997,6 +1074,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["InvalidInput"];
                 };
             };
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1014,6 +1092,7 @@ export interface operations {
             /** @description The visit, with the place in the waiting room. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1021,7 +1100,9 @@ export interface operations {
                 };
             };
             401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1042,6 +1123,7 @@ export interface operations {
             /** @description The visit, with the place in the waiting room. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1049,7 +1131,9 @@ export interface operations {
                 };
             };
             401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1070,6 +1154,7 @@ export interface operations {
             /** @description Soonest first. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1081,6 +1166,8 @@ export interface operations {
             };
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1102,7 +1189,7 @@ export interface operations {
             200: components["responses"]["ChangedAppointment"];
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
-            /** @description The patient is not there (`not-arrived`). */
+            /** @description The patient is not there (`not-arrived`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1112,6 +1199,7 @@ export interface operations {
                 };
             };
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1133,7 +1221,7 @@ export interface operations {
             200: components["responses"]["ChangedAppointment"];
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
-            /** @description The patient is not there (`not-arrived`), or was not let in (`not-admitted`). */
+            /** @description The patient is not there (`not-arrived`), or was not let in (`not-admitted`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1151,6 +1239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1175,6 +1264,7 @@ export interface operations {
             /** @description It is booked; the invitation is on its way. */
             201: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1193,7 +1283,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The hold was used already (`hold-used`). */
+            /** @description The hold was used already (`hold-used`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1211,6 +1301,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1237,6 +1328,7 @@ export interface operations {
             /** @description The token, and the media nodes that take it. */
             201: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1245,7 +1337,7 @@ export interface operations {
             };
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
-            /** @description The patient was not let in yet (`not-admitted`). */
+            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1255,14 +1347,14 @@ export interface operations {
                 };
             };
             410: components["responses"]["VisitOver"];
-            /** @description No media node is up (`no-media-node`). */
+            /** @description No media node is up (`no-media-node`); or what every request may be answered, `Unavailable`. */
             503: {
                 headers: {
                     "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] | components["schemas"]["Unavailable"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -1283,6 +1375,8 @@ export interface operations {
             200: components["responses"]["Encounter"];
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1312,6 +1406,7 @@ export interface operations {
             200: components["responses"]["Encounter"];
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
             /** @description Somebody wrote the note since (`precondition-failed`). */
             412: {
                 headers: {
@@ -1330,6 +1425,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1347,6 +1443,7 @@ export interface operations {
             /** @description Newest first, 200 at most. */
             200: {
                 headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1357,6 +1454,8 @@ export interface operations {
             };
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request};
 use serde_json::Value as Json;
 
 use super::World;
+use super::health::shows_health_data;
 use crate::audit;
 use crate::serve::{Function, serve};
 
@@ -107,7 +108,10 @@ impl<'w> Client<'w> {
         .await;
         // The host keeps events of what it does not undo, and takes them off.
         let events = reply.headers().get_all(audit::HEADER).iter();
-        let events = events.map(|event| serde_json::from_slice(event.as_bytes()).unwrap());
+        let events =
+            events.map(|event| serde_json::from_slice(event.as_bytes()).unwrap()).collect::<Vec<_>>();
+        let shows = reply.status().is_success() && shows_health_data(path);
+        assert!(!shows || !events.is_empty(), "{path} shows health data and names no event");
         if !reply.status().is_server_error() {
             self.world.trail.borrow_mut().extend(events);
         }

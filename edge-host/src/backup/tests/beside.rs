@@ -227,9 +227,12 @@ fn host_source(kept: &Kept) -> Source {
     let settings = AuditSettings {
         folder: kept.folder.path().join("audit"),
         reserve_bytes: 1 << 16,
+        file_bytes: audit::FILE_BYTES,
         allocate: audit::reserve,
         key: SigningKey::load_or_create(&kept.folder.path().join("audit-key.pem")).unwrap(),
         region: "eu-central".to_owned(),
+        keep: Duration::from_secs(3_600),
+        ships: false,
         node: Box::new(|| "edge-1".to_owned()),
     };
     let audit = Arc::new(Audit::new(settings, kept.store.clone()));

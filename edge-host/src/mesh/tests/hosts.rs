@@ -175,7 +175,7 @@ impl RecordStore for Told {
         group: &'a GroupId,
         token: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<(), Failure>> {
+    ) -> BoxFuture<'a, Result<Option<Position>, Failure>> {
         self.store.catch_up(group, token, deadline)
     }
 

@@ -117,11 +117,16 @@ impl Applier {
         pages.commit_at(Stamp { position: transaction.last, log }, Some(transaction.size))
     }
 
-    /// Moves the copy's log into its file, as far as readers allow. Blocks.
-    pub(super) fn checkpoint(&mut self) -> Result<(), SqlError> {
+    /// Moves the copy's log into its file, as far as readers allow; how many pages the log has. Blocks.
+    pub(super) fn checkpoint(&mut self) -> Result<u32, SqlError> {
         let pages = self.writer.checkpoint()?;
         metrics::gauge!("locum_edge_copy_log_pages").set(f64::from(pages));
-        Ok(())
+        Ok(pages)
+    }
+
+    /// Nothing is taken in any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Waits for whoever writes to the copy: that never is more than a request.

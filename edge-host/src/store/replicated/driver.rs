@@ -31,6 +31,7 @@ use super::log::RemoteLog;
 use super::replica::{Held, Replica};
 use super::room;
 use super::run::{Change, Run, fetch_until_there};
+use super::settled::Settled;
 use super::tails::TailMark;
 use crate::store::Writer;
 use crate::store::group::Group;
@@ -276,13 +277,7 @@ impl Driver {
     fn count_followers(&mut self) {
         let (Some(followers), Some(primary)) = (&mut self.followers, &mut self.primary) else { return };
         let company = followers.company(now());
-        for (name, state) in [
-            ("locum_edge_group_alone", Company::Alone),
-            ("locum_edge_group_single_copy", Company::SingleCopy),
-        ] {
-            let is_so = if company == state { 1.0 } else { 0.0 };
-            metrics::gauge!(name, "group" => self.parts.group.id.to_string()).set(is_so);
-        }
+        self.parts.group.measure(company);
         if company == self.company {
             return;
         }
@@ -501,7 +496,8 @@ impl Driver {
         let Run::Fetching { source, .. } = &self.run else { return };
         let (epoch, held) = (source.epoch, replica.progress.held());
         let compared = compare::daily(self.parts.copies.clone(), Arc::clone(source));
-        self.run = Run::Following { epoch, replica, held, _compared: compared };
+        let settled = Settled::keep(&self.parts.group, &replica);
+        self.run = Run::Following { epoch, replica, held, _beside: [compared, settled] };
         self.held();
     }
 
@@ -526,7 +522,8 @@ impl Driver {
             Ok(started) => {
                 let held = started.replica.progress.held();
                 let ended = started.engine.ended();
-                self.run = Run::Leading { started: Box::new(started), held, ended };
+                let settled = Settled::keep(&self.parts.group, &started.replica);
+                self.run = Run::Leading { started: Box::new(started), held, ended, _beside: settled };
                 self.next_report = Instant::now();
                 self.held();
                 self.count_followers();
@@ -596,6 +593,8 @@ impl Driver {
     /// When this returns nothing writes to any copy.
     async fn stop_running(&mut self) {
         (self.primary, self.copy_report, self.quiet) = (None, None, None);
+        // Who leads nobody is not alone.
+        self.parts.group.measure(Company::Enough);
         self.parts.group.serving.send_modify(|serving| serving.leading = None);
         match std::mem::replace(&mut self.run, Run::Nothing) {
             Run::Nothing => {}

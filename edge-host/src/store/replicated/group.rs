@@ -7,18 +7,20 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use locum_identity::NodeId;
-use locum_replication::{Epoch, FrameNo, GroupId, History, Position};
+use locum_replication::{Company, Epoch, FrameNo, GroupId, History, Position};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::applier::Applier;
 use super::copies::Copies;
 use super::fit::Fit;
 use super::hrana::{CarryError, HranaClient};
 use super::replica::Progress;
+use super::settled::{Settled, Standing};
 use super::writer::{EngineWriter, Shared};
-use crate::store::group::Group;
+use crate::store::group::{Group, Older, View};
 use crate::store::migrations::Schema;
-use crate::store::readers::{Readers, Snapshot};
+use crate::store::readers::Readers;
 use crate::store::sqlite::Database;
 use crate::store::transaction::{Transaction, Turn};
 use crate::store::{Failure, SqlError, TransactionLimits, Writer};
@@ -37,6 +39,7 @@ pub(super) struct ReplicatedGroup {
     /// Touched only by whoever has the turn.
     writing: Mutex<Writing>,
     pub(super) serving: watch::Sender<Serving>,
+    settled: Arc<Settled>,
 }
 
 /// The transaction that requests share, between them.
@@ -122,7 +125,43 @@ impl ReplicatedGroup {
             is_known: false,
         };
         let (turn, writing) = (Turn::new(limits), Mutex::new(Writing::Nothing));
-        Arc::new(Self { id, schema, turn, writing, serving: watch::Sender::new(serving) })
+        let (serving, settled) = (watch::Sender::new(serving), Arc::default());
+        Arc::new(Self { id, schema, turn, writing, serving, settled })
+    }
+
+    /// Keeps what is acknowledged of `copy` in view. Blocks.
+    pub(super) fn look_after(&self, copy: &OpenCopy, applier: &Mutex<Applier>) {
+        let acked = self.serving.borrow().acked;
+        let is_kept = |position| self.serving.borrow().is_acknowledged(position);
+        self.settled.look(copy, applier, &Standing { is_kept: &is_kept, acked });
+    }
+
+    /// Whether anything that was acknowledged is in view.
+    pub(super) fn has_settled(&self) -> bool {
+        self.settled.shows()
+    }
+
+    /// What was acknowledged last, if what this host has is not, and has not been for a while. Blocks.
+    fn settled(&self, not_before: Option<Position>, deadline: Instant) -> Option<View> {
+        let acked = self.serving.borrow().acked;
+        let is_kept = |position| self.serving.borrow().is_acknowledged(position);
+        self.settled.note(self.newest(), &Standing { is_kept: &is_kept, acked });
+        let may_show = |position| self.serving.borrow().keeps(position, now());
+        let lent = self.settled.lend(not_before, deadline, &Standing { is_kept: &may_show, acked });
+        let (snapshot, position) = lent?;
+        metrics::counter!("locum_edge_reads_of_settled_total", "group" => self.id.to_string()).increment(1);
+        Some(View { snapshot, at: Some(position) })
+    }
+
+    /// Tells whether anybody follows.
+    pub(super) fn measure(&self, company: Company) {
+        for (name, state) in [
+            ("locum_edge_group_alone", Company::Alone),
+            ("locum_edge_group_single_copy", Company::SingleCopy),
+        ] {
+            let is_so = if company == state { 1.0 } else { 0.0 };
+            metrics::gauge!(name, "group" => self.id.to_string()).set(is_so);
+        }
     }
 
     /// The turn after all that wait for it now.
@@ -288,10 +327,16 @@ impl Serving {
         if is_first { self.history.start_of(position.epoch) } else { None }
     }
 
-    /// Whether what stands at `position` survives the loss of any one region.
+    /// Whether what stands at `position` survives the loss of any one region, and this host may say so.
     fn keeps(&self, position: Position, now: Duration) -> bool {
-        if self.leading.as_ref().is_some_and(|leading| now >= leading.lease_until) {
-            // Somebody else may lead by now; what this host calls kept may not be.
+        // Somebody else may lead by now; what this host calls kept may not be.
+        let may_say = self.leading.as_ref().is_none_or(|leading| now < leading.lease_until);
+        may_say && self.is_acknowledged(position)
+    }
+
+    fn is_acknowledged(&self, position: Position) -> bool {
+        if position.epoch < self.history.newest() && !self.history.holds(position) {
+            // A person accepted its loss.
             return false;
         }
         match self.acked {
@@ -307,10 +352,13 @@ impl Serving {
 }
 
 impl Group for ReplicatedGroup {
-    fn begin_read(&self, deadline: Instant) -> Result<Snapshot, SqlError> {
+    fn begin_read(&self, deadline: Instant, older: Option<Older>) -> Result<View, SqlError> {
         let copy = self.copy()?;
         self.check_fit(&copy)?;
-        copy.readers.begin(deadline)
+        match older.and_then(|older| self.settled(older.not_before, deadline)) {
+            Some(settled) => Ok(settled),
+            None => Ok(View { snapshot: copy.readers.begin(deadline)?, at: None }),
+        }
     }
 
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {

@@ -9,11 +9,12 @@
 //! | `replica.rs`, `applier.rs` | a copy that follows an epoch's log, and knows where it stands |
 //! | `log.rs`, `log_client.rs` | the log, over loopback or the mesh |
 //! | `compare.rs` | once a day a follower's copy is compared with the primary's |
-//! | `tails.rs` | what a lost primary held and nobody acknowledged, for people to read |
+//! | `tails.rs`, `tail_rows.rs` | what a lost primary held and nobody acknowledged, for people to read |
 //! | `group.rs`, `writer.rs`, `hrana.rs` | what requests use: copy, transaction, acknowledgement |
 //! | `restored.rs` | a copy out of a backup |
 //! | `schema.rs`, `fit.rs` | two releases alive: who lacks what, and whether functions may run on a copy |
 //! | `seen.rs` | what a browser has seen, and waiting for it |
+//! | `settled.rs` | what was acknowledged last, kept in view for when nothing more is |
 //! | `copies.rs` | folders and files |
 //! | `room.rs` | when there is too little room on the disk to lead |
 //! | `verify.rs` | whether the copies of a stopped host are whole |
@@ -38,6 +39,8 @@ mod room;
 mod run;
 mod schema;
 mod seen;
+mod settled;
+mod tail_rows;
 mod tails;
 #[cfg(test)]
 mod tests;
@@ -346,6 +349,10 @@ impl RecordStore for ReplicatedStore {
             .unwrap_or(false)
     }
 
+    fn shows_settled(&self, group: &GroupId) -> bool {
+        self.groups.get(group).is_some_and(|group| group.has_settled())
+    }
+
     fn seal(&self, group: &GroupId, position: Position) -> Option<String> {
         let key = self.copies.get(group)?.key().ok()?;
         Some(seen::seal(&key, group, position))
@@ -356,14 +363,18 @@ impl RecordStore for ReplicatedStore {
         group: &'a GroupId,
         token: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<(), Failure>> {
+    ) -> BoxFuture<'a, Result<Option<Position>, Failure>> {
         let key = self.copies.get(group).and_then(|copies| copies.key().ok());
         let position = key.and_then(|key| seen::open(&key, group, token));
         let Some((position, group)) = position.zip(self.groups.get(group)) else {
-            return std::future::ready(Ok(())).boxed();
+            return std::future::ready(Ok(None)).boxed();
         };
         let deadline = deadline.min(Instant::now() + CATCH_UP_WITHIN);
-        seen::catch_up(Arc::clone(group), position, deadline).boxed()
+        async move {
+            seen::catch_up(Arc::clone(group), position, deadline).await?;
+            Ok(Some(position))
+        }
+        .boxed()
     }
 
     fn local_copy(&self, group: &GroupId) -> Option<LocalCopy> {

@@ -4,7 +4,7 @@
 //! there already are taken in together, with one sync.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub(super) struct Progress {
     /// The newest frame that may be in the file: set before it is written.
     newest: AtomicU64,
     held: watch::Sender<Held>,
+    /// Pages of the copy's own log, when it was last looked at.
+    log_pages: AtomicU32,
 }
 
 /// What is synced to disk.
@@ -71,6 +73,8 @@ pub(super) struct Following {
 /// Follows the log until told to stop.
 pub(super) struct Replica {
     pub(super) progress: Arc<Progress>,
+    /// Only ever locked on a blocking thread.
+    pub(super) applier: Arc<Mutex<Applier>>,
     stop: CancellationToken,
     done: tokio::task::JoinHandle<()>,
 }
@@ -104,7 +108,7 @@ pub(super) enum ReplicaError {
 struct Follower {
     epoch: Epoch,
     source: Arc<dyn LogSource>,
-    /// Only ever locked on a blocking thread, by one task.
+    /// Only ever locked on a blocking thread.
     applier: Arc<Mutex<Applier>>,
     /// Where the copy stands, once that is known.
     stamp: Option<Stamp>,
@@ -128,7 +132,8 @@ impl Progress {
 
     fn new(frame: Option<FrameNo>, is_complete: bool) -> Arc<Self> {
         let newest = AtomicU64::new(frame.map_or(0, |frame| frame.0));
-        Arc::new(Self { newest, held: watch::Sender::new(Held { frame, is_complete, is_stranded: false }) })
+        let held = watch::Sender::new(Held { frame, is_complete, is_stranded: false });
+        Arc::new(Self { newest, held, log_pages: AtomicU32::new(0) })
     }
 
     /// At most this is visible to a reader that has begun.
@@ -143,6 +148,14 @@ impl Progress {
 
     pub(super) fn is_stranded(&self) -> bool {
         self.held.borrow().is_stranded
+    }
+
+    pub(super) fn log_pages(&self) -> u32 {
+        self.log_pages.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn log_is(&self, pages: u32) {
+        self.log_pages.store(pages, Ordering::Relaxed);
     }
 
     fn may_show(&self, frame: FrameNo) {
@@ -181,10 +194,11 @@ impl Replica {
             Origin::Cloned(frame) => (None, Some(frame), false),
         };
         let progress = Progress::new(stamp.map(|stamp| stamp.position.frame), is_complete);
+        let applier = Arc::new(Mutex::new(applier));
         let follower = Follower {
             epoch,
             source,
-            applier: Arc::new(Mutex::new(applier)),
+            applier: Arc::clone(&applier),
             stamp,
             seed,
             goal: None,
@@ -194,7 +208,7 @@ impl Replica {
             is_compacted: false,
         };
         let done = tokio::spawn(follower.run());
-        Ok(Self { progress, stop, done })
+        Ok(Self { progress, applier, stop, done })
     }
 
     /// Stops following. When this returns nothing writes to the copy any more.
@@ -329,13 +343,15 @@ impl Follower {
         }
         // After it is reported: nobody waits for this.
         self.unchecked = 0;
-        self.blocking(Applier::checkpoint).await
+        let pages = self.blocking(Applier::checkpoint).await?;
+        self.progress.log_is(pages);
+        Ok(())
     }
 
-    async fn blocking(
+    async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Applier) -> Result<(), SqlError> + Send + 'static,
-    ) -> Result<(), ReplicaError> {
+        work: impl FnOnce(&mut Applier) -> Result<T, SqlError> + Send + 'static,
+    ) -> Result<T, ReplicaError> {
         let applier = Arc::clone(&self.applier);
         let worked = tokio::task::spawn_blocking(move || {
             work(&mut applier.lock().unwrap_or_else(PoisonError::into_inner))

@@ -27,7 +27,8 @@ pub(super) enum Run {
         epoch: Epoch,
         replica: Replica,
         held: watch::Receiver<Held>,
-        _compared: AbortOnDropHandle<()>,
+        /// The daily comparison, and the views of what is acknowledged.
+        _beside: [AbortOnDropHandle<()>; 2],
     },
     Fetching {
         source: Arc<RemoteLog>,
@@ -41,6 +42,8 @@ pub(super) enum Run {
         started: Box<Started>,
         held: watch::Receiver<Held>,
         ended: watch::Receiver<bool>,
+        /// The views of what is acknowledged.
+        _beside: AbortOnDropHandle<()>,
     },
 }
 

@@ -13,24 +13,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use locum_identity::private_file;
 use locum_replication::Position;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::store::gate::Authority;
+use super::tail_rows::{compare, tables};
 use crate::store::group::folder_of;
 use crate::store::keys::KeyError;
 use crate::store::sqlite::{Database, DatabaseKey};
-use crate::store::{GroupId, MasterKey, ResultLimits, SqlError, Value};
+use crate::store::{GroupId, MasterKey, SqlError, Value};
 
 /// How long a tail is kept.
 pub(super) const KEEP: Duration = Duration::from_secs(30 * 24 * 3_600);
-/// Rows that are compared at once.
-const ROWS: usize = 200;
-const LIMITS: ResultLimits = ResultLimits { rows: ROWS, bytes: 1 << 30 };
 
 /// Which copy holds a tail.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -81,15 +75,6 @@ pub(crate) enum TailError {
     },
     #[error("no tail `{0}`")]
     Unknown(String),
-}
-
-/// The rows of one table, in order of their numbers.
-struct Rows<'a> {
-    database: &'a mut Database,
-    sql: String,
-    after: i64,
-    read: std::vec::IntoIter<Vec<Value>>,
-    is_over: bool,
 }
 
 impl Tails {
@@ -230,107 +215,13 @@ impl Tails {
     }
 }
 
-/// Tables with rows of their own, by name.
-fn tables(database: &mut Database) -> Result<Vec<String>, SqlError> {
-    let sql = "SELECT name FROM pragma_table_list
-        WHERE schema = 'main' AND type = 'table' AND wr = 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
-    texts(database, sql, &[])
-}
-
-/// Hands over each row that is not the same in both, by the columns that both have.
-fn compare(
-    table: &str,
-    lost: &mut Database,
-    kept: &mut Database,
-    mut differs: impl FnMut(Option<serde_json::Value>, Option<serde_json::Value>) -> Result<(), SqlError>,
-) -> Result<(), SqlError> {
-    let columns = "SELECT name FROM pragma_table_info(?)";
-    let name = [Value::Text(table.to_owned())];
-    let known = texts(kept, columns, &name)?;
-    let is_known = !known.is_empty();
-    let mut columns = texts(lost, columns, &name)?;
-    columns.retain(|column| !is_known || known.contains(column));
-    let mut lost = Rows::of(lost, table, &columns, false);
-    let mut kept = Rows::of(kept, table, &columns, !is_known);
-    let (mut left, mut right) = (lost.next()?, kept.next()?);
-    let show = |row: Vec<Value>| in_json(&columns, row);
-    loop {
-        match (left.take(), right.take()) {
-            (None, None) => return Ok(()),
-            (Some((at, row)), Some((other_at, other))) if at == other_at => {
-                if row != other {
-                    differs(Some(show(row)), Some(show(other)))?;
-                }
-                (left, right) = (lost.next()?, kept.next()?);
-            }
-            (Some((at, row)), other) if other.as_ref().is_none_or(|(other_at, _)| at < *other_at) => {
-                differs(Some(show(row)), None)?;
-                (left, right) = (lost.next()?, other);
-            }
-            (row, Some((_, other))) => {
-                differs(None, Some(show(other)))?;
-                (left, right) = (row, kept.next()?);
-            }
-            (Some(row), None) => left = Some(row),
-        }
-    }
-}
-
-impl<'a> Rows<'a> {
-    fn of(database: &'a mut Database, table: &str, columns: &[String], is_over: bool) -> Self {
-        let columns = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "SELECT rowid, {columns} FROM {} WHERE rowid > ? ORDER BY rowid LIMIT {ROWS}",
-            quoted(table)
-        );
-        Self { database, sql, after: i64::MIN, read: Vec::new().into_iter(), is_over }
-    }
-
-    /// The next row and its number.
-    fn next(&mut self) -> Result<Option<(i64, Vec<Value>)>, SqlError> {
-        if self.read.len() == 0 && !self.is_over {
-            let after = [Value::Integer(self.after)];
-            let rows = self.database.run(&self.sql, &after, Authority::Host, LIMITS)?.rows;
-            self.is_over = rows.len() < ROWS;
-            self.read = rows.into_iter();
-        }
-        let Some(mut row) = self.read.next() else { return Ok(None) };
-        let values = row.split_off(1);
-        match row.pop() {
-            Some(Value::Integer(number)) => {
-                self.after = number;
-                Ok(Some((number, values)))
-            }
-            _ => Err(SqlError::misuse("a row without a number")),
-        }
-    }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn texts(database: &mut Database, sql: &str, parameters: &[Value]) -> Result<Vec<String>, SqlError> {
-    let rows = database.host(sql, parameters)?.rows.into_iter().flatten();
-    Ok(rows.filter_map(|value| if let Value::Text(text) = value { Some(text) } else { None }).collect())
-}
-
-fn in_json(columns: &[String], row: Vec<Value>) -> serde_json::Value {
-    let values = row.into_iter().map(|value| match value {
-        Value::Null => json!(null),
-        Value::Integer(value) => json!(value),
-        Value::Real(value) => json!(value),
-        Value::Text(value) => json!(value),
-        Value::Blob(value) => json!({ "base64": BASE64.encode(value) }),
-    });
-    columns.iter().cloned().zip(values).collect::<serde_json::Map<_, _>>().into()
-}
-
 #[cfg(test)]
 mod tests {
     use locum_replication::{Epoch, FrameNo};
+    use serde_json::json;
 
     use super::*;
+    use crate::store::gate::Authority;
 
     fn database(path: &Path, sql: &str) -> Database {
         let mut database = Database::open_tuned(path, &DatabaseKey::from([7; 32])).unwrap();
@@ -342,6 +233,41 @@ mod tests {
         let key = folder.join("master.key");
         private_file::write(&key, "5a".repeat(32).as_bytes()).unwrap();
         Tails::new(&"main".parse().unwrap(), folder, &MasterKey::read(&key).unwrap())
+    }
+
+    fn read(tails: &Tails, name: &str) -> Vec<LostRow> {
+        let mut rows = Vec::new();
+        let take = |row| {
+            rows.push(row);
+            Ok(())
+        };
+        tails.read(name, take).unwrap();
+        rows
+    }
+
+    /// The application's tables have no row numbers.
+    #[test]
+    fn rows_without_a_number_are_told_apart_by_their_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared =
+            "CREATE TABLE hold (clinic TEXT, id TEXT, at INTEGER, PRIMARY KEY (id, clinic)) WITHOUT ROWID;
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                INSERT INTO hold SELECT 'c', printf('%04d', i), 7 FROM n;";
+        let lost = "UPDATE hold SET at = 8 WHERE id = '0500'; DELETE FROM hold WHERE id = '0700';
+            INSERT INTO hold VALUES ('b', '0201', 9), ('z', '1000', 9);";
+        let mut lost = database(&folder.path().join("lost.db"), &format!("{shared} {lost}"));
+        let mut kept = database(&folder.path().join("kept.db"), shared);
+        let (tails, copy) = (tails(folder.path()), Position::new(Epoch(3), FrameNo(12)));
+        assert_eq!(tails.keep(TailMark { copy, after: None }, &mut lost, &mut kept).unwrap(), 4);
+        let hold = |clinic: &str, id: &str, at: i64| Some(json!({ "clinic": clinic, "id": id, "at": at }));
+        let row = |lost, kept| LostRow { table: "hold".to_owned(), lost, kept };
+        let expected = [
+            row(hold("b", "0201", 9), None),
+            row(hold("c", "0500", 8), hold("c", "0500", 7)),
+            row(None, hold("c", "0700", 7)),
+            row(hold("z", "1000", 9), None),
+        ];
+        assert_eq!(read(&tails, "3-12"), expected);
     }
 
     #[test]
@@ -367,12 +293,6 @@ mod tests {
             assert_eq!(tails.keep(TailMark { copy, after: None }, &mut lost, &mut kept).unwrap(), 4);
         }
         assert_eq!(tails.names().unwrap(), ["3-12"]);
-        let mut rows = Vec::new();
-        let take = |row| {
-            rows.push(row);
-            Ok(())
-        };
-        tails.read("3-12", take).unwrap();
         let note = |id: i64, text: &str| Some(json!({ "id": id, "text": text }));
         let row = |table: &str, lost, kept| LostRow { table: table.to_owned(), lost, kept };
         let expected = [
@@ -381,7 +301,7 @@ mod tests {
             row("note", None, note(700, "same")),
             row("note", note(1_001, "planted too"), None),
         ];
-        assert_eq!(rows, expected);
+        assert_eq!(read(&tails, "3-12"), expected);
         let bytes = fs::read(folder.path().join("tails/3-12.db")).unwrap();
         assert!(!bytes.windows(7).any(|window| window == b"planted"));
         assert!(matches!(tails.read("../3-12", |_| Ok(())), Err(TailError::Unknown(_))));

@@ -23,6 +23,8 @@ use crate::store::{Failure, QueryResult, ResultLimits, SqlError, Value};
 const CARRY_OUT_AFTER: Duration = Duration::from_millis(40);
 /// Or once it has this many statements.
 const CARRY_OUT_AT: usize = 500;
+/// Doing once more what others did.
+const REOPEN_WITHIN: Duration = Duration::from_secs(1);
 const SAVEPOINT: &str = "locum_request";
 
 /// An open transaction on this host's own copy.
@@ -77,6 +79,35 @@ impl Shared {
         !self.database.is_autocommit()
     }
 
+    /// Undoes what was done since the last savepoint, and nothing else. Blocks.
+    fn undo_last(&mut self) -> Result<(), SqlError> {
+        if !self.is_open() {
+            return self.reopen();
+        }
+        self.words("ROLLBACK TO")?;
+        self.words("RELEASE")
+    }
+
+    fn words(&mut self, words: &str) -> Result<(), SqlError> {
+        self.database.set_deadline(None);
+        self.database.host(&format!("{words} {SAVEPOINT}"), &[]).map(drop)
+    }
+
+    /// Ended by one request (`OR ROLLBACK`, a statement that was interrupted, no memory), it begins anew for the
+    /// others: what they did is done once more. Blocks.
+    fn reopen(&mut self) -> Result<(), SqlError> {
+        self.database.set_deadline(Some(Instant::now() + REOPEN_WITHIN));
+        self.database.host("BEGIN IMMEDIATE", &[])?;
+        let before = self.database.total_changes();
+        for Statement { sql, parameters } in &self.statements {
+            self.database.host(sql, parameters)?;
+        }
+        if self.database.total_changes() - before == self.changes {
+            return Ok(());
+        }
+        Err(SqlError::Ended(Failure::TransactionLost))
+    }
+
     /// Undoes what happened here. The database, if it is still good. Blocks for some microseconds.
     pub(super) fn close(mut self) -> (Option<Database>, Work) {
         if !self.is_open() {
@@ -123,7 +154,7 @@ impl EngineWriter {
         mut shared: Shared,
         deadline: Instant,
     ) -> Result<Self, SqlError> {
-        shared.database.host(&format!("SAVEPOINT {SAVEPOINT}"), &[])?;
+        shared.words("SAVEPOINT")?;
         shared.database.forget_last_insert();
         shared.database.set_deadline(Some(deadline));
         Ok(Self {
@@ -141,12 +172,6 @@ impl EngineWriter {
     pub(super) fn alone(mut self) -> Self {
         self.is_alone = true;
         self
-    }
-
-    fn words(&mut self, words: &str) -> Result<(), SqlError> {
-        let shared = self.shared.as_mut().ok_or(SqlError::Ended(Failure::TransactionLost))?;
-        shared.database.set_deadline(None);
-        shared.database.host(&format!("{words} {SAVEPOINT}"), &[]).map(drop)
     }
 
     /// Savepoints mean something only inside one of the request's own.
@@ -212,7 +237,8 @@ impl WriteConnection for EngineWriter {
     fn commit(self: Box<Self>, turn: OwnedSemaphorePermit) -> Result<Commit, SqlError> {
         // Gone before the turn is: the next one must not begin before this one is undone.
         let mut writer = self;
-        writer.words("RELEASE")?;
+        let lost = SqlError::Ended(Failure::TransactionLost);
+        writer.shared.as_mut().ok_or(lost)?.words("RELEASE")?;
         let statements = writer.enclosed();
         let mut shared = writer.shared.take().ok_or(SqlError::Ended(Failure::TransactionLost))?;
         let (member, outcome) = oneshot::channel();
@@ -237,14 +263,11 @@ impl WriteConnection for EngineWriter {
 }
 
 impl Drop for EngineWriter {
-    /// Undoes this request's part, if it has not ended well. Blocks for some microseconds.
+    /// Undoes this request's part, if it has not ended well, and nothing of the others'. Blocks for some
+    /// microseconds, unless it ended the transaction.
     fn drop(&mut self) {
-        if self.shared.is_none() {
-            return;
-        }
-        let undone = self.words("ROLLBACK TO").and_then(|()| self.words("RELEASE"));
-        let Some(shared) = self.shared.take() else { return };
-        match undone {
+        let Some(mut shared) = self.shared.take() else { return };
+        match shared.undo_last() {
             Ok(()) => self.group.put_back(shared),
             // It cannot be trusted any more, by nobody.
             Err(_) => shared.close().1.fail(Failure::TransactionLost),

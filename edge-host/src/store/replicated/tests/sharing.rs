@@ -116,16 +116,36 @@ async fn nothing_is_written_that_another_copy_would_see_differently() {
     end(&network, hosts).await;
 }
 
-/// `OR ROLLBACK` ends the transaction for all who share it: whoever was not answered yet is told, and the next
-/// one begins anew.
+/// `OR ROLLBACK` ends the transaction for all who share it, and so does a statement that is interrupted. Only whoever
+/// sent that feels it: those who wait for their answer and those who come after do not.
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_ends_the_transaction_leaves_no_half_of_another() {
+async fn whoever_ends_the_transaction_ends_it_for_nobody_else() {
+    const ENDLESS: &str =
+        "INSERT INTO journal WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                           SELECT 'endless ' || i FROM n WHERE i % 1000 = 0";
     let (network, hosts, first) = started().await;
-    let breaking = session(&hosts[first]);
-    run(&breaking, "INSERT INTO journal VALUES ('gone')").await.unwrap();
-    let broken = run(&breaking, "INSERT OR ROLLBACK INTO journal VALUES ('first')").await;
-    assert!(broken.is_err());
-    assert!(matches!(breaking.commit().await, Err(StoreError::Failed(Failure::TransactionLost))));
+    for ends in ["INSERT OR ROLLBACK INTO journal VALUES ('first')", ENDLESS] {
+        let [before, breaking, after] = [(); 3].map(|()| session(&hosts[first]));
+        for sql in ["SAVEPOINT own", "INSERT INTO journal VALUES ('before')", "RELEASE own"] {
+            run(&before, sql).await.unwrap();
+        }
+        let mut gone = pin!(run(&breaking, "INSERT INTO journal VALUES ('gone')"));
+        let mut next = pin!(run(&after, "INSERT INTO journal VALUES ('after')"));
+        // Both wait for their turn, in this order; whoever carries the first out comes after them.
+        assert!(poll!(gone.as_mut()).is_pending() && poll!(next.as_mut()).is_pending());
+        let answered = tokio::spawn(async move { before.commit().await });
+        gone.await.unwrap();
+        assert!(run(&breaking, ends).await.is_err());
+        let broken = breaking.commit().await;
+        assert!(matches!(broken, Err(StoreError::Failed(_))), "{broken:?}");
+        next.await.unwrap();
+        after.commit().await.unwrap();
+        answered.await.unwrap().unwrap();
+        for host in &hosts {
+            until_entries(host, &["first", "before", "after"]).await;
+        }
+        run_alone(&hosts[first], "DELETE FROM journal WHERE entry <> 'first'").await;
+    }
     hosts[first].write("next").await.unwrap();
     let half = session(&hosts[first]);
     // The first row stays when the second fails: nobody knows that but this host's copy.
@@ -137,6 +157,12 @@ async fn whoever_ends_the_transaction_leaves_no_half_of_another() {
         until_entries(host, &["first", "next", "last"]).await;
     }
     end(&network, hosts).await;
+}
+
+async fn run_alone(host: &Host, sql: &str) {
+    let session = session(host);
+    run(&session, sql).await.unwrap();
+    session.commit().await.unwrap();
 }
 
 /// Three share one transaction; the second is undone, and the third finds nothing of it.

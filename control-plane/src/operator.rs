@@ -1,0 +1,118 @@
+//! The running member as a person on its machine reaches it: over the mesh, under a certificate that only who holds
+//! the authority's key can make.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use locum_cluster::protocol::{NodeAnswer, NodeRequest, OperatorRequest};
+use locum_identity::Role;
+use locum_mesh::{Client, Limits, Peer, PeerName};
+use locum_replication::{GroupId, GroupStatus};
+use locum_telemetry::ReadyFile;
+
+use crate::config::Config;
+use crate::member::Keys;
+use crate::process::Own;
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The member that is asked.
+pub(crate) struct Operated {
+    client: Client,
+    peer: Peer,
+}
+
+impl Operated {
+    /// The member of this configuration. Nothing is said yet.
+    pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
+        if !config.state_dir.join("ca.pem").exists() {
+            bail!("no keys in {}: start the member once first", config.state_dir.display());
+        }
+        let keys = Keys::open(&config.state_dir, &config.zone)?;
+        let own = Own { identity: config.identity()?, authority: keys.authority };
+        // A member that was given port 0 tells where it listens.
+        let ready = config.ready_file.as_ref().and_then(|path| ReadyFile::read(path).ok());
+        let told = ready.and_then(|ready| ready.addresses.get("mesh").copied());
+        let address = told.unwrap_or(config.mesh_listen);
+        let client = Client::new(address, &own.credentials()?, Limits::default())?;
+        Ok(Self { client, peer: Peer { address, name: PeerName::Role(Role::Control) } })
+    }
+
+    /// Any question.
+    pub(crate) async fn ask(&self, request: OperatorRequest) -> anyhow::Result<NodeAnswer> {
+        let question = serde_json::to_vec(&NodeRequest::Operator(request))?;
+        let answer = self.client.request(&self.peer, &question, DEADLINE).await;
+        serde_json::from_slice(&answer.context("ask the member")?).context("read the member's answer")
+    }
+
+    /// One that is answered with how a group is.
+    pub(crate) async fn status(&self, request: OperatorRequest) -> anyhow::Result<GroupStatus> {
+        match self.ask(request).await? {
+            NodeAnswer::Status(status) => Ok(status),
+            _ => bail!("the member answers another question"),
+        }
+    }
+}
+
+/// Says how each record group stands: a line each, or one JSON object.
+pub(crate) async fn show_groups(config: &Config, json: bool) -> anyhow::Result<()> {
+    let member = Operated::find(config)?;
+    let mut groups = BTreeMap::new();
+    for group in config.groups.keys() {
+        groups.insert(group, member.status(OperatorRequest::Status(group.clone())).await?);
+    }
+    if json {
+        say(&serde_json::to_string(&groups)?);
+    } else {
+        groups.iter().for_each(|(group, status)| say(&line(group, status)));
+    }
+    Ok(())
+}
+
+fn line(group: &GroupId, status: &GroupStatus) -> String {
+    let GroupStatus { epoch, primary, served, preparing, missing, complete, voters } = status;
+    let led = match (primary, served) {
+        (Some(primary), true) => format!("led by {primary}"),
+        (Some(primary), false) => format!("no primary ({primary} was the last)"),
+        (None, _) => "no primary yet".to_owned(),
+    };
+    let prepared = preparing.map_or_else(String::new, |next| match missing {
+        0 => format!("; epoch {next} is being prepared"),
+        missing => format!("; epoch {next} lacks promises of {missing}"),
+    });
+    format!("{group}: epoch {epoch}, {led}; {complete} of {voters} copies complete{prepared}")
+}
+
+#[allow(clippy::print_stdout, reason = "what was asked for")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use locum_replication::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_who_leads_or_what_is_missing() {
+        let group: GroupId = "main".parse().unwrap();
+        let mut status = GroupStatus {
+            epoch: Epoch(7),
+            primary: Some("edge-us-east".parse().unwrap()),
+            served: true,
+            preparing: None,
+            missing: 0,
+            complete: 3,
+            voters: 3,
+        };
+        assert_eq!(line(&group, &status), "main: epoch 7, led by edge-us-east; 3 of 3 copies complete");
+        (status.served, status.preparing, status.missing, status.complete) = (false, Some(Epoch(8)), 1, 1);
+        assert_eq!(
+            line(&group, &status),
+            "main: epoch 7, no primary (edge-us-east was the last); 1 of 3 copies complete; \
+             epoch 8 lacks promises of 1"
+        );
+    }
+}
