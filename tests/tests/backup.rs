@@ -166,6 +166,17 @@ async fn all_is_there(network: &Network, visits: &[Visit]) -> Result<()> {
     Ok(())
 }
 
+/// The doctor looks into the record in every region: an event of reading in each.
+async fn read_everywhere(network: &Network, visit: &Visit) -> Result<()> {
+    for region in network.regions() {
+        let doctor = Browser::at(network, &region)?;
+        doctor.sign_in(&network.account("doctor")?).await?;
+        let encounter = doctor.encounter(&visit.appointment).await?;
+        doctor.get(&format!("/records/encounters/{encounter}")).await?;
+    }
+    Ok(())
+}
+
 async fn comes_back(regions: u8) -> Result<()> {
     let kept = Kept::in_a_folder()?;
     let mut network = kept.start(regions, &[], Vec::new())?;
@@ -174,8 +185,8 @@ async fn comes_back(regions: u8) -> Result<()> {
     let said = kept.locum(&["backup", "now", "--data", &data])?;
     ensure!(said.starts_with("main: backup 2"), "{said}");
     kept.locum(&["backup", "drill", "--data", &data])?;
-    // Everywhere somebody looks at it: events of reading in every region.
     all_is_there(&network, std::slice::from_ref(&visit)).await?;
+    read_everywhere(&network, &visit).await?;
     let later = book(&network, &Patient::numbered(1)).await?;
     until_shipped(&network).await?;
     until_audit_is_shipped(&network).await?;
@@ -188,7 +199,9 @@ async fn comes_back(regions: u8) -> Result<()> {
     all_is_there(&network, &[visit, later]).await?;
     let after = kept.locum(&["audit", "verify", "--data", &data])?;
     ensure!(after.contains("nothing was altered") && after.contains("restored at"), "{after}");
-    for (log, last) in logs(&before) {
+    let logs_before = logs(&before);
+    ensure!(logs_before.len() >= network.regions().len(), "somebody's reading left no event: {before}");
+    for (log, last) in logs_before {
         let found = logs(&after).into_iter().filter(|(known, _)| *known == log).map(|(_, last)| last).max();
         ensure!(found >= Some(last), "log {log} went to {last}: {after}");
     }

@@ -94,6 +94,13 @@ async fn planted_text_is_in_no_file_of_three_regions_their_backups_or_a_crash() 
     let backups = kept.path().join("backups").to_string_lossy().into_owned();
     let mut network = Network::start_with(3, &["--backup-to", &backups])?;
     let secrets = Secrets::entrust(&network, ["us-west", "us-east", "eu-central"]).await?;
+    for region in network.regions() {
+        let doctor = Browser::at(&network, &region)?;
+        doctor.sign_in(&network.account("doctor")?).await?;
+        let encounter = doctor.encounter(&secrets.visit.appointment).await?;
+        let read = doctor.get(&format!("/records/encounters/{encounter}")).await?;
+        ensure!(read.to_string().contains(NOTE), "{region} does not show the note");
+    }
     metrics_hold_nothing(&network, &secrets).await?;
     for task in ["now", "drill"] {
         let data = network.data();
