@@ -30,6 +30,10 @@ pub struct GroupReport {
     pub quiesced: bool,
     /// The newest epoch of the history the asker knows; it is told what came after.
     pub known: Epoch,
+    /// The copy has been through a contract that the asker's release does not know: the asker can hand it on, and
+    /// serve nothing from it.
+    #[serde(default)]
+    pub outdated: bool,
 }
 
 /// Control plane → edge host: the answer to a [`GroupReport`].

@@ -104,6 +104,7 @@ pub struct Voter {
     acked: Option<Position>,
     quiesced: bool,
     dropped: Epoch,
+    outdated: bool,
 }
 
 impl Voter {
@@ -121,6 +122,7 @@ impl Voter {
             acked: None,
             quiesced: false,
             dropped: Epoch::ZERO,
+            outdated: false,
         }
     }
 
@@ -164,7 +166,13 @@ impl Voter {
             renew,
             quiesced: renew.is_some() && self.quiesced,
             known: self.history.newest(),
+            outdated: self.outdated,
         }
+    }
+
+    /// Whether this host's release is too old for its copy, to be said with the next report.
+    pub fn set_outdated(&mut self, is_outdated: bool) {
+        self.outdated = is_outdated;
     }
 
     /// The control plane's answer to a report.

@@ -17,6 +17,7 @@ pub(super) struct Heard {
     /// The epoch whose engine it runs.
     pub(super) running: Option<Epoch>,
     pub(super) quiesced: bool,
+    pub(super) outdated: bool,
     pub(super) at: Duration,
 }
 
@@ -30,6 +31,7 @@ impl Heard {
             started: report.started,
             running: report.renew,
             quiesced: report.quiesced,
+            outdated: report.outdated,
             at: now,
         }
     }
@@ -45,6 +47,7 @@ impl Heard {
         self.copy = self.copy.max(report.copy);
         self.started = self.started.max(report.started);
         self.quiesced = report.quiesced;
+        self.outdated = report.outdated;
         self.at = now;
     }
 

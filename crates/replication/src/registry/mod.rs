@@ -163,6 +163,7 @@ impl GroupRegistry {
     /// Time passed: begins to prepare an epoch if one is due.
     pub fn look(&mut self, now: Duration) {
         self.forget_old_wish(now);
+        self.wish_for_another_than_an_outdated(now);
         if now.saturating_sub(self.looked_at) > AWAY {
             self.leased_until = self.leased_until.max(now + COME_BACK_WITHIN);
         }
@@ -362,12 +363,14 @@ impl GroupRegistry {
         self.accepts_loss().is_some() && promised == answering.count()
     }
 
-    /// Among equals: whom a person wants, not whoever was just appointed in vain, then as declared.
-    fn rank(&self, node: &NodeId, region: &RegionId) -> (bool, bool, usize) {
+    /// Among equals: whom a person wants, then who can serve what it holds, not whoever was just appointed in vain, then
+    /// as declared.
+    fn rank(&self, node: &NodeId, region: &RegionId) -> (bool, bool, bool, usize) {
+        let outdated = self.heard.get(node).is_some_and(|heard| heard.outdated);
         let failed = (!self.renewed && self.record.primary.as_ref() == Some(node))
             || self.failed.as_ref() == Some(node);
         let declared = self.regions.iter().position(|declared| declared == region);
-        (!self.is_wished(node), failed, declared.unwrap_or(usize::MAX))
+        (!self.is_wished(node), outdated, failed, declared.unwrap_or(usize::MAX))
     }
 }
 

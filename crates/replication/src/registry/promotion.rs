@@ -71,6 +71,12 @@ pub enum PromoteError {
         /// Who was named.
         target: NodeId,
     },
+    /// The target could serve nothing.
+    #[error("{target} runs a release that is too old for this group's schema: upgrade it first")]
+    Outdated {
+        /// Who was named.
+        target: NodeId,
+    },
     /// It leads already.
     #[error("{target} leads already")]
     Leads {
@@ -124,8 +130,13 @@ impl GroupRegistry {
         }
         let answering: Vec<_> =
             self.heard.iter().filter(|(node, heard)| self.counts(node) && heard.is_fresh(now)).collect();
-        let able = answering.iter().find(|(node, _)| *node == target).and_then(|(_, heard)| heard.copy);
-        let Some(from) = able else { return Err(PromoteError::NotAble { target: named }) };
+        let able = answering.iter().find(|(node, _)| *node == target);
+        let Some((from, outdated)) = able.and_then(|(_, heard)| Some((heard.copy?, heard.outdated))) else {
+            return Err(PromoteError::NotAble { target: named });
+        };
+        if outdated {
+            return Err(PromoteError::Outdated { target: named });
+        }
         let served = self.status(now).served;
         if served && self.record.primary.as_ref() == Some(target) {
             return Err(PromoteError::Leads { target: named });
@@ -176,6 +187,27 @@ impl GroupRegistry {
         self.wish = Some(Wish { target: current.target, promotion: current.promotion, since: now });
         self.look(now);
         Ok(())
+    }
+
+    /// Whoever holds most leads, so that nothing is lost, even if its release can serve nothing of it: then only until
+    /// somebody who can has the same.
+    pub(super) fn wish_for_another_than_an_outdated(&mut self, now: Duration) {
+        let primary = self.record.primary.as_ref();
+        let is_outdated = primary.and_then(|primary| self.heard.get(primary)).is_some_and(|p| p.outdated);
+        // A failover that somebody asked for and that was not needed any more does not stand in the way.
+        if !is_outdated || self.wants_quiet() || self.round.is_some() {
+            return;
+        }
+        let able = self.heard.iter().filter(|(node, heard)| {
+            let is_current = heard.copy.is_some_and(|copy| copy.epoch == self.record.epoch);
+            is_current && !heard.outdated && self.counts(node) && heard.is_fresh(now)
+        });
+        let target = able.min_by_key(|(node, heard)| self.rank(node, &heard.region)).map(|(node, _)| node);
+        self.wish = target.map(|target| Wish {
+            target: target.clone(),
+            promotion: Promotion::Switchover,
+            since: now,
+        });
     }
 
     pub(super) fn forget_old_wish(&mut self, now: Duration) {

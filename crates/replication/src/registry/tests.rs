@@ -38,6 +38,7 @@ impl Group {
                 renew: None,
                 quiesced: false,
                 known: Epoch::ZERO,
+                outdated: false,
             };
             (*name, report)
         });

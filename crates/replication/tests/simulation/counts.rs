@@ -13,6 +13,7 @@ pub(crate) struct Counts {
     pub(crate) tails: u64,
     pub(crate) wipes: u64,
     pub(crate) moves: u64,
+    pub(crate) changes_of_release: u64,
 }
 
 impl Counts {
@@ -27,5 +28,6 @@ impl Counts {
         self.tails += other.tails;
         self.wipes += other.wipes;
         self.moves += other.moves;
+        self.changes_of_release += other.changes_of_release;
     }
 }

@@ -27,4 +27,6 @@ pub(crate) enum Fault {
     ShowsWhatItHolds,
     /// Nobody exports what did not become history.
     TailForgotten,
+    /// A host whose release is too old for its copy does not say so.
+    OutdatedUnsaid,
 }

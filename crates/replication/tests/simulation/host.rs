@@ -134,7 +134,9 @@ impl World {
 
     fn poll(&mut self, node: usize, every: bool) {
         let (life, clock) = (self.nodes[node].life, self.nodes[node].clock(self.now));
+        let outdated = self.nodes[node].outdated && self.fault != Fault::OutdatedUnsaid;
         let Some(process) = &mut self.nodes[node].process else { return };
+        process.voter.set_outdated(outdated);
         let mut report = process.voter.report();
         if self.fault == Fault::GreatestFrame {
             report.copy = report.copy.map(|copy| Position::new(Epoch(1), copy.frame));

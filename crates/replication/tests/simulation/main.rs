@@ -74,6 +74,7 @@ fn invariants_hold_whatever_happens() {
         ("tails", total.tails, seeds / 20),
         ("lost disks", total.wipes, seeds / 20),
         ("moves by a person", total.moves, seeds / 20),
+        ("changes of release", total.changes_of_release, seeds / 20),
     ] {
         assert!(count >= least, "{count} {what}, at least {least} expected");
     }
@@ -101,6 +102,7 @@ fn planted_faults_are_caught() {
         (Fault::ShowsOwnTail, &["no_unacked_reads"]),
         (Fault::ShowsWhatItHolds, &["no_unacked_reads"]),
         (Fault::TailForgotten, &["tail_kept"]),
+        (Fault::OutdatedUnsaid, &["available_after_healing"]),
     ] {
         let (_, violation) = caught(fault);
         assert!(invariants.contains(&violation.invariant), "{fault:?} broke {}", violation.invariant);

@@ -90,6 +90,8 @@ pub(crate) struct Node {
     pub(crate) slow_until: u64,
     /// How much faster than true time its clock runs.
     pub(crate) drift_permille: u64,
+    /// Its release is too old for the group's schema: it holds and hands on, and serves nothing.
+    pub(crate) outdated: bool,
 }
 
 impl Node {
@@ -103,6 +105,7 @@ impl Node {
             paused_until: 0,
             slow_until: 0,
             drift_permille,
+            outdated: false,
         }
     }
 
@@ -136,14 +139,14 @@ impl Node {
     /// Whether a write may begin here now.
     pub(crate) fn takes_writes(&self, now: u64) -> bool {
         let Some(process) = self.process.as_ref().filter(|_| self.paused_until <= now) else { return false };
-        let may_begin = process.primary.as_ref().is_some_and(|primary| primary.may_begin(self.clock(now)));
+        let may_begin = !self.outdated && process.primary.as_ref().is_some_and(|primary| primary.may_begin(self.clock(now)));
         let engine = process.engine.as_ref();
         may_begin && engine.is_some_and(|engine| process.voter.may_serve(engine.at.epoch))
     }
 
     /// What local reads are answered from, if they are answered.
     pub(crate) fn shows(&self, now: u64, fault: Fault) -> Option<Copy> {
-        let process = self.process.as_ref().filter(|_| self.paused_until <= now)?;
+        let process = self.process.as_ref().filter(|_| self.paused_until <= now && !self.outdated)?;
         let copy = self.disk.newest()?;
         if let Some(engine) = &process.engine {
             let primary = process.primary.as_ref().filter(|_| copy.at.epoch == engine.at.epoch)?;

@@ -1,5 +1,6 @@
 //! What goes wrong.
 
+use crate::fault::Fault;
 use crate::node::{Disk, Node};
 use crate::truth::Checked;
 use crate::world::{Event, Input, World};
@@ -26,6 +27,7 @@ impl World {
             80..85 => self.registry_paused_until = self.now + self.random.between(50, 8_000),
             85..91 => self.move_primary(node),
             91..95 => self.wipe(node),
+            95..97 => self.change_release(node),
             _ => {
                 // A whole region goes at once, the control plane with it.
                 self.crash(node);
@@ -83,6 +85,23 @@ impl World {
             registry.promote(&plan, now).unwrap();
             self.counts.moves += 1;
         }
+    }
+
+    /// A host is put back to a release that is too old for the schema, and later upgraded again.
+    fn change_release(&mut self, node: usize) {
+        let Some(record) = &self.record else { return };
+        if self.fault == Fault::GreatestFrame {
+            // Nobody knows then which copies are of the current epoch, and that is not what it is about.
+            return;
+        }
+        let votes = |other: &Node| record.seats.values().flatten().any(|seat| seat.node == other.id);
+        let can_serve = |(index, other): (usize, &Node)| index != node && !other.outdated && votes(other);
+        if !self.nodes[node].outdated && !self.nodes.iter().enumerate().any(can_serve) {
+            return;
+        }
+        self.crash(node);
+        self.nodes[node].outdated = !self.nodes[node].outdated;
+        self.counts.changes_of_release += 1;
     }
 
     /// A disk is lost, and with it everything the host promised or held. One at a time, and only when the

@@ -207,6 +207,7 @@ impl Driver {
             return;
         }
         self.is_reporting = true;
+        self.voter.set_outdated(self.parts.group.serving.borrow().is_outdated());
         let (links, report, sent_at) = (Arc::clone(&self.parts.links), self.voter.report(), now());
         self.asked.push(async move { Heard::View(links.report(report).await, sent_at) }.boxed());
     }

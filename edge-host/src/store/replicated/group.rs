@@ -320,6 +320,11 @@ impl Serving {
         self.copy.as_ref().is_some_and(|copy| copy.fit.is_lacking())
     }
 
+    /// The copy can be handed on by this release, and not be served.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.fit.is_outdated())
+    }
+
     /// What a primary shows at the beginning of its epoch it holds from an older one.
     fn began_from(&self, position: Position) -> Option<Position> {
         let leading = self.leading.as_ref()?;

@@ -21,7 +21,7 @@ use crate::store::Writer;
 use crate::store::group::Group;
 use crate::store::migrations::contract::{Knowledge, Step};
 use crate::store::migrations::online::{self, OnlineError};
-use crate::store::migrations::{Handed, Ledger, Migration, MigrationId, Schema, Standing};
+use crate::store::migrations::{Handed, Ledger, Migration, MigrationError, MigrationId, Schema, Standing};
 
 /// Between two looks at a copy that functions may run on.
 const LOOK: Duration = Duration::from_secs(1);
@@ -206,12 +206,12 @@ impl Keeper {
         let (standing, ledger) = match stands {
             Ok(stands) => stands,
             Err(error) => {
-                self.measure(copy, false, 0);
+                self.measure(copy, Err(&error));
                 self.note(Note::Unusable(chain(&error)));
                 return LOOK;
             }
         };
-        self.measure(copy, standing.fits(), standing.contracts.len());
+        self.measure(copy, Ok(&standing));
         match &place.writer {
             Writer::Here => self.lead(place, &schema, &standing, &ledger).await,
             Writer::At(primary) => self.follow(primary, copy.epoch, &standing, &ledger).await,
@@ -220,8 +220,9 @@ impl Keeper {
         if standing.fits() { LOOK } else { LOOK_SOON }
     }
 
-    fn measure(&self, copy: &OpenCopy, fits: bool, contracts: usize) {
-        copy.fit.set(fits);
+    fn measure(&self, copy: &OpenCopy, standing: Result<&Standing<'_>, &MigrationError>) {
+        copy.fit.set(standing);
+        let (fits, contracts) = standing.map_or((false, 0), |it| (it.fits(), it.contracts.len()));
         let set = |name: &'static str, value: f64| {
             metrics::gauge!(name, "group" => self.group.id.to_string()).set(value);
         };

@@ -95,3 +95,47 @@ fn whom_a_person_wants_is_waited_for_while_it_answers() {
     assert_eq!(group.primary().1, 2, "silence ends the wait");
     assert_ne!(group.primary().0, "central");
 }
+
+/// Whoever holds most leads even if it can serve nothing: its copy is handed on, then the group moves.
+#[test]
+fn a_primary_that_is_too_old_for_its_copy_hands_it_on() {
+    let mut group = Group::led_by_west(10, 8);
+    group.said.get_mut("east").unwrap().outdated = true;
+    group.later(4_500);
+    for name in ["east", "central"] {
+        group.promises(name);
+    }
+    assert_eq!(group.primary(), ("east", 2), "it holds what may be acknowledged");
+    group.said.get_mut("east").unwrap().copy = Some(at(2, 3));
+    group.begins("east", 2);
+    assert!(!group.says("east").quiesce, "nobody else has it yet");
+    group.said.get_mut("central").unwrap().copy = Some(at(2, 3));
+    group.says("central");
+    assert!(group.says("east").quiesce);
+    group.said.get_mut("east").unwrap().quiesced = true;
+    group.says("east");
+    for name in ["east", "central"] {
+        group.promises(name);
+    }
+    assert_eq!(group.primary(), ("central", 3));
+}
+
+#[test]
+fn among_equals_whoever_can_serve_its_copy_leads() {
+    let mut group = Group::led_by_west(10, 10);
+    group.said.get_mut("east").unwrap().outdated = true;
+    group.later(4_500);
+    for name in ["east", "central"] {
+        group.promises(name);
+    }
+    assert_eq!(group.primary(), ("central", 2));
+}
+
+#[test]
+fn nobody_moves_a_group_to_where_it_cannot_be_served() {
+    let mut group = Group::led_by_west(10, 10);
+    group.said.get_mut("east").unwrap().outdated = true;
+    group.says("east");
+    let refused = group.registry.plan(&node("east"), false, group.now);
+    assert_eq!(refused, Err(PromoteError::Outdated { target: node("east") }));
+}

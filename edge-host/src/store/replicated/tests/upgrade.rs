@@ -214,6 +214,44 @@ async fn a_contract_runs_once_every_host_knows_it_and_an_older_release_then_refu
     })
     .await;
     assert!(!hosts[index].store.holders(&group()).is_empty(), "others answer for it");
+    // It may hold what only the primary has beside it: then it begins the next epoch, and another one leads in the end.
+    let outdated = hosts[index].node.clone();
+    hosts.remove(leads).die(&network).await;
+    let leads = first_write(&hosts, "the primary is gone").await;
+    assert_ne!(hosts[leads].node, outdated);
+    let kept = query(&hosts[leads], "SELECT count(*) FROM journal WHERE entry LIKE 'kept%'").await.unwrap();
+    assert_ne!(kept, [[Value::Integer(0)]], "what was acknowledged is there");
+    for host in hosts {
+        host.die(&network).await;
+    }
+}
+
+/// The two that are left hold different amounts, and the one that holds more can serve nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_release_that_alone_holds_the_last_write_hands_it_on() {
+    let network = Network::new();
+    let before = release(network.folder.path(), &[ADDED]);
+    let after = release(network.folder.path(), &[ADDED, ("0003_filler.contract.sql", GONE.1)]);
+    let (mut hosts, leads) = three(&network, &after).await;
+    until("the contract runs", async || {
+        query(&hosts[leads], "SELECT count(*) FROM filler").await.is_err()
+    })
+    .await;
+    let leads = first_write(&hosts, "without it").await;
+    let (older, behind) = ((leads + 1) % 3, (leads + 2) % 3);
+    replace(&network, &mut hosts, older, &before).await;
+    let behind = hosts[behind].node.as_str().strip_prefix("edge-").unwrap().to_owned();
+    hosts.remove(at(&hosts, &behind)).die(&network).await;
+    let leads = first_write(&hosts, "only two hold this").await;
+    let region = hosts[leads].node.as_str().strip_prefix("edge-").unwrap().to_owned();
+    hosts.remove(at(&hosts, &region)).die(&network).await;
+    let epoch = epoch_of(&network);
+    hosts.push(network.start_as(&behind, &after).await);
+    let leads = first_write(&hosts, "they go on").await;
+    assert_eq!(hosts[leads].node.as_str(), format!("edge-{behind}"));
+    assert!(epoch_of(&network).0 >= epoch.0 + 2, "the older release led in between, to hand it on");
+    let found = query(&hosts[leads], "SELECT count(*) FROM journal WHERE entry = 'only two hold this'").await;
+    assert_eq!(found.unwrap(), [[Value::Integer(1)]]);
     for host in hosts {
         host.die(&network).await;
     }
