@@ -298,6 +298,11 @@ pub fn signal(process: u32, signal: libc::c_int) {
     unsafe { libc::kill(process.cast_signed(), signal) };
 }
 
+/// The root of the sources: tests and benchmarks run in this package's folder, wherever they were compiled.
+pub(crate) fn root() -> Result<PathBuf> {
+    Path::new("..").canonicalize().context("tests run in the folder of their package")
+}
+
 /// The folder that holds `locum` and the three daemons.
 pub fn binaries() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("LOCUM_BIN_DIR") {
@@ -315,7 +320,7 @@ fn spawn(
     environment: &[(String, String)],
 ) -> Result<(Child, Value)> {
     let binaries = binaries()?;
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spin.toml");
+    let manifest = root()?.join("spin.toml");
     let mut child = Command::new(binaries.join("locum"))
         .args(["up", "--json", "--port", "0", "--regions", &regions.to_string(), "--manifest"])
         .arg(manifest)

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::network::{Network, until};
+use crate::network::{Network, root, until};
 
 /// A release that an edge host can be started with.
 pub struct Release {
@@ -21,7 +21,7 @@ impl Release {
         let folder = folder.join(format!("release-{number}"));
         let migrations = folder.join("migrations");
         std::fs::create_dir_all(&migrations)?;
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+        let root = root()?;
         for entry in std::fs::read_dir(root.join("edge-functions/migrations"))? {
             let path = entry?.path();
             std::fs::copy(&path, migrations.join(path.file_name().context("no name")?))?;
@@ -86,7 +86,7 @@ pub fn guest(target: &Path) -> Result<PathBuf> {
         .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "wasm"])
         .args(["-p", "locum-edge-test-guest", "--target-dir"])
         .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root()?)
         .status()?;
     ensure!(built.success(), "the test function does not build");
     Ok(target.join("wasm32-wasip2/wasm/locum_edge_test_guest.wasm"))

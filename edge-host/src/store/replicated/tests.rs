@@ -263,6 +263,14 @@ async fn first_write(hosts: &[Host], text: &str) -> usize {
     }
 }
 
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + WITHIN;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 async fn until_entries(host: &Host, wanted: &[&str]) {
     let deadline = Instant::now() + WITHIN;
     loop {

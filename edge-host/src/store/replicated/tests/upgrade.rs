@@ -36,14 +36,6 @@ async fn query(host: &Host, sql: &str) -> Result<Vec<Vec<Value>>, SqlError> {
     Ok(rows)
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + WITHIN;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 /// Until functions of its release may run on its copy; before that none finds a schema that is not its own.
 async fn until_fit(host: &Host, sql: &str) -> Vec<Vec<Value>> {
     let deadline = Instant::now() + WITHIN;
