@@ -130,7 +130,9 @@ impl Writers {
         }
         for (entry, region) in journal.iter().zip(regions.iter().cycle()) {
             let (browser, never) = (Mutex::new(Browser::at(network, region)?), AtomicBool::new(false));
-            let again = hold(&browser, &entry.slot, &entry.key, &never).await.context("no answer")?;
+            let again = hold(&browser, &entry.slot, &entry.key, &never);
+            let again = tokio::time::timeout(PATIENCE, again).await.ok().flatten();
+            let again = again.with_context(|| format!("{region} does not answer for {}", entry.key))?;
             ensure!(again.body["id"] == entry.id.as_str(), "{region}: {} answered {again:?}", entry.key);
         }
         Ok(journal.len())

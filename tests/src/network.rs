@@ -261,6 +261,16 @@ impl Network {
         waited.with_context(|| process.to_owned())
     }
 
+    /// The same for the control plane, where everybody knows it to be: its port was one that the system gave.
+    pub fn revive_control(&mut self) -> Result<()> {
+        let (process, mesh) = ("control-1", self.address("control-1", "mesh")?);
+        let path = self.data().join(format!("{process}.toml"));
+        let mut config: toml::Table = std::fs::read_to_string(&path)?.parse()?;
+        config.insert("mesh_listen".to_owned(), mesh.into());
+        std::fs::write(&path, config.to_string())?;
+        self.revive(process)
+    }
+
     /// Starts a killed region again.
     pub fn revive_region(&mut self, region: &str) -> Result<()> {
         [self.media(region), self.edge(region)].iter().try_for_each(|name| self.revive(name))

@@ -40,6 +40,8 @@ pub(crate) struct LogSettings {
     pub(crate) file_bytes: u64,
     /// Reserves a file's blocks up to a length.
     pub(crate) allocate: fn(&File, u64) -> io::Result<()>,
+    /// What was written is on the disk when it returns.
+    pub(crate) sync: fn(&File) -> io::Result<()>,
 }
 
 /// Takes events until dropped.
@@ -199,7 +201,7 @@ impl Writer {
             // What was written of them is written over by the next ones.
             return Err(AppendError::Full);
         }
-        if let Err(error) = self.file.sync_data() {
+        if let Err(error) = (self.settings.sync)(&self.file) {
             tracing::error!(error = %error.kind(), "audit events cannot be synced");
             self.is_broken = true;
             return Err(AppendError::Failed);

@@ -149,6 +149,7 @@ impl Audit {
                     reserve_bytes: self.settings.reserve_bytes,
                     file_bytes: self.settings.file_bytes,
                     allocate: self.settings.allocate,
+                    sync: std::fs::File::sync_data,
                 };
                 let opened = spawn_blocking(move || {
                     let (checkpoints, _) = checkpoint::read(&settings.folder).unwrap_or_default();

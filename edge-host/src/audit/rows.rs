@@ -317,4 +317,22 @@ mod tests {
             assert_eq!(verify_file(folder.path(), &[]).fault, Some(fault), "{tampering}");
         }
     }
+
+    /// Whoever alters an event and works out its hash anew has to do so for all that come after it.
+    #[tokio::test]
+    async fn each_hash_covers_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        group(folder.path(), 5).await;
+        let mut database = testing::database(folder.path());
+        database("DROP TRIGGER locum_audit_is_final", &[]).unwrap();
+        database("UPDATE locum_audit SET agent = 'u-2' WHERE sequence = 3", &[]).unwrap();
+        let before = "SELECT sequence, hash FROM locum_audit_chain WHERE sequence = 2";
+        let before = read_link(&database(before, &[]).unwrap().rows[0]).unwrap();
+        let altered = format!("SELECT {COLUMNS} FROM locum_audit WHERE sequence = 3");
+        let (sequence, altered) = read_event(&database(&altered, &[]).unwrap().rows[0]).unwrap();
+        let hash = Value::Blob(link(&before.hash, sequence, &altered).to_vec());
+        database("UPDATE locum_audit_chain SET hash = ? WHERE sequence = 3", &[hash]).unwrap();
+        drop(database);
+        assert_eq!(verify_file(folder.path(), &[]).fault, Some(Fault::Changed(4)));
+    }
 }

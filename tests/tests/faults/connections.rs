@@ -89,15 +89,17 @@ fn a_voter_that_is_behind_does_not_lead_in_place_of_one_that_cannot_be_asked() -
     })
 }
 
-/// Longer than a lease and a promotion take.
+/// No epoch begins for `time` beyond the old lease, and at its end nobody leads: one promise is missing.
 pub(super) async fn nobody_leads(trial: &Trial, time: Duration) -> Result<()> {
-    let begun = std::time::Instant::now();
-    let lease = Duration::from_secs(6);
+    let epoch = trial.network.control("locum_group_epoch").await?;
+    let (begun, lease) = (std::time::Instant::now(), Duration::from_secs(6));
     while begun.elapsed() < lease + time {
-        let served = trial.network.control("locum_group_has_primary").await?;
-        ensure!(begun.elapsed() < lease || served == 0.0, "somebody leads");
+        let now = trial.network.control("locum_group_epoch").await?;
+        ensure!(now == epoch, "epoch {now} began after {epoch}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    let served = trial.network.control("locum_group_has_primary").await?;
+    ensure!(served == 0.0, "somebody leads");
     let missing = trial.network.control("locum_group_promises_missing").await?;
     ensure!(missing == 1.0, "{missing} promises are missing");
     Ok(())

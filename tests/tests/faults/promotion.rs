@@ -1,8 +1,11 @@
 //! Faults in the middle of a promotion.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use super::Trial;
+use super::connections::nobody_leads;
 
 /// A person moves the primary, and whoever should lead next dies as soon as the move has begun.
 #[test]
@@ -31,10 +34,28 @@ fn the_primary_and_its_successor_die() -> Result<()> {
         let next = trial.network.leader_among(&others).await?;
         trial.network.kill_region(&next)?;
         // One copy is left: it alone cannot know that it is the newest.
+        nobody_leads(trial, Duration::from_secs(2)).await?;
         trial.network.revive_region(&leader)?;
         trial.writers.host_is_back(&trial.network, &leader)?;
         trial.writers.go_on(&[leader], 3).await?;
         trial.network.revive_region(&next)?;
         trial.writers.host_is_back(&trial.network, &next)
+    })
+}
+
+/// What the control plane decided last is on its disk: started again, it knows who leads and ends no epoch.
+#[test]
+fn the_control_plane_dies_after_a_promotion() -> Result<()> {
+    Trial::run("promotion::the_control_plane_dies_after_a_promotion", async |trial| {
+        let (leader, [target, other]) = trial.places().await?;
+        let moved = trial.network.promotion(&target, &["--yes"])?.status()?;
+        ensure!(moved.success(), "the promotion ended with {moved}");
+        let epoch = trial.network.control("locum_group_epoch").await?;
+        trial.network.kill("control-1")?;
+        trial.network.revive_control()?;
+        trial.writers.go_on(&[leader, target.clone(), other], 3).await?;
+        ensure!(trial.network.control("locum_group_epoch").await? == epoch, "another epoch began");
+        ensure!(trial.network.leader().await? == target, "somebody else leads");
+        Ok(())
     })
 }

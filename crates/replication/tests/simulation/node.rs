@@ -139,7 +139,8 @@ impl Node {
     /// Whether a write may begin here now.
     pub(crate) fn takes_writes(&self, now: u64) -> bool {
         let Some(process) = self.process.as_ref().filter(|_| self.paused_until <= now) else { return false };
-        let may_begin = !self.outdated && process.primary.as_ref().is_some_and(|primary| primary.may_begin(self.clock(now)));
+        let may_begin = !self.outdated
+            && process.primary.as_ref().is_some_and(|primary| primary.may_begin(self.clock(now)));
         let engine = process.engine.as_ref();
         may_begin && engine.is_some_and(|engine| process.voter.may_serve(engine.at.epoch))
     }

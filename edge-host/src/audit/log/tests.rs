@@ -1,12 +1,15 @@
 //! A log over starts, crashes and a disk that is full.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::super::testing::{event, sealer};
 use super::*;
 
 fn settings(folder: &Path) -> LogSettings {
-    LogSettings { folder: folder.to_owned(), reserve_bytes: 1 << 20, file_bytes: 1 << 16, allocate: reserve }
+    let (folder, sync) = (folder.to_owned(), File::sync_data);
+    LogSettings { folder, reserve_bytes: 1 << 20, file_bytes: 1 << 16, allocate: reserve, sync }
 }
 
 fn open(folder: &Path, vouched: u64) -> OwnLog {
@@ -39,12 +42,38 @@ async fn events_survive_in_order_over_files_and_starts() {
 
 #[tokio::test]
 async fn many_readers_share_a_sync() {
+    static SYNCS: AtomicU64 = AtomicU64::new(0);
     let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path(), 0);
+    let sync = |file: &File| {
+        SYNCS.fetch_add(1, Ordering::Relaxed);
+        file.sync_data()
+    };
+    let counted = LogSettings { sync, ..settings(folder.path()) };
+    let log = OwnLog::open(counted, sealer(), |_| 0).unwrap();
     let all = (0..200).map(|number| log.append(event(number)));
     assert!(futures_util::future::join_all(all).await.into_iter().all(|kept| kept.is_ok()));
     assert_eq!(log.synced().borrow().end.sequence, 200);
     assert_eq!(read(folder.path()).len(), 200);
+    let syncs = SYNCS.load(Ordering::Relaxed);
+    assert!((1..=20).contains(&syncs), "{syncs} for 200 events");
+}
+
+#[tokio::test]
+async fn an_event_is_answered_once_it_is_on_the_disk() {
+    static MAY_SYNC: Mutex<()> = Mutex::new(());
+    let folder = tempfile::tempdir().unwrap();
+    let sync = |file: &File| {
+        drop(MAY_SYNC.lock());
+        file.sync_data()
+    };
+    let slow = LogSettings { sync, ..settings(folder.path()) };
+    let log = OwnLog::open(slow, sealer(), |_| 0).unwrap();
+    let held = MAY_SYNC.lock().unwrap();
+    let mut kept = Box::pin(log.append(event(0)));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut kept).await;
+    assert!(early.is_err(), "answered before it is there");
+    drop(held);
+    kept.await.unwrap();
 }
 
 #[tokio::test]

@@ -225,10 +225,8 @@ async fn an_older_release_that_alone_holds_the_last_write_hands_it_on() {
     let before = release(network.folder.path(), &[ADDED]);
     let after = release(network.folder.path(), &[ADDED, ("0003_filler.contract.sql", GONE.1)]);
     let (mut hosts, leads) = three(&network, &after).await;
-    until("the contract runs", async || {
-        query(&hosts[leads], "SELECT count(*) FROM filler").await.is_err()
-    })
-    .await;
+    until("the contract runs", async || query(&hosts[leads], "SELECT count(*) FROM filler").await.is_err())
+        .await;
     let leads = first_write(&hosts, "without it").await;
     let (older, behind) = ((leads + 1) % 3, (leads + 2) % 3);
     replace(&network, &mut hosts, older, &before).await;
