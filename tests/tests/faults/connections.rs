@@ -15,15 +15,19 @@ fn the_primary_is_cut_off() -> Result<()> {
         trial.isolate(&leader)?;
         trial.writers.go_on(&others, 5).await?;
         let next = trial.network.leader_among(&others).await?;
-        // What it committed and nobody acknowledged it tells nobody.
-        let alone = Browser::at(&trial.network, &leader)?;
-        let shown = alone.look(1..2).await?;
-        ensure!(shown.is_err(), "{leader} is cut off and shows records");
+        shows_nothing(trial, &leader).await?;
         trial.firewall.heal()?;
         trial.writers.go_on(&[leader], 3).await?;
         ensure!(trial.network.leader().await? == next, "the primary moved again");
         Ok(())
     })
+}
+
+/// What it committed and nobody acknowledged it tells nobody.
+async fn shows_nothing(trial: &Trial, region: &str) -> Result<()> {
+    let shown = Browser::at(&trial.network, region)?.look(1..2).await?;
+    ensure!(shown.is_err(), "{region} is cut off and shows records");
+    Ok(())
 }
 
 /// It hears everybody and nobody hears it.
@@ -33,6 +37,7 @@ fn nobody_hears_the_primary() -> Result<()> {
         let (leader, others) = trial.places().await?;
         trial.firewall.cut_one_way(trial.network.mesh_of(&leader)?, &trial.all_but(&leader)?)?;
         trial.writers.go_on(&others, 5).await?;
+        shows_nothing(trial, &leader).await?;
         trial.firewall.heal()
     })
 }
@@ -47,6 +52,7 @@ fn the_primary_hears_nobody() -> Result<()> {
             trial.firewall.cut_one_way(other, &[own])?;
         }
         trial.writers.go_on(&others, 5).await?;
+        shows_nothing(trial, &leader).await?;
         trial.firewall.heal()
     })
 }

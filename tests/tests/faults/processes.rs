@@ -2,13 +2,17 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, repeat};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use locum_network_tests::run;
+use locum_network_tests::{Browser, run};
 
 use super::{Trial, for_as_long_as};
+
+/// Days that the writers do not book.
+const LATER: Range<i32> = 300..301;
 
 #[test]
 fn the_primarys_region_dies() -> Result<()> {
@@ -25,9 +29,22 @@ fn the_primarys_region_dies() -> Result<()> {
 fn the_primarys_region_stands_still_and_goes_on() -> Result<()> {
     Trial::run("processes::the_primarys_region_stands_still_and_goes_on", async |trial| {
         let (leader, others) = trial.places().await?;
+        let slots = Browser::at(&trial.network, &leader)?.slots_within(LATER).await?;
+        let slot = slots.last().context("no slot")?.clone();
         trial.network.pause_region(&leader)?;
+        // Its first act when it goes on: a write that came while it stood still.
+        let (writer, asked) = (Browser::at(&trial.network, &leader)?, slot.clone());
+        let writing = writer.clone();
+        let write = tokio::spawn(async move { writing.post("/scheduling/holds", &asked).await });
         for_as_long_as(Duration::from_secs(20), &mut trial.writers, &others).await?;
-        trial.network.resume_region(&leader)
+        trial.network.resume_region(&leader)?;
+        if write.await??.status == 201 {
+            let there = writer.moved_to(&trial.network, &others[0])?;
+            trial.writers.go_on(&others, 1).await?;
+            let free = there.slots_within(LATER).await?;
+            ensure!(!free.contains(&slot), "what {leader} acknowledged is not there");
+        }
+        Ok(())
     })
 }
 
