@@ -40,8 +40,9 @@ pub(super) trait Group: Send + Sync {
     /// there is one copy only.
     fn newest(&self) -> Option<Position>;
 
-    /// Waits until what stands at `position` survives the loss of this host; false after a bound.
-    fn kept(&self, position: Position) -> BoxFuture<'_, bool>;
+    /// Waits until what stands at `position` survives the loss of this host; `None` after a bound. The position that
+    /// says so to whoever comes later.
+    fn kept(&self, position: Position) -> BoxFuture<'_, Option<Position>>;
 }
 
 /// What a session reads from.

@@ -309,7 +309,7 @@ impl GroupSession {
         let ended = match ended {
             Ok(Some(position)) if commit => {
                 // Nobody acts on what may still vanish.
-                if self.group.kept(position).await {
+                if let Some(position) = self.group.kept(position).await {
                     // Once a session; a second commit would be of nothing.
                     let _ = self.position.set(position);
                     Ok(())

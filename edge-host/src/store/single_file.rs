@@ -294,8 +294,8 @@ impl Group for FileGroup {
     }
 
     /// This file is the only copy.
-    fn kept(&self, _: Position) -> BoxFuture<'_, bool> {
-        std::future::ready(true).boxed()
+    fn kept(&self, position: Position) -> BoxFuture<'_, Option<Position>> {
+        std::future::ready(Some(position)).boxed()
     }
 }
 

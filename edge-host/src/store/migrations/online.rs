@@ -119,7 +119,7 @@ async fn transact<T: Send + 'static>(group: &Arc<dyn Group>, work: Work<T>) -> R
     let Commit::Shared(outcome) = commit else { return Ok(done) };
     let outcome = tokio::time::timeout(OUTCOME_WITHIN, outcome).await;
     match outcome.ok().and_then(Result::ok).unwrap_or(Err(Failure::OutcomeUnknown)) {
-        Ok(position) if group.kept(position).await => Ok(done),
+        Ok(position) if group.kept(position).await.is_some() => Ok(done),
         Ok(_) => Err(OnlineError::Unavailable(Failure::NotDurableYet)),
         Err(Failure::TransactionLost) => Err(OnlineError::Engine),
         Err(failure) => Err(OnlineError::Unavailable(failure)),

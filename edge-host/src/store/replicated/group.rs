@@ -136,9 +136,9 @@ impl ReplicatedGroup {
         self.settled.look(copy, applier, &Standing { is_kept: &is_kept, acked });
     }
 
-    /// Whether anything that was acknowledged is in view.
-    pub(super) fn has_settled(&self) -> bool {
-        self.settled.shows()
+    /// What of the acknowledged is kept in view.
+    pub(super) fn settled_at(&self) -> Option<Position> {
+        self.settled.caught()
     }
 
     /// What was acknowledged last, if what this host has is not, and has not been for a while. Blocks.
@@ -339,6 +339,15 @@ impl Serving {
         may_say && self.is_acknowledged(position)
     }
 
+    /// What stands at an acknowledged `position`, under a name that lasts: as long as nothing of an epoch is
+    /// acknowledged nothing may grow out of it, and what it began from is the same.
+    fn lasting(&self, position: Position) -> Position {
+        match self.acked {
+            Some(acked) if acked.epoch < position.epoch => self.began_from(position).unwrap_or(position),
+            _ => position,
+        }
+    }
+
     fn is_acknowledged(&self, position: Position) -> bool {
         if position.epoch < self.history.newest() && !self.history.holds(position) {
             // A person accepted its loss.
@@ -394,16 +403,17 @@ impl Group for ReplicatedGroup {
         Some(Position::new(copy.epoch, copy.progress.newest()))
     }
 
-    fn kept(&self, position: Position) -> BoxFuture<'_, bool> {
+    fn kept(&self, position: Position) -> BoxFuture<'_, Option<Position>> {
         let mut serving = self.serving.subscribe();
         async move {
             let began = Instant::now();
             let kept = serving.wait_for(|serving| serving.keeps(position, now()));
-            let kept = matches!(tokio::time::timeout(KEPT_WITHIN, kept).await, Ok(Ok(_)));
+            let is_kept = matches!(tokio::time::timeout(KEPT_WITHIN, kept).await, Ok(Ok(_)));
             metrics::histogram!("locum_edge_acknowledgement_wait_seconds")
                 .record(began.elapsed().as_secs_f64());
             // The lease may have ended while the answer to this question was on its way.
-            kept && self.serving.borrow().keeps(position, now())
+            let serving = self.serving.borrow();
+            (is_kept && serving.keeps(position, now())).then(|| serving.lasting(position))
         }
         .boxed()
     }

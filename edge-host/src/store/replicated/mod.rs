@@ -350,7 +350,7 @@ impl RecordStore for ReplicatedStore {
     }
 
     fn shows_settled(&self, group: &GroupId) -> bool {
-        self.groups.get(group).is_some_and(|group| group.has_settled())
+        self.groups.get(group).is_some_and(|group| group.settled_at().is_some())
     }
 
     fn seal(&self, group: &GroupId, position: Position) -> Option<String> {

@@ -103,9 +103,9 @@ impl Settled {
         }))
     }
 
-    /// Whether there is a view that is acknowledged.
-    pub(super) fn shows(&self) -> bool {
-        self.state().shown.is_some()
+    /// Where the acknowledged view stands, if there is one.
+    pub(super) fn caught(&self) -> Option<Position> {
+        self.state().shown.as_ref().map(|view| view.position)
     }
 
     /// Something was taken into `copy`, or acknowledged. Blocks.

@@ -32,6 +32,14 @@ async fn until_shown(host: &Host, wanted: &[&str]) -> Option<Position> {
     }
 }
 
+/// Until that is kept in view, too.
+async fn until_caught(host: &Host, wanted: &[&str]) -> Option<Position> {
+    let position = until_shown(host, wanted).await;
+    let store = &host.store.groups[&group()];
+    until("it is caught", async || store.settled_at() >= position).await;
+    position
+}
+
 fn is_not_settled<T: std::fmt::Debug>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::Failed(Failure::NotSettled)))
 }
@@ -48,7 +56,7 @@ async fn a_primary_whose_followers_die_shows_what_was_acknowledged() {
     let first = first_write(&hosts, "one").await;
     let primary = hosts.remove(first);
     let region = hosts[0].node.as_str().trim_start_matches("edge-").to_owned();
-    let before = until_shown(&primary, &["one"]).await;
+    let before = until_caught(&primary, &["one"]).await;
     for host in hosts {
         host.die(&network).await;
     }
@@ -82,7 +90,7 @@ async fn a_follower_that_leads_alone_shows_what_was_acknowledged_before() {
     }
     let first = first_write(&hosts, "one").await;
     let (primary, follower) = (hosts.remove(first), hosts.remove(0));
-    let before = until_shown(&follower, &["one"]).await;
+    let before = until_caught(&follower, &["one"]).await;
     network.is_mute.store(true, Ordering::Relaxed);
     assert!(primary.write("two").await.is_err());
     primary.die(&network).await;
@@ -96,6 +104,30 @@ async fn a_follower_that_leads_alone_shows_what_was_acknowledged_before() {
     let newest = follower.store.groups[&group()].newest();
     assert!(newest > before, "it holds no more than that");
     assert!(is_not_settled(&follower.entries().await));
+    follower.die(&network).await;
+}
+
+/// An epoch that begins and dies before a second host has anything of it is no part of the history: who looked then saw
+/// what it began from, and has lost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_at_the_beginning_of_an_epoch_saw_what_it_began_from() {
+    let network = Network::of(&REGIONS[..2], Duration::ZERO);
+    let mut hosts = Vec::new();
+    for region in &REGIONS[..2] {
+        hosts.push(network.start(region).await);
+    }
+    let first = first_write(&hosts, "one").await;
+    let (primary, follower) = (hosts.remove(first), hosts.remove(0));
+    let before = until_shown(&follower, &["one"]).await;
+    primary.die(&network).await;
+    let deadline = Instant::now() + WITHIN;
+    while follower.store.groups[&group()].serving.borrow().leading.is_none() {
+        assert!(Instant::now() < deadline, "nobody leads");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seen = until_shown(&follower, &["one"]).await;
+    assert!(seen < follower.store.groups[&group()].newest(), "{seen:?}");
+    assert_eq!(seen, before);
     follower.die(&network).await;
 }
 
