@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use locum_cluster::Load;
 use locum_telemetry::ReadyFile;
 use serde::Serialize;
 use serde_json::Value;
@@ -46,6 +47,39 @@ pub(crate) struct Process {
     /// Those of them whose changes it acknowledges by itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     single_copy: Vec<String>,
+    /// Media nodes: how full they are.
+    calls: Option<Calls>,
+}
+
+/// Participants of a media node's calls.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+struct Calls {
+    participants: u32,
+    capacity: u32,
+    used_percent: u16,
+    /// Not from 70 % on: the rest is kept for calls that lose their node.
+    takes_new_calls: bool,
+}
+
+impl Calls {
+    /// `None` for what is no media node.
+    fn read(metrics: &str) -> Option<Self> {
+        let count = |name| u32::try_from(metric(metrics, name)?).ok();
+        let (sessions, capacity) = (count("locum_media_sessions")?, count("locum_media_capacity")?);
+        let load = Load { sessions, capacity, cpu_permille: 0 };
+        Some(Self {
+            participants: sessions,
+            capacity,
+            used_percent: load.used_permille() / 10,
+            takes_new_calls: !load.is_full(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { participants, capacity, used_percent, takes_new_calls } = self;
+        let new_calls = if *takes_new_calls { "" } else { ", no new calls" };
+        format!("calls {participants}/{capacity} ({used_percent} %{new_calls})")
+    }
 }
 
 /// Prints the status; fails when a process is not ready.
@@ -87,6 +121,7 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
         node_list: None,
         alone: Vec::new(),
         single_copy: Vec::new(),
+        calls: None,
     };
     let Some(&telemetry) = process.addresses.get("telemetry") else { return Ok(process) };
     let client = client("localhost", telemetry)?;
@@ -95,7 +130,8 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
     }
     if let Ok(answer) = client.get(format!("http://{telemetry}/metrics")).send().await {
         let metrics = answer.text().await.unwrap_or_default();
-        process.node_list = node_list_version(&metrics);
+        process.node_list = metric(&metrics, "locum_node_list_version");
+        process.calls = Calls::read(&metrics);
         process.alone = groups_with(ALONE, &metrics);
         process.single_copy = groups_with(SINGLE_COPY, &metrics);
     }
@@ -128,9 +164,10 @@ fn groups_with(gauge: &str, metrics: &str) -> Vec<String> {
     metrics.lines().filter_map(group).collect()
 }
 
-fn node_list_version(metrics: &str) -> Option<u64> {
-    let line = metrics.lines().find(|line| line.starts_with("locum_node_list_version"))?;
-    line.split_whitespace().last()?.parse().ok()
+/// A metric without labels.
+fn metric(metrics: &str, name: &str) -> Option<u64> {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    value.trim().parse().ok()
 }
 
 /// Resident memory, from proc(5).
@@ -163,13 +200,13 @@ fn table(records: &str, groups: &str, processes: &BTreeMap<String, Process>) -> 
     for (name, process) in processes {
         let memory = process.memory_mib.map_or_else(String::new, |mib| format!("{mib} MiB"));
         let list = process.node_list.map_or_else(String::new, |version| format!("node list {version}"));
-        let addresses: Vec<String> =
-            process.addresses.iter().map(|(what, address)| format!("{what} {address}")).collect();
+        let addresses = process.addresses.iter().map(|(what, address)| format!("{what} {address}"));
+        let rest: Vec<String> = process.calls.iter().map(Calls::text).chain(addresses).collect();
         text += &format!(
             "{name:<width$} {:<9} pid {:<8} {memory:>8}  {list:<14} {}\n",
             process.state,
             process.pid,
-            addresses.join("  ")
+            rest.join("  ")
         );
     }
     text.trim_end().to_owned()
@@ -187,8 +224,22 @@ mod tests {
     #[test]
     fn the_version_is_read_off_the_metrics() {
         let text = "# TYPE locum_node_list_version gauge\nlocum_node_list_version 17\nother 3\n";
-        assert_eq!(node_list_version(text), Some(17));
-        assert_eq!(node_list_version("other 3\n"), None);
+        assert_eq!(metric(text, "locum_node_list_version"), Some(17));
+        assert_eq!(metric("other 3\n", "locum_node_list_version"), None);
+        assert_eq!(metric("locum_node_list_version_of_others 3\n", "locum_node_list_version"), None);
+    }
+
+    #[test]
+    fn a_media_node_says_how_full_it_is() {
+        let text = |sessions| {
+            let metrics = format!("locum_media_sessions {sessions}\nlocum_media_capacity 64\n");
+            Calls::read(&metrics).unwrap().text()
+        };
+        assert_eq!(text(0), "calls 0/64 (0 %)");
+        assert_eq!(text(44), "calls 44/64 (68 %)");
+        assert_eq!(text(45), "calls 45/64 (70 %, no new calls)");
+        assert_eq!(text(64), "calls 64/64 (100 %, no new calls)");
+        assert_eq!(Calls::read("locum_node_list_version 17\n"), None);
     }
 
     #[test]
@@ -204,6 +255,7 @@ mod tests {
             node_list: None,
             alone: groups_with(ALONE, metrics),
             single_copy: Vec::new(),
+            calls: None,
         };
         let text = table("two", "eu: epoch 7\n", &BTreeMap::from([("edge-1".to_owned(), process)]));
         let said =

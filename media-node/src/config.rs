@@ -34,7 +34,7 @@ pub struct Config {
     pub announce_host: String,
     /// Address clients send media to; default: the address of `media_listen`.
     pub announce_ip: Option<IpAddr>,
-    /// Participants of all rooms together.
+    /// Participants of all rooms together. From 70 % on the node takes no new calls.
     #[serde(default = "default_capacity")]
     pub capacity: u32,
     /// The control plane. Without it, `jwks_file` says whom to believe.

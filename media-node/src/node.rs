@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::control;
 use crate::room::{Ids, Limits, Rooms};
 use crate::shard::{self, Shard};
-use crate::signal::{self, Signal};
+use crate::signal::{self, Door, Signal};
 use crate::token::KeySet;
 use crate::transport::rtc::RtcTransport;
 
@@ -41,6 +41,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS
 /// When the node cannot start, or its event loop ends under it.
 pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
     shard::describe();
+    metrics::gauge!("locum_media_capacity").set(f64::from(config.capacity));
     create_private(&config.state_dir).context("create state_dir")?;
     let health = Health::new();
     let telemetry_listener = listen(config.telemetry_listen, "telemetry_listen").await?;
@@ -65,7 +66,8 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
 
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
     let sockets = TaskTracker::new();
-    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone() };
+    let door = Door::new(config.capacity, stop.clone());
+    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door };
     tasks.spawn(signal::serve(signal_listener, signal::router(signal), over.clone()));
 
     let url = format!("ws://{}:{}", config.announce_host, addresses["signal"].port());

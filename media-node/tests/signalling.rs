@@ -130,6 +130,78 @@ async fn a_node_that_is_full_says_when_to_come_back() {
     }
 }
 
+/// `None` when joined, otherwise the status.
+async fn refusal(node: &Node, token: &str) -> (Option<Client>, Option<u16>) {
+    match node.try_join(token, &join_request(&Default::default())).await {
+        Ok(client) => (Some(client), None),
+        Err(tungstenite::Error::Http(response)) => {
+            assert_eq!(response.headers()["retry-after"], "1");
+            (None, Some(response.status().as_u16()))
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn from_seventy_percent_on_new_calls_are_refused_and_running_ones_are_not() {
+    let node = Node::start_with("capacity = 4");
+    assert_eq!(node.get("signal", "/probe").0, 204);
+    let mut inside = Vec::new();
+    for room in ["a", "b", "c"] {
+        let mut client = node.join("p-1", room, &Default::default()).await;
+        client.joined().await;
+        inside.push(client);
+    }
+    assert_eq!(node.get("signal", "/probe").0, 503, "three of four");
+    assert_eq!(refusal(&node, &node.token("p-1", "d")).await.1, Some(503), "a new call");
+    assert_eq!(node.get("signal", "/rtc/v1/validate").0, 401, "and it still answers");
+    assert!(node.metric("locum_media_joins_refused_total", "no-new-calls") > 0.5);
+
+    let mut running = node.claims("p-1", "d");
+    running["running"] = true.into();
+    let moved = node.key.sign_jws(&running).unwrap();
+    let (_fourth, refused) = refusal(&node, &moved).await;
+    assert_eq!(refused, None, "a call that lost its node");
+    assert_eq!(refusal(&node, &node.token("p-2", "a")).await.1, Some(503), "more than there may be");
+
+    // Somebody leaves: there is room for a call that is here, and still none for a new one.
+    inside[2].request(Request::Leave(proto::LeaveRequest::default())).await;
+    while inside[2].hear().await.is_some() {}
+    let (_second, refused) = refusal(&node, &node.token("p-2", "a")).await;
+    assert_eq!(refused, None, "a call that is here");
+    assert_eq!(refusal(&node, &node.token("p-1", "e")).await.1, Some(503));
+}
+
+#[tokio::test]
+async fn a_probe_is_read_by_pages_costs_no_line_of_the_log_and_is_limited() {
+    let mut node = Node::start();
+    let (status, head, body) = node.get("signal", "/probe");
+    assert_eq!((status, body.as_str()), (204, ""));
+    for header in ["access-control-allow-origin: *", "timing-allow-origin: *", "cache-control: no-store"] {
+        assert!(head.contains(header), "{header} in {head}");
+    }
+    assert!(!node.log().contains("/probe"));
+    let mut stream = std::net::TcpStream::connect(node.addresses["signal"]).unwrap();
+    stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
+    let mut read = std::io::BufReader::new(stream.try_clone().unwrap());
+    let batch = b"GET /probe HTTP/1.1\r\nhost: x\r\n\r\n".repeat(500);
+    let limited = (0..40).any(|_| {
+        stream.write_all(&batch).unwrap();
+        (0..500).filter(|_| status_line(&mut read).contains(" 429 ")).count() > 0
+    });
+    assert!(limited, "20,000 at once are answered");
+    assert!(node.is_alive());
+}
+
+fn status_line(read: &mut impl std::io::BufRead) -> String {
+    let (mut first, mut line) = (String::new(), String::new());
+    read.read_line(&mut first).unwrap();
+    while read.read_line(&mut line).unwrap() > 2 {
+        line.clear();
+    }
+    first
+}
+
 #[tokio::test]
 async fn a_drain_sends_clients_elsewhere_and_ends_cleanly() {
     let mut node = Node::start();

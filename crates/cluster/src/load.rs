@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// From this use on a node counts as full: the rest is kept for the people of a node that dies.
+/// From this use on a node counts as full, and a media node refuses new calls: the rest is kept for the people of
+/// a node that dies, and for those who are still missing in a call.
 pub const FULL_PERMILLE: u16 = 700;
 
 /// What a node says of its load.
@@ -26,7 +27,7 @@ impl Load {
         u16::try_from(sessions).unwrap_or(u16::MAX).max(self.cpu_permille).min(1000)
     }
 
-    /// Whether others should be tried first.
+    /// Whether others should be tried first, and new calls go elsewhere.
     pub fn is_full(self) -> bool {
         self.used_permille() >= FULL_PERMILLE
     }

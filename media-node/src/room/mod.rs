@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use livekit_protocol as proto;
+use locum_cluster::Load;
 use proto::DisconnectReason;
 use proto::leave_request::Action as LeaveAction;
 
@@ -50,12 +51,25 @@ pub struct Now {
 /// Bounds of one node.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Participants of all rooms together.
+    /// Participants of all rooms together. New calls are let in up to 70 % of them ([`Load::is_full`]).
     pub sessions: usize,
     /// Participants of one room.
     pub participants: usize,
     /// Published tracks of one participant.
     pub tracks: usize,
+}
+
+impl Limits {
+    /// Whether one more may come to a node that serves so many, into a call that is `running` or a new one.
+    fn admit(&self, sessions: usize, running: bool) -> Result<(), JoinError> {
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let load = Load { sessions: count(sessions), capacity: count(self.sessions), cpu_permille: 0 };
+        match sessions < self.sessions {
+            false => Err(JoinError::NodeFull),
+            true if load.is_full() && !running => Err(JoinError::NoNewCalls),
+            true => Ok(()),
+        }
+    }
 }
 
 /// Somebody at the door.
@@ -76,12 +90,29 @@ pub enum JoinError {
     /// As many as configured are here.
     #[error("this media node is full")]
     NodeFull,
+    /// What room there is, is kept for people of running calls.
+    #[error("this media node takes no new calls")]
+    NoNewCalls,
     /// As many as may be are in the room.
     #[error("the room is full")]
     RoomFull,
     /// There is no such stay to resume, or it is somebody else's.
     #[error("there is nothing to resume")]
     UnknownStay,
+}
+
+impl JoinError {
+    /// Label of the metric: one of few constants.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::NodeFull => "node-full",
+            Self::NoNewCalls => "no-new-calls",
+            Self::RoomFull => "room-full",
+            Self::UnknownStay => "unknown-stay",
+        }
+    }
 }
 
 /// What the event loop is to do.
@@ -270,9 +301,10 @@ impl Rooms {
     fn enter(&mut self, now: Now, joining: Joining) -> Result<SessionId, JoinError> {
         let Joining { admission, request } = joining;
         let Self { limits, region, ids, rooms, actions, sessions, .. } = self;
-        let returning = rooms.get(&admission.room).and_then(|room| room.session_of(&admission.identity));
-        if sessions.len() >= limits.sessions && returning.is_none() {
-            return Err(JoinError::NodeFull);
+        let room = rooms.get(&admission.room);
+        let returning = room.and_then(|room| room.session_of(&admission.identity));
+        if returning.is_none() {
+            limits.admit(sessions.len(), room.is_some() || admission.running)?;
         }
         let session = self.next_session;
         self.next_session = session.next().ok_or(JoinError::NodeFull)?;

@@ -56,8 +56,12 @@ impl World {
         room: &str,
         request: proto::JoinRequest,
     ) -> Result<SessionId, JoinError> {
-        let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
-        self.try_join_with(identity, room, request, grants)
+        self.try_join_with(identity, room, request, all_grants())
+    }
+
+    /// As somebody whose token says that others are in the call.
+    fn try_join_running(&mut self, identity: &str, room: &str) -> Result<SessionId, JoinError> {
+        self.enter(identity, room, Default::default(), all_grants(), true)
     }
 
     fn try_join_with(
@@ -67,10 +71,22 @@ impl World {
         request: proto::JoinRequest,
         grants: Grants,
     ) -> Result<SessionId, JoinError> {
+        self.enter(identity, room, request, grants, false)
+    }
+
+    fn enter(
+        &mut self,
+        identity: &str,
+        room: &str,
+        request: proto::JoinRequest,
+        grants: Grants,
+        running: bool,
+    ) -> Result<SessionId, JoinError> {
         let admission = Admission {
             identity: Identity::parse(identity).unwrap(),
             room: RoomName::parse(room).unwrap(),
             grants,
+            running,
         };
         let joined = self.rooms.join(self.now, Joining { admission, request });
         self.act();
@@ -120,6 +136,10 @@ impl World {
     fn offer(&mut self, session: SessionId, sections: &str) {
         self.request(session, offer(sections));
     }
+}
+
+fn all_grants() -> Grants {
+    Grants { publish: true, sources: Vec::new(), subscribe: true, data: true }
 }
 
 fn add_track(cid: &str, source: TrackSource) -> Request {
@@ -484,10 +504,34 @@ fn bounds_hold() {
     assert_eq!(join(&mut world, "p-5", "room"), Err(JoinError::RoomFull));
     assert!(join(&mut world, "p-4", "room").is_ok(), "who returns takes no more room");
     for room in ["a", "b", "c", "d"] {
-        assert!(join(&mut world, "x", room).is_ok());
+        assert!(world.try_join_running("x", room).is_ok());
     }
-    assert_eq!(join(&mut world, "x", "e"), Err(JoinError::NodeFull));
-    assert!(join(&mut world, "x", "a").is_ok());
+    assert_eq!(world.try_join_running("x", "e"), Err(JoinError::NodeFull));
+    assert!(join(&mut world, "x", "a").is_ok(), "who returns takes no more room");
+}
+
+#[test]
+fn from_seventy_percent_on_only_running_calls_grow() {
+    let mut world = World::new();
+    let join =
+        |world: &mut World, identity: &str, room: &str| world.try_join(identity, room, Default::default());
+    for room in ["a", "b", "c", "d", "e", "f"] {
+        assert!(join(&mut world, "p-1", room).is_ok(), "{room}");
+    }
+    // Six of eight.
+    assert_eq!(join(&mut world, "p-1", "g"), Err(JoinError::NoNewCalls));
+    assert!(join(&mut world, "p-2", "a").is_ok(), "a call that is here");
+    assert!(world.try_join_running("p-1", "g").is_ok(), "a call that lost its node");
+    assert_eq!(join(&mut world, "p-3", "a"), Err(JoinError::NodeFull));
+    assert_eq!(world.try_join_running("p-1", "h"), Err(JoinError::NodeFull));
+    assert!(join(&mut world, "p-1", "b").is_ok(), "who returns takes no more room");
+
+    for room in ["e", "f", "g"] {
+        let session = join(&mut world, "p-1", room).unwrap();
+        world.request(session, Request::Leave(proto::LeaveRequest::default()));
+    }
+    // Five of eight.
+    assert!(join(&mut world, "p-1", "h").is_ok());
 }
 
 #[test]

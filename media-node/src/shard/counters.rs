@@ -29,8 +29,14 @@ pub(crate) fn describe() {
     }
     describe_gauge!("locum_media_sessions", "Participants of all rooms.");
     describe_gauge!("locum_media_rooms", "Rooms, with those kept for somebody to come back.");
+    describe_gauge!(
+        "locum_media_capacity",
+        "Participants there may be; new calls are taken up to 70 % of them."
+    );
     for (name, meaning) in [
         ("locum_media_tokens_refused_total", "Join tokens not believed, by reason."),
+        ("locum_media_joins_refused_total", "Joins with a good token that were refused, by reason."),
+        ("locum_media_probes_total", "Probes answered, by status."),
         ("locum_media_sockets_ended_total", "WebSockets ended, by how."),
         ("locum_media_sockets_behind_total", "WebSockets let go because they did not take their messages."),
         ("locum_media_connections_refused_total", "HTTP connections beyond the bound."),

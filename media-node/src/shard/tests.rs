@@ -175,7 +175,7 @@ fn offer() -> proto::SessionDescription {
 fn joining(identity: &str, request: proto::JoinRequest) -> Joining {
     let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
     let (identity, room) = (Identity::parse(identity).unwrap(), RoomName::parse("room").unwrap());
-    Joining { admission: Admission { identity, room, grants }, request }
+    Joining { admission: Admission { identity, room, grants, running: false }, request }
 }
 
 fn start() -> (Shard, SocketAddr) {

@@ -4,6 +4,7 @@
 
 mod budget;
 mod join_request;
+mod probe;
 mod server;
 mod socket;
 
@@ -24,11 +25,15 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
 use tracing::info;
 
+pub use probe::Door;
 pub use server::serve;
 
 use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;
 use crate::token::{self, Admission, KeySet, Refusal};
+
+/// Asked by everybody who looks for a node, and not worth a line of the log each time.
+const PROBE: &str = "/probe";
 
 /// What every request needs.
 #[derive(Clone)]
@@ -39,6 +44,8 @@ pub struct Signal {
     pub keys: watch::Receiver<Arc<KeySet>>,
     /// Every open socket.
     pub sockets: TaskTracker,
+    /// Whether new calls may come.
+    pub door: Door,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +63,7 @@ pub fn router(signal: Signal) -> Router {
         .route("/rtc/v1/validate", get(validate))
         .route("/rtc/validate", get(validate))
         .route("/rtc", get(v0))
+        .route(PROBE, get(probe::probe))
         .with_state(signal)
         .layer(cors)
         .layer(middleware::from_fn(log_access))
@@ -94,7 +102,10 @@ async fn join(
     match signal.shard.join(Joining { admission, request }).await {
         Ok(Ok(attached)) => socket::accept(upgrade, signal, attached),
         Ok(Err(JoinError::UnknownStay)) => socket::dismiss(upgrade, signal, room::unknown_stay()),
-        Ok(Err(error)) => not_joined(error),
+        Ok(Err(error)) => {
+            counter!("locum_media_joins_refused_total", "reason" => error.label()).increment(1);
+            not_joined(error)
+        }
         Err(overloaded) => unavailable(&overloaded.to_string()),
     }
 }
@@ -122,7 +133,7 @@ fn not_joined(error: JoinError) -> Response {
         JoinError::RoomFull | JoinError::UnknownStay => {
             (StatusCode::FORBIDDEN, error.to_string()).into_response()
         }
-        JoinError::Draining | JoinError::NodeFull => unavailable(&error.to_string()),
+        JoinError::Draining | JoinError::NodeFull | JoinError::NoNewCalls => unavailable(&error.to_string()),
     }
 }
 
@@ -131,6 +142,9 @@ fn unavailable(reason: &str) -> Response {
 }
 
 async fn log_access(request: Request, next: Next) -> Response {
+    if request.uri().path() == PROBE {
+        return next.run(request).await;
+    }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let started = Instant::now();
     let response = next.run(request).await;

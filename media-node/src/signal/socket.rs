@@ -11,7 +11,7 @@ use prost::Message as _;
 use tokio::time::timeout;
 
 use super::Signal;
-use super::budget::Budget;
+use super::budget::{self, Budget};
 use crate::room::Message;
 use crate::shard::Attached;
 use crate::transport::sdp::MAX_OFFER_BYTES;
@@ -91,7 +91,7 @@ async fn serve(mut socket: WebSocket, signal: Signal, mut attached: Attached) {
 }
 
 async fn pump(socket: &mut WebSocket, signal: &Signal, attached: &mut Attached) -> End {
-    let mut budget = Budget::new(Instant::now());
+    let mut budget = Budget::new(budget::CLIENT, Instant::now());
     let mut heard_at = tokio::time::Instant::now();
     loop {
         tokio::select! {

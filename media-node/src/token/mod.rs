@@ -34,6 +34,8 @@ pub struct Admission {
     pub room: RoomName,
     /// To do what.
     pub grants: Grants,
+    /// Others are in the call already, here or at a node that it lost.
+    pub running: bool,
 }
 
 /// What a participant may do. What a token does not grant is denied.
@@ -144,6 +146,8 @@ struct Claims {
     sub: String,
     exp: u64,
     nbf: u64,
+    #[serde(default)]
+    running: bool,
     video: VideoGrant,
 }
 
@@ -211,7 +215,7 @@ fn admission(claims: &Claims) -> Result<Admission, Refusal> {
         subscribe: grant.can_subscribe,
         data: grant.can_publish_data,
     };
-    Ok(Admission { identity, room, grants })
+    Ok(Admission { identity, room, grants, running: claims.running })
 }
 
 fn validation() -> Validation {
