@@ -14,6 +14,7 @@ pub mod config;
 mod http;
 mod idempotency;
 pub mod manifest;
+mod media_nodes;
 mod mesh;
 mod network;
 mod problem;

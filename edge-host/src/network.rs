@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use locum_agent::{Agent, AgentConfig, AgentError, Announcement, Mesh, MeshListen, NodeListView};
-use locum_cluster::{Load, NodeList, NodeState, ranked_media};
+use locum_cluster::{Load, NodeList, NodeState};
 use locum_identity::{Jwks, NodeId, RegionId, Role, SigningKey};
 use locum_mesh::{Peer, PeerName, Tunnel};
 use locum_replication::{GroupReport, GroupView};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ControlConfig, EdgeConfig};
+use crate::media_nodes::{MediaNode, MediaNodes};
 use crate::mesh::{AskError, Peers};
 
 /// Name of a host that joined nothing.
@@ -52,15 +53,10 @@ struct Discovery<'a> {
     region: &'a RegionId,
     clinics: Vec<&'a str>,
     apis: Vec<String>,
+    /// Best first for people of this host's region; also while the control plane is away.
+    media_nodes: Vec<MediaNode<'a>>,
     node_list: Option<String>,
     node_list_version: u64,
-}
-
-#[derive(Serialize)]
-struct MediaNode<'a> {
-    id: &'a str,
-    region: &'a str,
-    url: &'a str,
 }
 
 impl Origins {
@@ -166,17 +162,11 @@ impl Network {
         self.token_key.kid()
     }
 
-    /// The media nodes to offer, best first, as JSON `[{"id","region","url"}]`.
+    /// The media nodes, as functions are told of them: [`MediaNodes`] in JSON.
     pub(crate) fn media_nodes(&self) -> String {
-        let Some(view) = self.view() else { return "[]".to_owned() };
-        let nodes: Vec<_> = ranked_media(&view.list, &self.region)
-            .into_iter()
-            .filter_map(|node| {
-                let url = node.addresses.first()?;
-                Some(MediaNode { id: node.id.as_str(), region: node.region.as_str(), url })
-            })
-            .collect();
-        serde_json::to_string(&nodes).unwrap_or_else(|_| "[]".to_owned())
+        let view = self.view();
+        let nodes = view.as_ref().map(|view| MediaNodes::of(&view.list, &self.region)).unwrap_or_default();
+        serde_json::to_string(&nodes).unwrap_or_default()
     }
 
     /// Whether another host of the network serves the pages from this origin: on one machine, each does from
@@ -202,6 +192,10 @@ impl Network {
             region: &self.region,
             clinics: clinics.collect(),
             apis,
+            media_nodes: view
+                .as_ref()
+                .map(|view| MediaNodes::of(&view.list, &self.region).offered())
+                .unwrap_or_default(),
             node_list: view.as_ref().map(|view| view.signed.as_str().to_owned()),
             node_list_version: view.as_ref().map_or(0, |view| view.list.version),
         };

@@ -161,7 +161,10 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
         ("setup_token", "set-up-token"),
         ("issuer", "edge-1"),
         ("token_key_id", "k"),
-        ("media_nodes", r#"[{"id": "m", "region": "r", "url": "ws://m"}]"#),
+        (
+            "media_nodes",
+            r#"{"version": 1, "nodes": [{"id": "m", "region": "r", "urls": ["ws://m"], "full": false}]}"#,
+        ),
         ("token_signing_key", key.as_str()),
     ] {
         world.set(name, value);

@@ -27,6 +27,8 @@ pub struct Claims<'a> {
     exp: i64,
     video: Grants<'a>,
     sink: &'a str,
+    /// Somebody else has joined the call before: a media node that takes no new calls takes this person.
+    running: bool,
 }
 
 /// What LiveKit's clients and our media node call the grants of a token.
@@ -73,8 +75,8 @@ pub struct Names<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// The claims of a participant of a call that is planned to end at `end`.
-    pub fn new(issuer: &'a str, names: Names<'a>, now: Timestamp, end: Timestamp) -> Self {
+    /// The claims of a participant of a call that is planned to end at `end`; `running`: others joined before.
+    pub fn new(issuer: &'a str, names: Names<'a>, running: bool, now: Timestamp, end: Timestamp) -> Self {
         Self {
             iss: issuer,
             aud: AUDIENCE,
@@ -91,6 +93,7 @@ impl<'a> Claims<'a> {
                 can_publish_sources: ["camera", "microphone", "screen_share"],
             },
             sink: names.sink,
+            running,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A patient or a member of staff joins the call of a visit.
 
-use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Request, StatusCode, Uri};
 use jiff::Timestamp;
 use kit::audit::Action;
 use kit::context::Context;
@@ -16,21 +16,20 @@ use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{self, Claims, Names};
+use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere, Order};
 
-/// A patient says nothing: the visit's cookie says which call. Staff name the appointment.
+/// Longest list of measured nodes that is read.
+const MAX_NEAREST: usize = 8;
+
+/// A patient need not say which call: the visit's cookie does. Staff name the appointment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
     #[serde(default)]
     appointment: Option<AppointmentId>,
-}
-
-/// A media node that is up, as the host lists them: nearest and least loaded first.
-#[derive(Serialize, Deserialize)]
-struct MediaNode {
-    id: String,
-    region: String,
-    url: String,
+    /// Ids of media nodes as the browser measured them, best first.
+    #[serde(default)]
+    nearest: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -40,7 +39,10 @@ struct JoinView<'a> {
     room: &'a str,
     participant: &'a str,
     expires_at: Timestamp,
-    nodes: Vec<MediaNode>,
+    /// Others joined before: they are at the first of the nodes.
+    running: bool,
+    node_list_version: u64,
+    nodes: Vec<NodeView<'a>>,
 }
 
 /// An open call.
@@ -48,11 +50,16 @@ struct Call {
     end: Timestamp,
     room: String,
     sink: String,
+    /// What the others were told of the nodes; `None` while there is nobody else.
+    told: Option<String>,
 }
 
 /// `POST /tokens/join`.
 pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> {
     let wish: Wish = form::read(&context.request)?;
+    if wish.nearest.len() > MAX_NEAREST {
+        return Err(Problem::invalid("/nearest", format!("must be {MAX_NEAREST} at most")));
+    }
     let (appointment, person) = match wish.appointment {
         Some(appointment) => (appointment, context.staff()?.user.to_string()),
         None => (context.visitor()?.appointment, "patient".to_owned()),
@@ -61,38 +68,55 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     let issuer = context.variable("issuer").await?;
     let key_id = context.variable("token_key_id").await?;
     let key = context.variable("token_signing_key").await?;
-    let (call, participant) = context
+    let region = arrived_in(&context.request);
+    let (call, participant, order) = context
         .transaction(async || {
             let participant = enter(context, appointment, &person).await?;
-            let call = find_call(context, appointment).await?;
+            let call = find_call(context, appointment, &person).await?;
+            let told = call.told.as_deref();
+            let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, told });
+            let order = order.map_err(nowhere)?;
+            tell(context, appointment, &order).await?;
             context.audit(Action::TokenMinted, Some(&appointment));
-            Ok((call, participant))
+            Ok((call, participant, order))
         })
         .await?;
     let jti = secret::random_name()?;
     let names = Names { room: &call.room, participant: &participant, sink: &call.sink, token: &jti };
-    let token = Claims::new(&issuer, names, context.now, call.end).sign(&key, &key_id);
+    let running = call.told.is_some();
+    let token = Claims::new(&issuer, names, running, context.now, call.end).sign(&key, &key_id);
     let token = token.map_err(Problem::internal)?;
     let view = JoinView {
         token: &token,
         room: &call.room,
         participant: &participant,
         expires_at: claims::expiry(context.now, call.end),
-        nodes,
+        running,
+        node_list_version: nodes.version,
+        nodes: order.views(),
     };
     reply::json(StatusCode::CREATED, &view)
 }
 
-async fn media_nodes(context: &Context<'_>) -> Result<Vec<MediaNode>, Problem> {
+async fn media_nodes(context: &Context<'_>) -> Result<MediaNodes, Problem> {
     let text = context.variable("media_nodes").await?;
     let unusable = |_| VariableError::Unusable { name: "media_nodes", wanted: "a list of nodes" };
-    let nodes: Vec<MediaNode> = serde_json::from_str(&text).map_err(unusable)?;
-    if nodes.is_empty() {
-        let title = "No media node can take the call right now";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-media-node", title)
-            .header(RETRY_AFTER, HeaderValue::from_static("2")));
-    }
-    Ok(nodes)
+    Ok(serde_json::from_str(&text).map_err(unusable)?)
+}
+
+fn nowhere(why: Nowhere) -> Problem {
+    let (slug, title, retry_after_s) = match why {
+        Nowhere::None => ("no-media-node", "No media node can take the call right now", "2"),
+        Nowhere::Full => ("capacity", "Every media node is full: new calls have to wait", "5"),
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, slug, title)
+        .header(RETRY_AFTER, HeaderValue::from_static(retry_after_s))
+}
+
+/// The region of the API that was asked, `https://<region>.<zone>`; the request may be answered in another one.
+fn arrived_in(request: &Request<Vec<u8>>) -> Option<String> {
+    let url = request.headers().get("spin-full-url")?.to_str().ok()?.parse::<Uri>().ok()?;
+    url.host()?.split('.').next().map(str::to_owned)
 }
 
 /// The participant's random name in the room: drawn when a person first joins the call, the same when they
@@ -124,11 +148,42 @@ async fn why_not(context: &Context<'_>, appointment: AppointmentId) -> Result<Pr
     Ok(if over { Problem::visit_over() } else { Problem::not_admitted() })
 }
 
-async fn find_call(context: &Context<'_>, appointment: AppointmentId) -> Result<Call, Problem> {
-    let sql = "SELECT a.end_at, r.name, r.sink
+async fn find_call(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<Call, Problem> {
+    let sql = "SELECT a.end_at, r.name, r.sink, CASE WHEN EXISTS (
+                 SELECT 1 FROM room_participant p
+                 WHERE p.clinic = r.clinic AND p.appointment = r.appointment AND p.person <> ?3
+               ) THEN r.nodes END
                FROM room r JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
-               WHERE r.clinic = ? AND r.appointment = ?";
-    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
+               WHERE r.clinic = ?1 AND r.appointment = ?2";
+    let rows = context.database().query(sql, params![&context.clinic, appointment, person]).await?;
     let row = rows.first().ok_or_else(Problem::not_admitted)?;
-    Ok(Call { end: row.time(0)?, room: row.text(1)?, sink: row.text(2)? })
+    let told = row.text_or_null(3)?;
+    Ok(Call { end: row.time(0)?, room: row.text(1)?, sink: row.text(2)?, told })
+}
+
+/// Keeps the order: whoever joins next is told the same.
+async fn tell(context: &Context<'_>, appointment: AppointmentId, order: &Order<'_>) -> Result<(), Problem> {
+    let sql = "UPDATE room SET nodes = ?3 WHERE clinic = ?1 AND appointment = ?2 AND nodes <> ?3";
+    context.database().execute(sql, params![&context.clinic, appointment, order.text()]).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_that_of_the_api_that_was_asked() {
+        let asked = |url: &str| {
+            let request = Request::builder().header("spin-full-url", url).body(Vec::new()).unwrap();
+            arrived_in(&request)
+        };
+        assert_eq!(
+            asked("https://eu-central.clinic.example/c/demo/tokens/join").as_deref(),
+            Some("eu-central")
+        );
+        assert_eq!(asked("http://us-west.locum.localhost:8080/").as_deref(), Some("us-west"));
+        assert_eq!(asked("/c/demo"), None);
+        assert_eq!(arrived_in(&Request::new(Vec::new())), None);
+    }
 }

@@ -4,6 +4,7 @@ pub mod claims;
 #[cfg(target_family = "wasm")]
 mod entry;
 pub mod join;
+pub mod nodes;
 
 use kit::context::Context;
 use kit::policy::Tokens;

@@ -5,6 +5,7 @@
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
+use http::Method;
 use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kit::cookies;
@@ -27,11 +28,18 @@ async fn clinic() -> Clinic {
     world.set("token_signing_key", &key.to_pkcs8_pem(LineEnding::LF).unwrap());
     world.set("token_key_id", "key-1");
     world.set("issuer", "edge-1");
-    let nodes = json!([{"id": "m2", "region": "eu-central", "url": "ws://m2"},
-                       {"id": "m1", "region": "us-west", "url": "ws://m1"}]);
-    world.set("media_nodes", &nodes.to_string());
+    world.set("media_nodes", &nodes(&[node("m2", "eu-central"), node("m1", "us-west")]));
     let public_pem = key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
     Clinic { world, seeded, public_pem }
+}
+
+fn node(id: &str, region: &str) -> Json {
+    json!({"id": id, "region": region, "urls": [format!("ws://{id}")], "full": false})
+}
+
+/// What a host in eu-central supplies; people of us-west are better off with m1.
+fn nodes(nodes: &[Json]) -> String {
+    json!({"version": 7, "nodes": nodes, "byRegion": {"us-west": ["m1", "m2"]}}).to_string()
 }
 
 impl Clinic {
@@ -44,8 +52,8 @@ impl Clinic {
         let sql =
             "UPDATE appointment SET status = 'arrived', arrived_at = ?1, admitted_at = ?1 WHERE id = ?2";
         self.world.run(sql, params![self.world.now(), visit.appointment]).await;
-        let sql =
-            "INSERT INTO room VALUES ('demo', ?, 'roomroomroomroomroomro', 'sinksinksinksinksinksi', 0)";
+        let sql = "INSERT INTO room (clinic, appointment, name, sink, created_at)
+                   VALUES ('demo', ?, 'roomroomroomroomroomro', 'sinksinksinksinksinksi', 0)";
         self.world.run(sql, params![visit.appointment]).await;
     }
 
@@ -90,12 +98,14 @@ async fn a_token_opens_one_room_and_names_nobody() {
             "video": {"roomJoin": true, "room": "roomroomroomroomroomro",
                       "canPublish": true, "canSubscribe": true,
                       "canPublishData": true, "canPublishSources": ["camera", "microphone", "screen_share"]},
-            "sink": "sinksinksinksinksinksi"
+            "sink": "sinksinksinksinksinksi", "running": false
         })
     );
     assert_eq!(answer.body["room"], "roomroomroomroomroomro");
     assert_eq!(answer.body["expiresAt"], "2026-03-02T09:00:00Z");
-    assert_eq!(answer.body["nodes"][0], json!({"id": "m2", "region": "eu-central", "url": "ws://m2"}));
+    let first = json!({"id": "m2", "region": "eu-central", "url": "ws://m2", "urls": ["ws://m2"]});
+    assert_eq!(answer.body["nodes"][0], first);
+    assert_eq!(answer.body["nodeListVersion"], 7);
     assert_eq!(clinic.world.audit_trail(), ["visitor token-minted"]);
 }
 
@@ -206,11 +216,90 @@ async fn without_a_node_or_a_key_there_is_no_token() {
     clinic.admit(&visit).await;
     let patient = clinic.world.client("demo");
     patient.begin_visit(&visit).await;
-    clinic.world.set("media_nodes", "[]");
+    clinic.world.set("media_nodes", &nodes(&[]));
     let answer = join(&patient, json!({})).await;
     assert_eq!(answer.refusal(), (503, "no-media-node"));
     assert_eq!(answer.headers["retry-after"], "2");
-    clinic.world.set("media_nodes", r#"[{"id": "m", "region": "r", "url": "u"}]"#);
+    clinic.world.set("media_nodes", &nodes(&[node("m", "r")]));
     clinic.world.set("token_signing_key", "");
     assert_eq!(join(&patient, json!({})).await.refusal(), (500, "internal"));
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.body["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_first_in_a_call_chooses_and_the_others_follow() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let (patient, doctor) = (clinic.world.client("demo"), clinic.world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    let staff = |nearest: Json| json!({"appointment": visit.appointment, "nearest": nearest});
+
+    let west = [("spin-full-url", "http://us-west.locum.localhost:8080/c/demo/tokens/join")];
+    let body = json!({"appointment": visit.appointment});
+    let answer = doctor.send::<TokensFunction>(Method::POST, "/tokens/join", Some(body), &west).await;
+    assert_eq!(ids(&answer), ["m1", "m2"], "by the region the request came in by");
+    assert_eq!(answer.body["running"], false);
+    assert_eq!(ids(&join(&doctor, staff(json!([]))).await), ["m2", "m1"], "still alone: ranked anew");
+    let answer = join(&doctor, staff(json!(["m1", "unknown"]))).await;
+    assert_eq!(ids(&answer), ["m1", "m2"], "as measured");
+
+    let answer = join(&patient, json!({"nearest": ["m2", "m1"]})).await;
+    assert_eq!(ids(&answer), ["m1", "m2"], "the doctor is there already");
+    assert_eq!(answer.body["running"], true);
+    assert_eq!(clinic.read(&answer.text("/token"))["running"], true);
+    let answer = join(&doctor, staff(json!(["m2"]))).await;
+    assert_eq!(
+        (ids(&answer), &answer.body["running"]),
+        (vec!["m1".to_owned(), "m2".to_owned()], &json!(true))
+    );
+
+    // Their node leaves the list and comes back: by then the call is elsewhere.
+    clinic.world.set("media_nodes", &nodes(&[node("m0", "us-east"), node("m2", "eu-central")]));
+    assert_eq!(ids(&join(&patient, json!({})).await), ["m2", "m0"]);
+    let all = ["m0", "m1", "m2"].map(|id| node(id, "us-east"));
+    clinic.world.set("media_nodes", &nodes(&all));
+    assert_eq!(ids(&join(&doctor, staff(json!([]))).await), ["m2", "m0", "m1"]);
+
+    let answer = join(&patient, json!({"nearest": vec!["m"; 9]})).await;
+    assert_eq!(answer.refusal(), (422, "invalid-input"));
+}
+
+#[tokio::test]
+async fn when_all_nodes_are_full_a_new_call_waits_and_a_running_one_does_not() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let (patient, doctor) = (clinic.world.client("demo"), clinic.world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    let staff = json!({"appointment": visit.appointment});
+    let full = |id: &str| {
+        let mut node = node(id, "eu-central");
+        node["full"] = json!(true);
+        node
+    };
+    clinic.world.set("media_nodes", &nodes(&[full("m1"), full("m2")]));
+    // Asked again it is still new: who was refused has not joined.
+    for _ in 0..2 {
+        let answer = join(&doctor, staff.clone()).await;
+        assert_eq!(answer.refusal(), (503, "capacity"));
+        assert_eq!(answer.headers["retry-after"], "5");
+        assert_eq!(join(&patient, json!({})).await.refusal(), (503, "capacity"));
+    }
+    clinic.world.set("media_nodes", &nodes(&[full("m1"), node("m2", "us-west")]));
+    assert_eq!(ids(&join(&doctor, staff.clone()).await), ["m2", "m1"]);
+    clinic.world.set("media_nodes", &nodes(&[full("m1"), full("m2")]));
+    assert_eq!(ids(&join(&patient, json!({})).await), ["m2", "m1"]);
+    assert_eq!(ids(&join(&doctor, staff).await), ["m2", "m1"]);
 }

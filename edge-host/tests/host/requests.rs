@@ -64,7 +64,7 @@ async fn variables_and_key_values() {
     let variables =
         host.get("variable setup;;variable place;;variable nodes;;variable zone;;variable key").await.text();
     assert!(
-        variables.starts_with("planted-setup-token\nlocum.localhost edge-alone\n[]\nerror"),
+        variables.starts_with("planted-setup-token\nlocum.localhost edge-alone\n{\"version\":0,\"nodes\":[],\"byRegion\":{}}\nerror"),
         "{variables}"
     );
     assert!(variables.contains("BEGIN PRIVATE KEY"));

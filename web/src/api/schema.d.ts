@@ -292,6 +292,13 @@ export interface paths {
          * @description A patient sends `{}`: the cookie says which visit. Staff name the appointment. The token is a JWT
          *     signed with EdDSA by a key of `/.well-known/jwks.json`; it opens one room, holds random ids only, and
          *     ends 30 minutes after the visit's planned end, or after now once that has passed.
+         *
+         *     `nodes` are to be tried in their order: those with room first, then those of the region that was asked,
+         *     then the less busy. Who is the first in a call (`running` is false) may measure them by `GET /probe`
+         *     (`http` for `ws`, `https` for `wss`: 204, or 503 from one that takes no new calls), and if another than
+         *     the first is better ask again with `nearest`. Whoever joins later is told the same order, because people
+         *     meet only at the same node. The signed list that the nodes are from, of this version or a later one, is
+         *     in `/.well-known/locum.json` of every edge host, also while the control plane is away.
          */
         post: operations["createJoinToken"];
         delete?: never;
@@ -584,12 +591,21 @@ export interface components {
             /** @description Random, the same when the person joins this call again. */
             participant: string;
             expiresAt: components["schemas"]["Instant"];
+            /** @description Somebody else has joined this call before, and was told the same order of nodes. */
+            running: boolean;
+            /** @description Version of the signed node list that the nodes are from. */
+            nodeListVersion: number;
             /** @description Best first. */
             nodes: {
                 id: string;
                 region: string;
-                /** Format: uri */
+                /**
+                 * Format: uri
+                 * @description The first of `urls`.
+                 */
                 url: string;
+                /** @description Where the node is reached, best first; several when it has several lines. */
+                urls: string[];
             }[];
         };
         Encounter: {
@@ -1321,6 +1337,8 @@ export interface operations {
             content: {
                 "application/json": {
                     appointment?: components["schemas"]["Id"];
+                    /** @description Ids of media nodes as the client measured them, best first. */
+                    nearest?: string[];
                 };
             };
         };
@@ -1347,7 +1365,10 @@ export interface operations {
                 };
             };
             410: components["responses"]["VisitOver"];
-            /** @description No media node is up (`no-media-node`); or what every request may be answered, `Unavailable`. */
+            /**
+             * @description No media node is up (`no-media-node`), or all are full and nobody is in this call yet (`capacity`); or what
+             *     every request may be answered, `Unavailable`.
+             */
             503: {
                 headers: {
                     "Retry-After": components["headers"]["RetryAfter"];
