@@ -3,6 +3,9 @@ import { useCallback, useEffect, useRef, useState } from 'react'
 import { isRefusal } from '../api/problem'
 import { type DeviceChoice, type Trouble, troubleOf } from './devices'
 import { type Grant, keepConnected, type Phase } from './keepConnected'
+import { pauseUntilNetworkChange } from './networkChange'
+import { probe } from './probe'
+import { type MediaNode, race, type Track } from './race'
 import { connectOptions, roomOptions } from './roomOptions'
 
 export interface Call {
@@ -15,8 +18,14 @@ export interface Call {
   retry: () => void
 }
 
+const track: Track = {
+  probe,
+  nowMs: () => performance.now(),
+  pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+}
+
 interface Options {
-  join: () => Promise<Grant>
+  join: (nearest?: string[]) => Promise<Grant>
   choice: DeviceChoice
   /** The clinic says that there is no call to be in (any more). */
   onRefused: (error: unknown) => void
@@ -49,7 +58,8 @@ export function useCall({ join, choice, onRefused }: Options): Call {
   useEffect(() => {
     const stop = new AbortController()
     const line = {
-      join: () => outside.current.join(),
+      join: (nearest?: string[]) => outside.current.join(nearest),
+      race: (nodes: MediaNode[]) => race(nodes, track),
       connect: (url: string, token: string) => room.connect(url, token, connectOptions),
       lost: () => disconnected(room, stop.signal),
       isFinal: isRefusal,
@@ -57,7 +67,7 @@ export function useCall({ join, choice, onRefused }: Options): Call {
         setPhase(next)
         if (next === 'connected') void publish()
       },
-      pause: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+      pause: pauseUntilNetworkChange,
     }
     keepConnected(line, stop.signal).catch((error) => {
       setPhase('failed')

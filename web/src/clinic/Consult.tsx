@@ -44,8 +44,13 @@ export function Consult({ day, appointment, waiting }: Props) {
   const doctor = hasRole(session, 'doctor')
 
   const join = useCallback(
-    () =>
-      body(api.POST('/c/{clinic}/tokens/join', { params: { path: { clinic } }, body: { appointment: id } })),
+    (nearest?: string[]) =>
+      body(
+        api.POST('/c/{clinic}/tokens/join', {
+          params: { path: { clinic } },
+          body: { appointment: id, ...(nearest && { nearest }) },
+        }),
+      ),
     [api, clinic, id],
   )
 

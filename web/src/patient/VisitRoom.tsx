@@ -32,7 +32,13 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
   )
   const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
   const join = useCallback(
-    () => body(api.POST('/c/{clinic}/tokens/join', { params: { path: { clinic } }, body: {} })),
+    (nearest?: string[]) =>
+      body(
+        api.POST('/c/{clinic}/tokens/join', {
+          params: { path: { clinic } },
+          body: nearest ? { nearest } : {},
+        }),
+      ),
     [api, clinic],
   )
   useWakeLock(choice !== null)
