@@ -30,10 +30,11 @@ export class Person {
    * @param {string} name
    * @param {import('playwright-core').BrowserContextOptions} [options]
    * @param {import('./camera.js').Look | 'refuses'} [camera] who sits before it, or that it may not be used
+   * @param {string[]} [more] further arguments of the browser
    */
-  static async open(name, options = {}, camera = LOOKS.patient) {
+  static async open(name, options = {}, camera = LOOKS.patient, more = []) {
     const profile = await mkdtemp(join(tmpdir(), 'locum-profile-'))
-    const args = ['--no-sandbox', '--use-fake-device-for-media-stream']
+    const args = ['--no-sandbox', '--use-fake-device-for-media-stream', ...more]
     if (camera !== 'refuses') {
       const film = join(profile, 'camera.y4m')
       writeCamera(film, camera)

@@ -7,7 +7,7 @@ import { Person } from './browser.js'
 import { LOOKS } from './camera.js'
 import { isSharp, seesAndHears } from './media.js'
 import { Network } from './network.js'
-import { dayAt, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
+import { dayAt, findInvitation, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
 
 // One consult, told in the order in which it happens: each step goes on where the one before ended.
 
@@ -86,9 +86,7 @@ step('the invitation is in the demo outbox, for the front desk', async () => {
   await clinicPage.goto(network.page('/clinic/demo'))
   await audit.visit(clinicPage, 'sign-in')
   await signIn(clinicPage, network.account('front-desk'))
-  await clinicPage.getByRole('link', { name: 'Demo outbox' }).click()
-  const message = clinicPage.getByRole('listitem').filter({ hasText: PATIENT.email })
-  invitation = (await message.getByRole('link').getAttribute('href')) ?? ''
+  invitation = await findInvitation(clinicPage, PATIENT.email)
   await audit.visit(clinicPage, 'outbox')
   assert.match(invitation, /\/c\/demo\/visit#[\w-]{20,}$/)
   await signOut(clinicPage)

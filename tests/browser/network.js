@@ -14,21 +14,26 @@ const STOP_DEADLINE_MS = 20_000
 /** @typedef {{ username: string, password: string, roles: string[] }} Account */
 /** @typedef {{ processes: Record<string, { pid: number, addresses: Record<string, string> }>, accounts: Account[] }} Ready */
 
-/** A network of one region in a folder of its own, started by `locum up`. */
+/** A network in a folder of its own, started by `locum up`; people use its first region. */
 export class Network {
   /** @type {import('node:child_process').ChildProcess | null} */
   #up = null
   /** @type {Ready | null} */
   #ready = null
   #data
+  #regions
 
-  /** @param {string} data */
-  constructor(data) {
+  /**
+   * @param {string} data
+   * @param {number} regions
+   */
+  constructor(data, regions) {
     this.#data = data
+    this.#regions = regions
   }
 
-  static async start() {
-    const network = new Network(await mkdtemp(join(tmpdir(), 'locum-browser-')))
+  static async start(regions = 1) {
+    const network = new Network(await mkdtemp(join(tmpdir(), 'locum-browser-')), regions)
     await network.start()
     return network
   }
@@ -39,7 +44,8 @@ export class Network {
     mkdirSync(RESULTS, { recursive: true })
     const log = createWriteStream(join(RESULTS, 'network.log'), { flags: 'a' })
     // A process group of its own: whatever happens to this test, nothing of the network stays behind.
-    const up = spawn(binary, ['up', '--json', '--port', '0', '--data', join(this.#data, 'data')], {
+    const args = ['up', '--json', '--port', '0', '--regions', `${this.#regions}`]
+    const up = spawn(binary, [...args, '--data', join(this.#data, 'data')], {
       cwd: ROOT,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -72,8 +78,18 @@ export class Network {
 
   /** @param {string} path */
   page(path) {
-    const address = this.#ready?.processes['edge-1']?.addresses.http ?? ''
-    return `http://app.locum.localhost:${address.split(':').pop()}${path}`
+    const edge = this.#regions === 1 ? 'edge-1' : 'edge-us-west'
+    return `http://app.locum.localhost:${this.port(edge, 'http')}${path}`
+  }
+
+  /**
+   * Where one of the network's own processes listens, on the loopback.
+   *
+   * @param {string} name
+   * @param {string} what
+   */
+  port(name, what) {
+    return Number(this.#ready?.processes[name]?.addresses[what]?.split(':').pop())
   }
 
   /**

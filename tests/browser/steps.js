@@ -57,3 +57,29 @@ export async function signOut(page) {
 export function dayAt(instant, zone) {
   return new Intl.DateTimeFormat('en-CA', { timeZone: zone }).format(new Date(instant))
 }
+
+/**
+ * From the invitation to the waiting room.
+ *
+ * @param {Page} page
+ * @param {string} invitation
+ */
+export async function goToWaitingRoom(page, invitation) {
+  await page.goto(invitation)
+  await page.getByRole('button', { name: 'Turn on camera and microphone' }).click()
+  await page.getByText('We can hear you.').waitFor()
+  await page.getByRole('button', { name: 'Go to the waiting room' }).click()
+  await page.getByText('You are next').waitFor()
+}
+
+/**
+ * The link that was sent to a patient, as the front desk sees it.
+ *
+ * @param {Page} page
+ * @param {string} email
+ */
+export async function findInvitation(page, email) {
+  await page.getByRole('link', { name: 'Demo outbox' }).click()
+  const message = page.getByRole('listitem').filter({ hasText: email })
+  return (await message.getByRole('link').getAttribute('href')) ?? ''
+}

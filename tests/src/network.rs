@@ -80,10 +80,18 @@ impl Network {
         Ok(())
     }
 
+    /// From now on nothing notices the death of a process: `locum up` stands still.
+    pub fn leave_alone(&self) -> Result<()> {
+        let up = self.up.id();
+        signal(up, libc::SIGSTOP);
+        until("`locum up` stands still", || Ok(state(up) == Some('T')))
+    }
+
     /// Asks it to end and waits for that.
     pub fn stop(&mut self) -> Result<()> {
         self.end_revived()?;
         signal(self.up.id(), libc::SIGTERM);
+        signal(self.up.id(), libc::SIGCONT);
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.up.try_wait()?.is_none() {
             if Instant::now() > deadline {
@@ -251,7 +259,9 @@ impl Network {
         let mut said: Option<Value> = None;
         let waited = until("it is ready", || {
             if let Some(status) = child.try_wait()? {
-                bail!("{process} ended at once: {status}");
+                let log = std::fs::read_to_string(data.join(format!("log/{process}.log")))?;
+                let last: Vec<&str> = log.lines().rev().take(3).collect();
+                bail!("{process} ended at once: {status}; the last it said: {last:#?}");
             }
             said = std::fs::read(&ready_file).ok().and_then(|text| serde_json::from_slice(&text).ok());
             Ok(said.is_some())

@@ -13,21 +13,27 @@ pub struct Release {
     folder: PathBuf,
     /// Its own route, below the clinic's; the release before has none of that name.
     pub route: String,
+    /// Number of its last migration.
+    pub newest: usize,
 }
 
 impl Release {
-    /// `files` are added to the migrations there are, by name. Its route is answered by the function `guest`.
+    /// `files` are added to the migrations there are, each with the next number before its name. Its route is answered by
+    /// the function `guest`.
     pub fn make(folder: &Path, number: usize, files: &[(&str, &str)], guest: &Path) -> Result<Self> {
         let folder = folder.join(format!("release-{number}"));
         let migrations = folder.join("migrations");
         std::fs::create_dir_all(&migrations)?;
         let root = root()?;
+        let mut newest = 0;
         for entry in std::fs::read_dir(root.join("edge-functions/migrations"))? {
             let path = entry?.path();
             std::fs::copy(&path, migrations.join(path.file_name().context("no name")?))?;
+            newest += 1;
         }
         for (name, sql) in files {
-            std::fs::write(migrations.join(name), sql)?;
+            newest += 1;
+            std::fs::write(migrations.join(format!("{newest:04}_{name}")), sql)?;
         }
         let mut manifest = std::fs::read_to_string(root.join("spin.toml"))?;
         for (key, from, to) in [
@@ -47,7 +53,7 @@ impl Release {
              [component.asks]\nsource = \"{guest}\"\nsqlite_databases = [\"default\"]\n"
         );
         std::fs::write(folder.join("spin.toml"), manifest + &component)?;
-        Ok(Self { folder, route })
+        Ok(Self { folder, route, newest })
     }
 }
 

@@ -20,25 +20,25 @@ const BETWEEN: Duration = Duration::from_millis(30);
 const ADDED: [&[(&str, &str)]; 3] = [
     &[
         (
-            "0002_channel.sql",
+            "channel.sql",
             "ALTER TABLE hold ADD COLUMN channel TEXT;
              CREATE TRIGGER hold_channel AFTER INSERT ON hold WHEN NEW.channel IS NULL
              BEGIN UPDATE hold SET channel = 'web' WHERE clinic = NEW.clinic AND id = NEW.id; END;",
         ),
         (
-            "0003_channel.backfill.sql",
+            "channel.backfill.sql",
             "UPDATE hold SET channel = 'web'
              WHERE (clinic, id) IN (SELECT clinic, id FROM hold WHERE channel IS NULL LIMIT 20)",
         ),
     ],
     &[(
-        "0004_reach.sql",
+        "reach.sql",
         "CREATE TABLE reach (clinic TEXT NOT NULL, hold TEXT NOT NULL, text TEXT NOT NULL) STRICT;
          CREATE INDEX reach_by_hold ON reach (clinic, hold);
          CREATE TRIGGER hold_reach AFTER INSERT ON hold
          BEGIN INSERT INTO reach (clinic, hold, text) VALUES (NEW.clinic, NEW.id, 'sms'); END;",
     )],
-    &[("0005_rank.sql", "ALTER TABLE hold ADD COLUMN rank INTEGER NOT NULL DEFAULT 7;")],
+    &[("rank.sql", "ALTER TABLE hold ADD COLUMN rank INTEGER NOT NULL DEFAULT 7;")],
 ];
 /// What only functions of each of these releases ask; both figures are the same whenever the schema is whole.
 const ASKS: [&str; 3] = [
@@ -47,7 +47,7 @@ const ASKS: [&str; 3] = [
     "sql SELECT count(*), ifnull(sum(rank = 7), 0) FROM hold",
 ];
 const CONTRACT: (&str, &str) =
-    ("0006_channel.contract.sql", "DROP TRIGGER hold_channel; ALTER TABLE hold DROP COLUMN channel;");
+    ("channel.contract.sql", "DROP TRIGGER hold_channel; ALTER TABLE hold DROP COLUMN channel;");
 
 /// Somebody who asks a host, again and again, what the functions of its release need the newer schema for.
 struct Asker {
@@ -262,7 +262,8 @@ async fn too_late(trial: &mut Trial, region: &str, (before, last): (&Release, &R
     let edge = trial.network.edge(region);
     let log = trial.network.data().join(format!("log/{edge}.log"));
     let begun = Instant::now();
-    while !std::fs::read_to_string(&log)?.contains("functions contract 6 and this release knows 5") {
+    let why = format!("functions contract {} and this release knows {}", last.newest, before.newest);
+    while !std::fs::read_to_string(&log)?.contains(&why) {
         ensure!(begun.elapsed() < PATIENCE, "{edge} does not say why");
         tokio::time::sleep(BETWEEN).await;
     }
