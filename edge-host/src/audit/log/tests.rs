@@ -1,7 +1,6 @@
 //! A log over starts, crashes and a disk that is full.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::testing::{event, sealer};
@@ -60,19 +59,20 @@ async fn many_readers_share_a_sync() {
 
 #[tokio::test]
 async fn an_event_is_answered_once_it_is_on_the_disk() {
-    static MAY_SYNC: Mutex<()> = Mutex::new(());
+    static MAY_SYNC: AtomicBool = AtomicBool::new(false);
     let folder = tempfile::tempdir().unwrap();
     let sync = |file: &File| {
-        drop(MAY_SYNC.lock());
+        while !MAY_SYNC.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
         file.sync_data()
     };
     let slow = LogSettings { sync, ..settings(folder.path()) };
     let log = OwnLog::open(slow, sealer(), |_| 0).unwrap();
-    let held = MAY_SYNC.lock().unwrap();
     let mut kept = Box::pin(log.append(event(0)));
     let early = tokio::time::timeout(Duration::from_millis(300), &mut kept).await;
     assert!(early.is_err(), "answered before it is there");
-    drop(held);
+    MAY_SYNC.store(true, Ordering::Release);
     kept.await.unwrap();
 }
 
