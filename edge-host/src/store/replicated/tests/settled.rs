@@ -80,9 +80,8 @@ async fn a_primary_whose_followers_die_shows_what_was_acknowledged() {
     }
 }
 
-/// What a follower has, and nobody acknowledged to its knowledge, it does not show either when it has to lead.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_follower_that_leads_alone_shows_what_was_acknowledged_before() {
+/// Two regions in which "one" is written: the network, the primary, its follower.
+async fn two() -> (Arc<Network>, Host, Host) {
     let network = Network::of(&REGIONS[..2], Duration::ZERO);
     let mut hosts = Vec::new();
     for region in &REGIONS[..2] {
@@ -90,16 +89,24 @@ async fn a_follower_that_leads_alone_shows_what_was_acknowledged_before() {
     }
     let first = first_write(&hosts, "one").await;
     let (primary, follower) = (hosts.remove(first), hosts.remove(0));
+    (network, primary, follower)
+}
+
+async fn until_leads(host: &Host) {
+    let store = &host.store.groups[&group()];
+    until("it leads", async || store.serving.borrow().leading.is_some()).await;
+}
+
+/// What a follower has, and nobody acknowledged to its knowledge, it does not show either when it has to lead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_leads_alone_shows_what_was_acknowledged_before() {
+    let (network, primary, follower) = two().await;
     let before = until_caught(&follower, &["one"]).await;
     network.is_mute.store(true, Ordering::Relaxed);
     assert!(primary.write("two").await.is_err());
     primary.die(&network).await;
     network.is_mute.store(false, Ordering::Relaxed);
-    let deadline = Instant::now() + WITHIN;
-    while follower.store.groups[&group()].serving.borrow().leading.is_none() {
-        assert!(Instant::now() < deadline, "nobody leads");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_leads(&follower).await;
     assert_eq!(until_shown(&follower, &["one"]).await, before);
     let newest = follower.store.groups[&group()].newest();
     assert!(newest > before, "it holds no more than that");
@@ -111,22 +118,13 @@ async fn a_follower_that_leads_alone_shows_what_was_acknowledged_before() {
 /// what it began from, and has lost nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_looks_at_the_beginning_of_an_epoch_saw_what_it_began_from() {
-    let network = Network::of(&REGIONS[..2], Duration::ZERO);
-    let mut hosts = Vec::new();
-    for region in &REGIONS[..2] {
-        hosts.push(network.start(region).await);
-    }
-    let first = first_write(&hosts, "one").await;
-    let (primary, follower) = (hosts.remove(first), hosts.remove(0));
+    let (network, primary, follower) = two().await;
     let before = until_shown(&follower, &["one"]).await;
     primary.die(&network).await;
-    let deadline = Instant::now() + WITHIN;
-    while follower.store.groups[&group()].serving.borrow().leading.is_none() {
-        assert!(Instant::now() < deadline, "nobody leads");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_leads(&follower).await;
+    let store = &follower.store.groups[&group()];
+    until("its copy of the epoch is open", async || store.newest() > before).await;
     let seen = until_shown(&follower, &["one"]).await;
-    assert!(seen < follower.store.groups[&group()].newest(), "{seen:?}");
     assert_eq!(seen, before);
     follower.die(&network).await;
 }
