@@ -1,10 +1,10 @@
-//! `cargo test -p locum-edge --lib -- --ignored --nocapture megabytes`
+//! `cargo test -p locum-edge --lib -- --ignored --nocapture measure_`
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
-async fn megabytes_a_second() {
+async fn measure_backup() {
     let kept = kept();
     let row = |number: u64| {
         // Half of it compresses, as text does.
@@ -38,7 +38,7 @@ async fn megabytes_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
-async fn megabytes_of_documents_a_second() {
+async fn measure_documents() {
     let kept = kept();
     for number in 0..200_u32 {
         let content = number.to_be_bytes().repeat(1 << 18);

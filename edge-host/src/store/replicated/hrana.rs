@@ -1,8 +1,9 @@
-//! The way into `sqld`: Hrana over HTTP on loopback (version 3, JSON). A whole transaction is one request.
+//! The way into `sqld`: Hrana over HTTP on loopback (version 3, JSON). A whole transaction is one request, and the
+//! stream stays open for the next: to open its database anew costs `sqld` a key derivation, some milliseconds.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -24,19 +25,35 @@ use crate::store::Value;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// `sqld` is told the same bound, see `engine.rs`.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
-/// Fails unless the statements before it changed as many rows as they changed on this host's own copy.
+/// `sqld` forgets a stream that nobody used for 10 s.
+const STREAM_KEPT_FOR: Duration = Duration::from_secs(5);
+/// Fails unless the stream has changed as many rows as it did on this host's own copy.
 const SAME_CHANGES: &str = "SELECT CASE WHEN total_changes() = ? THEN 1 ELSE json('') END";
 
 /// One running `sqld`, as the group's writer reaches it.
 pub(super) struct HranaClient {
     address: SocketAddr,
     authorization: HeaderValue,
-    /// There is one writer; it keeps its connection.
-    connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    /// There is one writer; it keeps what it speaks through.
+    kept: Mutex<Kept>,
     /// The last commit.
     newest: AtomicU64,
     /// Nobody knows what it does: it has to go.
     given_up: CancellationToken,
+}
+
+#[derive(Default)]
+struct Kept {
+    connection: Option<SendRequest<Full<Bytes>>>,
+    stream: Option<Stream>,
+}
+
+/// A stream of `sqld` between two transactions.
+struct Stream {
+    baton: String,
+    /// Rows that it has changed since it began.
+    changes: u64,
+    used: Instant,
 }
 
 /// A statement that has run on this host's own copy.
@@ -58,8 +75,8 @@ pub(super) enum CarryError {
 
 #[derive(Serialize)]
 struct Pipeline<'a> {
-    baton: Option<()>,
-    requests: [StreamRequest<'a>; 2],
+    baton: Option<&'a str>,
+    requests: &'a [StreamRequest<'a>],
 }
 
 #[derive(Serialize)]
@@ -83,11 +100,16 @@ struct Step<'a> {
     condition: Option<Condition>,
 }
 
-/// Only if that step succeeded.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Condition {
-    Ok { step: usize },
+    /// Only if that step succeeded.
+    Ok {
+        step: usize,
+    },
+    Not {
+        cond: Box<Self>,
+    },
 }
 
 #[derive(Serialize)]
@@ -118,6 +140,7 @@ enum WireValue<'a> {
 
 #[derive(Deserialize)]
 struct PipelineAnswer {
+    baton: Option<String>,
     results: Vec<StreamResult>,
 }
 
@@ -157,8 +180,8 @@ impl HranaClient {
     pub(super) fn new(address: SocketAddr, token: &str) -> Option<Self> {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
         authorization.set_sensitive(true);
-        let (connection, newest, given_up) = (Mutex::default(), AtomicU64::new(0), CancellationToken::new());
-        Some(Self { address, authorization, connection, newest, given_up })
+        let (kept, newest, given_up) = (Mutex::default(), AtomicU64::new(0), CancellationToken::new());
+        Some(Self { address, authorization, kept, newest, given_up })
     }
 
     #[cfg(test)]
@@ -183,8 +206,7 @@ impl HranaClient {
 
     /// Asks whether every commit is synced to disk (`synchronous=FULL`), and learns the newest frame.
     pub(super) async fn is_durable(&self) -> Result<bool, CarryError> {
-        let steps = vec![Step::new("PRAGMA synchronous", &[], None, true)];
-        let result = self.batch(steps).await?;
+        let result = self.alone(Step::new("PRAGMA synchronous", &[], None, true)).await?;
         let rows = result.step_results.into_iter().next().flatten().map(|step| step.rows);
         Ok(rows.is_some_and(|rows| rows == [[serde_json::json!({"type": "integer", "value": "2"})]]))
     }
@@ -196,25 +218,39 @@ impl HranaClient {
         statements: &[Statement],
         changes: u64,
     ) -> Result<FrameNo, CarryError> {
-        let changes = [Value::Integer(changes.cast_signed())];
+        let mut kept = self.kept.lock().await;
+        // Taken out: a transaction that fails, or that nobody waits for any more, leaves no stream behind.
+        let stream = kept.stream.take().filter(|stream| stream.used.elapsed() < STREAM_KEPT_FOR);
+        let changes = changes + stream.as_ref().map_or(0, |stream| stream.changes);
+        let same = [Value::Integer(changes.cast_signed())];
         let written = statements.iter().map(|statement| (statement.sql.as_str(), &*statement.parameters));
         let all = std::iter::once(("BEGIN IMMEDIATE", [].as_slice()))
             .chain(written)
-            .chain([(SAME_CHANGES, changes.as_slice()), ("COMMIT", &[])]);
-        let steps = all.enumerate().map(|(at, (sql, parameters))| {
-            let condition = at.checked_sub(1).map(|step| Condition::Ok { step });
-            Step::new(sql, parameters, condition, false)
-        });
-        let result = self.batch(steps.collect()).await?;
-        let committed = result.step_results.last().is_some_and(Option::is_some);
-        if committed { Ok(self.newest()) } else { Err(result.refused()) }
+            .chain([(SAME_CHANGES, same.as_slice()), ("COMMIT", &[])]);
+        let mut steps: Vec<_> = all
+            .enumerate()
+            .map(|(at, (sql, parameters))| {
+                let condition = at.checked_sub(1).map(|step| Condition::Ok { step });
+                Step::new(sql, parameters, condition, false)
+            })
+            .collect();
+        let commit = steps.len() - 1;
+        let uncommitted = Condition::Not { cond: Box::new(Condition::Ok { step: commit }) };
+        steps.push(Step::new("ROLLBACK", &[], Some(uncommitted), false));
+        let requests = [StreamRequest::Batch { batch: Batch { steps } }];
+        let baton = stream.as_ref().map(|stream| stream.baton.as_str());
+        let (result, baton) = self.ask(&mut kept, &Pipeline { baton, requests: &requests }).await?;
+        if result.step_results.get(commit).is_none_or(Option::is_none) {
+            return Err(result.refused());
+        }
+        kept.stream = baton.map(|baton| Stream { baton, changes, used: Instant::now() });
+        Ok(self.newest())
     }
 
     /// One statement by itself, as applications use `sqld`.
     #[cfg(test)]
     pub(super) async fn autocommit(&self, statement: &Statement) -> Result<FrameNo, CarryError> {
-        let step = Step::new(&statement.sql, &statement.parameters, None, true);
-        let result = self.batch(vec![step]).await?;
+        let result = self.alone(Step::new(&statement.sql, &statement.parameters, None, true)).await?;
         if result.step_results.iter().all(Option::is_some) {
             Ok(self.newest())
         } else {
@@ -222,26 +258,38 @@ impl HranaClient {
         }
     }
 
-    async fn batch(&self, steps: Vec<Step<'_>>) -> Result<BatchResult, CarryError> {
-        let requests = [StreamRequest::Batch { batch: Batch { steps } }, StreamRequest::Close];
-        let body = serde_json::to_vec(&Pipeline { baton: None, requests });
+    /// One statement on a stream of its own.
+    async fn alone(&self, step: Step<'_>) -> Result<BatchResult, CarryError> {
+        let requests = [StreamRequest::Batch { batch: Batch { steps: vec![step] } }, StreamRequest::Close];
+        let mut kept = self.kept.lock().await;
+        Ok(self.ask(&mut kept, &Pipeline { baton: None, requests: &requests }).await?.0)
+    }
+
+    /// What came of a batch, and the baton of its stream if that stays open.
+    async fn ask(
+        &self,
+        kept: &mut Kept,
+        pipeline: &Pipeline<'_>,
+    ) -> Result<(BatchResult, Option<String>), CarryError> {
+        let body = serde_json::to_vec(pipeline);
         let body = body.map_err(|_| CarryError::Refused { step: 0, code: "not JSON" })?;
-        let asked = tokio::time::timeout(ANSWER_WITHIN, self.post(body)).await.ok().flatten();
-        let mut results = asked.ok_or(CarryError::Unknown)?.results.into_iter();
-        let Some(StreamResult::Ok { response: StreamResponse::Batch { result } }) = results.next() else {
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.post(kept, body)).await.ok().flatten();
+        let PipelineAnswer { baton, results } = asked.ok_or(CarryError::Unknown)?;
+        let Some(StreamResult::Ok { response: StreamResponse::Batch { result } }) =
+            results.into_iter().next()
+        else {
             return Err(CarryError::Unknown);
         };
         if let Some(frame) = result.replication_index.as_ref().and_then(|frame| frame.parse().ok()) {
             self.newest.fetch_max(frame, Ordering::AcqRel);
         }
-        Ok(result)
+        Ok((result, baton))
     }
 
     /// `None`: whatever was sent may have been done.
-    async fn post(&self, body: Vec<u8>) -> Option<PipelineAnswer> {
-        let mut kept = self.connection.lock().await;
+    async fn post(&self, kept: &mut Kept, body: Vec<u8>) -> Option<PipelineAnswer> {
         // Taken out: whoever gives up waiting leaves a connection behind whose state is unknown.
-        let mut connection = match kept.take().filter(|kept| !kept.is_closed()) {
+        let mut connection = match kept.connection.take().filter(|kept| !kept.is_closed()) {
             Some(kept) => kept,
             None => self.connect().await?,
         };
@@ -262,7 +310,7 @@ impl HranaClient {
             tracing::warn!(status = status.as_u16(), "the record engine refused a request");
             return None;
         }
-        *kept = Some(connection);
+        kept.connection = Some(connection);
         serde_json::from_slice(&body).ok()
     }
 

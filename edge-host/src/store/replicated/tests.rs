@@ -7,6 +7,7 @@ mod measure;
 mod power_cut;
 mod settled;
 mod sharing;
+mod stream;
 mod upgrade;
 
 use std::collections::BTreeMap;
