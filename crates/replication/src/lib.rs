@@ -8,6 +8,7 @@
 //! | [`GroupRegistry`] | control plane | which voter is primary of which epoch |
 //! | [`Voter`] | every edge host, one a group | what to promise, whom to follow, when to lead |
 //! | [`Primary`] | the edge host that leads | which frames are acknowledged, and whether its lease holds |
+//! | [`Asked`], [`Round`] | control plane | whether the member that grants a lease still leads the others |
 //!
 //! **Safety rests on promises, not on clocks.** A write is acknowledged once w voters hold it durably. A new
 //! epoch needs promises ("I take part in no older epoch") of n − w + 1 voters, so at least one of them holds
@@ -15,6 +16,7 @@
 //! only bounds for how long a primary that is cut off goes on serving.
 
 mod company;
+mod confirmation;
 mod history;
 mod ids;
 mod primary;
@@ -24,6 +26,7 @@ mod timing;
 mod voter;
 
 pub use company::{Company, Followers};
+pub use confirmation::{Asked, Reign, Round};
 pub use history::{EpochStart, History, Tail};
 pub use ids::{Epoch, FrameNo, GroupId, ParseGroupIdError, Position, StoreId};
 pub use primary::{Event, Primary};

@@ -92,7 +92,8 @@ pub struct GroupRegistry {
 }
 
 impl GroupRegistry {
-    /// From what was on disk. Nobody knows which lease was granted just before: it is taken to be whole.
+    /// From what was on disk. Nobody knows which leases were granted before, but no report on which one was
+    /// granted arrived after `granted_until`: see [`crate::Round`].
     ///
     /// # Errors
     /// [`OtherRegions`].
@@ -100,6 +101,7 @@ impl GroupRegistry {
         group: GroupId,
         config: &GroupConfig,
         record: Option<GroupRecord>,
+        granted_until: Duration,
         now: Duration,
     ) -> Result<Self, OtherRegions> {
         let record = record.unwrap_or_else(|| GroupRecord::new(config));
@@ -113,7 +115,8 @@ impl GroupRegistry {
             single_copy: config.single_copy,
             record,
             heard: BTreeMap::new(),
-            leased_until: now + LEASE + MARGIN,
+            // A primary that lives needs a moment to find whom to ask now.
+            leased_until: (granted_until + LEASE + MARGIN).max(now + COME_BACK_WITHIN),
             looked_at: now,
             renewed: false,
             failed: None,

@@ -27,7 +27,13 @@ fn at(epoch: u64, frame: u64) -> Position {
 
 impl Group {
     fn new(regions: &[&'static str]) -> Self {
-        let registry = GroupRegistry::new("main".parse().unwrap(), &config(regions), None, Duration::ZERO);
+        let registry = GroupRegistry::new(
+            "main".parse().unwrap(),
+            &config(regions),
+            None,
+            Duration::ZERO,
+            Duration::ZERO,
+        );
         let said = STORES.iter().map(|(name, store)| {
             let report = GroupReport {
                 group: "main".parse().unwrap(),
@@ -113,7 +119,8 @@ impl Group {
         let record = Some(self.registry.record().clone());
         let regions = ["west", "east", "central"];
         self.registry =
-            GroupRegistry::new("main".parse().unwrap(), &config(&regions), record, self.now).unwrap();
+            GroupRegistry::new("main".parse().unwrap(), &config(&regions), record, self.now, self.now)
+                .unwrap();
     }
 }
 
@@ -391,7 +398,10 @@ fn damage_does_not_spend_all_epochs() {
 fn other_regions_are_refused() {
     let record = Group::led_by_west(1, 1).registry.record().clone();
     let other = config(&["west", "east"]);
-    assert!(GroupRegistry::new("main".parse().unwrap(), &other, Some(record), Duration::ZERO).is_err());
+    assert!(
+        GroupRegistry::new("main".parse().unwrap(), &other, Some(record), Duration::ZERO, Duration::ZERO)
+            .is_err()
+    );
 }
 
 #[test]

@@ -282,7 +282,7 @@ impl World {
         }
         let group = "main".parse().unwrap();
         let now = self.elapsed();
-        self.registry = Some(GroupRegistry::new(group, &self.config, self.record.clone(), now).unwrap());
+        self.registry = Some(GroupRegistry::new(group, &self.config, self.record.clone(), now, now).unwrap());
         // What was on disk counts from now on, also what nobody was told of.
         match &self.record {
             Some(record) => self.truth.appointed(record, &self.nodes),
