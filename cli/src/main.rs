@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod binaries;
 mod client;
+mod member;
 mod promote;
 mod restore;
 mod status;
@@ -40,6 +41,8 @@ enum Command {
     /// Move the primary of a record group to another region. Shows what it would cost; carries it out only with
     /// --yes. Run it on the machine of the control plane's member.
     Promote(promote::Options),
+    /// The members of the control plane: show them, take one in, let one go.
+    Member(member::Options),
     /// Show the processes of a network that runs on this machine, and what the node list says.
     Status {
         /// The folder of the network.
@@ -66,6 +69,7 @@ async fn main() -> ExitCode {
         Command::Restore(options) => restore::run(&options),
         Command::Up(options) => up::run(options).await,
         Command::Promote(options) => promote::run(options),
+        Command::Member(options) => member::run(options),
         Command::Status { data, json } => status::run(&data, json).await,
     };
     match done {

@@ -49,6 +49,12 @@ pub(crate) struct Process {
     single_copy: Vec<String>,
     /// Media nodes: how full they are.
     calls: Option<Calls>,
+    /// Members of the control plane: how many vote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) voters: Option<u64>,
+    /// Members of the control plane: whether this one leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leads: Option<bool>,
 }
 
 /// Participants of a media node's calls.
@@ -122,6 +128,8 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
         alone: Vec::new(),
         single_copy: Vec::new(),
         calls: None,
+        voters: None,
+        leads: None,
     };
     let Some(&telemetry) = process.addresses.get("telemetry") else { return Ok(process) };
     let client = client("localhost", telemetry)?;
@@ -130,10 +138,12 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
     }
     if let Ok(answer) = client.get(format!("http://{telemetry}/metrics")).send().await {
         let metrics = answer.text().await.unwrap_or_default();
-        process.node_list = metric(&metrics, "locum_node_list_version");
         process.calls = Calls::read(&metrics);
         process.alone = groups_with(ALONE, &metrics);
         process.single_copy = groups_with(SINGLE_COPY, &metrics);
+        process.node_list = metric(&metrics, "locum_node_list_version");
+        process.voters = metric(&metrics, "locum_quorum_members{kind=\"voter\"}");
+        process.leads = metric(&metrics, "locum_quorum_leads").map(|leads| leads == 1);
     }
     Ok(process)
 }
@@ -164,10 +174,9 @@ fn groups_with(gauge: &str, metrics: &str) -> Vec<String> {
     metrics.lines().filter_map(group).collect()
 }
 
-/// A metric without labels.
 fn metric(metrics: &str, name: &str) -> Option<u64> {
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    value.trim().parse().ok()
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+    metrics.lines().find_map(value)
 }
 
 /// Resident memory, from proc(5).
@@ -199,7 +208,13 @@ fn table(records: &str, groups: &str, processes: &BTreeMap<String, Process>) -> 
     let width = processes.keys().map(String::len).max().unwrap_or(0).max(10);
     for (name, process) in processes {
         let memory = process.memory_mib.map_or_else(String::new, |mib| format!("{mib} MiB"));
-        let list = process.node_list.map_or_else(String::new, |version| format!("node list {version}"));
+        let list = match (process.leads, process.voters, process.node_list) {
+            (Some(true), ..) => "leads".to_owned(),
+            (Some(false), ..) | (None, Some(_), _) => "follows".to_owned(),
+            (None, None, version) => {
+                version.map_or_else(String::new, |version| format!("node list {version}"))
+            }
+        };
         let addresses = process.addresses.iter().map(|(what, address)| format!("{what} {address}"));
         let rest: Vec<String> = process.calls.iter().map(Calls::text).chain(addresses).collect();
         text += &format!(
@@ -222,9 +237,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_read_off_the_metrics() {
-        let text = "# TYPE locum_node_list_version gauge\nlocum_node_list_version 17\nother 3\n";
+    fn figures_are_read_off_the_metrics() {
+        let text =
+            "# TYPE locum_node_list_version gauge\nlocum_node_list_version 17\nother 3\nof{kind=\"a\"} 2\n";
         assert_eq!(metric(text, "locum_node_list_version"), Some(17));
+        assert_eq!(metric(text, "of{kind=\"a\"}"), Some(2));
         assert_eq!(metric("other 3\n", "locum_node_list_version"), None);
         assert_eq!(metric("locum_node_list_version_of_others 3\n", "locum_node_list_version"), None);
     }
@@ -256,6 +273,8 @@ mod tests {
             alone: groups_with(ALONE, metrics),
             single_copy: Vec::new(),
             calls: None,
+            voters: None,
+            leads: None,
         };
         let text = table("two", "eu: epoch 7\n", &BTreeMap::from([("edge-1".to_owned(), process)]));
         let said =

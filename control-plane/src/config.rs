@@ -1,7 +1,7 @@
 //! The configuration of a member.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,8 +32,13 @@ pub(crate) struct Config {
     pub(crate) ready_file: Option<PathBuf>,
     /// `/livez`, `/readyz`, `/metrics`.
     pub(crate) telemetry_listen: SocketAddr,
-    /// QUIC: joins, heartbeats, reports on record groups.
+    /// QUIC: joins, heartbeats, reports on record groups, and what members say to each other. Calls to other members
+    /// come from its address too.
     pub(crate) mesh_listen: SocketAddr,
+    /// The address others reach it at, when that is not the one of `mesh_listen`.
+    pub(crate) mesh_announce_ip: Option<IpAddr>,
+    /// Only for a member that joins others: without it a member that is new begins a network of its own.
+    pub(crate) join: Option<JoinConfig>,
     /// The record groups that are replicated, and the regions that may hold each: `[groups.main]`, `regions =
     /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay. `single_copy = true`: see [`GroupConfig`].
     #[serde(default)]
@@ -41,6 +46,16 @@ pub(crate) struct Config {
     /// How long what was asked may take to finish at the end.
     #[serde(default = "default_drain_grace_ms")]
     drain_grace_ms: u64,
+}
+
+/// Whom a new member joins.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JoinConfig {
+    /// Mesh addresses of members there are.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// The one-time token, made at one of them by `locum member add`; needed until this member has its seat.
+    pub(crate) join_token_file: PathBuf,
 }
 
 impl Config {
@@ -53,6 +68,19 @@ impl Config {
         config.check_groups(path)?;
         config.state_dir = resolve(path, &config.state_dir);
         config.ready_file = config.ready_file.map(|file| resolve(path, &file));
+        if let Some(join) = &mut config.join {
+            if join.addresses.is_empty() {
+                return Err(invalid(path, "join.addresses", "must name a member"));
+            }
+            join.join_token_file = resolve(path, &join.join_token_file);
+        }
+        if config.announced_ip().is_unspecified() {
+            let problem = "`mesh_listen` is no address other members could call";
+            // One member alone is called by nobody before it has told where it is.
+            if config.join.is_some() {
+                return Err(invalid(path, "mesh_announce_ip", problem));
+            }
+        }
         Ok(config)
     }
 
@@ -68,6 +96,16 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// One address for both directions, so that a firewall between members can name it.
+    pub(crate) fn calls_from(&self) -> Option<IpAddr> {
+        let own = self.mesh_listen.ip();
+        (!own.is_unspecified()).then_some(own)
+    }
+
+    fn announced_ip(&self) -> IpAddr {
+        self.mesh_announce_ip.unwrap_or(self.mesh_listen.ip())
     }
 
     pub(crate) fn identity(&self) -> Result<NodeIdentity, locum_identity::ParseIdError> {

@@ -34,17 +34,20 @@ pub(crate) enum GroupError {
 pub(crate) struct Groups(BTreeMap<GroupId, GroupRegistry>);
 
 impl Groups {
-    /// The declared groups, as they stood on disk.
+    /// The declared groups, as they stood on disk. No lease was granted on a report that arrived after
+    /// `granted_until`.
     pub(crate) fn new(
         declared: &BTreeMap<GroupId, GroupConfig>,
         records: &BTreeMap<GroupId, GroupRecord>,
+        granted_until: Duration,
         now: Duration,
     ) -> Result<Self, OtherRegions> {
         for group in records.keys().filter(|group| !declared.contains_key(group)) {
             warn!(%group, "a record group is no longer declared: nobody leads it");
         }
         let open = |(group, config): (&GroupId, &GroupConfig)| {
-            let registry = GroupRegistry::new(group.clone(), config, records.get(group).cloned(), now)?;
+            let registry =
+                GroupRegistry::new(group.clone(), config, records.get(group).cloned(), granted_until, now)?;
             Ok((group.clone(), registry))
         };
         declared.iter().map(open).collect::<Result<_, _>>().map(Self)

@@ -1,15 +1,20 @@
 //! Control-plane member: membership, certificates, the node list.
 //!
-//! One member for now. What it decides is in `membership` (pure), what it does about it in `member`, and how
-//! it is reached in `service`.
+//! What it decides is in `membership` (pure), what it does about it in `member`, how members agree in `quorum`, who of
+//! them decides in `reign`, and how one is reached in `service`.
 
 mod config;
 mod groups;
+mod joining;
+mod life;
 mod member;
+mod members;
 mod membership;
 mod operator;
 mod process;
 mod promote;
+mod quorum;
+mod reign;
 mod service;
 #[cfg(test)]
 mod simulation;
@@ -18,14 +23,13 @@ mod store;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::{Context, bail};
+use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::GroupId;
 
 use crate::config::Config;
-use crate::member::Keys;
 
 #[derive(Parser)]
 #[command(version, about = "Control-plane member: membership, certificates, the node list")]
@@ -44,7 +48,7 @@ struct Args {
 enum Command {
     /// Print a one-time join token, good for 24 hours. The member may run meanwhile and must have run once.
     JoinToken {
-        /// What the node will do: edge or media.
+        /// What the node will do: edge, media or control.
         #[arg(long)]
         role: Role,
         /// The node's name; made up when not given.
@@ -76,6 +80,9 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// The members of the control plane. Run it where one of them runs: it shows the authority's key.
+    #[command(subcommand)]
+    Member(members::Members),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -92,6 +99,7 @@ fn main() -> anyhow::Result<()> {
             ask(promote::run(&config, wanted, yes))
         }
         Some(Command::Status { json }) => ask(operator::show_groups(&config, json)),
+        Some(Command::Member(wanted)) => ask(members::run(&config, wanted)),
         None if args.check => Ok(()),
         None => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config))
@@ -104,27 +112,20 @@ fn ask(question: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(question)
 }
 
-#[allow(clippy::print_stdout, reason = "the token is what was asked for")]
 fn join_token(
     config: &Config,
     role: Role,
     node: Option<NodeId>,
     region: Option<RegionId>,
 ) -> anyhow::Result<()> {
-    if role == Role::Control {
-        bail!("members of the control plane do not join by token");
-    }
-    if !config.state_dir.join("ca.pem").exists() {
-        bail!("no keys in {}: start the member once first", config.state_dir.display());
-    }
     let node = match node {
         Some(node) => node,
         None => format!("{role}-{:08x}", getrandom::u32()?).parse()?,
     };
     let region = region.unwrap_or_else(|| config.region.clone());
-    let keys = Keys::open(&config.state_dir, &config.zone)?;
+    let keys = operator::keys(config)?;
     let identity = NodeIdentity { zone: config.zone.clone(), region, role, node };
     let claims = JoinTokenClaims::new(identity, keys.authority.fingerprint(), SystemTime::now())?;
-    println!("{}", claims.sign(&keys.signing)?);
+    operator::say(&claims.sign(&keys.signing)?);
     Ok(())
 }

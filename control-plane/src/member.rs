@@ -1,24 +1,25 @@
 //! Carries out what [`Membership`] decides: to disk first, then into force, then out to the nodes.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use locum_cluster::protocol::{
-    Heartbeat, JoinAnswer, JoinRequest, MAX_GROUPS, NodeAnswer, OperatorRequest, Trust,
+    ControlMember, Heartbeat, JoinAnswer, JoinRequest, MAX_GROUPS, NodeAnswer, OperatorRequest, Trust,
 };
 use locum_cluster::{NodeList, SignedNodeList};
 use locum_identity::{
     CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError,
-    NodeIdentity, Role, SigningKey, Zone,
+    NodeIdentity, Role, SigningKey, Zone, private_file,
 };
 use locum_replication::{Epoch, GroupId, GroupRecord, GroupReport, GroupView, Promotion};
 use metrics::{counter, histogram};
 use tracing::{error, info, warn};
 
 use crate::groups::{GroupError, Groups};
-use crate::membership::{Membership, Now, Record, Refused};
+use crate::membership::{Membership, Now, Record, Refused, Seat};
+use crate::quorum::{MemberAnswer, MemberId};
 use crate::store::Store;
 
 /// Why a node got no certificate or no answer.
@@ -51,6 +52,35 @@ pub(crate) enum KeysError {
     Signing(#[from] KeyError),
 }
 
+/// Where a member keeps the network's keys.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFiles(PathBuf);
+
+impl KeyFiles {
+    /// In a member's folder.
+    pub(crate) fn within(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+
+    /// For another member, and for nobody else.
+    pub(crate) fn read(&self) -> io::Result<MemberAnswer> {
+        let read = |name: &str| private_file::read_to_string(&self.0.join(name));
+        Ok(MemberAnswer::Keys {
+            authority: read("ca.pem")?,
+            authority_key: read("ca.key")?,
+            signing_key: read("signing.key")?,
+        })
+    }
+
+    /// As another member gave them.
+    pub(crate) fn write(&self, authority: &str, authority_key: &str, signing_key: &str) -> io::Result<()> {
+        let write = |name: &str, text: &str| private_file::write(&self.0.join(name), text.as_bytes());
+        write("ca.key", authority_key)?;
+        write("signing.key", signing_key)?;
+        write("ca.pem", authority)
+    }
+}
+
 impl Keys {
     /// Those in `dir`; made there at the first start.
     pub(crate) fn open(dir: &Path, zone: &Zone) -> Result<Self, KeysError> {
@@ -65,7 +95,7 @@ pub(crate) struct Member<S> {
     membership: Membership,
     groups: Groups,
     store: S,
-    keys: Keys,
+    keys: Arc<Keys>,
     signed: SignedNodeList,
 }
 
@@ -75,7 +105,7 @@ impl<S: Store> Member<S> {
         record: Record,
         groups: Groups,
         store: S,
-        keys: Keys,
+        keys: Arc<Keys>,
         now: Now,
     ) -> Result<Self, serde_json::Error> {
         let signed = SignedNodeList::sign(&record.list, &keys.signing)?;
@@ -106,7 +136,8 @@ impl<S: Store> Member<S> {
         info!(node = %claims.identity.node, role = %claims.identity.role, "node joined");
         let trust =
             Trust { authority: self.keys.authority.pem().to_owned(), list_keys: self.keys.signing.jwks() };
-        Ok(JoinAnswer { certificate: issued.pem().to_owned(), trust })
+        let member = self.membership.record().control.seats.get(&claims.identity.node).map(|id| id.0);
+        Ok(JoinAnswer { certificate: issued.pem().to_owned(), trust, member })
     }
 
     /// The newest list if it is newer than the one held.
@@ -141,14 +172,14 @@ impl<S: Store> Member<S> {
         Ok(issued.pem().to_owned())
     }
 
-    /// What an edge host should do about its record groups. Whoever leads one is on disk before anybody is
-    /// told.
-    pub(crate) fn records(
+    /// Takes in what an edge host says of its record groups. Whoever leads one is agreed on before anybody is
+    /// told. Then [`Self::views`], once a majority has confirmed that this member still leads.
+    pub(crate) fn hear(
         &mut self,
         identity: &NodeIdentity,
         reports: &[GroupReport],
         now: Now,
-    ) -> Result<Vec<GroupView>, MemberError> {
+    ) -> Result<(), MemberError> {
         self.membership.check(identity)?;
         if identity.role != Role::Edge {
             return Err(Refused::NotEdge.into());
@@ -159,9 +190,23 @@ impl<S: Store> Member<S> {
         for report in reports {
             self.groups.hear(identity, report, now.elapsed)?;
         }
-        self.settle_groups(now).map_err(MemberError::Save)?;
+        self.settle_groups(now).map_err(MemberError::Save)
+    }
+
+    /// What an edge host should do about its record groups. Grants leases.
+    pub(crate) fn views(
+        &mut self,
+        identity: &NodeIdentity,
+        reports: &[GroupReport],
+        now: Now,
+    ) -> Vec<GroupView> {
         let view = |report| self.groups.view(identity, report, now.elapsed);
-        Ok(reports.iter().filter_map(view).collect())
+        reports.iter().filter_map(view).collect()
+    }
+
+    /// The members of the control plane, as they were last heard from.
+    pub(crate) fn seats(&self, now: Now) -> Vec<Seat> {
+        self.membership.seats(now)
     }
 
     /// Does what a person asks who holds the authority's key: nobody else has a certificate of this role.
@@ -189,7 +234,29 @@ impl<S: Store> Member<S> {
                 self.settle_groups(now).map_err(MemberError::Save)?;
                 Ok(NodeAnswer::Status(self.groups.status(&plan.group, now.elapsed)?))
             }
+            OperatorRequest::Members => Ok(NodeAnswer::Members(self.control_members(now))),
+            OperatorRequest::RemoveMember { node, id } => {
+                let next = self.membership.without(&node, MemberId(id))?;
+                self.save(next, now).map_err(MemberError::Save)?;
+                warn!(%node, id, "a person removes a member of the control plane");
+                self.look_at_nodes(now);
+                Ok(NodeAnswer::Members(self.control_members(now)))
+            }
         }
+    }
+
+    fn control_members(&self, now: Now) -> Vec<ControlMember> {
+        let member = |seat: Seat| ControlMember {
+            id: seat.id.0,
+            node: seat.node,
+            region: seat.region,
+            address: seat.heard.map(|(address, _)| address),
+            heard_ms: seat.heard.map(|(_, age)| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            leads: false,
+            votes: false,
+            behind: None,
+        };
+        self.seats(now).into_iter().map(member).collect()
     }
 
     /// Looks at everybody and every record group. What cannot be kept on disk is tried again.

@@ -14,6 +14,10 @@ use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::{GroupId, GroupRecord};
 use serde::{Deserialize, Serialize};
 
+mod control;
+
+pub(crate) use control::{Control, Seat};
+
 /// A node not heard from for this long is down.
 pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(3);
 /// The load of a node is told anew at most this often.
@@ -52,6 +56,9 @@ pub(crate) struct Record {
     /// Who leads which record group. Since format 2.
     #[serde(default)]
     pub(crate) groups: BTreeMap<GroupId, GroupRecord>,
+    /// The members of the control plane. Since format 3.
+    #[serde(default)]
+    pub(crate) control: Control,
 }
 
 impl Default for Record {
@@ -63,6 +70,7 @@ impl Default for Record {
             forgotten_until: 0,
             list,
             groups: BTreeMap::new(),
+            control: Control::default(),
         }
     }
 }
@@ -84,8 +92,14 @@ pub(crate) enum Refused {
     Forgotten,
     #[error("a node of this name has another role or region")]
     NameTaken,
-    #[error("members of the control plane do not join by token")]
-    Control,
+    #[error("the control plane has a member of this name; remove it first")]
+    Seated,
+    #[error("the control plane has as many members as it may")]
+    ControlFull,
+    #[error("the last member of the control plane stays")]
+    LastMember,
+    #[error("the control plane has no such member")]
+    NoSuchMember,
     #[error("the network is full")]
     Full,
     #[error("this node never joined")]
@@ -128,9 +142,6 @@ impl Membership {
     /// The record in which the bearer of a verified token is a member and the token is spent.
     pub(crate) fn join(&self, claims: &JoinTokenClaims, now: Now) -> Result<Record, Refused> {
         let NodeIdentity { region, role, node, .. } = &claims.identity;
-        if *role == Role::Control {
-            return Err(Refused::Control);
-        }
         if self.record.spent.contains_key(&claims.jti) {
             return Err(Refused::Spent);
         }
@@ -147,6 +158,9 @@ impl Membership {
             Some(known) if *known != member => return Err(Refused::NameTaken),
             None if next.members.len() >= MAX_MEMBERS => return Err(Refused::Full),
             _ => {}
+        }
+        if *role == Role::Control {
+            next.control.take_in(node)?;
         }
         next.members.insert(node.clone(), member);
         next.spent.insert(claims.jti.clone(), claims.exp);

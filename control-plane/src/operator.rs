@@ -1,5 +1,5 @@
 //! The running member as a person on its machine reaches it: over the mesh, under a certificate that only who holds
-//! the authority's key can make.
+//! the authority's key can make. A member that does not lead asks the one that does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,10 +26,7 @@ pub(crate) struct Operated {
 impl Operated {
     /// The member of this configuration. Nothing is said yet.
     pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
-        if !config.state_dir.join("ca.pem").exists() {
-            bail!("no keys in {}: start the member once first", config.state_dir.display());
-        }
-        let keys = Keys::open(&config.state_dir, &config.zone)?;
+        let keys = keys(config)?;
         let own = Own { identity: config.identity()?, authority: keys.authority };
         // A member that was given port 0 tells where it listens.
         let ready = config.ready_file.as_ref().and_then(|path| ReadyFile::read(path).ok());
@@ -53,6 +50,14 @@ impl Operated {
             _ => bail!("the member answers another question"),
         }
     }
+}
+
+/// The network's keys, which a member of this host must have made or got.
+pub(crate) fn keys(config: &Config) -> anyhow::Result<Keys> {
+    if !config.state_dir.join("ca.pem").exists() {
+        bail!("no keys in {}: start the member once first", config.state_dir.display());
+    }
+    Ok(Keys::open(&config.state_dir, &config.zone)?)
 }
 
 /// Says how each record group stands: a line each, or one JSON object.

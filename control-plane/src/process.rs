@@ -1,75 +1,163 @@
 //! The running member: binds, serves, drains.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use locum_identity::{CertificateAuthority, CertificateRequest, NodeIdentity, NodeKey};
-use locum_mesh::{Credentials, Limits, Server};
+use locum_mesh::{Client, Credentials, Limits, Server};
 use locum_telemetry::{Health, Telemetry};
+use metrics::gauge;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::groups::Groups;
-use crate::member::{Keys, Member};
-use crate::service::{Clock, Service};
-use crate::store::FileStore;
+use crate::joining;
+use crate::life::Clock;
+use crate::member::{KeyFiles, Keys};
+use crate::quorum::raft::RaftQuorum;
+use crate::quorum::{Disk, MemberId, Peers, Place, Quorum as _};
+use crate::reign::Heir;
+use crate::service::Service;
+use crate::store::Folder;
 
 /// A member's own certificate is made anew this often; it is valid for thirty days.
 const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The number of whoever begins a network.
+const FIRST: MemberId = MemberId(1);
+/// A member that knows of no leader by then says that it is there all the same: others may wait for it.
+const LED_WITHIN: Duration = Duration::from_secs(4);
+/// How often the figures of the quorum are told.
+const MEASURE_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs a member until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = locum_telemetry::init("locum-control")?;
     let stop = locum_telemetry::signals::shutdown()?;
-    let clock = Clock::start();
-    let (store, record) = FileStore::open(&config.state_dir)?;
-    let keys = Keys::open(&config.state_dir, &config.zone)?;
-    let own = Own { identity: config.identity()?, authority: keys.authority.clone() };
-    let server = Arc::new(Server::bind(config.mesh_listen, &own.credentials()?, Limits::default())?);
-    let groups = Groups::new(&config.groups, &record.groups, clock.now().elapsed)?;
-    let member = Member::new(record, groups, store, keys, clock.now())?;
-    info!(version = member.list().version, nodes = member.list().nodes.len(), "record read");
-    let (service, thread) = Service::start(member, clock)?;
-
+    let folder = Folder::open(&config.state_dir)?;
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        joined = joining::join_if_new(&config) => joined?,
+    }
+    let running = Running::start(&config, folder, stop.clone()).await?;
     let health = Health::new();
     let ended = CancellationToken::new();
     let telemetry_address = serve_telemetry(&config, &health, telemetry, &ended).await?;
-    let tasks = TaskTracker::new();
-    let mut looking = tokio::spawn(service.clone().keep_looking());
-    tasks.spawn(own.keep_fresh(server.clone(), stop.clone()));
-    let (serving, stopped) = (server.clone(), stop.clone());
-    tasks.spawn(async move { serving.run(service, stopped).await });
-
-    announce(&config, server.address(), telemetry_address)?;
-    health.set_ready(true);
-    info!(mesh = %server.address(), telemetry = %telemetry_address, "ready");
-
-    let died = tokio::select! {
-        () = stop.cancelled() => false,
-        // It looks for as long as the member's thread lives.
-        _ = &mut looking => true,
-    };
-    stop.cancel();
-    health.set_ready(false);
-    looking.abort();
-    let clean = locum_telemetry::drain(config.drain_grace(), stop, tasks).await;
+    let outcome = running.live(&config, &health, telemetry_address).await;
     ended.cancel();
     if let Some(path) = &config.ready_file {
         // Somebody may have tidied up already.
         let _ = std::fs::remove_file(path);
     }
-    // When all tasks ended, all senders are gone, and the thread ends after what it is writing.
-    if died || (clean && thread.join().is_err()) {
-        bail!("the member's thread died");
-    }
+    outcome?;
     info!("stopped");
     Ok(())
+}
+
+/// Everything that runs.
+struct Running {
+    server: Arc<Server>,
+    quorum: RaftQuorum,
+    service: Service,
+    heir: Heir<RaftQuorum>,
+    own: Own,
+    stop: CancellationToken,
+}
+
+impl Running {
+    async fn start(config: &Config, folder: Folder, stop: CancellationToken) -> anyhow::Result<Self> {
+        let (clock, identity) = (Clock::start(), config.identity()?);
+        let founds = config.join.is_none() && !Disk::exists(&config.state_dir);
+        let keys = Arc::new(Keys::open(&config.state_dir, &config.zone)?);
+        if founds {
+            Disk::create(&config.state_dir, FIRST, &identity.node)?;
+        }
+        let disk = Disk::open(&config.state_dir, &identity.node)?;
+        let own = Own { identity: identity.clone(), authority: keys.authority.clone() };
+        let credentials = own.credentials()?;
+        let server = Arc::new(Server::bind(config.mesh_listen, &credentials, Limits::default())?);
+        let bound = server.address();
+        let address = SocketAddr::new(config.mesh_announce_ip.unwrap_or(bound.ip()), bound.port());
+        let client = client(config.calls_from(), address, &credentials)?;
+        let (id, peers) = (disk.id, Arc::new(Peers::new(disk.id, address, client)));
+        let place = Place { name: identity.node.to_string(), address: Some(address) };
+        let alone = (id == FIRST && config.join.is_none()).then_some(place);
+        let quorum = RaftQuorum::start(disk, peers, clock, alone, stop.clone()).await?;
+        let (told, life) = watch::channel(None);
+        let groups = config.groups.clone();
+        let heir = Heir {
+            quorum: quorum.clone(),
+            id,
+            identity: identity.clone(),
+            folder,
+            keys,
+            groups,
+            clock,
+            life: told,
+        };
+        let files = KeyFiles::within(&config.state_dir);
+        let service = Service { quorum: quorum.clone(), identity, keys: files, life };
+        Ok(Self { server, quorum, service, heir, own, stop })
+    }
+
+    /// Until `stop`, or until the member cannot go on.
+    async fn live(self, config: &Config, health: &Health, telemetry: SocketAddr) -> anyhow::Result<()> {
+        let Self { server, quorum, service, heir, own, stop } = self;
+        let (mesh, waiting) = (server.address(), service.clone());
+        let (tasks, others) = (TaskTracker::new(), config.join.as_ref().map(|join| join.addresses.clone()));
+        tasks.spawn(own.keep_fresh(server.clone(), quorum.peers().clone(), stop.clone()));
+        tasks.spawn(service.clone().keep_saying(others.unwrap_or_default(), stop.clone()));
+        tasks.spawn(measure(quorum.clone(), health.clone(), stop.clone()));
+        let (serving, stopped) = (server.clone(), stop.clone());
+        tasks.spawn(async move { serving.run(service, stopped).await });
+        let announced = async {
+            match tokio::time::timeout(LED_WITHIN, waiting.led()).await {
+                Ok(()) => health.set_ready(true),
+                Err(_) => warn!("no leader yet: a majority of the members must be there"),
+            }
+            announce(config, mesh, telemetry)?;
+            info!(%mesh, %telemetry, "ready");
+            std::future::pending::<anyhow::Result<()>>().await
+        };
+        let reigned = tokio::select! {
+            reigned = heir.wait(stop.clone()) => reigned.map_err(anyhow::Error::from),
+            announced = announced => announced,
+        };
+        stop.cancel();
+        health.set_ready(false);
+        locum_telemetry::drain(config.drain_grace(), stop, tasks).await;
+        quorum.shut_down().await;
+        reigned.context("this member cannot go on: mend what it says before you start it again")
+    }
+}
+
+fn client(own: Option<IpAddr>, reachable: SocketAddr, credentials: &Credentials) -> anyhow::Result<Client> {
+    Ok(match own {
+        Some(own) => Client::from(own, credentials, Limits::default())?,
+        None => Client::new(reachable, credentials, Limits::default())?,
+    })
+}
+
+/// Ready while somebody leads.
+async fn measure(quorum: RaftQuorum, health: Health, stop: CancellationToken) {
+    let standing = quorum.standing();
+    while tokio::time::timeout(MEASURE_EVERY, stop.cancelled()).await.is_err() {
+        let now = standing.borrow().clone();
+        health.set_ready(now.leader.is_some() && !now.failed);
+        gauge!("locum_quorum_term").set(now.term as f64);
+        gauge!("locum_quorum_has_leader").set(if now.leader.is_some() { 1.0 } else { 0.0 });
+        gauge!("locum_quorum_leader").set(now.leader.map_or(0.0, |leader| leader.0 as f64));
+        gauge!("locum_quorum_log_index").set(now.last_log as f64);
+        gauge!("locum_quorum_commit_index").set(now.applied as f64);
+        gauge!("locum_quorum_log_bytes").set(quorum.log_bytes() as f64);
+        gauge!("locum_quorum_members", "kind" => "voter").set(now.voters.len() as f64);
+        gauge!("locum_quorum_members", "kind" => "learner").set(now.learners.len() as f64);
+    }
 }
 
 /// This member's own place on the mesh. Its key lives in memory only.
@@ -86,9 +174,12 @@ impl Own {
         Ok(Credentials::new(self.authority.pem(), &certificate, &key)?)
     }
 
-    async fn keep_fresh(self, server: Arc<Server>, stop: CancellationToken) {
+    async fn keep_fresh(self, server: Arc<Server>, peers: Arc<Peers>, stop: CancellationToken) {
         while tokio::time::timeout(OWN_CERTIFICATE_EVERY, stop.cancelled()).await.is_err() {
-            let renewed = self.credentials().and_then(|own| Ok(server.replace_credentials(&own)?));
+            let renewed = self.credentials().and_then(|own| {
+                server.replace_credentials(&own)?;
+                Ok(peers.client().replace_credentials(&own)?)
+            });
             if let Err(error) = renewed {
                 error!(error = format!("{error:#}"), "could not renew this member's certificate");
             }

@@ -1,193 +1,270 @@
-//! The member behind the mesh: one thread owns it, questions queue for it.
+//! A member behind the mesh: it answers itself while it leads, and otherwise asks whoever does.
 
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, NodeRequest, OperatorRequest};
-use locum_cluster::{NodeState, SignedNodeList};
+use locum_cluster::protocol::{ControlMember, Heartbeat, NodeAnswer, NodeRequest};
 use locum_identity::{NodeIdentity, Role};
-use locum_mesh::{Caller, Handler, Refusal, RefusalCode};
-use locum_replication::{GroupReport, GroupView};
-use locum_telemetry::config::chain;
-use metrics::{counter, gauge};
+use locum_mesh::{Caller, Handler, Peer, PeerName, Refusal, RefusalCode, RequestError};
+use locum_replication::GroupReport;
+use metrics::counter;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::member::{Member, MemberError};
-use crate::membership::Now;
-use crate::store::Store;
+use crate::life::{Command, Life};
+use crate::member::KeyFiles;
+use crate::quorum::raft::RaftQuorum;
+use crate::quorum::{MemberAnswer, MemberId, MemberQuestion, MemberRequest, PeerError, Quorum, QuorumError};
+use crate::store;
 
-/// Questions waiting for the member; beyond it nodes are told to come back.
-const QUEUE: usize = 1024;
-/// How often everybody is looked at: the resolution of "down".
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Nodes say again twice a second what they say: an older answer is of no use to them.
+const SOON: Duration = Duration::from_millis(900);
+/// Whatever must be agreed on first, or is asked by a person.
+const PATIENTLY: Duration = Duration::from_secs(4);
+/// How often a member tells the leader that it is there.
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 
-type Reply<T> = oneshot::Sender<Result<T, MemberError>>;
-
-enum Command {
-    Join(JoinRequest, Reply<JoinAnswer>),
-    Heartbeat(NodeIdentity, Heartbeat, Reply<Option<SignedNodeList>>),
-    Renew(NodeIdentity, String, Reply<String>),
-    Records(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
-    Operator(NodeIdentity, OperatorRequest, Reply<NodeAnswer>),
-    Look,
-}
-
-/// Where to send questions. The member's thread ends when every clone is gone.
+/// Answers on the mesh.
 #[derive(Clone)]
 pub(crate) struct Service {
-    commands: mpsc::Sender<Command>,
-}
-
-/// Both clocks of this process.
-#[derive(Clone, Copy)]
-pub(crate) struct Clock {
-    begun: Instant,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { begun: Instant::now() }
-    }
-
-    pub(crate) fn now(self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { elapsed: self.begun.elapsed(), unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
-    }
+    pub(crate) quorum: RaftQuorum,
+    pub(crate) identity: NodeIdentity,
+    pub(crate) keys: KeyFiles,
+    /// Present while this member leads.
+    pub(crate) life: watch::Receiver<Option<Life>>,
 }
 
 impl Service {
-    /// Gives `member` a thread of its own: it blocks while it writes to disk.
-    pub(crate) fn start<S: Store + Send + 'static>(
-        mut member: Member<S>,
-        clock: Clock,
-    ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
-        let (commands, mut queue) = mpsc::channel(QUEUE);
-        let thread = thread::Builder::new().name("member".to_owned()).spawn(move || {
-            while let Some(command) = queue.blocking_recv() {
-                carry_out(&mut member, command, clock);
-                gauge!("locum_control_queue_length").set(u32::try_from(queue.len()).unwrap_or(u32::MAX));
-            }
-        })?;
-        Ok((Self { commands }, thread))
-    }
-
-    /// Looks at everybody, again and again. Ends with the member.
-    pub(crate) async fn keep_looking(self) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if self.commands.send(Command::Look).await.is_err() {
-                return;
+    /// Tells the leader that this member is there, until `stop`; `others` may know who leads when this one has heard of
+    /// nobody yet.
+    pub(crate) async fn keep_saying(self, others: Vec<SocketAddr>, stop: CancellationToken) {
+        let mut next = 0;
+        while tokio::time::timeout(HEARTBEAT_EVERY, stop.cancelled()).await.is_err() {
+            let heartbeat = Heartbeat { mesh: Some(self.quorum.peers().address()), ..Heartbeat::default() };
+            let Ok(question) = serde_json::to_string(&NodeRequest::Heartbeat(heartbeat)) else { return };
+            let caller = Caller::Node(self.identity.clone());
+            let said = self.answer_or_forward(caller, question.clone()).await;
+            let alone = said.is_err() && self.quorum.standing().borrow().leader.is_none();
+            if alone && let Some(&address) = others.get(next % others.len().max(1)) {
+                next += 1;
+                let peer = Peer { address, name: PeerName::Role(Role::Control) };
+                // What comes back does not matter: it is said again.
+                let _ = self.quorum.peers().client().request(&peer, question.as_bytes(), SOON).await;
             }
         }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        self.commands
-            .try_send(command(reply))
-            .map_err(|_| Refusal::new(RefusalCode::Busy, "too many questions at once"))?;
-        let answer = answer.await.map_err(|_| Refusal::new(RefusalCode::Internal, "stopping"))?;
-        answer.map_err(|error| refusal(&error))
+    /// Returns once questions get answers: from this member or from the one that leads.
+    pub(crate) async fn led(&self) {
+        let (mut life, mut standing) = (self.life.clone(), self.quorum.standing());
+        let own = self.quorum.peers().own();
+        loop {
+            let leader = standing.borrow_and_update().leader;
+            if life.borrow_and_update().is_some() || leader.is_some_and(|leader| leader != own) {
+                return;
+            }
+            let changed = tokio::select! {
+                changed = life.changed() => changed,
+                changed = standing.changed() => changed,
+            };
+            if changed.is_err() {
+                // It ends, and says so elsewhere.
+                return std::future::pending().await;
+            }
+        }
     }
 
-    async fn answer_node(&self, node: NodeIdentity, question: NodeRequest) -> Result<NodeAnswer, Refusal> {
+    async fn answer_or_forward(&self, caller: Caller, question: String) -> Result<String, Refusal> {
+        let life = self.life.borrow().clone();
+        match life {
+            Some(life) => self.answer_as_leader(&life, caller, &question).await,
+            None => self.forward(caller, question).await,
+        }
+    }
+
+    async fn forward(&self, caller: Caller, question: String) -> Result<String, Refusal> {
+        let (own, leader) = (self.quorum.peers().own(), self.quorum.standing().borrow().leader);
+        let Some(leader) = leader.filter(|leader| *leader != own) else {
+            return Err(Refusal::new(RefusalCode::Busy, "the members have no leader at the moment"));
+        };
+        let patience = match &caller {
+            Caller::Joiner => PATIENTLY,
+            Caller::Node(node) if node.role == Role::Control => PATIENTLY,
+            Caller::Node(_) => SOON,
+        };
+        let caller = match caller {
+            Caller::Node(node) => Some(node),
+            Caller::Joiner => None,
+        };
+        let forwarded = MemberRequest::Forward { caller, question };
+        let answer = self.quorum.peers().ask(leader, forwarded, patience).await;
+        counter!("locum_control_forwarded_total", "answered" => answer.is_ok().to_string()).increment(1);
+        match answer {
+            Ok(MemberAnswer::Forward(answer)) => Ok(answer),
+            Err(PeerError::Request(RequestError::Refused { refusal, .. })) => Err(refusal),
+            Ok(_) | Err(_) => Err(Refusal::new(RefusalCode::Busy, "the leader does not answer")),
+        }
+    }
+
+    async fn answer_as_leader(&self, life: &Life, caller: Caller, question: &str) -> Result<String, Refusal> {
+        let answer = match caller {
+            Caller::Joiner => {
+                let question = parse(question)?;
+                let answer = life.ask(|reply| Command::Join(question, reply)).await;
+                let outcome = answer.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
+                counter!("locum_control_joins_total", "outcome" => outcome).increment(1);
+                serde_json::to_string(&answer?)
+            }
+            Caller::Node(node) => {
+                serde_json::to_string(&self.answer_node(life, node, parse(question)?).await?)
+            }
+        };
+        answer.map_err(|_| Refusal::new(RefusalCode::Internal, "the answer cannot be written"))
+    }
+
+    async fn answer_node(
+        &self,
+        life: &Life,
+        node: NodeIdentity,
+        question: NodeRequest,
+    ) -> Result<NodeAnswer, Refusal> {
         match question {
             NodeRequest::Heartbeat(heartbeat) => {
-                let list = self.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
+                let list = life.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
                 Ok(NodeAnswer::Heartbeat { list })
             }
             NodeRequest::Renew { certificate_request } => {
-                let certificate = self.ask(|reply| Command::Renew(node, certificate_request, reply)).await?;
+                let certificate = life.ask(|reply| Command::Renew(node, certificate_request, reply)).await?;
                 Ok(NodeAnswer::Renewed { certificate })
             }
-            NodeRequest::Records(reports) => {
-                let views = self.ask(|reply| Command::Records(node, reports, reply)).await?;
-                Ok(NodeAnswer::Records(views))
+            NodeRequest::Records(reports) => self.answer_reports(life, node, reports).await,
+            NodeRequest::Operator(request) => {
+                let answer = life.ask(|reply| Command::Operator(node, request, reply)).await?;
+                Ok(self.with_standing(answer))
             }
-            NodeRequest::Operator(request) => self.ask(|reply| Command::Operator(node, request, reply)).await,
+            NodeRequest::Member(_) => Err(Refusal::new(RefusalCode::Invalid, "members ask for themselves")),
         }
+    }
+
+    /// No lease before a majority has confirmed, after the report came, that this member leads: see
+    /// [`locum_replication::Round`].
+    async fn answer_reports(
+        &self,
+        life: &Life,
+        node: NodeIdentity,
+        reports: Vec<GroupReport>,
+    ) -> Result<NodeAnswer, Refusal> {
+        let asking = node.clone();
+        let reports = life.ask(|reply| Command::Hear(asking, reports, reply)).await?;
+        let confirmed = self.quorum.confirm().await.map_err(|error| not_confirmed(&error))?;
+        if confirmed.term != life.term {
+            return Err(not_confirmed(&QuorumError::NotLeading));
+        }
+        let views = life.ask(|reply| Command::Views(node, reports, reply)).await?;
+        Ok(NodeAnswer::Records(views))
+    }
+
+    /// What the quorum knows of the members, beside what the record does.
+    fn with_standing(&self, answer: NodeAnswer) -> NodeAnswer {
+        let NodeAnswer::Members(members) = answer else { return answer };
+        let standing = self.quorum.standing().borrow().clone();
+        let told = |member: ControlMember| {
+            let id = MemberId(member.id);
+            let leads = standing.leader == Some(id);
+            let behind = standing.matched.get(&id).map(|log| standing.last_log.saturating_sub(*log));
+            let behind = if leads { Some(0) } else { behind };
+            ControlMember { leads, votes: standing.voters.contains_key(&id), behind, ..member }
+        };
+        NodeAnswer::Members(members.into_iter().map(told).collect())
+    }
+
+    /// Another member asks.
+    async fn answer_member(
+        &self,
+        asker: NodeIdentity,
+        question: serde_json::Value,
+    ) -> Result<MemberAnswer, Refusal> {
+        let unreadable = |_| Refusal::new(RefusalCode::Invalid, "not a question of this release's members");
+        let MemberQuestion { from, address, request } =
+            serde_json::from_value(question).map_err(unreadable)?;
+        self.check_member(&asker, from, address)?;
+        match request {
+            MemberRequest::Forward { caller, question } => {
+                // Only from member to leader: never further.
+                let life = self.life.borrow().clone();
+                let life =
+                    life.ok_or_else(|| Refusal::new(RefusalCode::Busy, "this member does not lead"))?;
+                let caller = caller.map_or(Caller::Joiner, Caller::Node);
+                let answer = self.answer_as_leader(&life, caller, &question).await?;
+                Ok(MemberAnswer::Forward(answer))
+            }
+            MemberRequest::Keys => self.keys_for(&asker, from).await,
+            raft => {
+                let answer = self.quorum.answer(from, raft).await;
+                answer.ok_or_else(|| Refusal::new(RefusalCode::Invalid, "no question for this member"))
+            }
+        }
+    }
+
+    /// A certificate of role `control` is needed for every word; which member shows it, the members know.
+    fn check_member(&self, asker: &NodeIdentity, from: MemberId, address: SocketAddr) -> Result<(), Refusal> {
+        let denied = |why: &str| Err(Refusal::new(RefusalCode::Denied, why));
+        if asker.role != Role::Control {
+            return denied("only members of the control plane may ask this");
+        }
+        let standing = self.quorum.standing();
+        let standing = standing.borrow();
+        let known = standing.voters.get(&from).or_else(|| standing.learners.get(&from));
+        match known {
+            Some(place) if place.name != asker.node.as_str() => denied("another member has this number"),
+            // Whoever is new here may be known to others already.
+            _ => {
+                self.quorum.peers().heard(from, asker.node.as_str(), address);
+                Ok(())
+            }
+        }
+    }
+
+    /// The network's keys, for who has a seat and for nobody else.
+    async fn keys_for(&self, asker: &NodeIdentity, from: MemberId) -> Result<MemberAnswer, Refusal> {
+        let record = store::read(&self.quorum.held().record);
+        let seated = record.is_ok_and(|record| record.control.seats.get(&asker.node) == Some(&from));
+        if !seated {
+            return Err(Refusal::new(RefusalCode::Denied, "no member of this name and number has a seat"));
+        }
+        tracing::warn!(node = %asker.node, "a new member of the control plane gets the network's keys");
+        self.keys.read().map_err(|error| {
+            tracing::error!(%error, "could not read the network's keys");
+            Refusal::new(RefusalCode::Internal, "the keys cannot be read")
+        })
     }
 }
 
 impl Handler for Service {
     async fn answer(&self, caller: Caller, question: Bytes) -> Result<Vec<u8>, Refusal> {
-        let answer = match caller {
-            Caller::Joiner => {
-                let question = parse(&question)?;
-                let answer = self.ask(|reply| Command::Join(question, reply)).await;
-                let outcome = answer.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
-                counter!("locum_control_joins_total", "outcome" => outcome).increment(1);
-                serde_json::to_vec(&answer?)
-            }
-            Caller::Node(node) => serde_json::to_vec(&self.answer_node(node, parse(&question)?).await?),
-        };
-        answer.map_err(|_| Refusal::new(RefusalCode::Internal, "the answer cannot be written"))
+        let question = String::from_utf8(question.into())
+            .map_err(|_| Refusal::new(RefusalCode::Invalid, "not a question known here"))?;
+        if let Caller::Node(asker) = &caller
+            && asker.role == Role::Control
+            && let Ok(NodeRequest::Member(question)) = serde_json::from_str(&question)
+        {
+            let answer = self.answer_member(asker.clone(), question).await?;
+            return serde_json::to_vec(&answer)
+                .map_err(|_| Refusal::new(RefusalCode::Internal, "the answer cannot be written"));
+        }
+        self.answer_or_forward(caller, question).await.map(String::into_bytes)
     }
 }
 
-fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
-    let now = clock.now();
-    // Whoever asked may have left: then nobody reads the answer.
-    match command {
-        Command::Join(request, reply) => drop(reply.send(member.join(&request, now))),
-        Command::Heartbeat(node, heartbeat, reply) => {
-            drop(reply.send(member.heartbeat(&node, heartbeat, now)));
-        }
-        Command::Renew(node, request, reply) => drop(reply.send(member.renew(&node, &request, now))),
-        Command::Records(node, reports, reply) => {
-            drop(reply.send(member.records(&node, &reports, now)));
-        }
-        Command::Operator(node, request, reply) => {
-            drop(reply.send(member.operate(&node, request, now)));
-        }
-        Command::Look => {
-            member.look(now);
-            measure(member, now);
-        }
-    }
-}
-
-fn measure<S: Store>(member: &Member<S>, now: Now) {
-    let list = member.list();
-    gauge!("locum_node_list_version").set(list.version as f64);
-    for role in [Role::Edge, Role::Media] {
-        for state in NodeState::ALL {
-            let count = list.nodes.iter().filter(|node| node.role == role && node.state == state).count();
-            gauge!("locum_nodes", "role" => role.as_str(), "state" => state.as_str()).set(count as f64);
-        }
-    }
-    for (node, age) in member.membership().heartbeat_ages(now) {
-        let (id, role) = (node.id.to_string(), node.role.as_str());
-        gauge!("locum_node_heartbeat_age_seconds", "node" => id, "role" => role).set(age.as_secs_f64());
-    }
-    for (group, status) in member.groups().statuses(now.elapsed) {
-        let set = |name: &'static str, value: f64| gauge!(name, "group" => group.to_string()).set(value);
-        set("locum_group_epoch", status.epoch.0 as f64);
-        set("locum_group_has_primary", if status.served { 1.0 } else { 0.0 });
-        set("locum_group_promises_missing", status.missing as f64);
-        set("locum_group_complete_copies", status.complete as f64);
-        set("locum_group_voters", status.voters as f64);
-    }
-}
-
-fn parse<T: DeserializeOwned>(question: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(question: &str) -> Result<T, Refusal> {
     // Not the parser's own words: they quote what was sent, and a token may be in it.
-    serde_json::from_slice(question)
+    serde_json::from_str(question)
         .map_err(|_| Refusal::new(RefusalCode::Invalid, "not a question known here"))
 }
 
-fn refusal(error: &MemberError) -> Refusal {
-    warn!(error = chain(error), "question refused");
-    let code = match error {
-        MemberError::Token(_) | MemberError::Refused(_) => RefusalCode::Denied,
-        MemberError::Group(_) => RefusalCode::Invalid,
-        MemberError::Certificate(_) => RefusalCode::Invalid,
-        MemberError::Save(_) => return Refusal::new(RefusalCode::Internal, "the record could not be kept"),
-    };
-    Refusal::new(code, chain(error))
+fn not_confirmed(error: &QuorumError) -> Refusal {
+    tracing::debug!(%error, "no majority confirms that this member leads");
+    Refusal::new(RefusalCode::Busy, "no majority of the control plane's members answers")
 }

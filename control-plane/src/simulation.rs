@@ -247,7 +247,10 @@ impl<'a> World<'a> {
             self.edges.entry(node.clone()).or_insert_with(|| Voter::new(group(), node.clone(), kept, None));
         let report = edge.report();
         let now = self.now();
-        let Ok(mut views) = self.member.records(&identity, &[report], now) else { return };
+        if self.member.hear(&identity, std::slice::from_ref(&report), now).is_err() {
+            return;
+        }
+        let mut views = self.member.views(&identity, &[report], now);
         assert_eq!((identity.role, views.len()), (Role::Edge, 1));
         let view = views.remove(0);
         self.counts.leases += u64::from(view.lease_ms.is_some());
@@ -333,14 +336,14 @@ fn identity(role: &str, node: usize) -> NodeIdentity {
 }
 
 fn start(fixed: &Fixed, disk: &Arc<Mutex<Disk>>, now: Now) -> Member<SimulatedStore> {
-    let keys = Keys { authority: fixed.authority.clone(), signing: fixed.signing.clone() };
+    let keys = Arc::new(Keys { authority: fixed.authority.clone(), signing: fixed.signing.clone() });
     let record = disk.lock().unwrap().record.clone();
     let regions = ["west", "east", "central"].map(|region| region.parse().unwrap());
     let declared = BTreeMap::from([(
         "main".parse().unwrap(),
         GroupConfig { regions: regions.to_vec(), single_copy: false },
     )]);
-    let groups = Groups::new(&declared, &record.groups, now.elapsed).unwrap();
+    let groups = Groups::new(&declared, &record.groups, now.elapsed, now.elapsed).unwrap();
     Member::new(record, groups, SimulatedStore(disk.clone()), keys, now).unwrap()
 }
 

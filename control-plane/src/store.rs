@@ -1,4 +1,4 @@
-//! The record on disk: one file, replaced whole and flushed before anything it says is used.
+//! How a record is kept: agreed on by the members before anything it says is used.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 
 use locum_identity::private_file;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::membership::Record;
+use crate::quorum::{Change, Held, Patch, Quorum};
 
-/// 2: with record groups. A file of format 1 is read as one without.
-const FORMAT: u32 = 2;
+/// 3: with the members of the control plane. Records of format 1 (without record groups) and 2 are read too.
+const FORMAT: u32 = 3;
+/// What the only member there was kept, before there were several.
+const FORMER: &str = "membership.json";
 
 /// Keeps a record.
 pub(crate) trait Store {
@@ -29,20 +35,27 @@ pub(crate) enum OpenError {
     },
     #[error("another member runs on {path}")]
     Locked { path: PathBuf },
-    #[error("{path} is of format {format}, newer than this program")]
-    Newer { path: PathBuf, format: u32 },
-    #[error("{path} is damaged")]
-    Damaged {
+    #[error("read {path}")]
+    Record {
         path: PathBuf,
         #[source]
-        source: serde_json::Error,
+        source: RecordError,
     },
 }
 
-/// A record in a file. Holds a lock on the folder.
+/// Not a record, or not one for this program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    #[error("the record is of format {format}, newer than this program")]
+    Newer { format: u32 },
+    #[error("the record is damaged")]
+    Damaged(#[source] serde_json::Error),
+}
+
+/// A member's folder, which only one process may use at a time.
 #[derive(Debug)]
-pub(crate) struct FileStore {
-    path: PathBuf,
+pub(crate) struct Folder {
+    former: PathBuf,
     _lock: File,
 }
 
@@ -65,9 +78,9 @@ struct Loaded {
     record: Record,
 }
 
-impl FileStore {
-    /// Opens `dir`, which only one process may do at a time, and reads what is there.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, Record), OpenError> {
+impl Folder {
+    /// Opens `dir`, or makes it.
+    pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
@@ -78,29 +91,82 @@ impl FileStore {
             TryLockError::WouldBlock => OpenError::Locked { path: dir.to_owned() },
             TryLockError::Error(source) => OpenError::Io { path: dir.to_owned(), source },
         })?;
-        let path = dir.join("membership.json");
-        let record = match private_file::read_to_string(&path) {
-            Ok(text) => parse(&path, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
-            Err(source) => return Err(io(&path)(source)),
-        };
-        Ok((Self { path, _lock: lock }, record))
+        Ok(Self { former: dir.join(FORMER), _lock: lock })
+    }
+
+    /// The record of a release that knew only one member.
+    pub(crate) fn former(&self) -> Result<Option<Record>, OpenError> {
+        let path = || self.former.clone();
+        match private_file::read_to_string(&self.former) {
+            Ok(text) => {
+                let value = serde_json::from_str(&text).map_err(RecordError::Damaged);
+                let record = value.and_then(|value| read(&value));
+                record.map(Some).map_err(|source| OpenError::Record { path: path(), source })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(OpenError::Io { path: path(), source }),
+        }
+    }
+
+    /// The members have agreed on it: a later start must not take it for news.
+    pub(crate) fn set_former_aside(&self) {
+        let aside = self.former.with_extension("json.before-quorum");
+        match std::fs::rename(&self.former, aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "could not rename the record of the release before");
+            }
+            _ => {}
+        }
     }
 }
 
-impl Store for FileStore {
-    fn save(&mut self, record: &Record) -> io::Result<()> {
-        private_file::write(&self.path, &serde_json::to_vec(&Saved { format: FORMAT, record })?)
-    }
+/// A record, as members agree on it.
+pub(crate) fn write(record: &Record) -> serde_json::Result<Value> {
+    serde_json::to_value(Saved { format: FORMAT, record })
 }
 
-fn parse(path: &Path, text: &str) -> Result<Record, OpenError> {
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
-    let Format { format } = serde_json::from_str(text).map_err(damaged)?;
+/// What [`write`] made, by this release or one before.
+pub(crate) fn read(value: &Value) -> Result<Record, RecordError> {
+    let Format { format } = Format::deserialize(value).map_err(RecordError::Damaged)?;
     if format > FORMAT {
-        return Err(OpenError::Newer { path: path.to_owned(), format });
+        return Err(RecordError::Newer { format });
     }
-    serde_json::from_str::<Loaded>(text).map(|loaded| loaded.record).map_err(damaged)
+    Loaded::deserialize(value).map(|loaded| loaded.record).map_err(RecordError::Damaged)
+}
+
+/// A record that the members keep. Its first failure is its last: what became of the change is not known here, and
+/// whoever leads next finds out.
+pub(crate) struct QuorumStore<Q> {
+    quorum: Q,
+    runtime: Handle,
+    held: Held,
+    ended: CancellationToken,
+}
+
+impl<Q: Quorum> QuorumStore<Q> {
+    /// Changes `held`. Cancels `ended` when it fails, and fails once that is cancelled. Must be used outside of the
+    /// runtime's own threads.
+    pub(crate) fn new(quorum: Q, runtime: Handle, held: Held, ended: CancellationToken) -> Self {
+        Self { quorum, runtime, held, ended }
+    }
+
+    fn propose(&mut self, record: &Record) -> io::Result<()> {
+        if self.ended.is_cancelled() {
+            return Err(io::Error::other("this member does not lead any more"));
+        }
+        let next = write(record)?;
+        let Some(patch) = Patch::between(&self.held.record, &next) else { return Ok(()) };
+        let change = Change::Record { base: self.held.revision, patch };
+        let outcome = self.runtime.block_on(self.quorum.propose(change)).map_err(io::Error::other)?;
+        self.held = Held { revision: outcome.revision, record: next };
+        Ok(())
+    }
+}
+
+impl<Q: Quorum> Store for QuorumStore<Q> {
+    fn save(&mut self, record: &Record) -> io::Result<()> {
+        self.propose(record).inspect_err(|_| self.ended.cancel())
+    }
 }
 
 #[cfg(test)]
@@ -108,38 +174,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_survives_and_its_folder_is_ours_alone() {
+    fn one_process_uses_a_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut store, mut record) = FileStore::open(dir.path()).unwrap();
-        assert_eq!(record, Record::default());
-        record.list.version = 7;
-        record.spent.insert("token".to_owned(), 1);
-        store.save(&record).unwrap();
-        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Locked { .. })));
-        drop(store);
-        assert_eq!(FileStore::open(dir.path()).unwrap().1, record);
+        let folder = Folder::open(dir.path()).unwrap();
+        assert!(matches!(Folder::open(dir.path()), Err(OpenError::Locked { .. })));
+        drop(folder);
+        assert!(Folder::open(dir.path()).unwrap().former().unwrap().is_none());
     }
 
     #[test]
-    fn a_record_from_before_there_were_groups_is_read_and_written_anew() {
+    fn records_of_earlier_releases_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("membership.json");
-        let old = r#"{"format":1,"record":{"members":{},"spent":{},"forgotten_until":5,
-            "list":{"version":7,"issuedAtMs":1,"nodes":[]}}}"#;
-        private_file::write(&path, old.as_bytes()).unwrap();
-        let (mut store, record) = FileStore::open(dir.path()).unwrap();
-        assert_eq!((record.list.version, record.groups.len()), (7, 0));
-        store.save(&record).unwrap();
-        assert!(private_file::read_to_string(&path).unwrap().starts_with(r#"{"format":2,"#));
+        let folder = Folder::open(dir.path()).unwrap();
+        for (format, groups) in [(1, ""), (2, r#","groups":{}"#)] {
+            let old = format!(
+                r#"{{"format":{format},"record":{{"members":{{}},"spent":{{}},"forgotten_until":5,
+                "list":{{"version":7,"issuedAtMs":1,"nodes":[]}}{groups}}}}}"#
+            );
+            private_file::write(&dir.path().join(FORMER), old.as_bytes()).unwrap();
+            let record = folder.former().unwrap().unwrap();
+            assert_eq!((record.list.version, record.groups.len()), (7, 0));
+            assert_eq!(read(&write(&record).unwrap()).unwrap(), record);
+        }
+        folder.set_former_aside();
+        assert!(folder.former().unwrap().is_none());
+        folder.set_former_aside();
     }
 
     #[test]
     fn a_newer_or_damaged_record_is_not_taken_for_none() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("membership.json");
-        private_file::write(&path, br#"{"format":3,"other":1}"#).unwrap();
-        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Newer { format: 3, .. })));
+        let folder = Folder::open(dir.path()).unwrap();
+        let path = dir.path().join(FORMER);
+        private_file::write(&path, br#"{"format":4,"other":1}"#).unwrap();
+        let newer = folder.former();
+        assert!(
+            matches!(newer, Err(OpenError::Record { source: RecordError::Newer { format: 4 }, .. })),
+            "{newer:?}"
+        );
         private_file::write(&path, b"{\"format\":1,\"rec").unwrap();
-        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Damaged { .. })));
+        let damaged = folder.former();
+        assert!(matches!(damaged, Err(OpenError::Record { source: RecordError::Damaged(_), .. })));
     }
 }

@@ -64,7 +64,7 @@ fn a_wrong_configuration_is_64_and_named() {
 }
 
 #[test]
-fn no_token_without_keys_and_none_for_control() {
+fn no_token_without_keys() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("control.toml");
     let text = "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"control-1\"\n\

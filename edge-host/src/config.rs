@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use locum_agent::ControlAddresses;
 use locum_identity::{RegionId, Zone};
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
@@ -99,8 +100,9 @@ pub struct MigrationConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlConfig {
-    /// A member of the control plane.
-    pub address: SocketAddr,
+    /// A member of the control plane, or several: `["127.0.1.2:4443", …]`, the nearest first. One is enough to find the
+    /// others.
+    pub address: ControlAddresses,
     /// One-time token; needed only until the node has its certificate.
     pub join_token_file: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use locum_agent::ControlAddresses;
 use locum_identity::{RegionId, Zone};
 use locum_telemetry::config::{self, ConfigError};
 use serde::Deserialize;
@@ -47,8 +48,9 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
-    /// Its mesh address.
-    pub address: SocketAddr,
+    /// Mesh address of a member, or of several: `["127.0.1.2:4443", …]`, the nearest first. One is enough to find the
+    /// others.
+    pub address: ControlAddresses,
     /// The address of this machine to call it from; default: the system's choice.
     pub from: Option<IpAddr>,
     /// One-time token; needed until the node has its certificate.

@@ -72,7 +72,7 @@ pub async fn join(
         zone: config.zone.clone(),
         region: config.region.clone(),
         role: Role::Media,
-        control: control.address,
+        control: control.address.all(),
         from: control.from,
         join_token_file: control.join_token_file.clone(),
         state_dir: config.state_dir.clone(),

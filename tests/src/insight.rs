@@ -11,15 +11,52 @@ use serde_json::Value;
 
 use crate::network::{Network, binaries, until};
 
+/// A process that does not tell its figures by then stands still.
+const FIGURE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 impl Network {
-    /// A region's address on the mesh.
+    /// The address of a region's edge host on the mesh.
     pub fn mesh_of(&self, region: &str) -> Result<IpAddr> {
         self.mesh_of_process(&self.edge(region))
     }
 
-    /// The address of the control plane's member on the mesh.
-    pub fn mesh_of_control(&self) -> Result<IpAddr> {
-        self.mesh_of_process("control-1")
+    /// The address of the control plane's member in a region.
+    pub fn mesh_of_control(&self, region: &str) -> Result<IpAddr> {
+        self.mesh_of_process(&self.control_in(region))
+    }
+
+    /// The member of the control plane in a region of three, or the only one.
+    pub fn control_in(&self, region: &str) -> String {
+        let number = match (self.regions().len(), region) {
+            (3, "us-west") => 2,
+            (3, "us-east") => 3,
+            _ => 1,
+        };
+        format!("control-{number}")
+    }
+
+    /// Every member of the control plane.
+    pub fn controls(&self) -> Vec<String> {
+        self.processes().into_iter().filter(|name| name.starts_with("control-")).collect()
+    }
+
+    /// The member of the control plane that leads, once exactly one does.
+    pub async fn leading_control(&self) -> Result<String> {
+        let begun = std::time::Instant::now();
+        loop {
+            let mut leading = Vec::new();
+            for name in self.controls() {
+                // One that is dead, or stands still, does not lead.
+                if self.figure(&name, "locum_quorum_leads").await.ok().flatten() == Some(1.0) {
+                    leading.push(name);
+                }
+            }
+            if let [leader] = leading.as_slice() {
+                return Ok(leader.clone());
+            }
+            ensure!(begun.elapsed() < crate::network::PATIENCE, "{leading:?} lead the control plane");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 
     fn mesh_of_process(&self, process: &str) -> Result<IpAddr> {
@@ -65,17 +102,30 @@ impl Network {
         bail!("nobody leads")
     }
 
-    /// A figure that the control plane's member measures of the group `main`.
+    /// A figure that the control plane's leader measures of the group `main`.
     pub async fn control(&self, metric: &str) -> Result<f64> {
-        self.metric("control-1", metric, "main").await?.with_context(|| metric.to_owned())
+        let begun = std::time::Instant::now();
+        loop {
+            let leader = self.leading_control().await?;
+            // A leader that has just begun has not measured anything yet, and may be gone by now.
+            if let Ok(Some(figure)) = self.metric(&leader, metric, "main").await {
+                return Ok(figure);
+            }
+            ensure!(begun.elapsed() < crate::network::PATIENCE, "{leader} does not measure {metric}");
+        }
     }
 
     /// A figure that a process measures of a group, if it does.
     pub async fn metric(&self, process: &str, metric: &str, group: &str) -> Result<Option<f64>> {
+        self.figure(process, &format!("{metric}{{group=\"{group}\"}}")).await
+    }
+
+    /// A figure that a process measures, by its name and labels, if it does.
+    pub async fn figure(&self, process: &str, name: &str) -> Result<Option<f64>> {
         let url = format!("http://{}/metrics", self.address(process, "telemetry")?);
-        let text = reqwest::get(url).await?.text().await?;
-        let name = format!("{metric}{{group=\"{group}\"}} ");
-        let value = text.lines().find_map(|line| line.strip_prefix(&name));
+        let asked = async { reqwest::get(url).await?.text().await };
+        let text = tokio::time::timeout(FIGURE_WITHIN, asked).await??;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.map(str::parse).transpose()?)
     }
 

@@ -204,9 +204,15 @@ impl Network {
         Ok(matches!(state(self.process_id(process)?), None | Some('Z')))
     }
 
-    /// SIGKILL to everything in a region; the control plane's member is in none.
+    /// What runs in a region: of three, a member of the control plane too.
+    fn in_all_of(&self, region: &str) -> Vec<String> {
+        let control = (self.regions == 3).then(|| self.control_in(region));
+        control.into_iter().chain([self.media(region), self.edge(region)]).collect()
+    }
+
+    /// SIGKILL to everything in a region.
     pub fn kill_region(&mut self, region: &str) -> Result<()> {
-        let names = [self.edge(region), self.media(region)];
+        let names = self.in_all_of(region);
         // All at once: a region does not die in an order.
         for name in &names {
             signal(self.process_id(name)?, libc::SIGKILL);
@@ -223,7 +229,7 @@ impl Network {
 
     /// SIGSTOP to everything in a region.
     pub fn pause_region(&self, region: &str) -> Result<()> {
-        [self.edge(region), self.media(region)].iter().try_for_each(|name| self.pause(name))
+        self.in_all_of(region).iter().try_for_each(|name| self.pause(name))
     }
 
     /// SIGCONT.
@@ -234,7 +240,7 @@ impl Network {
 
     /// SIGCONT to everything in a region.
     pub fn resume_region(&self, region: &str) -> Result<()> {
-        [self.edge(region), self.media(region)].iter().try_for_each(|name| self.resume(name))
+        self.in_all_of(region).iter().try_for_each(|name| self.resume(name))
     }
 
     /// Starts a killed process again on its data, and waits until it is ready. From now on it is known by its
@@ -283,7 +289,7 @@ impl Network {
 
     /// Starts a killed region again.
     pub fn revive_region(&mut self, region: &str) -> Result<()> {
-        [self.media(region), self.edge(region)].iter().try_for_each(|name| self.revive(name))
+        self.in_all_of(region).iter().try_for_each(|name| self.revive(name))
     }
 
     /// What `locum up --json` said.

@@ -7,7 +7,7 @@ use toml::{Table, Value, toml};
 
 use super::clinics::Clinic;
 use super::ports::Ports;
-use super::regions::{Edge, HOME, Region, control_address};
+use super::regions::{Controller, Edge, Region};
 
 /// The zone of a network on one machine. Browsers resolve it to loopback and treat it as a secure context.
 pub(super) const ZONE: &str = "locum.localhost";
@@ -30,10 +30,17 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The control-plane member.
-    pub(super) fn control(&self) -> Table {
-        let mut table = common("control-1", HOME);
-        table.insert("mesh_listen".into(), at(control_address(&self.regions), self.ports.mesh()).into());
+    /// A member of the control plane at `port`; one that does not begin the network joins at `first`.
+    pub(super) fn control(&self, member: &Controller, port: u16, first: Option<SocketAddr>) -> Table {
+        let mut table = common(&member.name, member.region);
+        table.insert("node".into(), member.name.as_str().into());
+        table.insert("mesh_listen".into(), at(member.mesh, port).into());
+        if let Some(first) = first {
+            let mut join = Table::new();
+            join.insert("addresses".into(), addresses(&[first]));
+            join.insert("join_token_file".into(), format!("{}.join", member.name).into());
+            table.insert("join".into(), join.into());
+        }
         // One region has one copy: nothing to agree on.
         if self.regions.len() > 1 {
             let group = |clinic: &Clinic| {
@@ -50,7 +57,7 @@ impl Plan {
     }
 
     /// A region's media node, which joins at `control`.
-    pub(super) fn media(&self, region: &Region, control: SocketAddr) -> Table {
+    pub(super) fn media(&self, region: &Region, control: &[SocketAddr]) -> Table {
         let mut table = common(&region.media, region.name);
         table.insert("signal_listen".into(), loopback(self.ports.signal(region.index)).into());
         table.insert("media_listen".into(), loopback(self.ports.media(region.index)).into());
@@ -62,7 +69,7 @@ impl Plan {
     }
 
     /// An edge host, which joins at `control`.
-    pub(super) fn edge(&self, edge: &Edge, control: SocketAddr, setup_token: &str) -> Table {
+    pub(super) fn edge(&self, edge: &Edge, control: &[SocketAddr], setup_token: &str) -> Table {
         let mut table = common(&edge.name, edge.region);
         let manifest = self.manifest.to_string_lossy().into_owned();
         table.insert("http_listen".into(), loopback(self.ports.http(edge.index)).into());
@@ -107,11 +114,15 @@ fn common(name: &str, region: &str) -> Table {
     table
 }
 
-fn join(control: SocketAddr, name: &str) -> Table {
+fn join(control: &[SocketAddr], name: &str) -> Table {
     let mut table = Table::new();
-    table.insert("address".into(), control.to_string().into());
+    table.insert("address".into(), addresses(control));
     table.insert("join_token_file".into(), format!("{name}.join").into());
     table
+}
+
+fn addresses(of: &[SocketAddr]) -> Value {
+    Value::Array(of.iter().map(|address| address.to_string().into()).collect())
 }
 
 fn loopback(port: u16) -> String {
@@ -127,7 +138,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::clinics::clinics;
-    use super::super::regions::regions;
+    use super::super::regions::{controllers, regions};
     use super::*;
 
     fn plan(count: u8) -> Plan {
@@ -142,18 +153,29 @@ mod tests {
         }
     }
 
-    fn control() -> SocketAddr {
-        "127.0.0.1:4443".parse().unwrap()
+    fn control() -> [SocketAddr; 2] {
+        ["127.0.0.1:4443".parse().unwrap(), "127.0.0.1:4444".parse().unwrap()]
+    }
+
+    fn members(plan: &Plan) -> Vec<Table> {
+        let table = |member: &Controller| {
+            let first = (member.name != "control-1").then(|| control()[0]);
+            plan.control(member, plan.ports.mesh(), first)
+        };
+        controllers(&plan.regions).iter().map(table).collect()
     }
 
     #[test]
     fn only_more_than_one_region_is_a_group_to_agree_on() {
-        assert!(!plan(1).control().contains_key("groups"));
-        let three = plan(3).control();
-        let regions = three["groups"]["main"]["regions"].as_array().unwrap();
-        assert_eq!(*regions, ["us-west", "us-east", "eu-central"].map(Value::from));
-        assert_eq!(three["region"].as_str(), Some("eu-central"));
-        let edge = |count| plan(count).edge(&plan(count).regions[0].edge, control(), "token");
+        assert!(!members(&plan(1))[0].contains_key("groups"));
+        let three = members(&plan(3));
+        for member in &three {
+            let regions = member["groups"]["main"]["regions"].as_array().unwrap();
+            assert_eq!(*regions, ["us-west", "us-east", "eu-central"].map(Value::from));
+        }
+        assert_eq!(three[0]["region"].as_str(), Some("eu-central"));
+        assert!(!three[0].contains_key("join") && three[1].contains_key("join"));
+        let edge = |count| plan(count).edge(&plan(count).regions[0].edge, &control(), "token");
         assert!(!edge(1).contains_key("replication"));
         assert_eq!(edge(3)["replication"]["engine"].as_str(), Some("sqld"));
     }
@@ -163,9 +185,9 @@ mod tests {
         let mut plan = plan(3);
         plan.regions = plan.regions.into_iter().map(|region| region.with_edges(2)).collect();
         let edges = plan.regions.iter().flat_map(Region::edges);
-        let edges = edges.map(|edge| plan.edge(edge, control(), "token"));
-        let medias = plan.regions.iter().map(|region| plan.media(region, control()));
-        let all: Vec<Table> = edges.chain(medias).chain([plan.control()]).collect();
+        let edges = edges.map(|edge| plan.edge(edge, &control(), "token"));
+        let medias = plan.regions.iter().map(|region| plan.media(region, &control()));
+        let all: Vec<Table> = edges.chain(medias).chain(members(&plan)).collect();
         for keys in [&["http_listen", "signal_listen"][..], &["mesh_listen", "media_listen"], &["state_dir"]]
         {
             let values: Vec<&str> =
@@ -174,9 +196,10 @@ mod tests {
             assert_eq!(values.len(), different.len(), "{keys:?}: {values:?}");
             assert!(values.len() >= 6, "{keys:?}: {values:?}");
         }
-        let media = plan.media(&plan.regions[2], control());
+        let media = plan.media(&plan.regions[2], &control());
         assert_eq!(media["control"]["from"].as_str(), Some("127.0.3.1"));
-        let east = plan.edge(&plan.regions[1].edge, control(), "token");
+        let east = plan.edge(&plan.regions[1].edge, &control(), "token");
+        assert_eq!(east["control"]["address"].as_array().map(Vec::len), Some(2));
         assert_eq!(east["region"].as_str(), Some("us-east"));
         assert_eq!(east["mesh_listen"].as_str(), Some("127.0.2.1:4445"));
         assert_eq!(east["clinics"]["demo"].as_str(), Some("main"));

@@ -1,7 +1,7 @@
 //! The processes of a network: started in order, watched, stopped.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,12 +14,14 @@ use super::child::{self, Child};
 use super::configuration::Plan;
 use super::data::Data;
 use super::demo::{self, Demo, Pages};
-use super::regions::Edge;
+use super::regions::{self, Controller, Edge};
 use super::{Progress, complain};
 use crate::status;
 
 /// A process that is not ready by then is stuck; the first start compiles the functions.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Members are taken in one by one, and copy a small record.
+const VOTERS_WITHIN: Duration = Duration::from_secs(40);
 /// Longer than a process's own grace period.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -41,26 +43,27 @@ impl Network {
     pub(super) async fn start(&mut self, accounts: &Accounts, say: &Progress) -> Result<Vec<Pages>> {
         self.data.empty("run")?;
         say.step("control plane");
-        let config = self.data.write("control-1.toml", &self.plan.control())?;
-        self.spawn(Role::Control, "control-1", &config)?;
-        let control = self.ready("control-1").await?.addresses["mesh"];
+        let control = self.start_control().await?;
+        let config = self.data.path("control-1.toml");
 
         let regions = self.plan.regions.clone();
         say.step(if regions.len() == 1 { "media node and edge host" } else { "media nodes and edge hosts" });
         for region in &regions {
             self.mint(Role::Media, &region.media, region.name, &config).await?;
+            let members = self.nearest_first(&control, region.name);
             let media =
-                self.data.write(&format!("{}.toml", region.media), &self.plan.media(region, control))?;
+                self.data.write(&format!("{}.toml", region.media), &self.plan.media(region, &members))?;
             self.spawn(Role::Media, &region.media, &media)?;
         }
         let setup_token = self.data.secret("setup-token")?;
         let edges: Vec<&Edge> = regions.iter().map(|region| &region.edge).collect();
-        let hosts = self.start_edges(&edges, control, &config, &setup_token).await?;
+        let hosts = self.start_edges(&edges, &control, &config, &setup_token).await?;
         for region in &regions {
             self.ready(&region.media).await?;
             self.data.remove(&format!("{}.join", region.media))?;
         }
 
+        self.wait_for_voters(control.len()).await?;
         say.step("demo clinic");
         self.wait_for_nodes(&hosts, edges.len()).await?;
         for clinic in &self.plan.clinics {
@@ -68,7 +71,7 @@ impl Network {
         }
         // The first host of a region to come gets its vote. These come when there is none left to get.
         let siblings: Vec<&Edge> = regions.iter().flat_map(|region| &region.siblings).collect();
-        let others = self.start_edges(&siblings, control, &config, &setup_token).await?;
+        let others = self.start_edges(&siblings, &control, &config, &setup_token).await?;
         self.wait_for_nodes(&others, edges.len() + others.len()).await?;
         Ok(hosts.iter().map(Demo::pages).collect())
     }
@@ -77,14 +80,15 @@ impl Network {
     async fn start_edges(
         &mut self,
         edges: &[&Edge],
-        control: SocketAddr,
+        control: &[(Controller, SocketAddr)],
         member: &Path,
         setup_token: &str,
     ) -> Result<Vec<Demo>> {
         for edge in edges {
             self.mint(Role::Edge, &edge.name, edge.region, member).await?;
             self.data.secret(&format!("{}.key", edge.name))?;
-            let table = self.plan.edge(edge, control, setup_token);
+            let members = self.nearest_first(control, edge.region);
+            let table = self.plan.edge(edge, &members, setup_token);
             let config = self.data.write(&format!("{}.toml", edge.name), &table)?;
             self.spawn(Role::Edge, &edge.name, &config)?;
         }
@@ -112,6 +116,76 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// Starts the members of the control plane; where each answers. The first one begins the network, and those that have
+    /// no seat yet join it.
+    async fn start_control(&mut self) -> Result<Vec<(Controller, SocketAddr)>> {
+        let members = regions::controllers(&self.plan.regions);
+        let port_of = |member: &Controller| self.member_port(member, members.len());
+        let ports = members.iter().map(port_of).collect::<Result<Vec<u16>>>()?;
+        let first_at = SocketAddr::new(members[0].mesh.into(), ports[0]);
+        let mut new = Vec::new();
+        for (place, (member, port)) in members.iter().zip(&ports).enumerate() {
+            let table = self.plan.control(member, *port, (place > 0).then_some(first_at));
+            let config = self.data.write(&format!("{}.toml", member.name), &table)?;
+            if place == 0 || self.data.path(&format!("{}/quorum/member.json", member.name)).exists() {
+                self.spawn(Role::Control, &member.name, &config)?;
+            } else {
+                new.push((member, config));
+            }
+        }
+        let first = self.ready(&members[0].name).await?.addresses["mesh"];
+        for (member, config) in new {
+            let through = self.data.path(&format!("{}.toml", members[0].name));
+            self.mint(Role::Control, &member.name, member.region, &through).await?;
+            self.spawn(Role::Control, &member.name, &config)?;
+        }
+        let mut all = vec![(members[0].clone(), first)];
+        for member in &members[1..] {
+            let address = self.ready(&member.name).await?.addresses["mesh"];
+            self.data.remove(&format!("{}.join", member.name))?;
+            all.push((member.clone(), address));
+        }
+        Ok(all)
+    }
+
+    /// Members that are called by others are found at the same port after a restart, whoever chose it.
+    fn member_port(&self, member: &Controller, members: usize) -> Result<u16> {
+        let given = self.plan.ports.mesh();
+        if given != 0 || members == 1 {
+            return Ok(given);
+        }
+        let file = format!("{}.port", member.name);
+        if let Some(kept) = self.data.read(&file)?.and_then(|text| text.trim().parse().ok()) {
+            return Ok(kept);
+        }
+        let free = UdpSocket::bind((member.mesh, 0)).and_then(|socket| socket.local_addr());
+        let port = free.with_context(|| format!("find a port for {}", member.name))?.port();
+        self.data.write_secret(&file, &port.to_string())?;
+        Ok(port)
+    }
+
+    fn nearest_first(&self, members: &[(Controller, SocketAddr)], region: &str) -> Vec<SocketAddr> {
+        let mut members: Vec<_> = members.iter().collect();
+        members.sort_by_key(|(member, _)| member.region != region);
+        members.into_iter().map(|(_, address)| *address).collect()
+    }
+
+    /// Waits until all members of the control plane vote.
+    async fn wait_for_voters(&self, members: usize) -> Result<()> {
+        let path = self.data.path("run/control-1.json");
+        let all_vote = async {
+            loop {
+                let ready = ReadyFile::read(&path).context("read the ready file of control-1")?;
+                if status::look_at(ready).await?.voters.is_none_or(|voters| voters >= members as u64) {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(VOTERS_WITHIN, all_vote).await;
+        waited.context("not all members of the control plane vote")?
     }
 
     fn spawn(&mut self, role: Role, name: &str, config: &Path) -> Result<()> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::regions::{Edge, Region, control_address};
+use super::regions::{Controller, Edge, Region, controllers};
 
 /// Port options; 0 lets the system choose. They are the first region's; the next region's lie one behind.
 #[derive(Args, Clone, Copy)]
@@ -71,10 +71,11 @@ impl Ports {
             ];
             region.edges().flat_map(of_edge).chain(media).collect::<Vec<_>>()
         };
-        let control = Place::Udp(control_address(regions), self.mesh(), "--mesh-port");
+        let of_member = |member: Controller| Place::Udp(member.mesh, self.mesh(), "--mesh-port");
         // Held until all are: a port that two of them want is taken as well.
         let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
-        for place in regions.iter().flat_map(of_region).chain([control]) {
+        for place in regions.iter().flat_map(of_region).chain(controllers(regions).into_iter().map(of_member))
+        {
             let (Place::Tcp(port, option) | Place::Udp(_, port, option)) = place;
             let taken = || format!("port {port} is taken: choose another with {option}");
             match place {

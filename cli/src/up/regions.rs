@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 /// Names of regions, as production would have them.
 const NAMES: [&str; 3] = ["us-west", "us-east", "eu-central"];
-/// Where the control plane's member runs, and everything else when there is one region.
+/// Where the first member of the control plane runs, and everything else when there is one region.
 pub(super) const HOME: &str = "eu-central";
 /// Most regions.
 pub(super) const MOST: u8 = 3;
@@ -76,9 +76,34 @@ pub(super) fn regions(count: u8) -> Vec<Region> {
     (0..).zip(NAMES).take(count.into()).map(region).collect()
 }
 
-/// The address of the control plane's member on the mesh: behind those of all regions.
-pub(super) fn control_address(regions: &[Region]) -> Ipv4Addr {
-    if regions.len() == 1 { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(127, 0, MOST + 1, 1) }
+/// A member of the control plane.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Controller {
+    /// Such as `control-1`, which begins the network.
+    pub name: String,
+    /// Where.
+    pub region: &'static str,
+    /// Its address on the mesh: another one than those of the edge hosts beside it.
+    pub mesh: Ipv4Addr,
+}
+
+/// One member in each of three regions, and one alone where there are fewer: two bear no more losses than one. The
+/// first to begin is the one that there always was.
+pub(super) fn controllers(regions: &[Region]) -> Vec<Controller> {
+    let member = |number: usize, region, mesh| Controller { name: format!("control-{number}"), region, mesh };
+    match regions.len() {
+        1 => vec![member(1, HOME, Ipv4Addr::LOCALHOST)],
+        3 => {
+            let others = regions.iter().filter(|region| region.name != HOME);
+            let home = regions.iter().filter(|region| region.name == HOME);
+            let beside = |region: &Region| Ipv4Addr::new(127, 0, region.index + 1, MOST_EDGES + 1);
+            (1..)
+                .zip(home.chain(others))
+                .map(|(number, region)| member(number, region.name, beside(region)))
+                .collect()
+        }
+        _ => vec![member(1, HOME, Ipv4Addr::new(127, 0, MOST + 1, 1))],
+    }
 }
 
 #[cfg(test)]
@@ -103,14 +128,25 @@ mod tests {
     }
 
     #[test]
+    fn a_member_of_the_control_plane_in_each_of_three_regions() {
+        let members = controllers(&regions(3));
+        let named: Vec<_> = members.iter().map(|member| (member.name.as_str(), member.region)).collect();
+        assert_eq!(named, [("control-1", "eu-central"), ("control-2", "us-west"), ("control-3", "us-east")]);
+        assert_eq!(controllers(&regions(1)).len(), 1);
+    }
+
+    #[test]
     fn several_regions_are_several_addresses() {
         let of = |count| {
             let regions = regions(count);
-            let own = regions.iter().map(|region| region.edge.mesh).chain([control_address(&regions)]);
+            let members = controllers(&regions);
+            let edges = regions.iter().map(|region| region.edge.mesh);
+            let own = edges.chain(members.iter().map(|member| member.mesh));
             own.map(|address| address.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(of(1), ["127.0.0.1", "127.0.0.1"]);
-        assert_eq!(of(3), ["127.0.1.1", "127.0.2.1", "127.0.3.1", "127.0.4.1"]);
+        assert_eq!(of(2), ["127.0.1.1", "127.0.2.1", "127.0.4.1"]);
+        assert_eq!(of(3), ["127.0.1.1", "127.0.2.1", "127.0.3.1", "127.0.3.3", "127.0.1.3", "127.0.2.3"]);
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub struct Control {
     pub dir: TempDir,
     process: Option<Child>,
     /// The rest of its configuration.
-    groups: &'static str,
+    groups: String,
+    name: String,
     pub addresses: BTreeMap<String, SocketAddr>,
 }
 
@@ -40,12 +41,35 @@ impl Control {
     /// With tables of record groups.
     pub async fn start_with(groups: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut control = Self { dir, process: None, groups, addresses: BTreeMap::new() };
+        Self::begin(dir, "control-1", groups.to_owned()).await
+    }
+
+    /// A new member that joins `first` with `token`.
+    pub async fn join(first: &Self, name: &str, token: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        private_file::write(&dir.path().join("token"), token.as_bytes()).unwrap();
+        let join = format!("[join]\naddresses = [\"{}\"]\njoin_token_file = \"token\"\n", first.mesh());
+        Self::begin(dir, name, format!("{}{join}", first.groups)).await
+    }
+
+    async fn begin(dir: TempDir, name: &str, groups: String) -> Self {
+        let (name, addresses) = (name.to_owned(), BTreeMap::new());
+        let mut control = Self { dir, process: None, groups, name, addresses };
         control.write_config("127.0.0.1:0".parse().unwrap());
         control.run().await;
         // From now on it comes back where it was.
         control.write_config(control.mesh());
         control
+    }
+
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     pub fn mesh(&self) -> SocketAddr {
@@ -121,7 +145,7 @@ impl Control {
             zone: "locum.localhost".parse().unwrap(),
             region: "eu-central".parse().unwrap(),
             role,
-            control: self.mesh(),
+            control: vec![self.mesh()],
             from: None,
             join_token_file: Some(file),
             state_dir: self.path(node),
@@ -145,9 +169,12 @@ impl Control {
 
     fn write_config(&self, mesh: SocketAddr) {
         let text = format!(
-            "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"control-1\"\n\
+            "zone = \"locum.localhost\"\nregion = \"{}\"\nnode = \"{}\"\nstate_dir = \"{}\"\n\
              ready_file = \"ready.json\"\ntelemetry_listen = \"127.0.0.1:0\"\nmesh_listen = \"{mesh}\"\n\
              {}",
+            if self.name == "control-1" { "eu-central" } else { "us-west" },
+            self.name,
+            self.name,
             self.groups
         );
         std::fs::write(self.path("control.toml"), text).unwrap();

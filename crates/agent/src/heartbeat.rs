@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use locum_cluster::SignedNodeList;
 use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
 use locum_identity::{CertificateError, NodeCertificate, NodeKey, VerifyError};
-use locum_mesh::{MeshError, Peer, RequestError};
+use locum_mesh::{MeshError, RequestError};
 use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use tokio::sync::watch;
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::control::Control;
 use crate::kept::{Kept, StateDir};
 use crate::{AgentError, Announcement, Mesh, NodeListView, Said};
 
@@ -49,7 +49,7 @@ enum AskError {
 /// The loop that keeps a node known.
 pub(crate) struct Heart {
     own: Own,
-    control: Peer,
+    control: Arc<Control>,
     said: watch::Receiver<Said>,
     stop: CancellationToken,
     renew_after: Instant,
@@ -64,7 +64,12 @@ pub(crate) struct Own {
 }
 
 impl Heart {
-    pub(crate) fn new(control: Peer, own: Own, said: watch::Receiver<Said>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        control: Arc<Control>,
+        own: Own,
+        said: watch::Receiver<Said>,
+        stop: CancellationToken,
+    ) -> Self {
         Self { own, control, said, stop, renew_after: Instant::now() }
     }
 
@@ -90,7 +95,7 @@ impl Heart {
             loop {
                 // A member that has no list yet is about to make one: this node is on it.
                 if let Some(first) = self.until_answered(0).await {
-                    self.keep_list(first.signed.clone()).await;
+                    self.keep_list(&first).await;
                     return first;
                 }
                 tokio::time::sleep(INTERVAL).await;
@@ -98,7 +103,7 @@ impl Heart {
         };
         match timeout(PATIENCE, self.until_answered(last.list.version)).await {
             Ok(Some(newer)) => {
-                self.keep_list(newer.signed.clone()).await;
+                self.keep_list(&newer).await;
                 newer
             }
             Ok(None) => last,
@@ -144,7 +149,7 @@ impl Heart {
                     connected = true;
                     backoff.reset();
                     if let Some(newest) = newest {
-                        self.keep_list(newest.signed.clone()).await;
+                        self.keep_list(&newest).await;
                         lists.send_replace(Arc::new(newest));
                     }
                     self.renew_if_due().await;
@@ -189,12 +194,14 @@ impl Heart {
 
     async fn ask(&self, question: &NodeRequest) -> Result<NodeAnswer, AskError> {
         let question = serde_json::to_vec(question)?;
-        let answer = self.own.mesh.client().request(&self.control, &question, DEADLINE).await?;
+        let answer = self.control.ask(self.own.mesh.client(), &question, DEADLINE).await?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
     /// A list that could not be written is only missed at a restart without a control plane.
-    async fn keep_list(&self, list: SignedNodeList) {
+    async fn keep_list(&self, newest: &NodeListView) {
+        self.control.learn(&newest.list);
+        let list = newest.signed.clone();
         let dir = self.own.dir.clone();
         let kept = tokio::task::spawn_blocking(move || dir.keep_list(&list)).await;
         if let Ok(Err(error)) = kept {

@@ -2,12 +2,13 @@
 
 use locum_cluster::protocol::{JoinAnswer, JoinRequest};
 use locum_identity::{JoinTokenClaims, NodeCertificate, NodeKey, private_file};
-use locum_mesh::{Limits, RefusalCode, RequestError};
+use locum_mesh::{Limits, RequestError};
 use locum_telemetry::config::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
+use crate::control::passes;
 use crate::kept::{Kept, StateDir};
 use crate::{AgentConfig, AgentError};
 
@@ -43,15 +44,9 @@ pub(crate) async fn join(
 
 async fn ask(config: &AgentConfig, claims: &JoinTokenClaims, question: &[u8]) -> Result<Vec<u8>, AgentError> {
     let mut backoff = Backoff::default();
-    loop {
-        let asked = locum_mesh::join(
-            config.from,
-            config.control,
-            &config.zone,
-            claims.ca,
-            question,
-            Limits::default(),
-        );
+    for control in config.control.iter().cycle() {
+        let asked =
+            locum_mesh::join(config.from, *control, &config.zone, claims.ca, question, Limits::default());
         match asked.await {
             Ok(answer) => return Ok(answer),
             Err(RequestError::Refused { refusal, .. }) if !passes(refusal.code) => {
@@ -61,12 +56,5 @@ async fn ask(config: &AgentConfig, claims: &JoinTokenClaims, question: &[u8]) ->
         }
         tokio::time::sleep(backoff.next()).await;
     }
-}
-
-/// Whether asking again may help.
-fn passes(code: RefusalCode) -> bool {
-    match code {
-        RefusalCode::Busy | RefusalCode::Deadline | RefusalCode::Internal => true,
-        RefusalCode::Invalid | RefusalCode::Denied | RefusalCode::TooLarge => false,
-    }
+    Err(AgentError::NoControl)
 }

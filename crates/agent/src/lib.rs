@@ -5,6 +5,7 @@
 //! list on disk.
 
 mod backoff;
+mod control;
 mod heartbeat;
 mod joining;
 mod kept;
@@ -18,13 +19,15 @@ use std::sync::Arc;
 
 use locum_cluster::{Load, NodeList, SignedNodeList};
 use locum_identity::{CertificateError, Jwks, NodeId, NodeIdentity, RegionId, Role, VerifyError, Zone};
-use locum_mesh::{MeshError, Peer, PeerName, Refusal};
+use locum_mesh::{MeshError, Refusal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::control::Control;
 use crate::heartbeat::{Heart, Own};
 use crate::kept::StateDir;
 
+pub use crate::control::ControlAddresses;
 pub use crate::mesh::{Mesh, MeshListen};
 pub use crate::records::RecordsError;
 
@@ -37,8 +40,8 @@ pub struct AgentConfig {
     pub region: RegionId,
     /// What it does.
     pub role: Role,
-    /// The control plane's mesh address.
-    pub control: SocketAddr,
+    /// Mesh addresses of members of the control plane, the nearest first.
+    pub control: Vec<SocketAddr>,
     /// The address of this machine that calls come from; `None`: the system's choice.
     pub from: Option<IpAddr>,
     /// Holds the one-time join token; needed only while there is no certificate in `state_dir`.
@@ -70,6 +73,9 @@ pub struct NodeListView {
 /// A node could not join or start.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    /// Nobody to ask.
+    #[error("no member of the control plane is configured: set `control.address`")]
+    NoControl,
     /// Told to stop before it was ready.
     #[error("stopped before the control plane answered")]
     Stopped,
@@ -127,7 +133,7 @@ pub enum AgentError {
 #[derive(Clone, Debug)]
 pub struct Agent {
     node: NodeId,
-    control: Peer,
+    control: Arc<Control>,
     mesh: Arc<Mesh>,
     list: watch::Receiver<Arc<NodeListView>>,
     said: Arc<watch::Sender<Said>>,
@@ -152,6 +158,7 @@ impl Agent {
         announcement: Announcement,
         stop: CancellationToken,
     ) -> Result<Agent, AgentError> {
+        let reachable = *config.control.first().ok_or(AgentError::NoControl)?;
         let dir = StateDir::open(&config.state_dir)?;
         let kept = match dir.certificate()? {
             Some(kept) => kept,
@@ -161,9 +168,12 @@ impl Agent {
         let node = kept.certificate.identity().node.clone();
         let last = dir.list(&kept.trust.list_keys)?;
         let said = Arc::new(watch::Sender::new(Said::default()));
-        let mesh = Arc::new(Mesh::open((config.from, config.control), config.mesh, &kept.credentials()?)?);
+        let mesh = Arc::new(Mesh::open((config.from, reachable), config.mesh, &kept.credentials()?)?);
         let own = Own { announcement, mesh: mesh.clone(), dir, kept };
-        let control = Peer { address: config.control, name: PeerName::Role(Role::Control) };
+        let control = Arc::new(Control::new(config.control));
+        if let Some(last) = &last {
+            control.learn(&last.list);
+        }
         let heart = Heart::new(control.clone(), own, said.subscribe(), stop.clone());
         let list = heart.start(last).await?;
         Ok(Agent { node, control, mesh, list, said })

@@ -33,12 +33,12 @@ impl Agent {
     /// report may be taken in although it got no answer, and may be said again at any time.
     ///
     /// # Errors
-    /// [`RecordsError`], after a second at most.
+    /// [`RecordsError`], after a second for each member of the control plane at most.
     pub async fn records(&self, reports: Vec<GroupReport>) -> Result<Vec<GroupView>, RecordsError> {
         let groups: Vec<_> = reports.iter().map(|report| report.group.clone()).collect();
         let question = serde_json::to_vec(&NodeRequest::Records(reports))?;
         let begun = Instant::now();
-        let answer = self.mesh.client().request(&self.control, &question, DEADLINE).await?;
+        let answer = self.control.ask(self.mesh.client(), &question, DEADLINE).await?;
         histogram!("locum_group_report_seconds").record(begun.elapsed());
         let NodeAnswer::Records(views) = serde_json::from_slice(&answer)? else {
             return Err(RecordsError::Unexpected);

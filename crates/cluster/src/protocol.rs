@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use locum_identity::{Jwks, RegionId};
+use locum_identity::{Jwks, NodeId, RegionId};
 use locum_replication::{GroupId, GroupReport, GroupStatus, GroupView, PromotionPlan};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub struct JoinAnswer {
     pub certificate: String,
     /// What to trust from now on.
     pub trust: Trust,
+    /// Members of the control plane: the number under which the others know the node's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
 }
 
 /// What a node needs to believe others.
@@ -57,6 +60,8 @@ pub enum NodeRequest {
     Records(Vec<GroupReport>),
     /// Whoever holds the authority's key: a person moves the primary of a record group.
     Operator(OperatorRequest),
+    /// Members of the control plane among themselves, in words of their own.
+    Member(serde_json::Value),
 }
 
 /// What a person at the control plane asks.
@@ -76,6 +81,36 @@ pub enum OperatorRequest {
     },
     /// Do that, if it is still what it would cost.
     Promote(PromotionPlan),
+    /// Who are the members of the control plane?
+    Members,
+    /// One of them leaves.
+    RemoveMember {
+        /// Its name.
+        node: NodeId,
+        /// Its number: a member that came back under the name of one that was lost is another one.
+        id: u64,
+    },
+}
+
+/// A member of the control plane, for people.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ControlMember {
+    /// Stands for its disk; never given twice.
+    pub id: u64,
+    /// Its name.
+    pub node: NodeId,
+    /// Where.
+    pub region: RegionId,
+    /// Where it answers on the mesh.
+    pub address: Option<SocketAddr>,
+    /// How long ago it was heard from.
+    pub heard_ms: Option<u64>,
+    /// It leads.
+    pub leads: bool,
+    /// It votes; otherwise it is on its way in.
+    pub votes: bool,
+    /// How many entries it lacks, if that is known.
+    pub behind: Option<u64>,
 }
 
 /// What a node says of itself. Who it is, its certificate says.
@@ -116,6 +151,8 @@ pub enum NodeAnswer {
     Status(GroupStatus),
     /// To a question of what a promotion would cost.
     Plan(PromotionPlan),
+    /// To a question about the members of the control plane, in the order of their names.
+    Members(Vec<ControlMember>),
 }
 
 #[cfg(test)]

@@ -10,8 +10,12 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::TelemetryError;
 
+/// `openraft` logs every question that a member does not answer as an error; what matters of it is logged by whoever
+/// uses it.
+const USUAL: &str = "info,openraft=off";
+
 pub(crate) fn init() -> Result<(), TelemetryError> {
-    let filter = std::env::var("LOCUM_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = std::env::var("LOCUM_LOG").unwrap_or_else(|_| USUAL.to_owned());
     let filter = EnvFilter::try_new(filter).map_err(TelemetryError::Filter)?;
     let lines = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
     tracing_subscriber::registry()

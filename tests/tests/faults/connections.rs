@@ -35,7 +35,9 @@ async fn shows_nothing(trial: &Trial, region: &str) -> Result<()> {
 fn nobody_hears_the_primary() -> Result<()> {
     Trial::run("connections::nobody_hears_the_primary", async |trial| {
         let (leader, others) = trial.places().await?;
-        trial.firewall.cut_one_way(trial.network.mesh_of(&leader)?, &trial.all_but(&leader)?)?;
+        for own in trial.all_in(&leader)? {
+            trial.firewall.cut_one_way(own, &trial.all_but(&leader)?)?;
+        }
         trial.writers.go_on(&others, 5).await?;
         shows_nothing(trial, &leader).await?;
         trial.firewall.heal()
@@ -47,9 +49,9 @@ fn nobody_hears_the_primary() -> Result<()> {
 fn the_primary_hears_nobody() -> Result<()> {
     Trial::run("connections::the_primary_hears_nobody", async |trial| {
         let (leader, others) = trial.places().await?;
-        let own = trial.network.mesh_of(&leader)?;
+        let own = trial.all_in(&leader)?;
         for other in trial.all_but(&leader)? {
-            trial.firewall.cut_one_way(other, &[own])?;
+            trial.firewall.cut_one_way(other, &own)?;
         }
         trial.writers.go_on(&others, 5).await?;
         shows_nothing(trial, &leader).await?;
@@ -85,7 +87,7 @@ fn a_voter_that_is_behind_does_not_lead_in_place_of_one_that_cannot_be_asked() -
         let of = |region: &str| trial.network.mesh_of(region);
         trial.firewall.cut(of(&behind)?, &[of(&leader)?, of(&holds)?])?;
         trial.writers.go_on(&[leader.clone(), holds.clone()], 5).await?;
-        trial.firewall.cut(of(&holds)?, &[trial.network.mesh_of_control()?])?;
+        trial.firewall.cut(of(&holds)?, &trial.all_controls()?)?;
         trial.network.kill_region(&leader)?;
         nobody_leads(trial, Duration::from_secs(12)).await?;
         trial.firewall.heal()?;

@@ -8,8 +8,10 @@ mod connections;
 mod loss;
 mod processes;
 mod promotion;
+mod quorum;
 mod siblings;
 
+use std::net::IpAddr;
 use std::ops::AsyncFnMut;
 use std::time::{Duration, Instant};
 
@@ -67,14 +69,23 @@ impl Trial {
     /// Nothing passes between a region and all else.
     fn isolate(&self, region: &str) -> Result<()> {
         let all = self.all_but(region)?;
-        self.firewall.cut(self.network.mesh_of(region)?, &all)
+        self.all_in(region)?.into_iter().try_for_each(|own| self.firewall.cut(own, &all))
     }
 
-    /// Where everybody else is, the control plane too.
-    fn all_but(&self, region: &str) -> Result<Vec<std::net::IpAddr>> {
+    /// Where everybody else is, the control plane's members too.
+    fn all_but(&self, region: &str) -> Result<Vec<IpAddr>> {
         let others = self.others(region);
-        let others = others.iter().map(|other| self.network.mesh_of(other));
-        others.chain([self.network.mesh_of_control()]).collect()
+        others.iter().map(|other| self.all_in(other)).collect::<Result<Vec<_>>>().map(|all| all.concat())
+    }
+
+    /// Where everybody in a region is.
+    fn all_in(&self, region: &str) -> Result<Vec<IpAddr>> {
+        Ok(vec![self.network.mesh_of(region)?, self.network.mesh_of_control(region)?])
+    }
+
+    /// Where the members of the control plane are.
+    fn all_controls(&self) -> Result<Vec<IpAddr>> {
+        self.network.regions().iter().map(|region| self.network.mesh_of_control(region)).collect()
     }
 }
 

@@ -74,7 +74,7 @@ impl Network {
             regions: regions.iter().map(|region| region.parse().unwrap()).collect(),
             single_copy: false,
         };
-        let registry = GroupRegistry::new(group(), &config, None, now()).unwrap();
+        let registry = GroupRegistry::new(group(), &config, None, now(), now()).unwrap();
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
             registry: Mutex::new(registry),

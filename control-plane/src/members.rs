@@ -1,0 +1,207 @@
+//! A person looks at the members of the control plane, takes one in or lets one go: `locum-control member`.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use locum_cluster::protocol::{ControlMember, NodeAnswer, OperatorRequest};
+use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
+use tokio::time::{Instant, sleep};
+
+use crate::config::Config;
+use crate::operator::{self, Operated, say};
+
+/// A member not heard from for this long does not count when another one leaves.
+const SILENT_MS: u64 = 3_000;
+/// A member that leaves has left by then, or somebody should look.
+const LEFT_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What the person wants.
+#[derive(Subcommand)]
+pub(crate) enum Members {
+    /// Show them.
+    List,
+    /// Take a new one in. Shows what changes; with --yes it prints the one-time token, good for 24 hours, with which the
+    /// new host joins: in its configuration, `[join]` with `addresses` of members and `join_token_file`.
+    Add {
+        /// Its name.
+        node: NodeId,
+        /// Where it will run.
+        #[arg(long)]
+        region: RegionId,
+        /// Make the token.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Let one go, for good: its disk counts for nothing from then on.
+    Remove {
+        /// Its name.
+        node: NodeId,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Carries it out.
+pub(crate) async fn run(config: &Config, wanted: Members) -> anyhow::Result<()> {
+    let operator = Operated::find(config)?;
+    let members = ask(&operator, OperatorRequest::Members).await?;
+    match wanted {
+        Members::List => {
+            members.iter().for_each(|member| say(&line(member)));
+            say(&format!("{} of {} may be lost", tolerated(members.len()), members.len()));
+            Ok(())
+        }
+        Members::Add { node, region, yes } => add(config, &members, node, region, yes),
+        Members::Remove { node, yes } => remove(&operator, &members, &node, yes).await,
+    }
+}
+
+fn add(
+    config: &Config,
+    members: &[ControlMember],
+    node: NodeId,
+    region: RegionId,
+    yes: bool,
+) -> anyhow::Result<()> {
+    if members.iter().any(|member| member.node == node) {
+        bail!("{node} is a member; if its disk is lost, remove it first");
+    }
+    let (now, then) = (members.len(), members.len() + 1);
+    say(&format!("{node} in {region} becomes a member: {now} members, then {then}"));
+    say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));
+    if then % 2 == 0 {
+        say("an even number bears no more losses than one less: go on to the next odd one soon");
+    }
+    if !yes {
+        say("nothing was done; add --yes to make the token");
+        return Ok(());
+    }
+    let keys = operator::keys(config)?;
+    let identity = NodeIdentity { zone: config.zone.clone(), region, role: Role::Control, node };
+    let claims = JoinTokenClaims::new(identity, keys.authority.fingerprint(), SystemTime::now())?;
+    say(&claims.sign(&keys.signing)?);
+    Ok(())
+}
+
+async fn remove(
+    operator: &Operated,
+    members: &[ControlMember],
+    node: &NodeId,
+    yes: bool,
+) -> anyhow::Result<()> {
+    let leaves = members.iter().find(|member| member.node == *node);
+    let leaves = leaves.with_context(|| format!("{node} is no member of the control plane"))?;
+    let (now, then) = (members.len(), members.len() - 1);
+    say(&format!("{node} (number {}) leaves for good: {now} members, then {then}", leaves.id));
+    say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));
+    if leaves.leads {
+        say("it leads: another one will within seconds");
+    }
+    may_leave(members, leaves)?;
+    if !yes {
+        say("nothing was done; add --yes to carry this out");
+        return Ok(());
+    }
+    let request = OperatorRequest::RemoveMember { node: node.clone(), id: leaves.id };
+    ask(operator, request).await?;
+    let begun = Instant::now();
+    loop {
+        // Who led may be the one that left: then nobody answers for a moment.
+        let gone = match ask(operator, OperatorRequest::Members).await {
+            Ok(members) => !members.iter().any(|member| member.id == leaves.id),
+            Err(_) => false,
+        };
+        if gone {
+            say(&format!("{node} is no member any more; stop its process"));
+            return Ok(());
+        }
+        if begun.elapsed() > LEFT_WITHIN {
+            bail!("{node} has lost its seat, but no member confirms that it is gone: look again");
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Refuses what would leave too few who answer.
+fn may_leave(members: &[ControlMember], leaves: &ControlMember) -> anyhow::Result<()> {
+    if members.len() == 1 {
+        bail!("the last member stays");
+    }
+    let stay: Vec<_> = members.iter().filter(|member| member.id != leaves.id && member.votes).collect();
+    let answering =
+        stay.iter().filter(|member| member.leads || member.heard_ms.is_some_and(|ms| ms < SILENT_MS));
+    let (answering, needed) = (answering.count(), stay.len() / 2 + 1);
+    if answering < needed {
+        bail!(
+            "of those that stay {answering} answer and {needed} must: bring one back or take a new one in first"
+        );
+    }
+    Ok(())
+}
+
+async fn ask(operator: &Operated, request: OperatorRequest) -> anyhow::Result<Vec<ControlMember>> {
+    match operator.ask(request).await? {
+        NodeAnswer::Members(members) => Ok(members),
+        _ => bail!("the member answers another question"),
+    }
+}
+
+/// How many of so many may be lost while a majority stays.
+fn tolerated(members: usize) -> usize {
+    members.saturating_sub(1) / 2
+}
+
+fn line(member: &ControlMember) -> String {
+    let ControlMember { id, node, region, .. } = member;
+    let address = member.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    let state = match (member.leads, member.votes) {
+        (true, _) => "leads",
+        (false, true) => "votes",
+        (false, false) => "joining",
+    };
+    let heard = match member.heard_ms {
+        _ if member.leads => "answers".to_owned(),
+        Some(ms) if ms < SILENT_MS => "answers".to_owned(),
+        Some(ms) => format!("silent for {} s", ms / 1000),
+        None => "not heard from".to_owned(),
+    };
+    let behind = member.behind.map_or_else(String::new, |behind| format!("  {behind} behind"));
+    format!("{node:<16} {region:<14} number {id:<3} {address:<21} {state:<8} {heard}{behind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u64, heard_ms: u64) -> ControlMember {
+        ControlMember {
+            id,
+            node: format!("control-{id}").parse().unwrap(),
+            region: "west".parse().unwrap(),
+            address: None,
+            heard_ms: Some(heard_ms),
+            leads: id == 1,
+            votes: true,
+            behind: Some(0),
+        }
+    }
+
+    #[test]
+    fn nobody_leaves_when_too_few_of_the_others_answer() {
+        let members = [member(1, 0), member(2, 100), member(3, 9_000)];
+        assert!(may_leave(&members, &members[2]).is_ok(), "the one that is dead");
+        assert!(may_leave(&members, &members[1]).is_err());
+        assert!(may_leave(&members[..1], &members[0]).is_err());
+        assert_eq!([1, 2, 3, 4, 5].map(tolerated), [0, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_member_is_told_in_one_line() {
+        let told = line(&member(3, 9_000));
+        assert!(told.starts_with("control-3") && told.contains("silent for 9 s"), "{told}");
+        assert!(line(&member(1, 9_000)).contains("leads    answers"));
+    }
+}

@@ -1,0 +1,117 @@
+//! The log file as `openraft` wants it.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
+use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
+
+use super::{Entry, LogFile, LogId, StorageError, Types, Vote};
+use crate::quorum::MemberId;
+
+/// Entries sent at once; the mesh's messages are bounded too.
+const MOST_AT_ONCE: usize = 64;
+
+/// One file, read and written by one at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct LogStore(Arc<Mutex<LogFile>>);
+
+impl LogStore {
+    pub(crate) fn new(log: LogFile) -> Self {
+        Self(Arc::new(Mutex::new(log)))
+    }
+
+    /// Size of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().bytes()
+    }
+
+    /// The newest entry.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.lock().last()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogFile> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes on a thread that may wait for the disk.
+    async fn write(
+        &self,
+        subject: ErrorSubject<MemberId>,
+        write: impl FnOnce(&mut LogFile) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let store = self.clone();
+        let written = tokio::task::spawn_blocking(move || write(&mut store.lock())).await;
+        written.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| {
+            tracing::error!(%error, "could not write the quorum's log: this member ends");
+            StorageIOError::new(subject, ErrorVerb::Write, AnyError::new(&error)).into()
+        })
+    }
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let from = match range.start_bound() {
+            Bound::Included(from) => *from,
+            Bound::Excluded(from) => from.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let until = match range.end_bound() {
+            Bound::Included(until) => until.saturating_add(1),
+            Bound::Excluded(until) => *until,
+            Bound::Unbounded => u64::MAX,
+        };
+        Ok(self.lock().range(from, until).cloned().collect())
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        Ok(self.lock().range(start, end).take(MOST_AT_ONCE).cloned().collect())
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
+        let log = self.lock();
+        Ok(LogState { last_purged_log_id: log.purged(), last_log_id: log.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        let vote = *vote;
+        self.write(ErrorSubject::Vote, move |log| log.save_vote(vote)).await
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        Ok(self.lock().vote())
+    }
+
+    async fn append<I>(&mut self, entries: I, flushed: LogFlushed<Types>) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        self.write(ErrorSubject::Logs, move |log| log.append(entries)).await?;
+        flushed.log_io_completed(Ok(()));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, from: LogId) -> Result<(), StorageError> {
+        self.write(ErrorSubject::Logs, move |log| log.truncate(from.index)).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        self.write(ErrorSubject::Logs, move |log| log.purge(upto)).await
+    }
+}

@@ -1,0 +1,173 @@
+//! The members of the control plane, as a node knows them: it asks the one that answered last, and the next one when
+//! that fails.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use locum_cluster::NodeList;
+use locum_identity::Role;
+use locum_mesh::{Client, Peer, PeerName, RefusalCode, RequestError};
+use metrics::counter;
+use serde::Deserialize;
+
+/// As configured: one address of a member, or several, the nearest first. The node list tells of others later.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ControlAddresses {
+    /// One.
+    One(SocketAddr),
+    /// Several.
+    Several(Vec<SocketAddr>),
+}
+
+impl ControlAddresses {
+    /// All of them.
+    pub fn all(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::One(address) => vec![*address],
+            Self::Several(addresses) => addresses.clone(),
+        }
+    }
+}
+
+/// Whom to ask.
+#[derive(Debug)]
+pub(crate) struct Control {
+    configured: Vec<SocketAddr>,
+    /// Whom to ask first, then the others in turn. Never empty.
+    order: Mutex<Vec<SocketAddr>>,
+}
+
+impl Control {
+    /// With what is configured, at least one.
+    pub(crate) fn new(configured: Vec<SocketAddr>) -> Self {
+        let order = Mutex::new(configured.clone());
+        Self { configured, order }
+    }
+
+    /// A list that was verified: members that it knows of may be asked, and those that are gone need not be.
+    pub(crate) fn learn(&self, list: &NodeList) {
+        let members = list.nodes.iter().filter(|node| node.role == Role::Control);
+        let listed: Vec<SocketAddr> = members.filter_map(|node| node.mesh).collect();
+        let mut order = self.order();
+        let known: Vec<SocketAddr> = order.iter().chain(&self.configured).chain(&listed).copied().collect();
+        // Of a list without members nothing can be learnt.
+        let counts = |address: &SocketAddr| {
+            listed.is_empty() || listed.contains(address) || self.configured.contains(address)
+        };
+        let mut next = Vec::with_capacity(known.len());
+        for address in known.into_iter().filter(counts) {
+            if !next.contains(&address) {
+                next.push(address);
+            }
+        }
+        if !next.is_empty() {
+            *order = next;
+        }
+    }
+
+    /// Asks one member after the other, each for `deadline`, until one answers. What a member says no to is not asked
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// The last one's.
+    pub(crate) async fn ask(
+        &self,
+        client: &Client,
+        question: &[u8],
+        deadline: Duration,
+    ) -> Result<Vec<u8>, RequestError> {
+        let mut rest = self.order().clone().into_iter();
+        let mut address = rest.next().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        loop {
+            let peer = Peer { address, name: PeerName::Role(Role::Control) };
+            let answer = client.request(&peer, question, deadline).await;
+            let Err(error) = &answer else { return answer };
+            if !another_may_answer(error) {
+                return answer;
+            }
+            counter!("locum_control_members_skipped_total").increment(1);
+            self.put_last(address);
+            match rest.next() {
+                Some(next) => address = next,
+                None => return answer,
+            }
+        }
+    }
+
+    fn put_last(&self, address: SocketAddr) {
+        let mut order = self.order();
+        if let Some(place) = order.iter().position(|known| *known == address) {
+            let failed = order.remove(place);
+            order.push(failed);
+        }
+    }
+
+    fn order(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether this is about the member that was asked, and not about the question.
+fn another_may_answer(error: &RequestError) -> bool {
+    match error {
+        RequestError::Connect { .. } | RequestError::Deadline { .. } | RequestError::Lost { .. } => true,
+        RequestError::Refused { refusal, .. } => passes(refusal.code),
+        RequestError::TooLarge { .. } => false,
+    }
+}
+
+/// Whether asking again, or somebody else, may help.
+pub(crate) fn passes(code: RefusalCode) -> bool {
+    match code {
+        RefusalCode::Busy | RefusalCode::Deadline | RefusalCode::Internal => true,
+        RefusalCode::Invalid | RefusalCode::Denied | RefusalCode::TooLarge => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use locum_cluster::{Load, NodeRecord, NodeState};
+
+    use super::*;
+
+    fn at(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    fn list(members: &[u16]) -> NodeList {
+        let member = |port: &u16| NodeRecord {
+            id: format!("control-{port}").parse().unwrap(),
+            role: Role::Control,
+            region: "west".parse().unwrap(),
+            addresses: Vec::new(),
+            jwks: None,
+            mesh: Some(at(*port)),
+            load: Load::default(),
+            state: NodeState::Up,
+        };
+        NodeList { version: 1, issued_at_ms: 0, nodes: members.iter().map(member).collect() }
+    }
+
+    #[test]
+    fn members_come_with_the_list_and_go_with_it() {
+        let control = Control::new(vec![at(1)]);
+        control.learn(&list(&[1, 2, 3]));
+        assert_eq!(*control.order(), [at(1), at(2), at(3)]);
+        control.put_last(at(1));
+        control.learn(&list(&[1, 3, 4]));
+        assert_eq!(*control.order(), [at(3), at(1), at(4)], "whoever answered last stays first");
+        control.learn(&list(&[]));
+        assert_eq!(*control.order(), [at(3), at(1), at(4)]);
+        control.learn(&list(&[9]));
+        assert_eq!(*control.order(), [at(1), at(9)], "what is configured stays");
+    }
+
+    #[test]
+    fn one_address_is_as_good_as_a_list_of_one() {
+        let one: ControlAddresses = serde_json::from_str("\"127.0.0.1:1\"").unwrap();
+        let several: ControlAddresses = serde_json::from_str("[\"127.0.0.1:1\", \"127.0.0.1:2\"]").unwrap();
+        assert_eq!((one.all(), several.all()), (vec![at(1)], vec![at(1), at(2)]));
+    }
+}
