@@ -32,6 +32,8 @@ const AGAIN: Duration = Duration::from_millis(150);
 const SEATS_EVERY: Duration = Duration::from_millis(250);
 /// A member on its way in that lacks no more entries than this votes from now on.
 const CAUGHT_UP: u64 = 16;
+/// How often it is said that no majority confirms this member.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The thread of a life that is over has at most one change to wait for.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -69,7 +71,7 @@ impl<Q: Quorum> Heir<Q> {
     /// Leads whenever it is this member's turn, until `stop` or until it can go on no more.
     pub(crate) async fn wait(self, stop: CancellationToken) -> Result<(), ReignError> {
         let mut standing = self.quorum.standing();
-        let mut ended_at = Duration::ZERO;
+        let (mut ended_at, mut warned) = (Duration::ZERO, None);
         loop {
             let leads =
                 async { standing.wait_for(|standing| standing.leads || standing.failed).await.is_ok() };
@@ -83,13 +85,19 @@ impl<Q: Quorum> Heir<Q> {
             }
             let reign = tokio::select! {
                 () = stop.cancelled() => Ok(()),
-                reign = self.reign(ended_at) => reign,
+                reign = self.reign(&mut ended_at) => reign,
             };
             self.end();
-            ended_at = self.clock.now().elapsed;
+            let now = self.clock.now().elapsed;
             match reign {
                 Ok(()) => {}
-                Err(ReignError::Quorum(error)) => warn!(error = chain(&error), "this member does not lead"),
+                Err(ReignError::Quorum(error)) => {
+                    // Without a majority it tries again and again.
+                    if warned.is_none_or(|at| now.saturating_sub(at) > WARN_EVERY) {
+                        warned = Some(now);
+                        warn!(error = chain(&error), "this member does not lead (any more)");
+                    }
+                }
                 // It would be the same next time, and a member that cannot lead must not stand in the way.
                 Err(error) => return Err(error),
             }
@@ -97,14 +105,14 @@ impl<Q: Quorum> Heir<Q> {
         }
     }
 
-    /// One reign. No earlier life in this process granted anything after `ended_at`.
-    async fn reign(&self, ended_at: Duration) -> Result<(), ReignError> {
+    /// One reign. No earlier life in this process granted anything after `ended_at`, and neither will this one.
+    async fn reign(&self, ended_at: &mut Duration) -> Result<(), ReignError> {
         let confirmed = self.quorum.confirm().await.inspect_err(|_| self.quorum.assert_itself(false))?;
         self.quorum.assert_itself(true);
         // Whatever was agreed on before is carried out here by now, and nobody can change it in an earlier life's name.
         self.quorum.propose(Change::Begin).await?;
         let (held, record, first) = self.record().await?;
-        let granted_until = confirmed.others_until.max(ended_at);
+        let granted_until = confirmed.others_until.max(*ended_at);
         let now = self.clock.now();
         // Those who vote next need not have confirmed what those who voted before did: see `locum_replication::Round`.
         let over = granted_until + LEASE + MARGIN;
@@ -131,6 +139,7 @@ impl<Q: Quorum> Heir<Q> {
         };
         ended.cancel();
         self.end();
+        *ended_at = self.clock.now().elapsed;
         drop(life);
         // Nothing depends on it: the next reign begins with a change that shuts this one out.
         let _ = timeout(END_WITHIN, tokio::task::spawn_blocking(move || thread.join())).await;

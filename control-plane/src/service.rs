@@ -84,11 +84,8 @@ impl Service {
         }
     }
 
+    /// Asks whoever leads, and whoever leads next when that changes meanwhile.
     async fn forward(&self, caller: Caller, question: String) -> Result<String, Refusal> {
-        let (own, leader) = (self.quorum.peers().own(), self.quorum.standing().borrow().leader);
-        let Some(leader) = leader.filter(|leader| *leader != own) else {
-            return Err(Refusal::new(RefusalCode::Busy, "the members have no leader at the moment"));
-        };
         let patience = match &caller {
             Caller::Joiner => PATIENTLY,
             Caller::Node(node) if node.role == Role::Control => PATIENTLY,
@@ -98,13 +95,36 @@ impl Service {
             Caller::Node(node) => Some(node),
             Caller::Joiner => None,
         };
-        let forwarded = MemberRequest::Forward { caller, question };
-        let answer = self.quorum.peers().ask(leader, forwarded, patience).await;
+        let forwarded = tokio::time::timeout(patience, self.ask_leader(caller, question)).await;
+        let answer =
+            forwarded.unwrap_or_else(|_| Err(Refusal::new(RefusalCode::Busy, "the leader does not answer")));
         counter!("locum_control_forwarded_total", "answered" => answer.is_ok().to_string()).increment(1);
-        match answer {
-            Ok(MemberAnswer::Forward(answer)) => Ok(answer),
-            Err(PeerError::Request(RequestError::Refused { refusal, .. })) => Err(refusal),
-            Ok(_) | Err(_) => Err(Refusal::new(RefusalCode::Busy, "the leader does not answer")),
+        answer
+    }
+
+    async fn ask_leader(&self, caller: Option<NodeIdentity>, question: String) -> Result<String, Refusal> {
+        let (own, mut standing) = (self.quorum.peers().own(), self.quorum.standing());
+        loop {
+            let leader = standing.borrow_and_update().leader.filter(|leader| *leader != own);
+            let Some(leader) = leader else {
+                return Err(Refusal::new(RefusalCode::Busy, "the members have no leader at the moment"));
+            };
+            let request = MemberRequest::Forward { caller: caller.clone(), question: question.clone() };
+            let another =
+                async { standing.wait_for(|standing| standing.leader != Some(leader)).await.is_ok() };
+            let answer = tokio::select! {
+                answer = self.quorum.peers().ask(leader, request, PATIENTLY) => answer,
+                // A question may be carried out twice: nodes say it again anyway.
+                goes_on = another => match goes_on {
+                    true => continue,
+                    false => return Err(Refusal::new(RefusalCode::Busy, "this member ends")),
+                },
+            };
+            return match answer {
+                Ok(MemberAnswer::Forward(answer)) => Ok(answer),
+                Err(PeerError::Request(RequestError::Refused { refusal, .. })) => Err(refusal),
+                Ok(_) | Err(_) => Err(Refusal::new(RefusalCode::Busy, "the leader does not answer")),
+            };
         }
     }
 

@@ -178,7 +178,7 @@ impl Network {
         let all_vote = async {
             loop {
                 let ready = ReadyFile::read(&path).context("read the ready file of control-1")?;
-                if status::look_at(ready).await?.voters.is_none_or(|voters| voters >= members as u64) {
+                if status::look_at(ready).await?.voters.is_some_and(|voters| voters >= members as u64) {
                     return anyhow::Ok(());
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,9 +1,10 @@
 //! The members of the control plane, as a node knows them: it asks the one that answered last, and the next one when
 //! that fails.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use locum_cluster::NodeList;
 use locum_identity::Role;
@@ -31,19 +32,24 @@ impl ControlAddresses {
     }
 }
 
+/// A member that did not answer in time is not waited for again for so long, if there are others.
+const REST: Duration = Duration::from_secs(3);
+
 /// Whom to ask.
 #[derive(Debug)]
 pub(crate) struct Control {
     configured: Vec<SocketAddr>,
     /// Whom to ask first, then the others in turn. Never empty.
     order: Mutex<Vec<SocketAddr>>,
+    /// Who did not answer, and when.
+    silent: Mutex<HashMap<SocketAddr, Instant>>,
 }
 
 impl Control {
     /// With what is configured, at least one.
     pub(crate) fn new(configured: Vec<SocketAddr>) -> Self {
         let order = Mutex::new(configured.clone());
-        Self { configured, order }
+        Self { configured, order, silent: Mutex::default() }
     }
 
     /// A list that was verified: members that it knows of may be asked, and those that are gone need not be.
@@ -78,7 +84,7 @@ impl Control {
         question: &[u8],
         deadline: Duration,
     ) -> Result<Vec<u8>, RequestError> {
-        let mut rest = self.order().clone().into_iter();
+        let mut rest = self.worth_asking(Instant::now()).into_iter();
         let mut address = rest.next().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         loop {
             let peer = Peer { address, name: PeerName::Role(Role::Control) };
@@ -87,6 +93,9 @@ impl Control {
             if !another_may_answer(error) {
                 return answer;
             }
+            if !matches!(error, RequestError::Refused { .. }) {
+                self.silent().insert(address, Instant::now());
+            }
             counter!("locum_control_members_skipped_total").increment(1);
             self.put_last(address);
             match rest.next() {
@@ -94,6 +103,20 @@ impl Control {
                 None => return answer,
             }
         }
+    }
+
+    /// In order; without those that were silent just now, unless all were.
+    fn worth_asking(&self, now: Instant) -> Vec<SocketAddr> {
+        let order = self.order().clone();
+        let mut silent = self.silent();
+        silent.retain(|_, since| now.duration_since(*since) < REST);
+        let answering: Vec<SocketAddr> =
+            order.iter().filter(|address| !silent.contains_key(address)).copied().collect();
+        if answering.is_empty() { order } else { answering }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, HashMap<SocketAddr, Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_last(&self, address: SocketAddr) {
@@ -162,6 +185,17 @@ mod tests {
         assert_eq!(*control.order(), [at(3), at(1), at(4)]);
         control.learn(&list(&[9]));
         assert_eq!(*control.order(), [at(1), at(9)], "what is configured stays");
+    }
+
+    #[test]
+    fn whoever_was_silent_is_left_in_peace_while_others_answer() {
+        let control = Control::new(vec![at(1), at(2)]);
+        let now = Instant::now();
+        control.silent().insert(at(1), now);
+        assert_eq!(control.worth_asking(now), [at(2)]);
+        control.silent().insert(at(2), now);
+        assert_eq!(control.worth_asking(now), [at(1), at(2)], "nobody else is left");
+        assert_eq!(control.worth_asking(now + REST), [at(1), at(2)]);
     }
 
     #[test]

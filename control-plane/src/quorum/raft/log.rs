@@ -9,7 +9,8 @@
 //! | 512..1024, 1024..1536 | two marks, written in turn: checksum, counter, the index after the last synced entry |
 //! | 1536.. | entries: length, checksum, JSON |
 //!
-//! Integers are little-endian, checksums CRC-32. The mark tells a log that somebody cut short, or that rotted, from one whose last write a power cut
+//! Integers are little-endian, checksums CRC-32; an entry's goes on from the one before, so that none can be missing in
+//! between. The mark tells a log that somebody cut short, or that rotted, from one whose last write a power cut
 //! tore: an entry below the mark was synced before the mark was written, one above was never acknowledged.
 
 use std::collections::VecDeque;
@@ -46,14 +47,21 @@ struct VoteFile {
     crc: u32,
 }
 
+/// An entry, the place in the file at which it begins, and its checksum.
+#[derive(Debug)]
+struct Stored {
+    at: u64,
+    crc: u32,
+    entry: Entry,
+}
+
 /// An open log. Every method blocks.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     dir: PathBuf,
     file: File,
     purged: Option<LogId>,
-    /// With the place in the file at which each begins.
-    entries: VecDeque<(u64, Entry)>,
+    entries: VecDeque<Stored>,
     end: u64,
     marks: u64,
     vote: Option<Vote>,
@@ -83,7 +91,7 @@ impl LogFile {
         let (marks, acknowledged) =
             read_marks(&bytes).ok_or_else(|| damaged("its marks do not verify".to_owned()))?;
         let (entries, end) = read_entries(&bytes, purged);
-        let next = entries.back().map_or_else(|| next_index(purged), |(_, entry)| index(entry) + 1);
+        let next = entries.back().map_or_else(|| next_index(purged), |last| index(&last.entry) + 1);
         if next < acknowledged {
             return Err(damaged(format!(
                 "entry {next} is unreadable, and entry {} was there",
@@ -113,7 +121,7 @@ impl LogFile {
     }
 
     pub(crate) fn last(&self) -> Option<LogId> {
-        self.entries.back().map_or(self.purged, |(_, entry)| Some(*entry.get_log_id()))
+        self.entries.back().map_or(self.purged, |last| Some(*last.entry.get_log_id()))
     }
 
     pub(crate) fn vote(&self) -> Option<Vote> {
@@ -127,11 +135,9 @@ impl LogFile {
 
     /// The entries from `from` until before `until`.
     pub(crate) fn range(&self, from: u64, until: u64) -> impl Iterator<Item = &Entry> {
-        let first = self.entries.front().map_or(0, |(_, entry)| index(entry));
-        let place = |at: u64| usize::try_from(at.saturating_sub(first)).unwrap_or(usize::MAX);
-        let until = place(until).min(self.entries.len());
-        let from = place(from).min(until);
-        self.entries.range(from..until).map(|(_, entry)| entry)
+        let place = |from: u64| self.entries.partition_point(|stored| index(&stored.entry) < from);
+        let (from, until) = (place(from), place(until));
+        self.entries.range(from.min(until)..until).map(|stored| &stored.entry)
     }
 
     /// Returns once `vote` would survive a power cut.
@@ -141,18 +147,19 @@ impl LogFile {
         Ok(())
     }
 
-    /// Returns once `entries`, which follow the last, would survive a power cut. After an error none is there.
+    /// Returns once `entries`, which come after the last, would survive a power cut. After an error none is there.
     pub(crate) fn append(&mut self, entries: Vec<Entry>) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        let mut added = Vec::with_capacity(entries.len());
+        let (mut bytes, mut added) = (Vec::new(), Vec::with_capacity(entries.len()));
         let mut next = next_index(self.last());
+        let mut crc = self.entries.back().map_or(0, |last| last.crc);
         for entry in entries {
-            if index(&entry) != next {
-                return Err(io::Error::other("an entry does not follow the one before it"));
+            if index(&entry) < next {
+                return Err(io::Error::other("an entry does not come after the one before it"));
             }
-            next += 1;
-            added.push((self.end + bytes.len() as u64, entry));
-            push_entry(&mut bytes, &added[added.len() - 1].1)?;
+            next = index(&entry) + 1;
+            let at = self.end + bytes.len() as u64;
+            crc = push_entry(&mut bytes, crc, &entry)?;
+            added.push(Stored { at, crc, entry });
         }
         let written = self.file.write_all_at(&bytes, self.end).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
@@ -187,20 +194,13 @@ impl LogFile {
         if self.purged >= Some(upto) {
             return Ok(());
         }
-        let kept: Vec<Entry> = self
-            .entries
-            .iter()
-            .map(|(_, entry)| entry)
-            .filter(|entry| index(entry) > upto.index)
-            .cloned()
-            .collect();
-        let mut bytes = Vec::new();
-        let mut entries = VecDeque::with_capacity(kept.len());
-        for entry in kept {
-            entries.push_back((ENTRIES + bytes.len() as u64, entry.clone()));
-            push_entry(&mut bytes, &entry)?;
+        let (mut bytes, mut entries, mut crc) = (Vec::new(), VecDeque::new(), 0);
+        for entry in self.range(upto.index + 1, u64::MAX) {
+            let at = ENTRIES + bytes.len() as u64;
+            crc = push_entry(&mut bytes, crc, entry)?;
+            entries.push_back(Stored { at, crc, entry: entry.clone() });
         }
-        let next = entries.back().map_or(upto.index, |(_, entry)| index(entry)) + 1;
+        let next = entries.back().map_or(upto.index, |last: &Stored| index(&last.entry)) + 1;
         let path = self.dir.join("log");
         private_file::write(&path, &image(Some(upto), next, &bytes))?;
         self.file = OpenOptions::new().read(true).write(true).mode(0o600).open(&path)?;
@@ -258,42 +258,51 @@ fn read_marks(bytes: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// The entries that can be read, and where they end.
-fn read_entries(bytes: &[u8], purged: Option<LogId>) -> (VecDeque<(u64, Entry)>, u64) {
-    let (mut entries, mut at) = (VecDeque::new(), ENTRIES as usize);
+fn read_entries(bytes: &[u8], purged: Option<LogId>) -> (VecDeque<Stored>, u64) {
+    let (mut entries, mut at, mut crc) = (VecDeque::new(), ENTRIES as usize, 0);
     let mut next = next_index(purged);
-    while let Some((entry, length)) =
-        bytes.get(at..).and_then(read_entry).filter(|(entry, _)| index(entry) == next)
-    {
-        entries.push_back((at as u64, entry));
+    while let Some((stored, length)) = bytes.get(at..).and_then(|rest| read_entry(rest, at as u64, crc)) {
+        if index(&stored.entry) < next {
+            break;
+        }
+        next = index(&stored.entry) + 1;
         at += length;
-        next += 1;
+        crc = stored.crc;
+        entries.push_back(stored);
     }
     (entries, at as u64)
 }
 
-fn read_entry(bytes: &[u8]) -> Option<(Entry, usize)> {
+fn read_entry(bytes: &[u8], at: u64, before: u32) -> Option<(Stored, usize)> {
     let (length, crc) = (u32_at(bytes, 0)?, u32_at(bytes, 4)?);
     if length > MAX_ENTRY_BYTES {
         return None;
     }
     let end = HEAD + usize::try_from(length).ok()?;
     let json = bytes.get(HEAD..end)?;
-    let sound = checksum(length, json) == crc;
-    sound.then(|| serde_json::from_slice(json).ok()).flatten().map(|entry| (entry, end))
+    if checksum(before, length, json) != crc {
+        return None;
+    }
+    let entry = serde_json::from_slice(json).ok()?;
+    Some((Stored { at, crc, entry }, end))
 }
 
-fn push_entry(bytes: &mut Vec<u8>, entry: &Entry) -> io::Result<()> {
+/// Its checksum.
+fn push_entry(bytes: &mut Vec<u8>, before: u32, entry: &Entry) -> io::Result<u32> {
     let json = serde_json::to_vec(entry)?;
     let length = u32::try_from(json.len()).ok().filter(|length| *length <= MAX_ENTRY_BYTES);
     let length = length.ok_or_else(|| io::Error::other("an entry is longer than it may be"))?;
+    let crc = checksum(before, length, &json);
     bytes.write_all(&length.to_le_bytes())?;
-    bytes.write_all(&checksum(length, &json).to_le_bytes())?;
-    bytes.write_all(&json)
+    bytes.write_all(&crc.to_le_bytes())?;
+    bytes.write_all(&json)?;
+    Ok(crc)
 }
 
 /// Over the length too: zeros are no empty entry.
-fn checksum(length: u32, json: &[u8]) -> u32 {
+fn checksum(before: u32, length: u32, json: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&before.to_le_bytes());
     hasher.update(&length.to_le_bytes());
     hasher.update(json);
     hasher.finalize()

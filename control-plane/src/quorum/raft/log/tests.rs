@@ -70,7 +70,7 @@ fn a_torn_write_that_nobody_heard_of_is_cut_off() {
     let (dir, log) = made(4);
     let end = log.bytes();
     let mut torn = Vec::new();
-    push_entry(&mut torn, &entry(4)).unwrap();
+    push_entry(&mut torn, log.entries.back().unwrap().crc, &entry(4)).unwrap();
     for length in 1..torn.len() {
         alter(&dir, |bytes| bytes.extend(&torn[..length]));
         let log = LogFile::open(dir.path()).unwrap();
@@ -127,9 +127,17 @@ fn a_file_that_is_gone_is_not_taken_for_an_empty_one() {
 }
 
 #[test]
-fn an_entry_that_does_not_follow_is_refused() {
+fn an_entry_that_was_cut_out_is_missed() {
+    let (dir, log) = made(4);
+    let (from, until) = (log.entries[1].at as usize, log.entries[2].at as usize);
+    alter(&dir, |bytes| drop(bytes.drain(from..until)));
+    assert!(matches!(LogFile::open(dir.path()), Err(LogError::Damaged { file: "log", .. })));
+}
+
+#[test]
+fn an_entry_that_does_not_come_after_the_last_is_refused() {
     let (_dir, mut log) = made(2);
-    assert!(log.append(vec![entry(5)]).is_err());
     assert!(log.append(vec![entry(1)]).is_err());
+    assert!(log.append(vec![entry(2), entry(2)]).is_err());
     assert_eq!(indexes(&log), [0, 1]);
 }
