@@ -135,7 +135,7 @@ fn move_to_small_disk(trial: &mut Trial, region: &str) -> Result<()> {
 }
 
 /// Until nothing goes in any more.
-fn fill(path: &Path) -> Result<()> {
+pub(crate) fn fill(path: &Path) -> Result<()> {
     let mut file = File::create(path)?;
     match std::io::copy(&mut repeat(0xa5), &mut file) {
         Err(error) if error.kind() == ErrorKind::StorageFull => Ok(()),

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use locum_network_tests::Browser;
+use locum_network_tests::{Browser, binaries, run, until};
 
 use super::Trial;
+use super::processes::fill;
 
 /// Whoever leads the control plane dies. Records are written on under the lease, and nobody else becomes primary.
 #[test]
@@ -144,4 +145,49 @@ fn a_majority_of_members_dies_and_comes_back() -> Result<()> {
         let back = trial.network.control_in(&die[1]);
         trial.network.revive(&back)
     })
+}
+
+/// A member that cannot write its log ends and says why, does not start while there is no room, and comes back.
+#[test]
+fn a_members_disk_is_full() -> Result<()> {
+    Trial::run("quorum::a_members_disk_is_full", async |trial| {
+        let (primary, _) = trial.places().await?;
+        let leading = trial.network.leading_control().await?;
+        let member = trial.network.controls().into_iter().find(|name| *name != leading).context("alone")?;
+        let state = trial.network.data().join(&member);
+        if !state.join("small").exists() {
+            move_to_small_disk(trial, &member)?;
+        }
+        fill(&state.join("filler")).context("fill the disk")?;
+        // A new epoch is something to write down.
+        trial.network.kill_engine(&primary)?;
+        trial.writers.go_on(&trial.network.regions(), 3).await?;
+        let log = trial.network.data().join(format!("log/{member}.log"));
+        until("it says that it ends", || {
+            Ok(std::fs::read_to_string(&log)?.contains("could not write the quorum's log: this member ends"))
+        })?;
+        trial.network.kill(&member)?;
+        let refused = std::process::Command::new(binaries()?.join("locum-control"))
+            .arg("--config")
+            .arg(trial.network.data().join(format!("{member}.toml")))
+            .output()?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(!refused.status.success() && said.contains("is full"), "{said}");
+        std::fs::remove_file(state.join("filler"))?;
+        std::fs::write(&log, "")?;
+        trial.network.revive(&member)
+    })
+}
+
+fn move_to_small_disk(trial: &mut Trial, member: &str) -> Result<()> {
+    let state = trial.network.data().join(member);
+    let aside = state.with_extension("aside");
+    trial.network.kill(member)?;
+    std::fs::rename(&state, &aside)?;
+    std::fs::create_dir(&state)?;
+    run("mount", &["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", &state.to_string_lossy()])?;
+    run("cp", &["-a", &format!("{}/.", aside.to_string_lossy()), &state.to_string_lossy()])?;
+    std::fs::remove_dir_all(aside)?;
+    std::fs::File::create(state.join("small"))?;
+    trial.network.revive(member)
 }

@@ -175,12 +175,12 @@ impl LogFile {
 
     /// Takes away what stands from `from` on.
     pub(crate) fn truncate(&mut self, from: u64) -> io::Result<()> {
-        let Some(place) = self.entries.iter().position(|(_, entry)| index(entry) >= from) else {
-            return Ok(());
-        };
-        let end = self.entries[place].0;
+        let place = self.entries.partition_point(|stored| index(&stored.entry) < from);
+        let Some(end) = self.entries.get(place).map(|first| first.at) else { return Ok(()) };
+        let before = place.checked_sub(1).and_then(|before| self.entries.get(before));
+        let next = before.map_or_else(|| next_index(self.purged), |before| index(&before.entry) + 1);
         // The mark first: between the two a shorter log would look like a damaged one.
-        self.mark(index(&self.entries[place].1))?;
+        self.mark(next)?;
         self.file.sync_data()?;
         self.file.set_len(end)?;
         self.file.sync_all()?;
