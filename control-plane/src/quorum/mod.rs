@@ -83,6 +83,8 @@ pub(crate) struct Outcome {
     pub(crate) changed: bool,
     /// Its revision now.
     pub(crate) revision: u64,
+    /// The term of the leader that proposed it.
+    pub(crate) term: u64,
 }
 
 /// Why the members did not agree, as far as one of them knows. A change may have happened all the same.

@@ -140,6 +140,24 @@ impl LogFile {
         self.entries.range(from.min(until)..until).map(|stored| &stored.entry)
     }
 
+    /// The same, but no more than `most` and about `bytes`, and at least one if there is one.
+    pub(crate) fn batch(
+        &self,
+        from: u64,
+        until: u64,
+        most: usize,
+        bytes: u64,
+    ) -> impl Iterator<Item = &Entry> {
+        let place = |from: u64| self.entries.partition_point(|stored| index(&stored.entry) < from);
+        let (from, until) = (place(from), place(until));
+        let begin = self.entries.get(from).map_or(0, |first| first.at);
+        let fits = move |(nth, stored): &(usize, &Stored)| {
+            *nth == 0 || (*nth < most && stored.at.saturating_sub(begin) < bytes)
+        };
+        let entries = self.entries.range(from.min(until)..until);
+        entries.enumerate().take_while(fits).map(|(_, stored)| &stored.entry)
+    }
+
     /// Returns once `vote` would survive a power cut.
     pub(crate) fn save_vote(&mut self, vote: Vote) -> io::Result<()> {
         write_vote(&self.dir, Some(vote))?;

@@ -7,20 +7,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
+use tokio::sync::watch;
 
+use super::machine::Saved;
 use super::{Entry, LogFile, LogId, StorageError, Types, Vote};
 use crate::quorum::MemberId;
 
-/// Entries sent at once; the mesh's messages are bounded too.
+/// Entries sent at once.
 const MOST_AT_ONCE: usize = 64;
+/// Their size, about: a message of the mesh has 4 MiB.
+const BYTES_AT_ONCE: u64 = 1 << 20;
 
 /// One file, read and written by one at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct LogStore(Arc<Mutex<LogFile>>);
+pub(crate) struct LogStore {
+    log: Arc<Mutex<LogFile>>,
+    /// What a snapshot holds.
+    saved: Option<watch::Receiver<Saved>>,
+}
 
 impl LogStore {
-    pub(crate) fn new(log: LogFile) -> Self {
-        Self(Arc::new(Mutex::new(log)))
+    /// Forgets nothing that is not in a snapshot, if it is told of `saved` ones.
+    pub(crate) fn new(log: LogFile, saved: Option<watch::Receiver<Saved>>) -> Self {
+        Self { log: Arc::new(Mutex::new(log)), saved }
     }
 
     /// Size of the file.
@@ -34,7 +43,19 @@ impl LogStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, LogFile> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns once a snapshot on disk reaches as far as `upto`. `openraft` lets the log go while one that came from the
+    /// leader is still being written: after a crash in between there would be neither.
+    async fn saved(&mut self, upto: u64) -> Result<(), StorageError> {
+        let Some(saved) = &mut self.saved else { return Ok(()) };
+        let there = saved.wait_for(|saved| saved.failed || saved.index >= Some(upto)).await;
+        if there.is_ok_and(|saved| !saved.failed) {
+            return Ok(());
+        }
+        let error = AnyError::error("no snapshot holds what the log would forget");
+        Err(StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Delete, error).into())
     }
 
     /// Writes on a thread that may wait for the disk.
@@ -71,7 +92,7 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
-        Ok(self.lock().range(start, end).take(MOST_AT_ONCE).cloned().collect())
+        Ok(self.lock().batch(start, end, MOST_AT_ONCE, BYTES_AT_ONCE).cloned().collect())
     }
 }
 
@@ -112,6 +133,7 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        self.saved(upto.index).await?;
         self.write(ErrorSubject::Logs, move |log| log.purge(upto)).await
     }
 }

@@ -65,6 +65,14 @@ impl SnapshotFile {
     }
 }
 
+/// How far the snapshot on disk reaches: so much the log may forget.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Saved {
+    pub(crate) index: Option<u64>,
+    /// One could not be written.
+    pub(crate) failed: bool,
+}
+
 struct State {
     applied: Option<LogId>,
     members: Members,
@@ -77,6 +85,9 @@ struct State {
 pub(crate) struct Machine {
     path: Arc<PathBuf>,
     state: Arc<Mutex<State>>,
+    /// Held by whoever writes the snapshot: one that was built here and one that came from the leader may meet.
+    writing: Arc<Mutex<()>>,
+    saved: Arc<watch::Sender<Saved>>,
     held: Arc<watch::Sender<Held>>,
 }
 
@@ -86,16 +97,23 @@ impl Machine {
             Some(Stored { meta, held }) => (held.clone(), meta.last_log_id, meta.last_membership.clone()),
             None => Default::default(),
         };
+        let saved = Saved { index: file.last_index(), failed: false };
         let state = State { applied, members, newest: file.newest, snapshots: 0 };
         Self {
             path: Arc::new(file.path),
             state: Arc::new(Mutex::new(state)),
+            writing: Arc::default(),
+            saved: Arc::new(watch::Sender::new(saved)),
             held: Arc::new(watch::Sender::new(held)),
         }
     }
 
     pub(crate) fn held(&self) -> Held {
         self.held.borrow().clone()
+    }
+
+    pub(crate) fn saved(&self) -> watch::Receiver<Saved> {
+        self.saved.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,15 +145,27 @@ impl Machine {
 
     async fn store(&self, stored: Stored) -> Result<(), StorageError> {
         let machine = self.clone();
-        let saved = tokio::task::spawn_blocking(move || {
-            SnapshotFile::save(&machine.path, &stored)?;
-            machine.lock().newest = Some(stored);
-            Ok(())
-        });
-        saved.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| {
+        let written = tokio::task::spawn_blocking(move || machine.write(stored)).await;
+        written.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| {
+            self.saved.send_modify(|saved| saved.failed = true);
             tracing::error!(%error, "could not write the snapshot: this member ends");
             StorageIOError::new(ErrorSubject::Snapshot(None), ErrorVerb::Write, AnyError::new(&error)).into()
         })
+    }
+}
+
+impl Machine {
+    /// Blocks. Leaves a newer one alone: the log may have forgotten what an older one lacks.
+    fn write(&self, stored: Stored) -> io::Result<()> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let upto = stored.meta.last_log_id;
+        if self.lock().newest.as_ref().is_some_and(|newest| newest.meta.last_log_id > upto) {
+            return Ok(());
+        }
+        SnapshotFile::save(&self.path, &stored)?;
+        self.lock().newest = Some(stored);
+        self.saved.send_modify(|saved| saved.index = upto.map(|id| id.index));
+        Ok(())
     }
 }
 
@@ -175,7 +205,9 @@ impl RaftStateMachine<Types> for Machine {
             state.applied = Some(entry.log_id);
             match entry.payload {
                 EntryPayload::Blank => Outcome::default(),
-                EntryPayload::Normal(change) => self.change(change),
+                EntryPayload::Normal(change) => {
+                    Outcome { term: entry.log_id.leader_id.get_term(), ..self.change(change) }
+                }
                 EntryPayload::Membership(members) => {
                     state.members = StoredMembership::new(Some(entry.log_id), members);
                     Outcome::default()
@@ -204,5 +236,50 @@ impl RaftStateMachine<Types> for Machine {
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError> {
         let newest = self.lock().newest.clone();
         Ok(newest.map(|Stored { meta, held }| Snapshot { meta, snapshot: Box::new(held) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use openraft::CommittedLeaderId;
+    use openraft::storage::RaftLogStorage as _;
+
+    use super::super::LogFile;
+    use super::super::log_store::LogStore;
+    use super::*;
+
+    fn id(index: u64) -> LogId {
+        LogId::new(CommittedLeaderId::new(1, MemberId(1)), index)
+    }
+
+    fn upto(index: u64) -> Stored {
+        let meta = SnapshotMeta { last_log_id: Some(id(index)), ..SnapshotMeta::default() };
+        Stored { meta, held: Held { revision: index, record: Value::Null } }
+    }
+
+    #[test]
+    fn an_older_snapshot_does_not_replace_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine::new(SnapshotFile::open(dir.path()).unwrap());
+        machine.write(upto(9)).unwrap();
+        machine.write(upto(5)).unwrap();
+        assert_eq!(SnapshotFile::open(dir.path()).unwrap().last_index(), Some(9));
+        assert_eq!(machine.saved().borrow().index, Some(9));
+    }
+
+    #[tokio::test]
+    async fn the_log_forgets_nothing_that_no_snapshot_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        LogFile::create(dir.path()).unwrap();
+        let machine = Machine::new(SnapshotFile::open(dir.path()).unwrap());
+        let mut log = LogStore::new(LogFile::open(dir.path()).unwrap(), Some(machine.saved()));
+        let early = tokio::time::timeout(Duration::from_millis(100), log.purge(id(5))).await;
+        assert!(early.is_err(), "{early:?}");
+        assert_eq!(LogFile::open(dir.path()).unwrap().purged(), None);
+        machine.write(upto(9)).unwrap();
+        log.purge(id(5)).await.unwrap();
+        assert_eq!(LogFile::open(dir.path()).unwrap().purged(), Some(id(5)));
     }
 }

@@ -64,7 +64,8 @@ impl RaftQuorum {
         stop: CancellationToken,
     ) -> Result<Self, QuorumError> {
         let (own, fresh) = (disk.id, disk.fresh);
-        let (log, machine) = (LogStore::new(disk.log), Machine::new(disk.snapshot));
+        let machine = Machine::new(disk.snapshot);
+        let log = LogStore::new(disk.log, Some(machine.saved()));
         let network = Network(peers.clone());
         let raft = Raft::new(own, Arc::new(config()), network, log.clone(), machine.clone()).await;
         let raft = raft.map_err(|error| QuorumError::Members(error.into()))?;

@@ -13,7 +13,7 @@ impl StoreBuilder<Types, LogStore, Machine, TempDir> for InAFolder {
     async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError> {
         let dir = tempfile::tempdir().unwrap();
         LogFile::create(dir.path()).unwrap();
-        let log = LogStore::new(LogFile::open(dir.path()).unwrap());
+        let log = LogStore::new(LogFile::open(dir.path()).unwrap(), None);
         let machine = Machine::new(SnapshotFile::open(dir.path()).unwrap());
         Ok((dir, log, machine))
     }

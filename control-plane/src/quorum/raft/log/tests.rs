@@ -141,3 +141,15 @@ fn an_entry_that_does_not_come_after_the_last_is_refused() {
     assert!(log.append(vec![entry(2), entry(2)]).is_err());
     assert_eq!(indexes(&log), [0, 1]);
 }
+
+#[test]
+fn a_batch_is_bounded_and_never_empty() {
+    let (_dir, log) = made(20);
+    let length = log.entries[1].at - log.entries[0].at;
+    let batch = |most, bytes| log.batch(5, 15, most, bytes).map(index).collect::<Vec<_>>();
+    assert_eq!(batch(100, u64::MAX), (5..15).collect::<Vec<_>>());
+    assert_eq!(batch(3, u64::MAX), [5, 6, 7]);
+    assert_eq!(batch(100, length + 1), [5, 6]);
+    assert_eq!(batch(100, 1), [5]);
+    assert_eq!(log.batch(15, 15, 3, 1).count(), 0);
+}
