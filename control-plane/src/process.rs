@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::joining;
-use crate::life::Clock;
+use crate::life::{Clock, Life};
 use crate::member::{KeyFiles, Keys};
 use crate::quorum::raft::RaftQuorum;
 use crate::quorum::{Disk, MemberId, Peers, Place, Quorum as _};
@@ -112,7 +112,7 @@ impl Running {
         let (tasks, others) = (TaskTracker::new(), config.join.as_ref().map(|join| join.addresses.clone()));
         tasks.spawn(own.keep_fresh(server.clone(), quorum.peers().clone(), stop.clone()));
         tasks.spawn(service.clone().keep_saying(others.unwrap_or_default(), stop.clone()));
-        tasks.spawn(measure(quorum.clone(), health.clone(), stop.clone()));
+        tasks.spawn(measure(quorum.clone(), service.life.clone(), health.clone(), stop.clone()));
         let (serving, stopped) = (server.clone(), stop.clone());
         tasks.spawn(async move { serving.run(service, stopped).await });
         let announced = async {
@@ -143,15 +143,22 @@ fn client(own: Option<IpAddr>, reachable: SocketAddr, credentials: &Credentials)
     })
 }
 
-/// Ready while somebody leads.
-async fn measure(quorum: RaftQuorum, health: Health, stop: CancellationToken) {
-    let standing = quorum.standing();
+/// Ready while somebody leads: this member, confirmed by the others, or one that it hears of.
+async fn measure(
+    quorum: RaftQuorum,
+    life: watch::Receiver<Option<Life>>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let (own, standing) = (quorum.peers().own(), quorum.standing());
     while tokio::time::timeout(MEASURE_EVERY, stop.cancelled()).await.is_err() {
         let now = standing.borrow().clone();
-        health.set_ready(now.leader.is_some() && !now.failed);
+        let leads = life.borrow().is_some();
+        let leader = if leads { Some(own) } else { now.leader.filter(|leader| *leader != own) };
+        health.set_ready(leader.is_some() && !now.failed);
         gauge!("locum_quorum_term").set(now.term as f64);
-        gauge!("locum_quorum_has_leader").set(if now.leader.is_some() { 1.0 } else { 0.0 });
-        gauge!("locum_quorum_leader").set(now.leader.map_or(0.0, |leader| leader.0 as f64));
+        gauge!("locum_quorum_has_leader").set(if leader.is_some() { 1.0 } else { 0.0 });
+        gauge!("locum_quorum_leader").set(leader.map_or(0.0, |leader| leader.0 as f64));
         gauge!("locum_quorum_log_index").set(now.last_log as f64);
         gauge!("locum_quorum_commit_index").set(now.applied as f64);
         gauge!("locum_quorum_log_bytes").set(quorum.log_bytes() as f64);

@@ -30,8 +30,10 @@ const UNCONFIRMED: Duration = Duration::from_millis(1_600);
 const AGAIN: Duration = Duration::from_millis(150);
 /// How often members that come and go are looked at.
 const SEATS_EVERY: Duration = Duration::from_millis(250);
-/// A member on its way in that lacks no more entries than this votes from now on.
+/// A member on its way in that lacks no more entries than this votes from now on, …
 const CAUGHT_UP: u64 = 16;
+/// … if it was heard from within this time: one that is gone would only be missing.
+const THERE: Duration = Duration::from_secs(3);
 /// How often it is said that no majority confirms this member.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The thread of a life that is over has at most one change to wait for.
@@ -110,7 +112,11 @@ impl<Q: Quorum> Heir<Q> {
         let confirmed = self.quorum.confirm().await.inspect_err(|_| self.quorum.assert_itself(false))?;
         self.quorum.assert_itself(true);
         // Whatever was agreed on before is carried out here by now, and nobody can change it in an earlier life's name.
-        self.quorum.propose(Change::Begin).await?;
+        let begun = self.quorum.propose(Change::Begin).await?;
+        // Deposed and chosen again since: others may have granted what was not asked for.
+        if begun.term != confirmed.term {
+            return Err(QuorumError::NotLeading.into());
+        }
         let (held, record, first) = self.record().await?;
         let granted_until = confirmed.others_until.max(*ended_at);
         let now = self.clock.now();
@@ -211,8 +217,14 @@ impl<Q: Quorum> Heir<Q> {
             sleep(SEATS_EVERY).await;
             let Ok(seats) = life.ask(Command::Seats).await else { continue };
             let Some(step) = next_step(&seats, &self.quorum.standing().borrow()) else { continue };
+            // A majority of the next members shares one with every majority of these, but not of those before them: whatever
+            // those confirmed, one of these must have confirmed later. See `locum_replication::Round`.
+            if self.quorum.confirm().await.is_err() {
+                continue;
+            }
             info!(?step, "the members of the control plane change");
             let taken = match step {
+                Step::Settle => self.quorum.settle().await,
                 Step::Listen(id, place) => self.quorum.add_learner(id, place).await,
                 Step::Vote(id) => self.quorum.promote(id).await,
                 Step::Leave(id) => self.quorum.remove(id).await,
@@ -227,6 +239,8 @@ impl<Q: Quorum> Heir<Q> {
 /// A change of the members.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Step {
+    /// What an earlier leader, or an earlier step, left half-way.
+    Settle,
     Listen(MemberId, Place),
     Vote(MemberId),
     Leave(MemberId),
@@ -234,6 +248,9 @@ enum Step {
 
 /// What to do next so that exactly those with a seat vote. Whoever lost its seat goes first.
 fn next_step(seats: &[Seat], standing: &Standing) -> Option<Step> {
+    if standing.between {
+        return Some(Step::Settle);
+    }
     let seated = |id: &MemberId| seats.iter().any(|seat| seat.id == *id);
     let known = standing.voters.keys().chain(standing.learners.keys());
     if let Some(gone) = known.clone().find(|id| !seated(id)) {
@@ -244,12 +261,16 @@ fn next_step(seats: &[Seat], standing: &Standing) -> Option<Step> {
             continue;
         }
         if !standing.learners.contains_key(&seat.id) {
-            let Some((address, _)) = seat.heard else { continue };
+            let Some((address, age)) = seat.heard else { continue };
+            if age > THERE {
+                continue;
+            }
             let place = Place { name: seat.node.to_string(), address: Some(address) };
             return Some(Step::Listen(seat.id, place));
         }
-        let behind = standing.last_log.saturating_sub(standing.matched.get(&seat.id).copied().unwrap_or(0));
-        if behind <= CAUGHT_UP {
+        let there = seat.heard.is_some_and(|(_, age)| age <= THERE);
+        let matched = standing.matched.get(&seat.id).filter(|_| there);
+        if matched.is_some_and(|matched| standing.last_log.saturating_sub(*matched) <= CAUGHT_UP) {
             return Some(Step::Vote(seat.id));
         }
     }
@@ -289,6 +310,26 @@ mod tests {
         behind.matched.insert(MemberId(3), 99);
         assert_eq!(next_step(&seats, &behind), Some(Step::Vote(MemberId(3))));
         assert_eq!(next_step(&seats, &standing(&[1, 3], &[])), None);
+    }
+
+    #[test]
+    fn whoever_told_nothing_of_its_log_or_is_silent_does_not_vote() {
+        let mut seats = [seat(1, true), seat(3, true)];
+        let mut young = standing(&[1], &[3]);
+        young.last_log = 4;
+        assert_eq!(next_step(&seats, &young), None, "a short log is no reason to take it for copied");
+        young.matched.insert(MemberId(3), 4);
+        assert_eq!(next_step(&seats, &young), Some(Step::Vote(MemberId(3))));
+        seats[1].heard = seats[1].heard.map(|(address, _)| (address, THERE * 2));
+        assert_eq!(next_step(&seats, &young), None);
+        assert_eq!(next_step(&seats, &standing(&[1], &[])), None);
+    }
+
+    #[test]
+    fn a_change_left_half_way_ends_first() {
+        let mut between = standing(&[1, 2, 3], &[]);
+        between.between = true;
+        assert_eq!(next_step(&[seat(1, true), seat(2, true)], &between), Some(Step::Settle));
     }
 
     #[test]

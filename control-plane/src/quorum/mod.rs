@@ -107,7 +107,7 @@ pub(crate) enum QuorumError {
 pub(crate) struct Standing {
     /// The newest term it knows.
     pub(crate) term: u64,
-    /// Who leads, as far as it knows.
+    /// Who leads, as far as it knows: itself, or whoever it heard from just now.
     pub(crate) leader: Option<MemberId>,
     /// It leads itself, as far as it knows; see [`Quorum::confirm`].
     pub(crate) leads: bool,
@@ -119,7 +119,9 @@ pub(crate) struct Standing {
     pub(crate) voters: BTreeMap<MemberId, Place>,
     /// Those who only listen: on their way in.
     pub(crate) learners: BTreeMap<MemberId, Place>,
-    /// Leaders: the newest entry each other member has.
+    /// The set of those who vote is being changed: both the old and the new one must agree.
+    pub(crate) between: bool,
+    /// Leaders: the newest entry each other member has, of those that told.
     pub(crate) matched: BTreeMap<MemberId, u64>,
     /// It cannot go on.
     pub(crate) failed: bool,
@@ -160,6 +162,9 @@ pub(crate) trait Quorum: Clone + Send + Sync + 'static {
         member: MemberId,
         place: Place,
     ) -> impl Future<Output = Result<(), QuorumError>> + Send;
+
+    /// Leaders: ends a change of those who vote that was left half-way.
+    fn settle(&self) -> impl Future<Output = Result<(), QuorumError>> + Send;
 
     /// Leaders: a listening member votes from now on.
     fn promote(&self, member: MemberId) -> impl Future<Output = Result<(), QuorumError>> + Send;

@@ -14,6 +14,11 @@
 //! from there it waits longer than any lease lasts on the slowest clock allowed ([`crate::MARGIN`]). It does not
 //! matter when the old leader's answer leaves or arrives, or for how long that leader stood still in between. No wall
 //! clock is involved; a clock that stops during suspend makes an age smaller and a wait longer.
+//!
+//! **When the voters change.** Sets that differ by one voter have majorities that share one; sets two changes apart need not.
+//! So a leader changes them one at a time, after the leases of leaders before it are over, and begins each change only once
+//! a round among the voters of that moment has held: the majority which confirmed last is then one that shares a voter with
+//! every majority of the next set, and what it tells is later than anything confirmed by voters before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

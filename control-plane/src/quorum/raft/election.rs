@@ -24,18 +24,26 @@ const SPREAD: Duration = Duration::from_millis(800);
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     heard: Duration,
+    /// A leader was heard from at all, in this process.
+    ever: bool,
     wait: Duration,
 }
 
 impl Patience {
     /// From the start of a process: whoever led may still do so.
     pub(super) fn new(now: Duration, random: u32) -> Self {
-        Self { heard: now, wait: wait(random) }
+        Self { heard: now, ever: false, wait: wait(random) }
     }
 
     /// A leader that this member follows was heard from.
     pub(super) fn heard(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
+        self.ever = true;
+    }
+
+    /// Whether somebody leads, as far as this member can tell: not whoever did when it stopped, or died since.
+    pub(super) fn hears_somebody(&self, now: Duration) -> bool {
+        self.ever && !self.hears_nobody(now)
     }
 
     /// Whether this member would vote for another one at all.
@@ -91,7 +99,9 @@ mod tests {
     fn nobody_stands_while_a_voter_would_still_refuse() {
         for random in [0, u32::MAX / 3, u32::MAX] {
             let mut patience = Patience::new(at(0), random);
+            assert!(!patience.hears_somebody(at(1)) && !patience.hears_nobody(at(1)), "nothing is known yet");
             patience.heard(at(10_000));
+            assert!(patience.hears_somebody(at(11_500)) && !patience.hears_somebody(at(11_501)));
             let over = (10_000..).step_by(10).find(|ms| patience.is_over(at(*ms))).unwrap();
             assert!((11_700..=12_500).contains(&over), "{over}");
             assert!(patience.hears_nobody(at(over)) && !patience.hears_nobody(at(11_500)));

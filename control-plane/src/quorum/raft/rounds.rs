@@ -10,7 +10,7 @@ use locum_replication::{Asked, Reign, Round};
 use openraft::ServerState;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Metrics, Raft};
+use super::Raft;
 use crate::life::Clock;
 use crate::quorum::{Confirmed, MemberAnswer, MemberId, MemberRequest, Peers, QuorumError};
 
@@ -78,7 +78,7 @@ impl Rounds {
     async fn round(&self) -> Result<Confirmed, Refused> {
         let begun = self.clock.now().elapsed;
         let own = self.peers.own();
-        let (term, sets) = leading(&self.raft.metrics().borrow()).ok_or(Refused::NotLeading)?;
+        let (term, sets) = self.leading().await.ok_or(Refused::NotLeading)?;
         let mut round = Round::new(sets.iter().map(|set| set.iter().map(|id| id.0).collect()).collect());
         let others: BTreeSet<MemberId> = sets.into_iter().flatten().filter(|id| *id != own).collect();
         // Its own voice may already be another leader's.
@@ -95,6 +95,17 @@ impl Rounds {
         Ok(Confirmed { term, begun, others_until: round.others_until() })
     }
 
+    /// The term in which this member leads, as far as it knows, and the sets of voters that matter: now, not when somebody
+    /// last looked, because the next change of the members waits for a round of these.
+    async fn leading(&self) -> Option<(u64, Vec<BTreeSet<MemberId>>)> {
+        let leading = self.raft.with_raft_state(|state| {
+            let sets = state.membership_state.effective().membership().get_joint_config().clone();
+            let term = state.vote_ref().leader_id().get_term();
+            (state.server_state == ServerState::Leader).then_some((term, sets))
+        });
+        leading.await.ok().flatten()
+    }
+
     async fn ask(&self, other: MemberId, term: u64) -> (MemberId, Option<Duration>) {
         let answer = self.peers.ask(other, MemberRequest::Confirm { term }, ROUND_WITHIN).await;
         match answer {
@@ -102,10 +113,4 @@ impl Rounds {
             _ => (other, None),
         }
     }
-}
-
-/// The term in which this member leads, as far as it knows, and the sets of voters that matter.
-fn leading(metrics: &Metrics) -> Option<(u64, Vec<BTreeSet<MemberId>>)> {
-    (metrics.state == ServerState::Leader)
-        .then(|| (metrics.current_term, metrics.membership_config.membership().get_joint_config().clone()))
 }

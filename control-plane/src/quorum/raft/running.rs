@@ -11,7 +11,7 @@ use metrics::counter;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Config, ServerState, Snapshot, SnapshotPolicy};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -115,9 +115,13 @@ impl RaftQuorum {
             }
             MemberRequest::Vote(request) => MemberAnswer::Vote(self.raft.vote(request).await),
             MemberRequest::Snapshot { vote, meta, held } => {
-                self.patience().heard(self.clock.now().elapsed);
                 let snapshot = Snapshot { meta, snapshot: Box::new(held) };
-                MemberAnswer::Snapshot(self.raft.install_full_snapshot(vote, snapshot).await)
+                let answer = self.raft.install_full_snapshot(vote, snapshot).await;
+                // A leader that was deposed hears of a greater vote.
+                if answer.as_ref().is_ok_and(|answer| answer.vote == vote) {
+                    self.patience().heard(self.clock.now().elapsed);
+                }
+                MemberAnswer::Snapshot(answer)
             }
             MemberRequest::WouldVote { last } => MemberAnswer::WouldVote(self.would_vote(last)),
             MemberRequest::Confirm { term } => {
@@ -139,8 +143,14 @@ impl RaftQuorum {
     /// Tells the rest of the program where this member stands.
     async fn keep_told(self, told: watch::Sender<Standing>, stop: CancellationToken) {
         let mut changes = self.raft.metrics();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let standing = stand(&changes.borrow_and_update());
+            let mut standing = stand(&changes.borrow_and_update());
+            let (own, now) = (self.peers.own(), self.clock.now().elapsed);
+            // Raft never forgets a leader, however dead.
+            let hears_somebody = self.patience().hears_somebody(now);
+            standing.leader = standing.leader.filter(|leader| *leader == own || hears_somebody);
             for (member, place) in standing.voters.iter().chain(&standing.learners) {
                 self.peers.know(*member, place);
             }
@@ -151,6 +161,7 @@ impl RaftQuorum {
             });
             tokio::select! {
                 () = stop.cancelled() => return,
+                _ = looks.tick() => {}
                 changed = changes.changed() => if changed.is_err() {
                     told.send_modify(|standing| (standing.failed, standing.leads) = (true, false));
                     return;
@@ -174,7 +185,9 @@ impl RaftQuorum {
             };
             if leads || !votes {
                 let mut patience = self.patience();
-                patience.heard(now);
+                if leads {
+                    patience.heard(now);
+                }
                 patience.settle(random());
                 continue;
             }
@@ -260,6 +273,11 @@ impl Quorum for RaftQuorum {
         members_changed(added)
     }
 
+    async fn settle(&self) -> Result<(), QuorumError> {
+        // Nobody is added: the newer of the two sets is what stays.
+        self.change_members(ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
+    }
+
     async fn promote(&self, member: MemberId) -> Result<(), QuorumError> {
         self.change_members(ChangeMembers::AddVoterIds(BTreeSet::from([member])), true).await
     }
@@ -325,7 +343,8 @@ fn stand(metrics: &Metrics) -> Standing {
         applied: metrics.last_applied.map_or(0, |id| id.index),
         voters,
         learners,
-        matched: matched.map(|(id, log)| (*id, log.map_or(0, |log| log.index))).collect(),
+        matched: matched.filter_map(|(id, log)| Some((*id, (*log)?.index))).collect(),
+        between: members.get_joint_config().len() > 1,
         failed: metrics.running_state.is_err(),
     }
 }
