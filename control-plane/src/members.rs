@@ -69,6 +69,9 @@ fn add(
     if members.iter().any(|member| member.node == node) {
         bail!("{node} is a member; if its disk is lost, remove it first");
     }
+    if let Some(hidden) = members.iter().find(|member| member.address.is_none()) {
+        bail!("{} tells no address that others could call: set `mesh_announce_ip` there first", hidden.node);
+    }
     let (now, then) = (members.len(), members.len() + 1);
     say(&format!("{node} in {region} becomes a member: {now} members, then {then}"));
     say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));

@@ -73,10 +73,12 @@ impl Running {
     async fn start(config: &Config, folder: Folder, stop: CancellationToken) -> anyhow::Result<Self> {
         let (clock, identity) = (Clock::start(), config.identity()?);
         let founds = config.join.is_none() && !Disk::exists(&config.state_dir);
-        let keys = Arc::new(Keys::open(&config.state_dir, &config.zone)?);
         if founds {
+            // Before there are keys: keys without a quorum are what is left of one.
+            folder.may_found()?;
             Disk::create(&config.state_dir, FIRST, &identity.node)?;
         }
+        let keys = Arc::new(Keys::open(&config.state_dir, &config.zone)?);
         let disk = Disk::open(&config.state_dir, &identity.node)?;
         let own = Own { identity: identity.clone(), authority: keys.authority.clone() };
         let credentials = own.credentials()?;
@@ -85,7 +87,8 @@ impl Running {
         let address = SocketAddr::new(config.mesh_announce_ip.unwrap_or(bound.ip()), bound.port());
         let client = client(config.calls_from(), address, &credentials)?;
         let (id, peers) = (disk.id, Arc::new(Peers::new(disk.id, address, client)));
-        let place = Place { name: identity.node.to_string(), address: Some(address) };
+        let reachable = Some(address).filter(|address| !address.ip().is_unspecified());
+        let place = Place { name: identity.node.to_string(), address: reachable };
         let alone = (id == FIRST && config.join.is_none()).then_some(place);
         let quorum = RaftQuorum::start(disk, peers, clock, alone, stop.clone()).await?;
         let (told, life) = watch::channel(None);

@@ -37,21 +37,26 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Tells the leader that this member is there, until `stop`; `others` may know who leads when this one has heard of
-    /// nobody yet.
+    /// Tells the leader that this member is there, until `stop`; `others` may know who leads when this one does not, or when
+    /// nobody is any more where this one looks for them.
     pub(crate) async fn keep_saying(self, others: Vec<SocketAddr>, stop: CancellationToken) {
         let mut next = 0;
         while tokio::time::timeout(HEARTBEAT_EVERY, stop.cancelled()).await.is_err() {
-            let heartbeat = Heartbeat { mesh: Some(self.quorum.peers().address()), ..Heartbeat::default() };
+            let own = Some(self.quorum.peers().address()).filter(|own| !own.ip().is_unspecified());
+            let heartbeat = Heartbeat { mesh: own, ..Heartbeat::default() };
             let Ok(question) = serde_json::to_string(&NodeRequest::Heartbeat(heartbeat)) else { return };
             let caller = Caller::Node(self.identity.clone());
             let said = self.answer_or_forward(caller, question.clone()).await;
-            let alone = said.is_err() && self.quorum.standing().borrow().leader.is_none();
-            if alone && let Some(&address) = others.get(next % others.len().max(1)) {
+            if said.is_err()
+                && let Some(&address) = others.get(next % others.len().max(1))
+            {
                 next += 1;
-                let peer = Peer { address, name: PeerName::Role(Role::Control) };
-                // What comes back does not matter: it is said again.
-                let _ = self.quorum.peers().client().request(&peer, question.as_bytes(), SOON).await;
+                let (peers, peer) =
+                    (self.quorum.peers(), Peer { address, name: PeerName::Role(Role::Control) });
+                // What comes back does not matter: it is said again. By a member's question the other one learns where
+                // this one is now.
+                let _ = peers.ask_at(address, MemberRequest::WouldVote { last: None }, SOON).await;
+                let _ = peers.client().request(&peer, question.as_bytes(), SOON).await;
             }
         }
     }
@@ -241,7 +246,9 @@ impl Service {
             Some(place) if place.name != asker.node.as_str() => denied("another member has this number"),
             // Whoever is new here may be known to others already.
             _ => {
-                self.quorum.peers().heard(from, asker.node.as_str(), address);
+                if !address.ip().is_unspecified() {
+                    self.quorum.peers().heard(from, asker.node.as_str(), address);
+                }
                 Ok(())
             }
         }

@@ -35,6 +35,12 @@ pub(crate) enum OpenError {
     },
     #[error("another member runs on {path}")]
     Locked { path: PathBuf },
+    #[error(
+        "{path} is missing, and there are keys beside it: this member was part of a network. Bring the folder back. If it \
+         is lost and other members live, remove this one at another, empty its state_dir, and add it again with [join] in \
+         its configuration. Beginning anew with these keys would make a second network that nodes take for the first one"
+    )]
+    Lost { path: PathBuf },
     #[error("read {path}")]
     Record {
         path: PathBuf,
@@ -92,6 +98,15 @@ impl Folder {
             TryLockError::Error(source) => OpenError::Io { path: dir.to_owned(), source },
         })?;
         Ok(Self { former: dir.join(FORMER), _lock: lock })
+    }
+
+    /// Whether a network may begin here.
+    pub(crate) fn may_found(&self) -> Result<(), OpenError> {
+        let (keys, quorum) = (self.former.with_file_name("ca.pem"), self.former.with_file_name("quorum"));
+        if keys.exists() && !self.former.exists() {
+            return Err(OpenError::Lost { path: quorum });
+        }
+        Ok(())
     }
 
     /// The record of a release that knew only one member.
@@ -180,6 +195,19 @@ mod tests {
         assert!(matches!(Folder::open(dir.path()), Err(OpenError::Locked { .. })));
         drop(folder);
         assert!(Folder::open(dir.path()).unwrap().former().unwrap().is_none());
+    }
+
+    #[test]
+    fn no_second_network_begins_with_the_keys_of_a_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        assert!(folder.may_found().is_ok());
+        private_file::write(&dir.path().join("ca.pem"), b"x").unwrap();
+        assert!(matches!(folder.may_found(), Err(OpenError::Lost { path }) if path.ends_with("quorum")));
+        private_file::write(&dir.path().join(FORMER), b"{}").unwrap();
+        assert!(folder.may_found().is_ok(), "a release that knew one member left a record");
+        folder.set_former_aside();
+        assert!(folder.may_found().is_err());
     }
 
     #[test]
