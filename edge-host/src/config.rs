@@ -100,7 +100,7 @@ pub struct MigrationConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlConfig {
-    /// A member of the control plane, or several: `["127.0.1.2:4443", …]`, the nearest first. One is enough to find the
+    /// A member of the control plane, or several: `["127.0.1.3:4443", …]`, the nearest first. One is enough to find the
     /// others.
     pub address: ControlAddresses,
     /// One-time token; needed only until the node has its certificate.

@@ -48,7 +48,7 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
-    /// Mesh address of a member, or of several: `["127.0.1.2:4443", …]`, the nearest first. One is enough to find the
+    /// Mesh address of a member, or of several: `["127.0.1.3:4443", …]`, the nearest first. One is enough to find the
     /// others.
     pub address: ControlAddresses,
     /// The address of this machine to call it from; default: the system's choice.
