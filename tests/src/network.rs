@@ -212,9 +212,22 @@ impl Network {
 
     /// SIGKILL to everything in a region.
     pub fn kill_region(&mut self, region: &str) -> Result<()> {
-        let names = self.in_all_of(region);
-        // All at once: a region does not die in an order.
-        for name in &names {
+        self.kill_all(&self.in_all_of(region))
+    }
+
+    /// SIGKILL to the hosts of a region; its member of the control plane lives.
+    pub fn kill_hosts(&mut self, region: &str) -> Result<()> {
+        self.kill_all(&[self.media(region), self.edge(region)])
+    }
+
+    /// SIGKILL to every member of the control plane.
+    pub fn kill_control(&mut self) -> Result<()> {
+        self.kill_all(&self.controls())
+    }
+
+    /// All at once: nothing dies in an order.
+    fn kill_all(&mut self, names: &[String]) -> Result<()> {
+        for name in names {
             signal(self.process_id(name)?, libc::SIGKILL);
         }
         names.iter().try_for_each(|name| self.kill(name))
@@ -277,14 +290,18 @@ impl Network {
         waited.with_context(|| process.to_owned())
     }
 
-    /// The same for the control plane, where everybody knows it to be: its port was one that the system gave.
+    /// The same for the control plane, each member where everybody knows it to be: its port may be one that the system
+    /// gave.
     pub fn revive_control(&mut self) -> Result<()> {
-        let (process, mesh) = ("control-1", self.address("control-1", "mesh")?);
-        let path = self.data().join(format!("{process}.toml"));
-        let mut config: toml::Table = std::fs::read_to_string(&path)?.parse()?;
-        config.insert("mesh_listen".to_owned(), mesh.into());
-        std::fs::write(&path, config.to_string())?;
-        self.revive(process)
+        for member in self.controls() {
+            let mesh = self.address(&member, "mesh")?;
+            let path = self.data().join(format!("{member}.toml"));
+            let mut config: toml::Table = std::fs::read_to_string(&path)?.parse()?;
+            config.insert("mesh_listen".to_owned(), mesh.into());
+            std::fs::write(&path, config.to_string())?;
+            self.revive(&member)?;
+        }
+        Ok(())
     }
 
     /// Starts a killed region again.

@@ -32,9 +32,11 @@ fn the_primary_and_its_successor_die() -> Result<()> {
         let (leader, others) = trial.places().await?;
         trial.network.kill_region(&leader)?;
         let next = trial.network.leader_among(&others).await?;
-        trial.network.kill_region(&next)?;
-        // One copy is left: it alone cannot know that it is the newest.
+        trial.network.kill_hosts(&next)?;
+        // One copy is left: it alone cannot know that it is the newest, and two members of the control plane know that
+        // as well as three.
         nobody_leads(trial, Duration::from_secs(2)).await?;
+        trial.network.kill(&trial.network.control_in(&next))?;
         trial.network.revive_region(&leader)?;
         trial.writers.host_is_back(&trial.network, &leader)?;
         trial.writers.go_on(&[leader], 3).await?;
@@ -43,8 +45,8 @@ fn the_primary_and_its_successor_die() -> Result<()> {
     })
 }
 
-/// What the control plane decided last is on its disk: started again, it goes on from there. A primary that does not find
-/// it again within its lease is succeeded, in a newer epoch.
+/// What the control plane decided last is on the disks of its members: all of them die at once, and started again they go
+/// on from there. A primary that does not find them again within its lease is succeeded, in a newer epoch.
 #[test]
 fn the_control_plane_dies_after_a_promotion() -> Result<()> {
     Trial::run("promotion::the_control_plane_dies_after_a_promotion", async |trial| {
@@ -52,7 +54,7 @@ fn the_control_plane_dies_after_a_promotion() -> Result<()> {
         let moved = trial.network.promotion(&target, &["--yes"])?.status()?;
         ensure!(moved.success(), "the promotion ended with {moved}");
         let epoch = trial.network.control("locum_group_epoch").await?;
-        trial.network.kill("control-1")?;
+        trial.network.kill_control()?;
         trial.network.revive_control()?;
         trial.writers.go_on(&[leader, target.clone(), other], 3).await?;
         let now = trial.network.control("locum_group_epoch").await?;
