@@ -6,6 +6,7 @@ mod support;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -196,6 +197,9 @@ async fn the_leader_itself_may_be_removed() {
     Witness::start(&rest).await.change().await;
 }
 
+/// What somebody does to a member's folder.
+type Damage = fn(&Path);
+
 #[tokio::test]
 async fn a_member_with_a_damaged_or_missing_log_does_not_start_and_says_what_to_do() {
     let mut members = three().await;
@@ -203,7 +207,7 @@ async fn a_member_with_a_damaged_or_missing_log_does_not_start_and_says_what_to_
     witness.change().await;
     members[2].kill();
     let dir = members[2].path("control-3/quorum");
-    let damages: [(&str, fn(&std::path::Path)); 4] = [
+    let damages: [(&str, Damage); 4] = [
         ("cut short", |dir| {
             let log = OpenOptions::new().write(true).open(dir.join("log")).unwrap();
             let length = log.metadata().unwrap().len();
@@ -234,7 +238,7 @@ async fn a_member_with_a_damaged_or_missing_log_does_not_start_and_says_what_to_
     until(&members[2], "locum_quorum_has_leader 1").await;
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

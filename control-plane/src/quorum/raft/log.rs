@@ -229,7 +229,7 @@ impl LogFile {
 
     fn mark(&mut self, next: u64) -> io::Result<()> {
         self.marks += 1;
-        let place = if self.marks % 2 == 0 { MARKS[0] } else { MARKS[1] };
+        let place = if self.marks.is_multiple_of(2) { MARKS[0] } else { MARKS[1] };
         self.file.write_all_at(&mark(self.marks, next), place)
     }
 }

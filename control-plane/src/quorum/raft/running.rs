@@ -11,6 +11,7 @@ use metrics::counter;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Config, ServerState, Snapshot, SnapshotPolicy};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -293,12 +294,9 @@ impl Quorum for RaftQuorum {
     }
 }
 
-fn members_changed<T>(
-    changed: Result<
-        Result<T, RaftError<MemberId, ClientWriteError<MemberId, Place>>>,
-        tokio::time::error::Elapsed,
-    >,
-) -> Result<(), QuorumError> {
+type Answered<T> = Result<T, RaftError<MemberId, ClientWriteError<MemberId, Place>>>;
+
+fn members_changed<T>(changed: Result<Answered<T>, Elapsed>) -> Result<(), QuorumError> {
     match changed {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(RaftError::Fatal(_))) => Err(QuorumError::Failed),

@@ -253,7 +253,7 @@ impl World {
             }
             Event::Said { from, to, said } => {
                 if to >= self.members.len() {
-                    return self.to_host(to - self.members.len(), said);
+                    return self.host_hears(to - self.members.len(), said);
                 }
                 if self.waits(to, Event::Said { from, to, said: said.clone() }) {
                     return;
@@ -356,7 +356,7 @@ impl World {
         self.at(again, Event::Poll { host });
     }
 
-    fn to_host(&mut self, host: usize, said: Said) {
+    fn host_hears(&mut self, host: usize, said: Said) {
         if self.hosts[host].paused_until > self.now {
             let delay = self.hosts[host].paused_until - self.now;
             let to = self.members.len() + host;
