@@ -165,12 +165,14 @@ impl LogFile {
         Ok(())
     }
 
-    /// Returns once `entries`, which come after the last, would survive a power cut. After an error none is there.
+    /// Returns once `entries`, which come after the last, would survive a power cut. After an error none is there. What a
+    /// snapshot holds already is passed over.
     pub(crate) fn append(&mut self, entries: Vec<Entry>) -> io::Result<()> {
         let (mut bytes, mut added) = (Vec::new(), Vec::with_capacity(entries.len()));
         let mut next = next_index(self.last());
         let mut crc = self.entries.back().map_or(0, |last| last.crc);
-        for entry in entries {
+        let purged = next_index(self.purged);
+        for entry in entries.into_iter().skip_while(|entry| index(entry) < purged) {
             if index(&entry) < next {
                 return Err(io::Error::other("an entry does not come after the one before it"));
             }

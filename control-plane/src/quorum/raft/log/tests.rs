@@ -143,6 +143,18 @@ fn an_entry_that_does_not_come_after_the_last_is_refused() {
 }
 
 #[test]
+fn what_went_into_a_snapshot_is_not_written_again() {
+    let (dir, mut log) = made(4);
+    log.purge(id(2)).unwrap();
+    log.append(vec![entry(1), entry(2)]).unwrap();
+    assert_eq!(indexes(&log), [3]);
+    log.append(vec![entry(2), entry(4)]).unwrap();
+    assert!(log.append(vec![entry(3)]).is_err());
+    drop(log);
+    assert_eq!(indexes(&LogFile::open(dir.path()).unwrap()), [3, 4]);
+}
+
+#[test]
 fn a_batch_is_bounded_and_never_empty() {
     let (_dir, log) = made(20);
     let length = log.entries[1].at - log.entries[0].at;
