@@ -200,7 +200,11 @@ impl Service {
             let leads = standing.leader == Some(id);
             let behind = standing.matched.get(&id).map(|log| standing.last_log.saturating_sub(*log));
             let behind = if leads { Some(0) } else { behind };
-            ControlMember { leads, votes: standing.voters.contains_key(&id), behind, ..member }
+            // Whoever this leader has not heard from yet is where the members last agreed that it is.
+            let place = standing.voters.get(&id).or_else(|| standing.learners.get(&id));
+            let address = member.address.or_else(|| place?.address);
+            let votes = standing.voters.contains_key(&id);
+            ControlMember { address, leads, votes, behind, ..member }
         };
         NodeAnswer::Members(members.into_iter().map(told).collect())
     }
