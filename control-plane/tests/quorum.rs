@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use locum_cluster::{Load, NodeState};
+use locum_cluster::{Load, NodeRecord, NodeState};
 use locum_identity::Role;
 use support::{Control, LONG, Node, command};
 use tokio::time::{Instant, sleep};
@@ -107,9 +107,13 @@ async fn any_member_of_three_may_die_and_the_others_go_on() {
         members[leads].run().await;
         until(&members[leads], "locum_quorum_has_leader 1").await;
     }
-    let list = witness.node.list().list.clone();
-    let listed = list.nodes.iter().filter(|node| node.role == Role::Control && node.state == NodeState::Up);
-    assert_eq!(listed.count(), 3, "nodes know the members: {list:?}");
+    let mut list = witness.node.agent.list();
+    let all_up = list.wait_for(|view| {
+        let up = |node: &&NodeRecord| node.role == Role::Control && node.state == NodeState::Up;
+        view.list.nodes.iter().filter(up).count() == 3
+    });
+    let all_up = tokio::time::timeout(LONG, all_up).await;
+    assert!(matches!(all_up, Ok(Ok(_))), "nodes know the members");
 }
 
 #[tokio::test]
