@@ -185,17 +185,18 @@ impl Process {
             out.extend(self.raft.stand(disk).into_iter().map(|(to, message)| (to, Said::Raft(message))));
         }
         if self.raft.leads() {
-            self.heard_at = around.clock;
             self.wait = wait(around.random);
             if self.running.as_ref().is_some_and(|running| around.clock > running.begun + ROUND_WITHIN) {
                 self.running = None;
                 self.vain += 1;
             }
             let unsure = around.clock.saturating_sub(self.sure) > UNCONFIRMED;
+            // One that is not confirmed does not keep the others from choosing, and votes with them.
             if unsure {
                 self.end(around);
+            } else {
+                self.heard_at = around.clock;
             }
-            // One that is not confirmed does not keep the others from choosing.
             if around.clock >= self.beat_at && !unsure {
                 self.beat_at = around.clock + BEAT;
                 out.extend(self.raft.beat(disk).into_iter().map(|(to, message)| (to, Said::Raft(message))));

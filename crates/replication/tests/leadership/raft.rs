@@ -126,7 +126,7 @@ impl Raft {
     pub(crate) fn take(&mut self, disk: &mut Disk, from: usize, message: Message, loyal: bool) -> Out {
         match message {
             Message::Vote { term, last: theirs } => {
-                if loyal || self.leads() {
+                if loyal {
                     return vec![(from, Message::Voted { term: disk.term, yes: false })];
                 }
                 self.newer_term(disk, term);

@@ -9,7 +9,7 @@ use crate::member::{Around, Process, Report, Said, state};
 use crate::raft::{Change, Disk, Entry};
 use crate::random::Random;
 
-const TROUBLE: u64 = 25_000;
+const TROUBLE: u64 = 30_000;
 const RECOVERY: u64 = 25_000;
 const TICK: u64 = 50;
 
