@@ -1,6 +1,7 @@
 //! A running member of the quorum.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(crate) struct RaftQuorum {
     rounds: Rounds,
     waiting: mpsc::Sender<Reply>,
     patience: Arc<Mutex<Patience>>,
+    /// Whether it tells the others that it leads, while it does.
+    asserts: Arc<AtomicBool>,
     standing: watch::Receiver<Standing>,
 }
 
@@ -81,7 +84,8 @@ impl RaftQuorum {
         tokio::spawn(rounds.clone().run(queue));
         let patience = Arc::new(Mutex::new(Patience::new(now, random())));
         let (told, standing) = watch::channel(stand(&raft.metrics().borrow()));
-        let quorum = Self { raft, log, machine, peers, clock, rounds, waiting, patience, standing };
+        let asserts = Arc::new(AtomicBool::new(true));
+        let quorum = Self { raft, log, machine, peers, clock, rounds, waiting, patience, asserts, standing };
         tokio::spawn(quorum.clone().keep_told(told, stop.clone()));
         tokio::spawn(quorum.clone().keep_a_leader(stop));
         Ok(quorum)
@@ -136,9 +140,14 @@ impl RaftQuorum {
         })
     }
 
+    /// One that leads and that nobody confirms would vote too: two of those must not hold up the others.
     fn would_vote(&self, last: Option<LogId>) -> bool {
         let hears_nobody = self.patience().hears_nobody(self.clock.now().elapsed);
-        !self.standing.borrow().leads && hears_nobody && would_vote(last, self.log.last())
+        !self.leads_and_says_so() && hears_nobody && would_vote(last, self.log.last())
+    }
+
+    fn leads_and_says_so(&self) -> bool {
+        self.standing.borrow().leads && self.asserts.load(Ordering::Relaxed)
     }
 
     /// Tells the rest of the program where this member stands.
@@ -186,7 +195,7 @@ impl RaftQuorum {
             };
             if leads || !votes {
                 let mut patience = self.patience();
-                if leads {
+                if self.leads_and_says_so() {
                     patience.heard(now);
                 }
                 patience.settle(random());
@@ -266,6 +275,7 @@ impl Quorum for RaftQuorum {
     }
 
     fn assert_itself(&self, on: bool) {
+        self.asserts.store(on, Ordering::Relaxed);
         self.raft.runtime_config().heartbeat(on);
     }
 
