@@ -11,13 +11,11 @@ use locum_cluster::Load;
 use locum_telemetry::ReadyFile;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::process::Command;
 
-use crate::binaries;
 use crate::client::client;
+use crate::control::Control;
+use crate::output::print;
 
-/// The control plane's program.
-const CONTROL: &str = "locum-control";
 /// A primary that no second voter follows: the group can only be read.
 const ALONE: &str = "locum_edge_group_alone";
 /// The same where the group's policy accepts changes of which there is one copy.
@@ -100,9 +98,9 @@ pub(crate) async fn run(data: &Path, json: bool) -> Result<()> {
     if json {
         let groups = serde_json::from_str(&told).unwrap_or_default();
         let status = Status { records: records(&processes), groups, processes: processes.clone() };
-        print(&serde_json::to_string(&status).context("write JSON")?);
+        print(&serde_json::to_string(&status).context("write JSON")?)?;
     } else {
-        print(&table(records(&processes), &told, &processes));
+        print(&table(records(&processes), &told, &processes))?;
     }
     match (processes.is_empty(), troubled.is_empty()) {
         (true, _) => bail!("nothing runs in {}", data.display()),
@@ -145,14 +143,7 @@ async fn groups(data: &Path, json: bool) -> Result<String> {
     if !config.is_file() {
         return Ok(String::new());
     }
-    let program = binaries::folder(None, &[CONTROL])?.join(CONTROL);
-    let mut command = Command::new(program);
-    command.arg("status").arg("--config").arg(config).args(json.then_some("--json"));
-    let output = command.kill_on_drop(true).output().await.context("run locum-control")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("Error: "));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Control::find(None, config)?.status(json).await
 }
 
 /// The groups of which a gauge is 1.
@@ -210,11 +201,6 @@ fn table(records: &str, groups: &str, processes: &BTreeMap<String, Process>) -> 
         );
     }
     text.trim_end().to_owned()
-}
-
-#[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
-fn print(text: &str) {
-    println!("{text}");
 }
 
 #[cfg(test)]
