@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::clinics::MAIN;
-use super::data::Data;
+use super::data::{Data, remove_all_but};
 use super::regions::{self, Region};
 use crate::output::complain;
 
@@ -140,18 +140,7 @@ impl Before {
             let _ = self.missing.iter().try_for_each(fs::remove_dir);
             return Ok(());
         };
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if before.contains(&entry.file_name()) {
-                continue;
-            }
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            } else {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
+        remove_all_but(&self.folder, |name| before.contains(name))
     }
 }
 

@@ -17,7 +17,7 @@ use super::config::Schedule;
 use super::drill::{DrillFolder, DrillResult};
 use super::retaining;
 use super::source::Source;
-use super::taking::{self, Chain, Region, TakeError, Taken};
+use super::taking::{self, Chain, Regions, TakeError, Taken};
 use crate::store::{LocalCopy, RecordStore};
 
 /// After a backup that failed.
@@ -236,8 +236,8 @@ impl Keeper {
         self.begun.tidy(repository, group).await?;
         let id = repository.name(Timestamp::now()).map_err(TakeError::Write)?;
         self.begun.note(group, &id)?;
-        let place = Region { own: self.region.clone(), allowed: self.store.regions(group) };
-        let taken = taking::whole(&self.source, id, place, copy).await?;
+        let regions = Regions { own: self.region.clone(), allowed: self.store.regions(group) };
+        let taken = taking::whole(&self.source, id, regions, copy).await?;
         self.begun.clear(group)?;
         Ok(taken)
     }

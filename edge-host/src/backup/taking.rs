@@ -38,8 +38,8 @@ pub(crate) struct Chain {
 /// A moment, while no thread works on it.
 pub(super) struct Held(Option<Moment>);
 
-/// Where a backup is taken.
-pub(crate) struct Region {
+/// Where a backup is taken, and where its group may be.
+pub(crate) struct Regions {
     pub(crate) own: RegionId,
     /// Those that may hold the group; empty where nobody says.
     pub(crate) allowed: Vec<RegionId>,
@@ -104,7 +104,7 @@ impl Held {
 pub(crate) async fn whole(
     source: &Source,
     id: BackupId,
-    region: Region,
+    regions: Regions,
     copy: LocalCopy,
 ) -> Result<(Chain, Taken), TakeError> {
     let began = Instant::now();
@@ -119,7 +119,7 @@ pub(crate) async fn whole(
     let (chunks, mut sealed) = mpsc::channel(CHUNKS_ON_THE_WAY);
     let reading = {
         let (opened, copy) = (opened.clone(), copy.clone());
-        spawn_blocking(move || read(&copy, &opened, region, &chunks))
+        spawn_blocking(move || read(&copy, &opened, regions, &chunks))
     };
     while let Some(object) = sealed.recv().await {
         source.repository.put(object).await.map_err(TakeError::Write)?;
@@ -140,7 +140,7 @@ pub(crate) async fn whole(
 fn read(
     copy: &LocalCopy,
     opened: &Opened,
-    region: Region,
+    regions: Regions,
     chunks: &mpsc::Sender<Object>,
 ) -> Result<(Moment, Manifest), TakeError> {
     let mut moment = copy.moment().map_err(TakeError::Moment)?;
@@ -174,8 +174,8 @@ fn read(
         group: opened.group().clone(),
         id: opened.id().clone(),
         taken_at,
-        region: region.own,
-        regions: region.allowed,
+        region: regions.own,
+        regions: regions.allowed,
         position,
         page_bytes: shape.page_bytes,
         pages: next - 1,

@@ -94,9 +94,9 @@ impl Kept {
     }
 
     async fn whole(&self) -> (Chain, taking::Taken) {
-        let region = taking::Region { own: "eu-central".parse().unwrap(), allowed: Vec::new() };
+        let regions = taking::Regions { own: "eu-central".parse().unwrap(), allowed: Vec::new() };
         let id = self.source.repository.name(Timestamp::now()).unwrap();
-        taking::whole(&self.source, id, region, self.copy.clone()).await.unwrap()
+        taking::whole(&self.source, id, regions, self.copy.clone()).await.unwrap()
     }
 
     /// A group out of the backups, into a stage below `state`.

@@ -670,7 +670,8 @@ impl Driver {
     fn tell_misplaced(&mut self) {
         let is_voter = |view: &GroupView| view.voters.is_empty() || view.voters.contains(&self.parts.me);
         let is_misplaced = self.voter.copy().is_some() && !self.voter.view().is_none_or(is_voter);
-        if is_misplaced && !std::mem::replace(&mut self.is_misplaced, is_misplaced) {
+        if is_misplaced && !self.is_misplaced {
+            self.is_misplaced = true;
             let group = &self.parts.group.id;
             tracing::error!(%group, "this host holds a copy of a record group that it has no part in");
         }
