@@ -4,7 +4,9 @@ mod audit;
 mod backup;
 mod binaries;
 mod client;
+mod control;
 mod member;
+mod output;
 mod promote;
 mod restore;
 mod status;
@@ -13,6 +15,7 @@ mod up;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// Run and watch a Locum network.
@@ -59,29 +62,25 @@ enum Command {
 async fn main() -> ExitCode {
     let command = Arguments::parse().command;
     // What is verified here is opened here; and the processes that `up` starts inherit it.
-    if let Err(error) = locum_telemetry::cores::forbid() {
-        complain(&error.into());
-        return ExitCode::FAILURE;
-    }
-    let done = match command {
-        Command::Audit(command) => audit::run(command),
-        Command::Backup(command) => backup::run(command).await,
-        Command::Restore(options) => restore::run(&options),
-        Command::Up(options) => up::run(options).await,
-        Command::Promote(options) => promote::run(options),
-        Command::Member(options) => member::run(options),
-        Command::Status { data, json } => status::run(&data, json).await,
+    let done = match locum_telemetry::cores::forbid() {
+        Ok(()) => run(command).await,
+        Err(error) => Err(error.into()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        output::complain(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
-#[allow(clippy::print_stderr, reason = "a command-line tool's errors go to standard error")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Audit(command) => audit::run(command)?,
+        Command::Backup(command) => backup::run(command).await?,
+        Command::Restore(options) => restore::run(&options).await?,
+        Command::Up(options) => up::run(options).await?,
+        Command::Promote(options) => return promote::run(options).await,
+        Command::Member(options) => member::run(options)?,
+        Command::Status { data, json } => status::run(&data, json).await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -11,13 +11,11 @@ use locum_cluster::Load;
 use locum_telemetry::ReadyFile;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::process::Command;
 
-use crate::binaries;
 use crate::client::client;
+use crate::control::Control;
+use crate::output::print;
 
-/// The control plane's program.
-const CONTROL: &str = "locum-control";
 /// A primary that no second voter follows: the group can only be read.
 const ALONE: &str = "locum_edge_group_alone";
 /// The same where the group's policy accepts changes of which there is one copy.
@@ -106,9 +104,9 @@ pub(crate) async fn run(data: &Path, json: bool) -> Result<()> {
     if json {
         let groups = serde_json::from_str(&told).unwrap_or_default();
         let status = Status { records: records(&processes), groups, processes: processes.clone() };
-        print(&serde_json::to_string(&status).context("write JSON")?);
+        print(&serde_json::to_string(&status).context("write JSON")?)?;
     } else {
-        print(&table(records(&processes), &told, &processes));
+        print(&table(records(&processes), &told, &processes))?;
     }
     match (processes.is_empty(), troubled.is_empty()) {
         (true, _) => bail!("nothing runs in {}", data.display()),
@@ -150,27 +148,10 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
 
 /// What the first of the control plane's members to answer says of the record groups, as it says it.
 async fn groups(data: &Path, json: bool) -> Result<String> {
-    let mut said = Ok(String::new());
-    let configs = (1..).map(|number| data.join(format!("control-{number}.toml")));
-    for config in configs.take_while(|config| config.is_file()) {
-        said = groups_of(&config, json).await;
-        if said.is_ok() {
-            break;
-        }
+    if Control::configs(data).next().is_none() {
+        return Ok(String::new());
     }
-    said
-}
-
-/// It is asked by its own program, which has the key for that.
-async fn groups_of(config: &Path, json: bool) -> Result<String> {
-    let program = binaries::folder(None, &[CONTROL])?.join(CONTROL);
-    let mut command = Command::new(program);
-    command.arg("status").arg("--config").arg(config).args(json.then_some("--json"));
-    let output = command.kill_on_drop(true).output().await.context("run locum-control")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("Error: "));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Control::of_network(None, data).await?.status(json).await
 }
 
 /// The groups of which a gauge is 1.
@@ -233,11 +214,6 @@ fn table(records: &str, groups: &str, processes: &BTreeMap<String, Process>) -> 
         );
     }
     text.trim_end().to_owned()
-}
-
-#[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
-fn print(text: &str) {
-    println!("{text}");
 }
 
 #[cfg(test)]

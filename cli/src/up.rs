@@ -9,6 +9,7 @@ mod demo;
 mod network;
 mod ports;
 mod regions;
+mod restoring;
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +18,16 @@ use clap::Args;
 use locum_backup::MasterKey;
 use serde_json::json;
 
-use accounts::Accounts;
+use crate::output;
+
+use accounts::{Account, Accounts};
 use clinics::Placed;
 use configuration::Plan;
 use data::Data;
 use demo::Pages;
 use network::Network;
 use ports::Ports;
+pub(crate) use restoring::{Disk, Restored, Restoring, start_with, without_a_clinic};
 
 /// Options of `locum up`.
 #[derive(Args)]
@@ -66,28 +70,6 @@ pub(crate) struct Options {
     ports: Ports,
 }
 
-/// A network's folder that is about to get records from a backup.
-pub(crate) struct Restoring {
-    /// Of the region that begins with them.
-    pub(crate) state_dir: PathBuf,
-    /// Its key.
-    pub(crate) store_key: PathBuf,
-    /// Locks the folder.
-    _data: Data,
-}
-
-impl Restoring {
-    /// The folder of a network that does not run, with as many regions.
-    pub(crate) fn prepare(folder: &Path, count: u8) -> Result<Self> {
-        let data = Data::open(folder, false)?;
-        let regions = regions::regions(count);
-        let edge = &regions.first().context("a network has a region")?.edge;
-        let name = format!("{}.key", edge.name);
-        data.secret(&name)?;
-        Ok(Self { state_dir: data.path(&edge.name), store_key: data.path(&name), _data: data })
-    }
-}
-
 /// Runs until a signal asks to stop, or a process dies.
 pub(crate) async fn run(options: Options) -> Result<()> {
     let say = Progress { silent: options.json };
@@ -96,7 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let binaries = crate::binaries::folder(options.bin_dir.as_deref(), &daemons)?;
     let manifest = manifest(options.manifest)?;
     let data = Data::open(&options.data, options.reset)?;
-    let accounts = Accounts::load_or_make(&data)?;
+    let mut accounts = Accounts::load_or_make(&data)?;
     if options.regions == 1 && options.edges_per_region > 1 {
         bail!("--edges-per-region needs several regions: with one, every record is in one host's file");
     }
@@ -111,7 +93,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
-        ran = start_and_watch(&mut network, &accounts, &say) => ran,
+        ran = start_and_watch(&mut network, &mut accounts, &say) => ran,
         () = stop.cancelled() => Ok(()),
     };
     say.step("stopping");
@@ -120,11 +102,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 /// Returns when something went wrong.
-async fn start_and_watch(network: &mut Network, accounts: &Accounts, say: &Progress) -> Result<()> {
+async fn start_and_watch(network: &mut Network, accounts: &mut Accounts, say: &Progress) -> Result<()> {
     let pages = network.start(accounts, say).await?;
     let first = pages.first().context("a network has a region")?;
     let text = if say.silent {
-        json!({"processes": network.processes()?, "accounts": accounts.list, "pages": first}).to_string()
+        json!({"processes": network.processes()?, "accounts": accounts.usable(), "pages": first}).to_string()
     } else {
         summary(accounts, &pages)
     };
@@ -133,26 +115,33 @@ async fn start_and_watch(network: &mut Network, accounts: &Accounts, say: &Progr
 }
 
 fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
-    let sign_ins: Vec<String> = accounts
-        .list
-        .iter()
-        .map(|a| {
-            let roles = a.roles.join(", ");
-            format!("    {:<20} {:<16} password {}  ({roles})", a.name, a.username, a.password)
-        })
-        .collect();
     let records = match pages.len() {
         1 => "one copy (one region)".to_owned(),
         regions => format!("every acknowledged change is held by two of {regions} regions"),
     };
     format!(
         "\n  The network runs. Records: {records}.\n\n{}\
-         \x20 Sign in as\n{}\n\n\
+         {}\n\
          \x20 For a call with yourself, use two browser profiles: a doctor admits, the front desk sees the outbox.\n\
          \x20 Ctrl-C stops the network; the data stays.\n",
         pages.iter().map(|region| places(region, pages.len() > 1)).collect::<String>(),
-        sign_ins.join("\n"),
+        sign_ins(accounts),
     )
+}
+
+fn sign_ins(accounts: &Accounts) -> String {
+    let line = |a: &Account| {
+        let roles = a.roles.join(", ");
+        format!("    {:<20} {:<16} password {}  ({roles})\n", a.name, a.username, a.password)
+    };
+    let list: String = accounts.usable().iter().map(line).collect();
+    match (list.is_empty(), accounts.restored) {
+        (true, _) => "  Accounts are those of the backup.\n".to_owned(),
+        (false, false) => format!("  Sign in as\n{list}"),
+        (false, true) => {
+            format!("  Sign in as\n{list}  In a clinic from the backup accounts are those of the backup.\n")
+        }
+    }
 }
 
 fn places(pages: &Pages, named: bool) -> String {
@@ -179,14 +168,15 @@ impl Progress {
 }
 
 /// What went wrong while the network goes on.
-#[allow(clippy::print_stderr, reason = "standard output may be read by a program")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("locum: {error:#}");
+    output::complain(&format!("locum: {error:#}"));
 }
 
-#[allow(clippy::print_stdout, reason = "what a person asked this tool to say")]
+/// The network runs, whether or not anybody can be told.
 fn print(text: &str) {
-    println!("{text}");
+    if let Err(error) = output::print(text) {
+        complain(&error);
+    }
 }
 
 /// Where backups go and the key that opens them.
@@ -236,7 +226,9 @@ mod tests {
 
     #[test]
     fn regions_are_named_only_when_there_is_a_choice() {
-        let accounts = Accounts { list: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::open(&folder.path().join("n"), false).unwrap();
+        let accounts = Accounts::load_or_make(&data).unwrap();
         let one = summary(&accounts, &[pages("eu-central")]);
         assert!(one.contains("one copy") && !one.contains("  eu-central\n"), "{one}");
         let three = summary(&accounts, &["us-west", "us-east", "eu-central"].map(pages));

@@ -156,6 +156,7 @@ fn measure<S: Store>(member: &Member<S>, now: Now) {
         set("locum_group_promises_missing", status.missing as f64);
         set("locum_group_complete_copies", status.complete as f64);
         set("locum_group_voters", status.voters as f64);
+        set("locum_group_misplaced_copies", status.misplaced.len() as f64);
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn show_groups(config: &Config, json: bool) -> anyhow::Result<(
 }
 
 fn line(group: &GroupId, status: &GroupStatus) -> String {
-    let GroupStatus { epoch, primary, served, preparing, missing, complete, voters } = status;
+    let GroupStatus { epoch, primary, served, preparing, missing, complete, voters, misplaced } = status;
     let led = match (primary, served) {
         (Some(primary), true) => format!("led by {primary}"),
         (Some(primary), false) => format!("no primary ({primary} was the last)"),
@@ -86,7 +86,10 @@ fn line(group: &GroupId, status: &GroupStatus) -> String {
         0 => format!("; epoch {next} is being prepared"),
         missing => format!("; epoch {next} lacks promises of {missing}"),
     });
-    format!("{group}: epoch {epoch}, {led}; {complete} of {voters} copies complete{prepared}")
+    let misplaced =
+        misplaced.iter().map(|node| format!("; {node} holds a copy that its region may not hold"));
+    let misplaced: String = misplaced.collect();
+    format!("{group}: epoch {epoch}, {led}; {complete} of {voters} copies complete{prepared}{misplaced}")
 }
 
 #[allow(clippy::print_stdout, reason = "what was asked for")]
@@ -111,6 +114,7 @@ mod tests {
             missing: 0,
             complete: 3,
             voters: 3,
+            misplaced: Vec::new(),
         };
         assert_eq!(line(&group, &status), "main: epoch 7, led by edge-us-east; 3 of 3 copies complete");
         (status.served, status.preparing, status.missing, status.complete) = (false, Some(Epoch(8)), 1, 1);
@@ -119,5 +123,7 @@ mod tests {
             "main: epoch 7, no primary (edge-us-east was the last); 1 of 3 copies complete; \
              epoch 8 lacks promises of 1"
         );
+        status.misplaced.push("edge-us-west".parse().unwrap());
+        assert!(line(&group, &status).ends_with("; edge-us-west holds a copy that its region may not hold"));
     }
 }

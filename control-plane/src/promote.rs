@@ -65,6 +65,9 @@ fn show(plan: &PromotionPlan) {
     });
     for risk in &plan.at_risk {
         let held = risk.copy.map_or("an unknown position".to_owned(), |copy| copy.to_string());
-        say(&format!("  {} does not answer; it held {held}, and what is beyond {from} goes", risk.node));
+        say(&format!(
+            "  {} does not answer; it last reported {held}, and what is beyond {from} goes",
+            risk.node
+        ));
     }
 }

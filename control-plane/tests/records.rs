@@ -224,7 +224,7 @@ async fn accepting_loss_is_asked_for_and_names_who_is_silent() {
     let said = text(&moved.stdout);
     assert!(moved.status.success(), "{}", text(&moved.stderr));
     assert!(said.contains("ACKNOWLEDGED WRITES MAY BE LOST"), "{said}");
-    assert!(said.contains("edge-us-west does not answer; it held 1.1"), "{said}");
+    assert!(said.contains("edge-us-west does not answer; it last reported 1.1"), "{said}");
     assert_eq!(alone.leads(), Some(Epoch(2)));
     let view = alone.reports().await.unwrap();
     assert_eq!(view.epoch, Epoch(2));

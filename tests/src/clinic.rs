@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Client, Method};
@@ -13,6 +14,9 @@ use crate::network::{Account, Network};
 
 /// A name that must never be seen outside the encrypted store.
 pub const PATIENT: &str = "Wilhelmina Quetzalcoatl";
+
+/// Until another region's copy has what was acknowledged.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// One browser profile: its own cookies, talking to the region's API.
 #[derive(Clone)]
@@ -244,12 +248,17 @@ impl Browser {
         let answer = self.confirm(&hold, patient).await?;
         ensure!(answer.status == 201, "confirm: {answer:?}");
         let appointment = answer.body["appointment"]["id"].as_str().context("no appointment")?.to_owned();
-        let outbox = staff.get("/messages/outbox").await?;
-        let link = outbox["messages"]
-            .as_array()
-            .and_then(|all| all.iter().find(|m| m["to"] == patient.email.as_str()))
-            .and_then(|m| m["link"].as_str())
-            .context("no invitation in the outbox")?;
+        let begun = Instant::now();
+        // Staff are somebody else, and may be told of it a moment later where their region's copy is.
+        let link = loop {
+            let outbox = staff.get("/messages/outbox").await?;
+            let mut messages = outbox["messages"].as_array().into_iter().flatten();
+            match messages.find(|m| m["to"] == patient.email.as_str()).and_then(|m| m["link"].as_str()) {
+                Some(link) => break link.to_owned(),
+                None => ensure!(begun.elapsed() < TOLD_WITHIN, "no invitation in the outbox"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         let token = link.split_once('#').context("link has no fragment")?.1.to_owned();
         Ok(Visit { appointment, token })
     }

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::clinics::MAIN;
 use super::data::Data;
+use super::restoring;
 
 const FILE: &str = "demo-accounts.json";
 /// No letters that look like another: the passwords are read off a terminal.
@@ -26,13 +28,20 @@ pub(super) struct Account {
 pub(super) struct Accounts {
     /// Doctors first.
     pub list: Vec<Account>,
+    /// They are in the folder. Not before a clinic took them where it may have come from a backup with others.
+    is_kept: bool,
+    /// Some clinic came from a backup.
+    pub restored: bool,
 }
 
 impl Accounts {
     /// Those kept in the folder, or new ones.
     pub(super) fn load_or_make(data: &Data) -> Result<Self> {
+        let groups = restoring::restored(data)?;
+        let restored = !groups.is_empty();
         if let Some(kept) = data.read(FILE)? {
-            return Ok(Self { list: serde_json::from_str(&kept).with_context(|| format!("read {FILE}"))? });
+            let list = serde_json::from_str(&kept).with_context(|| format!("read {FILE}"))?;
+            return Ok(Self { list, is_kept: true, restored });
         }
         let staff = [
             ("Dr. Mira Okafor", "mira.okafor", "doctor"),
@@ -48,8 +57,25 @@ impl Accounts {
             })
         };
         let list = staff.into_iter().map(account).collect::<Result<Vec<_>>>()?;
-        data.write_secret(FILE, &serde_json::to_string_pretty(&list).context("write accounts")?)?;
-        Ok(Self { list })
+        let mut accounts = Self { list, is_kept: false, restored };
+        if !groups.contains_key(MAIN) {
+            accounts.keep(data)?;
+        }
+        Ok(accounts)
+    }
+
+    /// A clinic has them.
+    pub(super) fn keep(&mut self, data: &Data) -> Result<()> {
+        if !self.is_kept {
+            data.write_secret(FILE, &serde_json::to_string_pretty(&self.list).context("write accounts")?)?;
+            self.is_kept = true;
+        }
+        Ok(())
+    }
+
+    /// Those by which people can sign in; none where a backup alone knows them.
+    pub(super) fn usable(&self) -> &[Account] {
+        if self.is_kept { &self.list } else { &[] }
     }
 }
 
@@ -76,5 +102,18 @@ mod tests {
             assert_eq!(a.password.len(), 23);
         }
         assert_ne!(first.list[0].password, first.list[1].password);
+        assert!(!again.restored && again.usable().len() == 3);
+    }
+
+    #[test]
+    fn a_restored_clinic_has_its_own_until_it_takes_these() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::open(&folder.path().join("n"), false).unwrap();
+        data.write_secret(restoring::FILE, r#"{"main": []}"#).unwrap();
+        let mut accounts = Accounts::load_or_make(&data).unwrap();
+        assert!(accounts.restored && accounts.usable().is_empty() && data.read(FILE).unwrap().is_none());
+        accounts.keep(&data).unwrap();
+        let again = Accounts::load_or_make(&data).unwrap();
+        assert_eq!(again.usable()[0].password, accounts.usable()[0].password);
     }
 }

@@ -13,6 +13,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child as Process, ChildStderr, Command};
 use tokio::time::Instant;
 
+use crate::control;
+
 /// A log starts anew at this size; one older file is kept.
 const LOG_BYTES: u64 = 8 << 20;
 /// Lines shown when a process dies.
@@ -88,7 +90,7 @@ pub(super) async fn join_token(
         .await
         .context("run locum-control join-token")?;
     if !output.status.success() {
-        bail!("locum-control join-token: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("locum-control join-token: {}", control::problem(&output.stderr));
     }
     Ok(String::from_utf8(output.stdout).context("read a join token")?.trim().to_owned())
 }

@@ -6,9 +6,10 @@ use anyhow::{Result, bail};
 
 use super::regions::Region;
 
-/// The clinic that every network has, and its record group.
+/// The clinic that every network has.
 pub(super) const DEMO: &str = "demo";
-const MAIN: &str = "main";
+/// Its record group.
+pub(super) const MAIN: &str = "main";
 
 /// A clinic with a record group of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,5 +1,6 @@
 //! The folder of a network: its own, locked while the network runs, readable by nobody else.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -101,19 +102,25 @@ impl Data {
     }
 
     fn wipe(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if entry.file_name() == MARKER {
-                continue; // it is locked, and shows a half-wiped folder to be ours
-            }
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            } else {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
+        // The marker is locked, and shows a half-wiped folder to be ours.
+        remove_all_but(&self.folder, |name| name == MARKER)
     }
+}
+
+/// Removes what is in a folder, but not the entries that stay.
+pub(super) fn remove_all_but(folder: &Path, stays: impl Fn(&OsStr) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if stays(&entry.file_name()) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

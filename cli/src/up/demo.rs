@@ -74,8 +74,9 @@ impl Demo {
         waited.with_context(|| format!("some node did not come into the node list of {}", self.region))?
     }
 
-    /// `Some` once the clinic is there; one that is there already stays as it is. `None`: not yet, not here.
-    async fn onboard(&self, clinic: &str, setup_token: &str, document: &Value) -> Result<Option<()>> {
+    /// `Some` once the clinic is there, and whether it is this one; one that is there already stays as it is.
+    /// `None`: not yet, not here.
+    async fn onboard(&self, clinic: &str, setup_token: &str, document: &Value) -> Result<Option<bool>> {
         let request = self
             .client
             .put(format!("{}/c/{clinic}/auth/clinic", self.api))
@@ -83,8 +84,9 @@ impl Demo {
             .json(document);
         let answer = request.send().await.context("onboard a clinic")?;
         match answer.status() {
-            // 409: onboarded by an earlier release, whose document was another.
-            StatusCode::CREATED | StatusCode::OK | StatusCode::CONFLICT => Ok(Some(())),
+            StatusCode::CREATED | StatusCode::OK => Ok(Some(true)),
+            // By an earlier release, whose document was another, or out of a backup.
+            StatusCode::CONFLICT => Ok(Some(false)),
             // The same document again has no further effect, so an unknown outcome is no harm.
             StatusCode::SERVICE_UNAVAILABLE => Ok(None),
             status => bail!("onboarding {clinic}: {status}: {}", answer.text().await?),
@@ -113,19 +115,20 @@ impl Demo {
     }
 }
 
-/// Onboards the clinic at the first edge host that takes it: those without a primary cannot write.
+/// Onboards the clinic at the first edge host that takes it: those without a primary cannot write. Whether it has
+/// these accounts for sure.
 pub(super) async fn onboard(
     clinic: &Clinic,
     hosts: &[Demo],
     setup_token: &str,
     accounts: &Accounts,
-) -> Result<()> {
+) -> Result<bool> {
     let document = document(accounts);
     let taken = async {
         loop {
             for host in hosts {
-                if host.onboard(&clinic.name, setup_token, &document).await?.is_some() {
-                    return anyhow::Ok(());
+                if let Some(is_this_one) = host.onboard(&clinic.name, setup_token, &document).await? {
+                    return anyhow::Ok(is_this_one);
                 }
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -40,7 +40,7 @@ impl Network {
     }
 
     /// Starts everything and onboards the demo clinic; where people go then, a region each.
-    pub(super) async fn start(&mut self, accounts: &Accounts, say: &Progress) -> Result<Vec<Pages>> {
+    pub(super) async fn start(&mut self, accounts: &mut Accounts, say: &Progress) -> Result<Vec<Pages>> {
         self.data.empty("run")?;
         say.step("control plane");
         let control = self.start_control().await?;
@@ -67,7 +67,9 @@ impl Network {
         say.step("demo clinic");
         self.wait_for_nodes(&hosts, edges.len()).await?;
         for clinic in &self.plan.clinics {
-            demo::onboard(clinic, &hosts, &setup_token, accounts).await?;
+            if demo::onboard(clinic, &hosts, &setup_token, accounts).await? {
+                accounts.keep(&self.data)?;
+            }
         }
         // The first host of a region to come gets its vote. These come when there is none left to get.
         let siblings: Vec<&Edge> = regions.iter().flat_map(|region| &region.siblings).collect();

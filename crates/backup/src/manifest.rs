@@ -9,8 +9,8 @@ use locum_identity::RegionId;
 use locum_replication::{GroupId, Position};
 use serde::{Deserialize, Serialize};
 
-/// Of the format; a later one is refused. 1: without documents.
-pub const MANIFEST_VERSION: u32 = 2;
+/// Of the format; a later one is refused. 1: without documents. 2: without regions.
+pub const MANIFEST_VERSION: u32 = 3;
 
 /// To the microsecond: a host may make two in one second.
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%S.%6fZ";
@@ -44,6 +44,9 @@ pub struct Manifest {
     pub taken_at: Timestamp,
     /// By a host of this region.
     pub region: RegionId,
+    /// Those that may hold the group, preferred ones first; empty: nobody said.
+    #[serde(default)]
+    pub regions: Vec<RegionId>,
     /// Everything up to here is in it; `None` where there is one copy only.
     pub position: Option<Position>,
     /// Size of a page.

@@ -1,5 +1,6 @@
 //! What is in a place: backups are written, listed, read and removed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use locum_replication::GroupId;
 use crate::envelope::{self, OpenError, SealError};
 use crate::keyring::{BackupKey, KeyError, MasterKey};
 use crate::manifest::{BackupId, MANIFEST_VERSION, Manifest};
-use crate::place::{ObjectError, Place};
+use crate::place::{Listed, ObjectError, Place};
 use crate::segment::{MAX_PAGES, Segment, segment_name};
 use crate::snapshot::{CHUNK_BYTES, Object, Snapshot, chunk_name};
 
@@ -118,13 +119,35 @@ impl Repository {
         Ok(Opened { repository: self.clone(), group: group.clone(), id, key })
     }
 
-    /// The groups that have backups, in order.
+    /// The groups that have backups or keys of them, in order.
     ///
     /// # Errors
     /// [`ReadError::Object`].
     pub async fn groups(&self) -> Result<Vec<GroupId>, ReadError> {
-        let folders = self.place.folders("").await.map_err(ReadError::Object)?;
-        Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
+        let mut groups = BTreeSet::new();
+        for place in [&self.place, &self.keyring] {
+            let folders = place.folders("").await.map_err(ReadError::Object)?;
+            groups.extend(folders.iter().filter_map(|name| name.parse().ok()));
+        }
+        Ok(groups.into_iter().collect())
+    }
+
+    /// The backups of a group that have a key and nothing else, oldest first: a key goes before its backup does,
+    /// so somebody else removed them, or they were hardly begun.
+    ///
+    /// # Errors
+    /// [`ReadError::Object`].
+    pub async fn gone(&self, group: &GroupId) -> Result<Vec<BackupId>, ReadError> {
+        let keys = self.keyring.list(&format!("{group}/keyring")).await.map_err(ReadError::Object)?;
+        let there = self.place.folders(&format!("{group}/backups")).await.map_err(ReadError::Object)?;
+        let id = |key: &Listed| key.name.rsplit('/').next()?.strip_suffix(".json")?.parse::<BackupId>().ok();
+        let ids = keys.iter().filter_map(id);
+        Ok(ids.filter(|id| !there.iter().any(|name| name == id.as_str())).collect())
+    }
+
+    /// Where a backup lies, for people.
+    pub fn show(&self, group: &GroupId, id: &BackupId) -> String {
+        self.place.show(&folder(group, id))
     }
 
     /// The backups of a group, oldest first, whatever state they are in.

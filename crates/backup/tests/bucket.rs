@@ -72,6 +72,7 @@ fn manifest(group: &GroupId, id: &locum_backup::BackupId, totals: locum_backup::
         id: id.clone(),
         taken_at: Timestamp::UNIX_EPOCH,
         region: "eu-central".parse().unwrap(),
+        regions: vec!["eu-central".parse().unwrap(), "us-east".parse().unwrap()],
         position: None,
         page_bytes: 4_096,
         pages: 2,

@@ -232,6 +232,7 @@ pub(crate) mod tests {
             prepare: None,
             quiesce: false,
             voters: voters.iter().map(|name| node(name)).collect(),
+            regions: Vec::new(),
             w: crate::write_quorum(voters.len()),
             single_copy: false,
             complete: 0,

@@ -2,7 +2,7 @@
 //! group say among themselves. JSON, like the rest of the mesh: hosts of two releases speak to each other, so a reader
 //! leaves aside what it does not know, and whatever is added has a default.
 
-use locum_identity::NodeId;
+use locum_identity::{NodeId, RegionId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, EpochStart, FrameNo, GroupId, Position, StoreId};
@@ -55,7 +55,10 @@ pub struct GroupView {
     pub quiesce: bool,
     /// Whose copies count. Empty until every allowed region has one.
     pub voters: Vec<NodeId>,
-    /// How many of them, the primary included, must hold a frame before it is acknowledged.
+    /// The regions that may hold the group, preferred ones first. Empty: an older release does not say.
+    #[serde(default)]
+    pub regions: Vec<RegionId>,
+    /// How many voters, the primary included, must hold a frame before it is acknowledged.
     pub w: usize,
     /// While no second voter answers, one copy is enough: the group's policy.
     #[serde(default)]

@@ -20,6 +20,9 @@ use crate::store::{GroupId, KeyError, MasterKey};
 pub(crate) struct DrillResult {
     pub(crate) group: GroupId,
     pub(crate) at: Timestamp,
+    /// When one of this group last found nothing, on this host.
+    #[serde(default)]
+    pub(crate) passed_at: Option<Timestamp>,
     pub(crate) seconds: f64,
     /// What is wrong, naming the file; `None`: nothing.
     pub(crate) problem: Option<String>,
@@ -88,16 +91,16 @@ impl DrillFolder {
     pub(crate) async fn run(&self, repository: &Repository, group: &GroupId) -> DrillResult {
         let began = Instant::now();
         let brought = self.bring(repository, group).await;
-        let result = result(group, began.elapsed(), brought);
-        let labels = [("group", group.to_string())];
-        let is_good = result.problem.is_none();
+        let mut result = result(group, began.elapsed(), brought);
+        result.passed_at = match result.problem {
+            None => Some(result.at),
+            Some(_) => self.last(group).and_then(|last| last.passed_at),
+        };
         match &result.problem {
             None => tracing::info!(%group, rows = result.rows, bytes = result.bytes, "restore drill passed"),
             Some(problem) => tracing::error!(%group, problem, "restore drill failed"),
         }
-        metrics::gauge!("locum_edge_restore_drill_success", &labels).set(f64::from(u8::from(is_good)));
-        metrics::gauge!("locum_edge_restore_drill_duration_seconds", &labels).set(result.seconds);
-        metrics::gauge!("locum_edge_restore_drill_bytes", &labels).set(result.bytes as f64);
+        result.tell();
         self.keep(&result);
         result
     }
@@ -119,6 +122,21 @@ impl DrillFolder {
     }
 }
 
+impl DrillResult {
+    /// In metrics.
+    pub(crate) fn tell(&self) {
+        let labels = [("group", self.group.to_string())];
+        let is_good = f64::from(u8::from(self.problem.is_none()));
+        metrics::gauge!("locum_edge_restore_drill_success", &labels).set(is_good);
+        metrics::gauge!("locum_edge_restore_drill_duration_seconds", &labels).set(self.seconds);
+        metrics::gauge!("locum_edge_restore_drill_bytes", &labels).set(self.bytes as f64);
+        if let Some(passed_at) = self.passed_at {
+            let age = Timestamp::now().duration_since(passed_at);
+            metrics::gauge!("locum_edge_restore_drill_age_seconds", &labels).set(age.as_secs_f64());
+        }
+    }
+}
+
 fn result(group: &GroupId, took: Duration, brought: Result<Brought, DrillError>) -> DrillResult {
     let (group, at, seconds) = (group.clone(), Timestamp::now(), took.as_secs_f64());
     match brought {
@@ -128,6 +146,7 @@ fn result(group: &GroupId, took: Duration, brought: Result<Brought, DrillError>)
             DrillResult {
                 group,
                 at,
+                passed_at: None,
                 seconds,
                 problem,
                 backup: Some(rebuilt.manifest.id.clone()),
@@ -141,6 +160,7 @@ fn result(group: &GroupId, took: Duration, brought: Result<Brought, DrillError>)
         Err(error) => DrillResult {
             group,
             at,
+            passed_at: None,
             seconds,
             problem: Some(chain(&error)),
             backup: None,

@@ -17,11 +17,14 @@ use super::config::Schedule;
 use super::drill::{DrillFolder, DrillResult};
 use super::retaining;
 use super::source::Source;
-use super::taking::{self, Chain, TakeError, Taken};
-use crate::store::{LocalCopy, RecordStore, Writer};
+use super::taking::{self, Chain, Regions, TakeError, Taken};
+use crate::store::{LocalCopy, RecordStore};
 
 /// After a backup that failed.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+/// After a drill that found something.
+const DRILL_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// Between looks at whether a drill is due.
 const LOOK_AT_DRILLS: Duration = Duration::from_secs(60);
@@ -96,7 +99,7 @@ impl Keeper {
         let mut ticks = tokio::time::interval(LOOK_AT_DRILLS);
         loop {
             ticks.tick().await;
-            if self.copy().is_some() && self.has_backup.load(Ordering::Relaxed) {
+            if self.copy().is_some() {
                 self.drill_if_due().await;
             }
         }
@@ -134,8 +137,7 @@ impl Keeper {
 
     /// This host's copy, while it leads.
     fn copy(&self) -> Option<LocalCopy> {
-        let leads = self.store.writer(&self.source.group) == Writer::Here;
-        leads.then(|| self.store.local_copy(&self.source.group)).flatten()
+        self.store.local_copy(&self.source.group)
     }
 
     async fn look(&self, state: &mut State) {
@@ -234,22 +236,26 @@ impl Keeper {
         self.begun.tidy(repository, group).await?;
         let id = repository.name(Timestamp::now()).map_err(TakeError::Write)?;
         self.begun.note(group, &id)?;
-        let taken = taking::whole(&self.source, id, &self.region, copy).await?;
+        let regions = Regions { own: self.region.clone(), allowed: self.store.regions(group) };
+        let taken = taking::whole(&self.source, id, regions, copy).await?;
         self.begun.clear(group)?;
         Ok(taken)
     }
 
     async fn drill_if_due(&self) {
-        let every = SignedDuration::try_from(self.schedule.drill_every).unwrap_or(SignedDuration::MAX);
-        let last = self.drills.last(&self.source.group);
-        if let Some(last) = &last {
+        if let Some(last) = self.drills.last(&self.source.group) {
+            // Of a former process, too.
+            last.tell();
+            let every = self.schedule.drill_every;
+            let every = if last.problem.is_some() { every.min(DRILL_AGAIN) } else { every };
             let age = Timestamp::now().duration_since(last.at);
-            metrics::gauge!("locum_edge_restore_drill_age_seconds", &self.labels()).set(age.as_secs_f64());
-            if age < every {
+            if age < SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX) {
                 return;
             }
         }
-        self.drills.run(&self.source.repository, &self.source.group).await;
+        if self.has_backup.load(Ordering::Relaxed) {
+            self.drills.run(&self.source.repository, &self.source.group).await;
+        }
     }
 
     fn is_newest(&self, at: Timestamp) {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 use locum_backup::{
-    BackupId, BucketAccess, KeyError, MasterKey as BackupMasterKey, Place as BackupPlace, PlaceError,
+    BackupId, BucketAccess, KeyError, MasterKey as BackupMasterKey, Opened, Place as BackupPlace, PlaceError,
     ReadError, Repository,
 };
-use locum_identity::{KeyError as SigningKeyError, SigningKey};
+use locum_identity::{KeyError as SigningKeyError, RegionId, SigningKey};
 use locum_telemetry::config::ConfigError;
 use serde::Serialize;
 
@@ -31,9 +31,9 @@ pub struct RestoreOptions {
     /// The backup master key.
     #[arg(long = "key", value_name = "FILE")]
     pub key_file: PathBuf,
-    /// This record group only.
-    #[arg(long)]
-    pub group: Option<GroupId>,
+    /// This record group only; may be repeated [default: all that there are].
+    #[arg(long = "group")]
+    pub groups: Vec<GroupId>,
     /// As it was then, such as 2026-11-22T10:00:00Z [default: as new as there is].
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
@@ -59,6 +59,9 @@ struct Target {
     /// It will take part in replication.
     #[arg(long)]
     replicated: bool,
+    /// Where it is, so that no group comes to where it may not be.
+    #[arg(long, conflicts_with = "config")]
+    region: Option<RegionId>,
 }
 
 /// The same, looked up.
@@ -66,6 +69,7 @@ struct Place {
     state_dir: PathBuf,
     store_key_file: PathBuf,
     is_replicated: bool,
+    region: Option<RegionId>,
 }
 
 /// A group that is back.
@@ -73,6 +77,8 @@ struct Place {
 pub struct Restored {
     /// Which.
     pub group: GroupId,
+    /// The regions that may hold it; empty where nobody said.
+    pub regions: Vec<RegionId>,
     /// From this backup.
     pub backup: BackupId,
     /// As it was then.
@@ -125,6 +131,26 @@ pub enum RestoreError {
         #[source]
         source: Box<RebuildError>,
     },
+    /// The host's region may not hold the group.
+    #[error("record group `{group}` may not be in {region}: it belongs in {}", list(.allowed))]
+    Region {
+        /// Which.
+        group: GroupId,
+        /// Where it would come.
+        region: RegionId,
+        /// Where it may be.
+        allowed: Vec<RegionId>,
+    },
+    /// A newer backup was there.
+    #[error("record group `{group}`: {missing} is missing; --backup {found} would restore an older one")]
+    Gone {
+        /// Which.
+        group: GroupId,
+        /// Where it was.
+        missing: String,
+        /// The newest there is.
+        found: BackupId,
+    },
     /// There is nothing to restore.
     #[error("no backups in {0}")]
     Empty(String),
@@ -158,11 +184,7 @@ async fn carry_out(options: &RestoreOptions) -> Result<Vec<Restored>, RestoreErr
     let groups = groups(options, &repository).await?;
     let mut chosen = Vec::new();
     for group in &groups {
-        let found = match &options.backup {
-            Some(id) => repository.open(group, id).await.map_err(RebuildError::Read),
-            None => rebuild::choose(&repository, group, options.at).await,
-        };
-        chosen.push(found.map_err(of_group(group))?);
+        chosen.push(choose(&repository, group, options, to.region.as_ref()).await?);
     }
     let stage = Stage::begin(&to.state_dir, &groups).map_err(RestoreError::Stage)?;
     // The host's own is made at its first start; nothing but the stage is written to until all is well.
@@ -185,6 +207,41 @@ async fn carry_out(options: &RestoreOptions) -> Result<Vec<Restored>, RestoreErr
     Ok(restored)
 }
 
+/// A backup that may come to this region, and that is the newest there was.
+async fn choose(
+    repository: &Repository,
+    group: &GroupId,
+    options: &RestoreOptions,
+    region: Option<&RegionId>,
+) -> Result<Opened, RestoreError> {
+    let found = match &options.backup {
+        Some(id) => repository.open(group, id).await.map_err(RebuildError::Read),
+        None => rebuild::choose(repository, group, options.at).await,
+    };
+    let found = found.map_err(of_group(group))?;
+    if options.backup.is_none() {
+        let gone = repository.gone(group).await.map_err(RestoreError::List)?;
+        let newer = |id: &&BackupId| *id > found.id() && options.at.is_none_or(|at| id.began_at() <= at);
+        if let Some(id) = gone.iter().rfind(newer) {
+            let (group, missing) = (group.clone(), repository.show(group, id));
+            return Err(RestoreError::Gone { group, missing, found: found.id().clone() });
+        }
+    }
+    let manifest = found.manifest().await.map_err(RebuildError::Read).map_err(of_group(group))?;
+    match region {
+        Some(region) if !manifest.regions.is_empty() && !manifest.regions.contains(region) => {
+            let (group, region) = (group.clone(), region.clone());
+            Err(RestoreError::Region { group, region, allowed: manifest.regions })
+        }
+        _ => Ok(found),
+    }
+}
+
+fn list(regions: &[RegionId]) -> String {
+    let names: Vec<&str> = regions.iter().map(RegionId::as_str).collect();
+    names.join(" or ")
+}
+
 fn of_group(group: &GroupId) -> impl FnOnce(RebuildError) -> RestoreError + use<> {
     let group = group.clone();
     move |source| RestoreError::Backup { group, source: source.into() }
@@ -196,17 +253,19 @@ impl Target {
             // clap has made sure that both are there.
             let (state_dir, store_key_file) =
                 (self.state_dir.clone().unwrap_or_default(), self.store_key.clone().unwrap_or_default());
-            return Ok(Place { state_dir, store_key_file, is_replicated: self.replicated });
+            let (is_replicated, region) = (self.replicated, self.region.clone());
+            return Ok(Place { state_dir, store_key_file, is_replicated, region });
         };
         let config = EdgeConfig::read(config).map_err(RestoreError::Config)?;
         let is_replicated = config.replication.is_some();
-        Ok(Place { state_dir: config.state_dir, store_key_file: config.store_key_file, is_replicated })
+        let EdgeConfig { state_dir, store_key_file, region, .. } = config;
+        Ok(Place { state_dir, store_key_file, is_replicated, region: Some(region) })
     }
 }
 
 async fn groups(options: &RestoreOptions, repository: &Repository) -> Result<Vec<GroupId>, RestoreError> {
-    if let Some(group) = &options.group {
-        return Ok(vec![group.clone()]);
+    if !options.groups.is_empty() {
+        return Ok(options.groups.clone());
     }
     let groups = repository.groups().await.map_err(RestoreError::List)?;
     if groups.is_empty() { Err(RestoreError::Empty(options.from.clone())) } else { Ok(groups) }
@@ -217,6 +276,7 @@ fn said(group: GroupId, brought: Brought) -> Restored {
     let manifest = &rebuilt.manifest;
     Restored {
         group,
+        regions: manifest.regions.clone(),
         backup: manifest.id.clone(),
         until: rebuilt.until,
         segments: rebuilt.segments,

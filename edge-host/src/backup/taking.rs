@@ -38,6 +38,13 @@ pub(crate) struct Chain {
 /// A moment, while no thread works on it.
 pub(super) struct Held(Option<Moment>);
 
+/// Where a backup is taken, and where its group may be.
+pub(crate) struct Regions {
+    pub(crate) own: RegionId,
+    /// Those that may hold the group; empty where nobody says.
+    pub(crate) allowed: Vec<RegionId>,
+}
+
 /// What a backup came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Taken {
@@ -97,7 +104,7 @@ impl Held {
 pub(crate) async fn whole(
     source: &Source,
     id: BackupId,
-    region: &RegionId,
+    regions: Regions,
     copy: LocalCopy,
 ) -> Result<(Chain, Taken), TakeError> {
     let began = Instant::now();
@@ -111,8 +118,8 @@ pub(crate) async fn whole(
     let opened = source.repository.begin(&source.group, id).await.map_err(TakeError::Write)?;
     let (chunks, mut sealed) = mpsc::channel(CHUNKS_ON_THE_WAY);
     let reading = {
-        let (opened, region, copy) = (opened.clone(), region.clone(), copy.clone());
-        spawn_blocking(move || read(&copy, &opened, region, &chunks))
+        let (opened, copy) = (opened.clone(), copy.clone());
+        spawn_blocking(move || read(&copy, &opened, regions, &chunks))
     };
     while let Some(object) = sealed.recv().await {
         source.repository.put(object).await.map_err(TakeError::Write)?;
@@ -133,7 +140,7 @@ pub(crate) async fn whole(
 fn read(
     copy: &LocalCopy,
     opened: &Opened,
-    region: RegionId,
+    regions: Regions,
     chunks: &mpsc::Sender<Object>,
 ) -> Result<(Moment, Manifest), TakeError> {
     let mut moment = copy.moment().map_err(TakeError::Moment)?;
@@ -167,7 +174,8 @@ fn read(
         group: opened.group().clone(),
         id: opened.id().clone(),
         taken_at,
-        region,
+        region: regions.own,
+        regions: regions.allowed,
         position,
         page_bytes: shape.page_bytes,
         pages: next - 1,

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, stream};
 use jiff::Timestamp;
 use locum_backup::{BucketAccess, MasterKey as BackupKey, Place, Repository};
-use locum_identity::{NodeId, RegionId, SigningKey};
+use locum_identity::{NodeId, SigningKey};
 
 use super::audit_files::{AuditFiles, archive_id};
 use super::bring::{Bring, Brought};
@@ -94,9 +94,9 @@ impl Kept {
     }
 
     async fn whole(&self) -> (Chain, taking::Taken) {
-        let region: RegionId = "eu-central".parse().unwrap();
+        let regions = taking::Regions { own: "eu-central".parse().unwrap(), allowed: Vec::new() };
         let id = self.source.repository.name(Timestamp::now()).unwrap();
-        taking::whole(&self.source, id, &region, self.copy.clone()).await.unwrap()
+        taking::whole(&self.source, id, regions, self.copy.clone()).await.unwrap()
     }
 
     /// A group out of the backups, into a stage below `state`.

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use locum_identity::NodeId;
+use locum_identity::{NodeId, RegionId};
 pub use locum_replication::{GroupId, Position};
 use tokio_util::sync::CancellationToken;
 
@@ -225,9 +225,14 @@ pub trait RecordStore: Send + Sync {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Position>, Failure>>;
 
-    /// This host's own copy, to be backed up.
+    /// This host's own copy, to be backed up, while it leads: also while nobody follows and nothing is written.
     fn local_copy(&self, _group: &GroupId) -> Option<LocalCopy> {
         None
+    }
+
+    /// The regions that may hold the group, preferred ones first; empty where nobody says.
+    fn regions(&self, _group: &GroupId) -> Vec<RegionId> {
+        Vec::new()
     }
 
     /// A key for `purpose`, the same on every host of the group; `None` while this host has no key of it.

@@ -177,6 +177,13 @@ async fn a_restore_that_is_refused_names_the_file_and_touches_nothing() {
     let told = restore(folder.path(), &["--at", "2020-01-01T00:00:00Z"]).unwrap_err();
     assert!(told.contains("no backup is that old"), "{told}");
     assert!(untouched());
+    let aside = folder.path().join("aside");
+    fs::rename(&newest, &aside).unwrap();
+    let told = restore(folder.path(), &[]).unwrap_err();
+    let missing = newest.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(told.contains(&format!("{missing} is missing; --backup 2")), "{told}");
+    assert!(untouched());
+    fs::rename(&aside, &newest).unwrap();
     restore(folder.path(), &[]).unwrap();
 }
 
@@ -201,4 +208,8 @@ async fn a_drill_finds_out_whether_the_newest_backup_can_be_restored() {
     host.metric("locum_edge_restore_drill_success{group=\"main\"} 0").await;
     let left = files(&host.folder.path().join("state/drills"));
     assert!(left.iter().all(|path| path.ends_with("main.json")), "{left:?}");
+
+    // It is still true after a restart, and the next drill is an hour away.
+    let host = Host::run(host.kill()).await;
+    host.metric("locum_edge_restore_drill_success{group=\"main\"} 0").await;
 }

@@ -68,6 +68,7 @@ fn manifest(opened: &Opened, pages: u32, totals: SnapshotTotals) -> Manifest {
         id: opened.id().clone(),
         taken_at: at(1),
         region: "eu-central".parse().unwrap(),
+        regions: vec!["eu-central".parse().unwrap(), "us-east".parse().unwrap()],
         position: None,
         page_bytes: u32::try_from(PAGE).unwrap(),
         pages,

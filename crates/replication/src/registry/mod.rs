@@ -8,7 +8,7 @@ mod heard;
 mod promotion;
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use locum_identity::{NodeId, RegionId};
@@ -63,10 +63,13 @@ pub struct GroupStatus {
     pub preparing: Option<Epoch>,
     /// How many promises that still lacks.
     pub missing: usize,
-    /// How many voters are known to hold a complete copy of `epoch`.
+    /// How many voters were heard from lately and hold a complete copy of `epoch`.
     pub complete: usize,
     /// How many voters there are to be.
     pub voters: usize,
+    /// Hosts that hold a copy which their region may not hold: restored to the wrong place.
+    #[serde(default)]
+    pub misplaced: Vec<NodeId>,
 }
 
 /// The state machine of one group. `now` is the time since this process began, on a clock that never goes
@@ -79,6 +82,8 @@ pub struct GroupRegistry {
     single_copy: bool,
     record: GroupRecord,
     heard: BTreeMap<NodeId, Heard>,
+    /// Hold a copy which their region may not hold.
+    misplaced: BTreeSet<NodeId>,
     /// Until then somebody may still hold a lease.
     leased_until: Duration,
     looked_at: Duration,
@@ -115,6 +120,7 @@ impl GroupRegistry {
             single_copy: config.single_copy,
             record,
             heard: BTreeMap::new(),
+            misplaced: BTreeSet::new(),
             // A primary that lives needs a moment to find whom to ask now.
             leased_until: (granted_until + LEASE + MARGIN).max(now + COME_BACK_WITHIN),
             looked_at: now,
@@ -153,6 +159,11 @@ impl GroupRegistry {
             // The first to come gets the seat.
             Some(None) => self.heard.iter().any(|(other, heard)| other != node && heard.region == *region),
         };
+        if !self.record.seats.contains_key(region) && report.copy.is_some() {
+            self.misplaced.insert(node.clone());
+        } else {
+            self.misplaced.remove(node);
+        }
         if !late {
             match self.heard.get_mut(node).filter(|heard| heard.store == report.store) {
                 Some(heard) => heard.merge(report, now),
@@ -224,9 +235,10 @@ impl GroupRegistry {
             prepare: self.round.filter(|round| seated && promised < Some(*round)),
             quiesce: leads && self.wants_quiet(),
             voters: self.voters(),
+            regions: self.regions.clone(),
             w: write_quorum(self.regions.len()),
             single_copy: self.single_copy,
-            complete: status.complete,
+            complete: self.complete().count(),
             missing: status.missing,
             again_ms: u64::try_from(if soon { POLL_SOON } else { POLL }.as_millis()).unwrap_or(0),
             history: self.record.history.since(known).to_vec(),
@@ -235,10 +247,6 @@ impl GroupRegistry {
 
     /// How the group is.
     pub fn status(&self, now: Duration) -> GroupStatus {
-        let current = |node: &NodeId| {
-            let copy = self.heard.get(node).and_then(|heard| heard.copy);
-            self.record.epoch > Epoch::ZERO && copy.is_some_and(|copy| copy.epoch == self.record.epoch)
-        };
         let promised = self.round.map_or(0, |round| self.promised(round, now).len());
         GroupStatus {
             epoch: self.record.epoch,
@@ -246,9 +254,17 @@ impl GroupRegistry {
             served: self.renewed && self.round.is_none() && now < self.leased_until,
             preparing: self.round,
             missing: self.round.map_or(0, |_| promise_quorum(self.regions.len()).saturating_sub(promised)),
-            complete: self.seats().filter(|seat| current(&seat.node)).count(),
+            complete: self.complete().filter(|heard| heard.is_fresh(now)).count(),
             voters: self.regions.len(),
+            misplaced: self.misplaced.iter().cloned().collect(),
         }
+    }
+
+    /// The voters that said of themselves that they hold a complete copy of the newest epoch.
+    fn complete(&self) -> impl Iterator<Item = &Heard> {
+        let epoch = self.record.epoch;
+        let heard = self.seats().filter_map(|seat| self.heard.get(&seat.node));
+        heard.filter(move |heard| epoch > Epoch::ZERO && heard.copy.is_some_and(|copy| copy.epoch == epoch))
     }
 
     fn seats(&self) -> impl Iterator<Item = &Seat> {
@@ -332,7 +348,8 @@ impl GroupRegistry {
         }
         let Some(greatest) = promised.iter().map(|(_, heard)| heard.copy).max() else { return };
         let begins = greatest.is_none();
-        let all_empty = !self.record.established && promised.len() == self.regions.len();
+        let nobody_holds_any = !self.record.established && self.misplaced.is_empty();
+        let all_empty = nobody_holds_any && promised.len() == self.regions.len();
         if begins && !all_empty {
             return;
         }

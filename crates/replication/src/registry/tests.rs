@@ -404,6 +404,41 @@ fn other_regions_are_refused() {
     );
 }
 
+/// Restored to a host of another region: its own begin nothing over it.
+#[test]
+fn nothing_begins_empty_while_another_region_holds_a_copy() {
+    let mut group = Group::new(&["east", "central"]);
+    group.said.get_mut("west").unwrap().copy = Some(at(1, 10));
+    group.says("west");
+    for _ in 0..2 {
+        for name in ["east", "central"] {
+            group.says(name);
+            group.promises(name);
+        }
+    }
+    let status = group.registry.status(group.now);
+    assert_eq!((status.primary, status.misplaced), (None, vec![node("west")]));
+    // Its folder was removed.
+    group.said.get_mut("west").unwrap().copy = None;
+    group.says("west");
+    group.says("east");
+    assert_eq!(group.primary(), ("east", 1));
+    assert_eq!(group.registry.status(group.now).misplaced, []);
+}
+
+#[test]
+fn a_copy_that_is_not_heard_of_any_more_does_not_count_as_complete() {
+    let mut group = Group::led_by_west(10, 10);
+    assert_eq!(group.registry.status(group.now).complete, 3);
+    for _ in 0..10 {
+        group.later(400);
+        group.says("west");
+        group.says("east");
+    }
+    assert_eq!(group.registry.status(group.now).complete, 2);
+    assert_eq!(group.says("west").complete, 3, "of what a host may drop it still counts");
+}
+
 #[test]
 fn one_region_stands_alone() {
     let mut group = Group::new(&["west"]);

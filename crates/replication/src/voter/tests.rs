@@ -26,6 +26,7 @@ fn view(epoch: u64, primary: &str) -> GroupView {
         prepare: None,
         quiesce: false,
         voters: vec![node("a"), node("b"), node("c")],
+        regions: Vec::new(),
         w: 2,
         single_copy: false,
         complete: 1,

@@ -81,6 +81,8 @@ pub(super) struct Driver {
     /// While leading: who follows, and whether that is enough.
     followers: Option<Followers>,
     company: Company,
+    /// This host holds a copy and has no part in the group; said once.
+    is_misplaced: bool,
     /// Actions still to be carried out.
     todo: VecDeque<Action>,
     /// Answers that wait for a frame to be acknowledged.
@@ -154,6 +156,7 @@ impl Driver {
             primary: None,
             followers: None,
             company: Company::Alone,
+            is_misplaced: false,
             todo: VecDeque::new(),
             waiting: Vec::new(),
             asked: FuturesUnordered::new(),
@@ -639,6 +642,7 @@ impl Driver {
             },
             _ => Writer::Nowhere,
         };
+        self.tell_misplaced();
         let (running, leading) = match &self.run {
             Run::Following { epoch, replica, .. } => (Some((*epoch, &replica.progress)), None),
             Run::Leading { started, .. } => {
@@ -651,6 +655,7 @@ impl Driver {
             writer,
             holders: self.voter.view().map(|view| holders(view, &self.parts.me)).unwrap_or_default(),
             others: self.voter.view().map(|view| others(view, &self.parts.me)).unwrap_or_default(),
+            regions: self.voter.view().map(|view| view.regions.clone()).unwrap_or_default(),
             copy: self.voter.copy(),
             running,
             leading,
@@ -659,6 +664,17 @@ impl Driver {
             copies: &self.parts.copies,
         };
         self.parts.group.serving.send_if_modified(|serving| serving.take_in(news));
+    }
+
+    /// A copy that this host's region may not hold, such as one that was restored to the wrong place.
+    fn tell_misplaced(&mut self) {
+        let is_voter = |view: &GroupView| view.voters.is_empty() || view.voters.contains(&self.parts.me);
+        let is_misplaced = self.voter.copy().is_some() && !self.voter.view().is_none_or(is_voter);
+        if is_misplaced && !self.is_misplaced {
+            self.is_misplaced = true;
+            let group = &self.parts.group.id;
+            tracing::error!(%group, "this host holds a copy of a record group that it has no part in");
+        }
     }
 }
 

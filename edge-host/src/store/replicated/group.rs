@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use locum_identity::NodeId;
+use locum_identity::{NodeId, RegionId};
 use locum_replication::{Company, Epoch, FrameNo, GroupId, History, Position};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -58,6 +58,8 @@ pub(super) struct Serving {
     pub(super) holders: Arc<[NodeId]>,
     /// The voters but this host, the primary first.
     pub(super) others: Arc<[NodeId]>,
+    /// May hold the group.
+    pub(super) regions: Arc<[RegionId]>,
     /// The newest complete copy, open for reading.
     pub(super) copy: Option<OpenCopy>,
     /// Set while this host leads and its engine runs.
@@ -101,6 +103,8 @@ pub(super) struct News<'a> {
     pub(super) holders: Vec<NodeId>,
     /// As in [`Serving`].
     pub(super) others: Vec<NodeId>,
+    /// As in [`Serving`].
+    pub(super) regions: Vec<RegionId>,
     /// The newest complete copy on this disk.
     pub(super) copy: Option<Position>,
     /// What is being written to, and how far it has come.
@@ -118,6 +122,7 @@ impl ReplicatedGroup {
             writer: Writer::Nowhere,
             holders: Arc::default(),
             others: Arc::default(),
+            regions: Arc::default(),
             copy: None,
             leading: None,
             acked: None,
@@ -276,6 +281,10 @@ impl Serving {
         }
         if *self.others != *news.others {
             self.others = news.others.into();
+            is_news = true;
+        }
+        if *self.regions != *news.regions {
+            self.regions = news.regions.into();
             is_news = true;
         }
         if *self.history != *news.history {

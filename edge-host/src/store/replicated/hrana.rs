@@ -241,10 +241,13 @@ impl HranaClient {
         let baton = stream.as_ref().map(|stream| stream.baton.as_str());
         let (result, baton) = self.ask(&mut kept, &Pipeline { baton, requests: &requests }).await?;
         if result.step_results.get(commit).is_none_or(Option::is_none) {
+            if let Some(baton) = baton {
+                self.close(&mut kept, &baton).await;
+            }
             return Err(result.refused());
         }
         kept.stream = baton.map(|baton| Stream { baton, changes, used: Instant::now() });
-        Ok(self.newest())
+        result.frame().ok_or(CarryError::Unknown)
     }
 
     /// One statement by itself, as applications use `sqld`.
@@ -265,6 +268,14 @@ impl HranaClient {
         Ok(self.ask(&mut kept, &Pipeline { baton: None, requests: &requests }).await?.0)
     }
 
+    /// `sqld` has room for 128 streams, and would keep this one for another 10 s.
+    async fn close(&self, kept: &mut Kept, baton: &str) {
+        let closing = Pipeline { baton: Some(baton), requests: &[StreamRequest::Close] };
+        let Ok(body) = serde_json::to_vec(&closing) else { return };
+        // If it does not close now it does so by itself.
+        let _ = tokio::time::timeout(ANSWER_WITHIN, self.post(kept, body)).await;
+    }
+
     /// What came of a batch, and the baton of its stream if that stays open.
     async fn ask(
         &self,
@@ -273,21 +284,35 @@ impl HranaClient {
     ) -> Result<(BatchResult, Option<String>), CarryError> {
         let body = serde_json::to_vec(pipeline);
         let body = body.map_err(|_| CarryError::Refused { step: 0, code: "not JSON" })?;
-        let asked = tokio::time::timeout(ANSWER_WITHIN, self.post(kept, body)).await.ok().flatten();
-        let PipelineAnswer { baton, results } = asked.ok_or(CarryError::Unknown)?;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.post(kept, body)).await;
+        let PipelineAnswer { baton, results } = asked.unwrap_or(Err(CarryError::Unknown))?;
         let Some(StreamResult::Ok { response: StreamResponse::Batch { result } }) =
             results.into_iter().next()
         else {
             return Err(CarryError::Unknown);
         };
-        if let Some(frame) = result.replication_index.as_ref().and_then(|frame| frame.parse().ok()) {
+        if let Some(FrameNo(frame)) = result.frame() {
             self.newest.fetch_max(frame, Ordering::AcqRel);
         }
         Ok((result, baton))
     }
 
+    async fn post(&self, kept: &mut Kept, body: Vec<u8>) -> Result<PipelineAnswer, CarryError> {
+        let (status, body) = self.send(kept, body).await.ok_or(CarryError::Unknown)?;
+        if status != StatusCode::OK {
+            // Its text may quote values: only that it failed is told.
+            tracing::warn!(status = status.as_u16(), "the record engine refused a request");
+        }
+        match status {
+            StatusCode::OK => serde_json::from_slice(&body).map_err(|_| CarryError::Unknown),
+            // It opened no stream.
+            StatusCode::TOO_MANY_REQUESTS => Err(CarryError::Refused { step: 0, code: "too many streams" }),
+            _ => Err(CarryError::Unknown),
+        }
+    }
+
     /// `None`: whatever was sent may have been done.
-    async fn post(&self, kept: &mut Kept, body: Vec<u8>) -> Option<PipelineAnswer> {
+    async fn send(&self, kept: &mut Kept, body: Vec<u8>) -> Option<(StatusCode, Bytes)> {
         // Taken out: whoever gives up waiting leaves a connection behind whose state is unknown.
         let mut connection = match kept.connection.take().filter(|kept| !kept.is_closed()) {
             Some(kept) => kept,
@@ -305,13 +330,8 @@ impl HranaClient {
         let response = connection.send_request(request).await.ok()?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await.ok()?.to_bytes();
-        if status != StatusCode::OK {
-            // Its text may quote values: only that it failed is told.
-            tracing::warn!(status = status.as_u16(), "the record engine refused a request");
-            return None;
-        }
         kept.connection = Some(connection);
-        serde_json::from_slice(&body).ok()
+        Some((status, body))
     }
 
     async fn connect(&self) -> Option<SendRequest<Full<Bytes>>> {
@@ -332,6 +352,11 @@ impl<'a> Step<'a> {
 }
 
 impl BatchResult {
+    /// The newest frame after it.
+    fn frame(&self) -> Option<FrameNo> {
+        self.replication_index.as_ref()?.parse().ok().map(FrameNo)
+    }
+
     /// The step that failed; those after it did not run.
     fn refused(&self) -> CarryError {
         let failed = self.step_errors.iter().enumerate().find_map(|(at, error)| Some((at, error.as_ref()?)));

@@ -57,7 +57,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use locum_identity::{NodeId, private_file};
+use locum_identity::{NodeId, RegionId, private_file};
 use locum_replication::Epoch;
 use locum_telemetry::config::chain;
 use tokio::sync::{mpsc, oneshot};
@@ -379,8 +379,14 @@ impl RecordStore for ReplicatedStore {
 
     fn local_copy(&self, group: &GroupId) -> Option<LocalCopy> {
         let copies = self.copies.get(group)?;
-        let epoch = self.groups.get(group)?.serving.borrow().copy.as_ref()?.epoch;
+        let serving = self.groups.get(group)?.serving.borrow();
+        let epoch = serving.leading.as_ref().filter(|leading| group::now() < leading.lease_until)?.epoch;
+        serving.copy.as_ref().filter(|copy| copy.epoch == epoch)?;
         Some(LocalCopy::new(copies.data_file(epoch), copies.key().ok()?))
+    }
+
+    fn regions(&self, group: &GroupId) -> Vec<RegionId> {
+        self.groups.get(group).map(|group| group.serving.borrow().regions.to_vec()).unwrap_or_default()
     }
 
     fn derived_key(&self, group: &GroupId, purpose: &str) -> Option<DerivedKey> {

@@ -7,6 +7,7 @@ use crate::store::sqlite::DatabaseKey;
 
 /// Longer than the engine keeps a stream.
 const PAUSE: Duration = Duration::from_secs(12);
+const MORE_THAN_IT_HOLDS: usize = 200;
 
 fn insert(entry: &str) -> [Statement; 1] {
     [Statement {
@@ -44,6 +45,11 @@ async fn every_transaction_is_compared_and_happens_whole_or_not_at_all() {
     // Neither holds a transaction open, and what they changed counts for nobody else.
     for entry in ["before", "other"] {
         writer.carry_out(&insert(entry), 1).await.unwrap();
+    }
+    // The engine has room for 128 streams at once.
+    for _ in 0..MORE_THAN_IT_HOLDS {
+        let refused = writer.carry_out(&insert("one"), 1).await;
+        assert_eq!(refused, Err(CarryError::Refused { step: 1, code: "SQLITE_CONSTRAINT" }));
     }
     tokio::time::sleep(PAUSE).await;
     writer.carry_out(&insert("after a pause"), 1).await.unwrap();
