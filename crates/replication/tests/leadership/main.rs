@@ -75,7 +75,7 @@ fn planted_faults_are_caught() {
         (Fault::NewLeaderDoesNotWait, &["one_lease"][..]),
         (Fault::LeaseWithoutConfirmation, &["one_lease"]),
         (Fault::AgeForgotten, &["one_lease"]),
-        (Fault::VoteForgotten, &["one_leader", "agreed_stays", "one_primary"]),
+        (Fault::TermForgotten, &["one_leader", "agreed_stays", "one_primary"]),
     ] {
         let found = (0..4_000).find_map(|seed| Some((seed, run(seed, fault).err()?)));
         let (seed, violation) = found.unwrap_or_else(|| panic!("{fault:?} was not caught"));

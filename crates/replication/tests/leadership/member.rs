@@ -12,8 +12,6 @@ const BEAT: Duration = Duration::from_millis(400);
 const ROUND_WITHIN: Duration = Duration::from_millis(800);
 const UNCONFIRMED: Duration = Duration::from_millis(1_600);
 const AGREED_WITHIN: Duration = Duration::from_millis(2_000);
-/// A voter that heard of a leader within this time is true to it.
-const LOYAL: Duration = Duration::from_millis(1_500);
 
 /// What a member says.
 #[derive(Clone, Debug)]
@@ -91,6 +89,8 @@ pub(crate) struct Around<'a> {
     pub(crate) members: usize,
     pub(crate) config: &'a GroupConfig,
     pub(crate) random: u64,
+    /// A voter that heard of a leader within this time is true to it. No lease depends on it.
+    pub(crate) loyal: Duration,
 }
 
 impl Process {
@@ -99,7 +99,7 @@ impl Process {
             raft: Raft::new(me, around.members),
             asked: Asked::new(around.clock),
             heard_at: around.clock,
-            wait: wait(around.random),
+            wait: wait(around),
             beat_at: around.clock,
             sure: around.clock,
             others_until: None,
@@ -117,7 +117,7 @@ impl Process {
     pub(crate) fn take(&mut self, disk: &mut Disk, from: usize, said: Said, around: &Around<'_>) -> Out {
         let mut out = match said {
             Said::Raft(message) => {
-                let loyal = around.clock.saturating_sub(self.heard_at) <= LOYAL;
+                let loyal = around.clock.saturating_sub(self.heard_at) <= around.loyal;
                 let led = self.raft.leads();
                 let answers = self.raft.take(disk, from, message, loyal);
                 if std::mem::take(&mut self.raft.heard) {
@@ -185,7 +185,7 @@ impl Process {
             out.extend(self.raft.stand(disk).into_iter().map(|(to, message)| (to, Said::Raft(message))));
         }
         if self.raft.leads() {
-            self.wait = wait(around.random);
+            self.wait = wait(around);
             if self.running.as_ref().is_some_and(|running| around.clock > running.begun + ROUND_WITHIN) {
                 self.running = None;
                 self.vain += 1;
@@ -356,6 +356,6 @@ pub(crate) fn state(log: &[Entry]) -> (usize, Option<GroupRecord>) {
     (revision, now)
 }
 
-fn wait(random: u64) -> Duration {
-    Duration::from_millis(1_700 + random % 800)
+fn wait(around: &Around<'_>) -> Duration {
+    around.loyal + Duration::from_millis(200 + around.random % 800)
 }

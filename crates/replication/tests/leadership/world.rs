@@ -1,6 +1,8 @@
 //! Members, hosts, what travels between them, and what goes wrong.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
 
 use locum_replication::{Epoch, GroupConfig};
 
@@ -9,7 +11,7 @@ use crate::member::{Around, Process, Report, Said, state};
 use crate::raft::{Change, Disk, Entry};
 use crate::random::Random;
 
-const TROUBLE: u64 = 30_000;
+const TROUBLE: u64 = 40_000;
 const RECOVERY: u64 = 25_000;
 const TICK: u64 = 50;
 
@@ -23,8 +25,8 @@ pub(crate) enum Fault {
     LeaseWithoutConfirmation,
     /// Voters do not remember whom they confirmed.
     AgeForgotten,
-    /// A member that crashed does not know for whom it voted.
-    VoteForgotten,
+    /// A member that crashed does not know its term, nor for whom it voted in it.
+    TermForgotten,
 }
 
 #[derive(Debug)]
@@ -83,8 +85,8 @@ struct Member {
 }
 
 impl Member {
-    fn clock(&self, now: u64) -> std::time::Duration {
-        std::time::Duration::from_micros((now - self.lost) * self.rate)
+    fn clock(&self, now: u64) -> Duration {
+        Duration::from_micros((now - self.lost) * self.rate)
     }
 }
 
@@ -97,9 +99,11 @@ pub(crate) struct World {
     config: GroupConfig,
     members: Vec<Member>,
     hosts: Vec<Host>,
-    /// From, to, until. Hosts come after all members.
-    cuts: Vec<(usize, usize, u64)>,
+    /// From, to, when. Hosts come after all members.
+    cuts: Vec<(usize, usize, Range<u64>)>,
     loss_permille: u64,
+    /// How soon members choose another leader.
+    loyal: Duration,
     calm: bool,
     questions: u64,
     agreed: Vec<Entry>,
@@ -131,6 +135,8 @@ impl World {
             single_copy: false,
         };
         let loss_permille = if random.permille(500) { random.below(120) } else { 0 };
+        let loyal =
+            Duration::from_millis(if random.permille(500) { 1_500 } else { random.between(700, 1_500) });
         let mut world = Self {
             random,
             fault,
@@ -142,6 +148,7 @@ impl World {
             hosts,
             cuts: Vec::new(),
             loss_permille,
+            loyal,
             calm: false,
             questions: 0,
             agreed: Vec::new(),
@@ -302,7 +309,8 @@ impl World {
         let random = self.random.next();
         let clock = self.members[member].clock(self.now);
         let (fault, members) = (self.fault, self.members.len());
-        let around = Around { clock, fault, members, config: &self.config, random };
+        let (config, loyal) = (&self.config, self.loyal);
+        let around = Around { clock, fault, members, config, random, loyal };
         let Member { disk, process, .. } = &mut self.members[member];
         let Some(process) = process else { return };
         let out = what(process, disk, &around);
@@ -325,14 +333,15 @@ impl World {
         let random = self.random.next();
         let clock = self.members[member].clock(self.now);
         let (fault, members) = (self.fault, self.members.len());
-        let around = Around { clock, fault, members, config: &self.config, random };
+        let (config, loyal) = (&self.config, self.loyal);
+        let around = Around { clock, fault, members, config, random, loyal };
         let process = Process::new(member, &around);
         let known = &mut self.members[member];
         known.life += 1;
         known.compared = 0;
         known.process = Some(process);
-        if fault == Fault::VoteForgotten {
-            known.disk.voted = None;
+        if fault == Fault::TermForgotten {
+            (known.disk.term, known.disk.voted) = (0, None);
         }
         let life = known.life;
         self.at(0, Event::Tick { member, life });
@@ -377,8 +386,8 @@ impl World {
         if from == to {
             return vec![0];
         }
-        let cut = |&(a, b, until): &(usize, usize, u64)| until > self.now && (a, b) == (from, to);
-        if self.cuts.iter().any(cut) || self.random.permille(self.loss_permille) {
+        let cut = self.cuts.iter().any(|(a, b, when)| when.contains(&self.now) && (*a, *b) == (from, to));
+        if cut || self.random.permille(self.loss_permille) {
             return Vec::new();
         }
         let times = if self.random.permille(self.loss_permille / 3) { 2 } else { 1 };
@@ -428,23 +437,41 @@ impl World {
                 let both = self.random.permille(700);
                 self.cut_ways(member, other, (both, true), until);
             }
-            78..85 => self.hosts[host].paused_until = until,
-            85..90 => self.hosts[host].crash(),
-            90..95 => self.hosts[host].engine_dies(),
-            _ => {
+            78..83 => self.hosts[host].paused_until = until,
+            83..87 => self.hosts[host].crash(),
+            87..90 => self.hosts[host].engine_dies(),
+            90..94 => {
                 // A region goes: a member, and whoever holds the lease.
                 self.crash(member);
-                let holder = self.hosts.iter().position(|host| host.primary.is_some()).unwrap_or(host);
+                let holder = self.holder().unwrap_or(host);
                 self.hosts[holder].crash();
                 self.hosts[holder].paused_until = until;
+            }
+            _ => {
+                // It is cut off, link by link or all at once: in the end the two have only each other.
+                let holder = self.members.len() + self.holder().unwrap_or(host);
+                let slowest = if self.random.permille(500) { 4_000 } else { 1 };
+                for other in (0..self.members.len() + 3).filter(|other| ![member, holder].contains(other)) {
+                    let from = self.now + self.random.between(0, slowest);
+                    self.cut_later(member, other, (true, true), from..from + 9_000);
+                    self.cut_later(holder, other, (true, true), from..from + 9_000);
+                }
             }
         }
     }
 
-    fn cut_ways(&mut self, one: usize, other: usize, (out, back): (bool, bool), until: u64) {
-        self.cuts.retain(|(_, _, until)| *until > self.now);
-        self.cuts.extend(out.then_some((one, other, until)));
-        self.cuts.extend(back.then_some((other, one, until)));
+    fn holder(&self) -> Option<usize> {
+        self.hosts.iter().position(|host| host.primary.is_some())
+    }
+
+    fn cut_ways(&mut self, one: usize, other: usize, ways: (bool, bool), until: u64) {
+        self.cut_later(one, other, ways, self.now..until);
+    }
+
+    fn cut_later(&mut self, one: usize, other: usize, (out, back): (bool, bool), when: Range<u64>) {
+        self.cuts.retain(|(_, _, when)| when.end > self.now);
+        self.cuts.extend(out.then_some((one, other, when.clone())));
+        self.cuts.extend(back.then_some((other, one, when)));
     }
 
     fn crash(&mut self, member: usize) {
