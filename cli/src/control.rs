@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitCode, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use locum_replication::{GroupId, GroupStatus};
 use tokio::process::Command;
 
 use crate::binaries;
+use crate::output::complain;
 
 const PROGRAM: &str = "locum-control";
+/// What it ends with when its configuration file is wrong.
+const WRONG_CONFIG: u8 = 64;
+/// The same when a member answers that it cannot be done at the moment.
+const LATER: u8 = 75;
 /// The member's refusals come wrapped in these.
 const WRAPPINGS: [&str; 2] = ["move the primary: ", "take in reports on record groups: "];
 
@@ -28,13 +33,19 @@ impl Control {
     /// Of a network that `locum up` made: the first member to answer, or the first of all.
     pub(crate) async fn of_network(bin_dir: Option<&Path>, data: &Path) -> Result<Self> {
         let first = Self::find(bin_dir, Self::config(data, 1))?;
+        let mut alive = None;
         for config in Self::configs(data) {
             let member = Self { program: first.program.clone(), config };
-            if member.status(true).await.is_ok() {
+            let status = member.command("status").output().await.context("run locum-control")?.status;
+            if status.success() {
                 return Ok(member);
             }
+            // It says why nothing can be done; one that is dead says nothing.
+            if status.code() == Some(LATER.into()) {
+                alive.get_or_insert(member);
+            }
         }
-        Ok(first)
+        Ok(alive.unwrap_or(first))
     }
 
     /// The configurations of such a network's members.
@@ -60,6 +71,14 @@ impl Control {
         command
     }
 
+    /// Runs it with these words too, and lets it say what it has to say. Its exit code, when that tells more than failure.
+    pub(crate) async fn run(&self, task: &str, words: &[String]) -> Result<ExitCode> {
+        let mut command = self.command(task);
+        let running = command.args(words).stdout(Stdio::inherit()).spawn().context("run locum-control")?;
+        let ended = running.wait_with_output().await.context("wait for locum-control")?;
+        ended_with(&ended)
+    }
+
     /// How the record groups stand, as it says it.
     pub(crate) async fn status(&self, json: bool) -> Result<String> {
         let mut command = self.command("status");
@@ -76,6 +95,18 @@ impl Control {
         let mut groups: BTreeMap<String, GroupStatus> =
             serde_json::from_str(&said).context("read what locum-control said")?;
         groups.remove(group.as_str()).with_context(|| format!("locum-control names no group {group}"))
+    }
+}
+
+/// An error, unless it did what it was asked for or its exit code tells more than failure.
+pub(crate) fn ended_with(ended: &Output) -> Result<ExitCode> {
+    match ended.status.code().and_then(|code| u8::try_from(code).ok()) {
+        _ if ended.status.success() => Ok(ExitCode::SUCCESS),
+        Some(code @ (WRONG_CONFIG | LATER)) => {
+            complain(&format!("error: {}", problem(&ended.stderr)));
+            Ok(ExitCode::from(code))
+        }
+        _ => bail!("{}", problem(&ended.stderr)),
     }
 }
 

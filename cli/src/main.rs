@@ -27,7 +27,7 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, or stopped as asked; 1 something failed, standard error says what; \
-2 the command line is wrong; 64 a configuration file is wrong.";
+2 the command line is wrong; 64 a configuration file is wrong; 75 the control plane cannot do it at the moment.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -42,7 +42,7 @@ enum Command {
     /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
     Up(up::Options),
     /// Move the primary of a record group to another region. Shows what it would cost; carries it out only with
-    /// --yes. Run it on the machine of the control plane's member.
+    /// --yes. Run it on a machine where a member of the control plane is.
     Promote(promote::Options),
     /// The members of the control plane: show them, take one in, let one go.
     Member(member::Options),
@@ -79,7 +79,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Restore(options) => restore::run(&options).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Promote(options) => return promote::run(options).await,
-        Command::Member(options) => member::run(options)?,
+        Command::Member(options) => return member::run(options).await,
         Command::Status { data, json } => status::run(&data, json).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,17 +1,13 @@
 //! `locum member`: the members of the control plane. Its own program does it, on a member's machine and with its keys;
 //! this one knows where a network of `locum up` keeps them.
 
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::binaries;
-
-/// The control plane's program.
-const PROGRAM: &str = "locum-control";
+use crate::control::Control;
 
 /// Options of `locum member`.
 #[derive(Args)]
@@ -21,9 +17,9 @@ pub(crate) struct Options {
     /// The folder of a network on this machine.
     #[arg(long, default_value = ".locum", value_name = "FOLDER", global = true)]
     data: PathBuf,
-    /// The member to go through, in that folder.
-    #[arg(long, default_value = "control-1", value_name = "NAME", global = true)]
-    through: String,
+    /// The member to go through, in that folder [default: the first that answers].
+    #[arg(long, value_name = "NAME", global = true)]
+    through: Option<String>,
     /// The configuration of a member, for a network that `locum up` did not make.
     #[arg(long, value_name = "FILE", conflicts_with = "data", global = true)]
     config: Option<PathBuf>,
@@ -36,7 +32,8 @@ pub(crate) struct Options {
 enum What {
     /// Show them: who leads, who votes, who is silent.
     List,
-    /// Take a new one in. Shows what changes; with --yes it prints the one-time token with which the new host joins.
+    /// Take a new one in. Shows what changes; with --yes it prints nothing but the one-time token, good for 24 hours, with
+    /// which the new host joins: in its configuration, `[join]` with `addresses` of members and `join_token_file`.
     Add {
         /// Its name.
         node: String,
@@ -57,53 +54,42 @@ enum What {
     },
 }
 
-/// Becomes `locum-control member`; returns only if that cannot be.
-pub(crate) fn run(options: Options) -> Result<()> {
-    let program = binaries::folder(options.bin_dir.as_deref(), &[PROGRAM])?.join(PROGRAM);
-    Err(command(&options, &program).exec()).with_context(|| format!("run {}", program.display()))
+/// Has the control plane's own program do it.
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    let bin_dir = options.bin_dir.as_deref();
+    let control = match (&options.config, &options.through) {
+        (Some(config), _) => Control::find(bin_dir, config.clone())?,
+        (None, Some(name)) => Control::find(bin_dir, options.data.join(format!("{name}.toml")))?,
+        (None, None) => Control::of_network(bin_dir, &options.data).await?,
+    };
+    control.run("member", &words(options.what)).await
 }
 
-fn command(options: &Options, program: &Path) -> Command {
-    let of_network = || options.data.join(format!("{}.toml", options.through));
-    let config = options.config.clone().unwrap_or_else(of_network);
-    let mut command = Command::new(program);
-    command.arg("--config").arg(config).arg("member");
-    // Names behind `--`: one that looks like an option is none.
-    match &options.what {
-        What::List => command.arg("list"),
-        What::Add { node, region, yes } => {
-            command.args(["add", "--region", region]).args(yes.then_some("--yes")).args(["--", node])
-        }
-        What::Remove { node, yes } => command.arg("remove").args(yes.then_some("--yes")).args(["--", node]),
+/// Names behind `--`: one that looks like an option is none.
+fn words(what: What) -> Vec<String> {
+    let said = |yes: bool| yes.then(|| "--yes".to_owned());
+    let (task, with, yes, node) = match what {
+        What::List => return vec!["list".to_owned()],
+        What::Add { node, region, yes } => ("add", vec!["--region".to_owned(), region], yes, node),
+        What::Remove { node, yes } => ("remove", Vec::new(), yes, node),
     };
-    command
+    let task = std::iter::once(task.to_owned());
+    task.chain(with).chain(said(yes)).chain(["--".to_owned(), node]).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(what: What, config: Option<&str>) -> String {
-        let options = Options {
-            what,
-            data: "network".into(),
-            through: "control-2".to_owned(),
-            config: config.map(PathBuf::from),
-            bin_dir: None,
-        };
-        let command = command(&options, PROGRAM.as_ref());
-        let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
-        words.collect::<Vec<_>>().join(" ")
-    }
-
     #[test]
     fn nothing_is_carried_out_unless_it_was_said() {
+        let words = |what| words(what).join(" ");
         let node = || "control-4".to_owned();
-        assert_eq!(words(What::List, None), "--config network/control-2.toml member list");
-        let remove = |yes| words(What::Remove { node: node(), yes }, Some("/etc/control.toml"));
-        assert_eq!(remove(false), "--config /etc/control.toml member remove -- control-4");
-        assert_eq!(remove(true), "--config /etc/control.toml member remove --yes -- control-4");
-        let add = words(What::Add { node: node(), region: "west".to_owned(), yes: true }, None);
-        assert_eq!(add, "--config network/control-2.toml member add --region west --yes -- control-4");
+        assert_eq!(words(What::List), "list");
+        let remove = |yes| words(What::Remove { node: node(), yes });
+        assert_eq!(remove(false), "remove -- control-4");
+        assert_eq!(remove(true), "remove --yes -- control-4");
+        let add = words(What::Add { node: node(), region: "west".to_owned(), yes: true });
+        assert_eq!(add, "add --region west --yes -- control-4");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use locum_identity::RegionId;
 use locum_replication::{GroupId, GroupStatus, write_quorum};
@@ -16,10 +16,8 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::control::{self, Control};
-use crate::output::{complain, print};
+use crate::output::print;
 
-/// What a configuration file that is wrong ends `locum-control` with.
-const WRONG_CONFIG: u8 = 64;
 /// Followers of a new epoch need a moment to hold it.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -67,12 +65,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         }
     }
     let ended = running.wait_with_output().await.context("wait for locum-control")?;
-    if ended.status.code() == Some(WRONG_CONFIG.into()) {
-        complain(&format!("error: {}", control::problem(&ended.stderr)));
-        return Ok(ExitCode::from(WRONG_CONFIG));
-    }
+    let code = control::ended_with(&ended)?;
     if !ended.status.success() {
-        bail!("{}", control::problem(&ended.stderr));
+        return Ok(code);
     }
     if options.yes {
         print_whether_writable(&control, &options.group, one_copy_may_do).await?;

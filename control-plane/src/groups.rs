@@ -31,7 +31,16 @@ pub(crate) enum GroupError {
 
 /// Every declared group.
 #[derive(Debug, Default)]
-pub(crate) struct Groups(BTreeMap<GroupId, GroupRegistry>);
+pub(crate) struct Groups {
+    registries: BTreeMap<GroupId, GroupRegistry>,
+    checksum: u32,
+}
+
+/// Of what a configuration declares: all members must declare the same.
+pub(crate) fn checksum(declared: &BTreeMap<GroupId, GroupConfig>) -> u32 {
+    // Names and lists of names can always be written.
+    crc32fast::hash(&serde_json::to_vec(declared).unwrap_or_default())
+}
 
 impl Groups {
     /// The declared groups, as they stood on disk. No lease was granted on a report that arrived after
@@ -42,15 +51,25 @@ impl Groups {
         granted_until: Duration,
         now: Duration,
     ) -> Result<Self, OtherRegions> {
-        for group in records.keys().filter(|group| !declared.contains_key(group)) {
-            warn!(%group, "a record group is no longer declared: nobody leads it");
-        }
         let open = |(group, config): (&GroupId, &GroupConfig)| {
             let registry =
                 GroupRegistry::new(group.clone(), config, records.get(group).cloned(), granted_until, now)?;
             Ok((group.clone(), registry))
         };
-        declared.iter().map(open).collect::<Result<_, _>>().map(Self)
+        let registries = declared.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { registries, checksum: checksum(declared) })
+    }
+
+    /// [`checksum`] of what this member declares.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.checksum
+    }
+
+    /// Says which groups of the record are declared no more.
+    pub(crate) fn warn_of_undeclared(&self, records: &BTreeMap<GroupId, GroupRecord>) {
+        for group in records.keys().filter(|group| !self.registries.contains_key(group)) {
+            warn!(%group, "a record group is no longer declared: nobody leads it");
+        }
     }
 
     /// Takes in what an edge host says.
@@ -61,7 +80,7 @@ impl Groups {
         now: Duration,
     ) -> Result<(), GroupError> {
         let group = &report.group;
-        let registry = self.0.get_mut(group).ok_or_else(|| GroupError::Unknown(group.clone()))?;
+        let registry = self.registries.get_mut(group).ok_or_else(|| GroupError::Unknown(group.clone()))?;
         registry
             .hear(&from.node, &from.region, report, now)
             .map_err(|source| GroupError::Report { group: group.clone(), source })
@@ -88,28 +107,28 @@ impl Groups {
     /// Begins to carry out a plan.
     pub(crate) fn promote(&mut self, plan: &PromotionPlan, now: Duration) -> Result<(), GroupError> {
         let unknown = || GroupError::Unknown(plan.group.clone());
-        Ok(self.0.get_mut(&plan.group).ok_or_else(unknown)?.promote(plan, now)?)
+        Ok(self.registries.get_mut(&plan.group).ok_or_else(unknown)?.promote(plan, now)?)
     }
 
     fn find(&self, group: &GroupId) -> Result<&GroupRegistry, GroupError> {
-        self.0.get(group).ok_or_else(|| GroupError::Unknown(group.clone()))
+        self.registries.get(group).ok_or_else(|| GroupError::Unknown(group.clone()))
     }
 
     /// Time passed.
     pub(crate) fn look(&mut self, now: Duration) {
-        for registry in self.0.values_mut() {
+        for registry in self.registries.values_mut() {
             registry.look(now);
         }
     }
 
     /// A group's record that must be on disk before anybody is answered.
     pub(crate) fn next(&self, now: Duration) -> Option<(GroupId, GroupRecord)> {
-        self.0.iter().find_map(|(group, registry)| Some((group.clone(), registry.next(now)?)))
+        self.registries.iter().find_map(|(group, registry)| Some((group.clone(), registry.next(now)?)))
     }
 
     /// It is on disk.
     pub(crate) fn commit(&mut self, group: &GroupId, record: GroupRecord, now: Duration) {
-        if let Some(registry) = self.0.get_mut(group) {
+        if let Some(registry) = self.registries.get_mut(group) {
             registry.commit(record, now);
         }
     }
@@ -121,11 +140,11 @@ impl Groups {
         report: &GroupReport,
         now: Duration,
     ) -> Option<GroupView> {
-        Some(self.0.get_mut(&report.group)?.view(&from.node, report.known, now))
+        Some(self.registries.get_mut(&report.group)?.view(&from.node, report.known, now))
     }
 
     /// How each group is.
     pub(crate) fn statuses(&self, now: Duration) -> impl Iterator<Item = (&GroupId, GroupStatus)> {
-        self.0.iter().map(move |(group, registry)| (group, registry.status(now)))
+        self.registries.iter().map(move |(group, registry)| (group, registry.status(now)))
     }
 }

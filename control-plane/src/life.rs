@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Views(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
     Operator(NodeIdentity, OperatorRequest, Reply<NodeAnswer>),
     Seats(Reply<Vec<Seat>>),
-    Look,
+    Look(Reply<()>),
 }
 
 /// Where to send questions. The member's thread ends when every clone is gone.
@@ -94,9 +94,8 @@ impl Life {
                 () = self.ended.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if self.commands.send(Command::Look).await.is_err() {
-                return;
-            }
+            // One at a time: each may have to be agreed on.
+            let _ = self.ask(Command::Look).await;
         }
     }
 
@@ -129,9 +128,10 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
             drop(reply.send(member.operate(&node, request, now)));
         }
         Command::Seats(reply) => drop(reply.send(Ok(member.seats(now)))),
-        Command::Look => {
+        Command::Look(reply) => {
             member.look(now);
             measure(member, now);
+            drop(reply.send(Ok(())));
         }
     }
 }
@@ -149,6 +149,8 @@ fn measure<S: Store>(member: &Member<S>, now: Now) {
         let (id, role) = (node.id.to_string(), node.role.as_str());
         gauge!("locum_node_heartbeat_age_seconds", "node" => id, "role" => role).set(age.as_secs_f64());
     }
+    let differ = member.control_members(now).into_iter().filter(|member| member.other_groups).count();
+    gauge!("locum_quorum_members_with_other_groups").set(differ as f64);
     for (group, status) in member.groups().statuses(now.elapsed) {
         let set = |name: &'static str, value: f64| gauge!(name, "group" => group.to_string()).set(value);
         set("locum_group_epoch", status.epoch.0 as f64);

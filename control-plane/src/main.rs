@@ -21,6 +21,7 @@ mod simulation;
 mod store;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -85,7 +86,10 @@ enum Command {
     Member(members::Members),
 }
 
-fn main() -> anyhow::Result<()> {
+/// What asks for something that cannot be done at the moment ends with this: EX_TEMPFAIL of sysexits.h.
+const LATER: u8 = 75;
+
+fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     locum_telemetry::cores::forbid().context("forbid core dumps")?;
     let path = args.config.unwrap_or_else(|| {
@@ -93,23 +97,36 @@ fn main() -> anyhow::Result<()> {
     });
     let config = Config::read(&path).unwrap_or_else(|error| locum_telemetry::config::exit_64(&error));
     match args.command {
-        Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region),
+        Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region)?,
         Some(Command::Promote { to, group, accept_loss, yes }) => {
             let wanted = promote::Wanted { group, to, accept_loss };
-            ask(promote::run(&config, wanted, yes))
+            return ask(promote::run(&config, wanted, yes));
         }
-        Some(Command::Status { json }) => ask(operator::show_groups(&config, json)),
-        Some(Command::Member(wanted)) => ask(members::run(&config, wanted)),
-        None if args.check => Ok(()),
+        Some(Command::Status { json }) => return ask(operator::show_groups(&config, json)),
+        Some(Command::Member(wanted)) => return ask(members::run(&config, wanted)),
+        None if args.check => {}
         None => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config))
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+                .block_on(process::run(config))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What asks the running member.
-fn ask(question: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(question)
+#[allow(clippy::print_stderr, reason = "where errors of a command go")]
+fn ask(question: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(question) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if operator::is_later(&error) => {
+            eprintln!("Error: {error:?}");
+            Ok(ExitCode::from(LATER))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn join_token(

@@ -245,15 +245,17 @@ impl<S: Store> Member<S> {
         }
     }
 
-    fn control_members(&self, now: Now) -> Vec<ControlMember> {
+    pub(crate) fn control_members(&self, now: Now) -> Vec<ControlMember> {
         let member = |seat: Seat| ControlMember {
             id: seat.id.0,
             node: seat.node,
-            region: seat.region,
+            region: Some(seat.region),
             address: seat.heard.map(|(address, _)| address),
             heard_ms: seat.heard.map(|(_, age)| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             leads: false,
             votes: false,
+            leaves: false,
+            other_groups: seat.groups.is_some_and(|groups| groups != self.groups.checksum()),
             behind: None,
         };
         self.seats(now).into_iter().map(member).collect()

@@ -9,11 +9,12 @@ use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
+use crate::membership::MOST_CONTROL;
 use crate::operator::{self, Operated, say};
 
 /// A member not heard from for this long does not count when another one leaves.
 const SILENT_MS: u64 = 3_000;
-/// A member that leaves has left by then, or somebody should look.
+/// A member that leaves has left by then, or somebody should look: a new leader first lets old leases end.
 const LEFT_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -51,7 +52,7 @@ pub(crate) async fn run(config: &Config, wanted: Members) -> anyhow::Result<()> 
     match wanted {
         Members::List => {
             members.iter().for_each(|member| say(&line(member)));
-            say(&format!("{} of {} may be lost", tolerated(members.len()), members.len()));
+            say(&spare(&members));
             Ok(())
         }
         Members::Add { node, region, yes } => add(config, &members, node, region, yes),
@@ -69,17 +70,20 @@ fn add(
     if members.iter().any(|member| member.node == node) {
         bail!("{node} is a member; if its disk is lost, remove it first");
     }
+    if members.len() >= MOST_CONTROL {
+        bail!("{MOST_CONTROL} members are the most: remove one first");
+    }
     if let Some(hidden) = members.iter().find(|member| member.address.is_none()) {
         bail!("{} tells no address that others could call: set `mesh_announce_ip` there first", hidden.node);
     }
-    let (now, then) = (members.len(), members.len() + 1);
-    say(&format!("{node} in {region} becomes a member: {now} members, then {then}"));
-    say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));
-    if then % 2 == 0 {
-        say("an even number bears no more losses than one less: go on to the next odd one soon");
-    }
     if !yes {
-        say("nothing was done; add --yes to make the token");
+        let (now, then) = (members.len(), members.len() + 1);
+        say(&format!("{node} in {region} becomes a member: {now} members, then {then}"));
+        say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));
+        if then % 2 == 0 {
+            say("an even number bears no more losses than one less: go on to the next odd one soon");
+        }
+        say("nothing was done; with --yes this prints the new host's token, and nothing else");
         return Ok(());
     }
     let keys = operator::keys(config)?;
@@ -97,19 +101,21 @@ async fn remove(
 ) -> anyhow::Result<()> {
     let leaves = members.iter().find(|member| member.node == *node);
     let leaves = leaves.with_context(|| format!("{node} is no member of the control plane"))?;
-    let (now, then) = (members.len(), members.len() - 1);
-    say(&format!("{node} (number {}) leaves for good: {now} members, then {then}", leaves.id));
-    say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));
-    if leaves.leads {
-        say("it leads: another one will within seconds");
+    if !leaves.leaves {
+        let (now, then) = (members.len(), members.len() - 1);
+        say(&format!("{node} (number {}) leaves for good: {now} members, then {then}", leaves.id));
+        say(&format!("of {now} {} may be lost, of {then} {}", tolerated(now), tolerated(then)));
+        if leaves.leads {
+            say("it leads: another one will within seconds");
+        }
+        may_leave(members, leaves.id).map_err(anyhow::Error::msg)?;
+        if !yes {
+            say("nothing was done; add --yes to carry this out");
+            return Ok(());
+        }
+        let request = OperatorRequest::RemoveMember { node: node.clone(), id: leaves.id };
+        ask(operator, request).await?;
     }
-    may_leave(members, leaves)?;
-    if !yes {
-        say("nothing was done; add --yes to carry this out");
-        return Ok(());
-    }
-    let request = OperatorRequest::RemoveMember { node: node.clone(), id: leaves.id };
-    ask(operator, request).await?;
     let begun = Instant::now();
     loop {
         // Who led may be the one that left: then nobody answers for a moment.
@@ -118,31 +124,50 @@ async fn remove(
             Err(_) => false,
         };
         if gone {
-            say(&format!("{node} is no member any more; stop its process"));
+            say(&format!("{node} is no member any more; stop its process and destroy what is on its disk"));
             return Ok(());
         }
         if begun.elapsed() > LEFT_WITHIN {
-            bail!("{node} has lost its seat, but no member confirms that it is gone: look again");
+            bail!("{node} has lost its seat and still votes: do not stop its process, and look again");
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Refuses what would leave too few who answer.
-fn may_leave(members: &[ControlMember], leaves: &ControlMember) -> anyhow::Result<()> {
+/// Refuses what would leave too few who answer, or comes before an earlier change is over.
+pub(crate) fn may_leave(members: &[ControlMember], id: u64) -> Result<(), String> {
     if members.len() == 1 {
-        bail!("the last member stays");
+        return Err("the last member stays".to_owned());
     }
-    let stay: Vec<_> = members.iter().filter(|member| member.id != leaves.id && member.votes).collect();
-    let answering =
-        stay.iter().filter(|member| member.leads || member.heard_ms.is_some_and(|ms| ms < SILENT_MS));
-    let (answering, needed) = (answering.count(), stay.len() / 2 + 1);
+    if let Some(other) = members.iter().find(|member| member.leaves) {
+        return Err(format!("{} is still on its way out: look again when it is gone", other.node));
+    }
+    let stay: Vec<_> = members.iter().filter(|member| member.id != id && member.votes).collect();
+    let (answering, needed) = (stay.iter().filter(|member| answers(member)).count(), majority(stay.len()));
     if answering < needed {
-        bail!(
+        return Err(format!(
             "of those that stay {answering} answer and {needed} must: bring one back or take a new one in first"
-        );
+        ));
     }
     Ok(())
+}
+
+fn answers(member: &ControlMember) -> bool {
+    member.leads || member.heard_ms.is_some_and(|ms| ms < SILENT_MS)
+}
+
+fn majority(members: usize) -> usize {
+    members / 2 + 1
+}
+
+/// How many more may be lost now.
+fn spare(members: &[ControlMember]) -> String {
+    let voters: Vec<_> = members.iter().filter(|member| member.votes).collect();
+    let (all, answering) = (voters.len(), voters.iter().filter(|member| answers(member)).count());
+    match answering.saturating_sub(majority(all)) {
+        0 => format!("{answering} of {all} voters answer: none more may be lost"),
+        more => format!("{answering} of {all} voters answer: {more} more may be lost"),
+    }
 }
 
 async fn ask(operator: &Operated, request: OperatorRequest) -> anyhow::Result<Vec<ControlMember>> {
@@ -158,12 +183,14 @@ fn tolerated(members: usize) -> usize {
 }
 
 fn line(member: &ControlMember) -> String {
-    let ControlMember { id, node, region, .. } = member;
+    let ControlMember { id, node, .. } = member;
+    let region = member.region.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let address = member.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-    let state = match (member.leads, member.votes) {
-        (true, _) => "leads",
-        (false, true) => "votes",
-        (false, false) => "joining",
+    let state = match (member.leaves, member.leads, member.votes) {
+        (true, ..) => "leaving",
+        (false, true, _) => "leads",
+        (false, false, true) => "votes",
+        (false, false, false) => "joining",
     };
     let heard = match member.heard_ms {
         _ if member.leads => "answers".to_owned(),
@@ -172,7 +199,8 @@ fn line(member: &ControlMember) -> String {
         None => "not heard from".to_owned(),
     };
     let behind = member.behind.map_or_else(String::new, |behind| format!("  {behind} behind"));
-    format!("{node:<16} {region:<14} number {id:<3} {address:<21} {state:<8} {heard}{behind}")
+    let other = if member.other_groups { "  its [groups] are not the leader's" } else { "" };
+    format!("{node:<16} {region:<14} number {id:<3} {address:<21} {state:<8} {heard}{behind}{other}")
 }
 
 #[cfg(test)]
@@ -183,22 +211,37 @@ mod tests {
         ControlMember {
             id,
             node: format!("control-{id}").parse().unwrap(),
-            region: "west".parse().unwrap(),
+            region: Some("west".parse().unwrap()),
             address: None,
             heard_ms: Some(heard_ms),
             leads: id == 1,
             votes: true,
+            leaves: false,
+            other_groups: false,
             behind: Some(0),
         }
     }
 
     #[test]
     fn nobody_leaves_when_too_few_of_the_others_answer() {
-        let members = [member(1, 0), member(2, 100), member(3, 9_000)];
-        assert!(may_leave(&members, &members[2]).is_ok(), "the one that is dead");
-        assert!(may_leave(&members, &members[1]).is_err());
-        assert!(may_leave(&members[..1], &members[0]).is_err());
+        let mut members = [member(1, 0), member(2, 100), member(3, 9_000)];
+        assert!(may_leave(&members, 3).is_ok(), "the one that is dead");
+        assert!(may_leave(&members, 2).is_err());
+        assert!(may_leave(&members[..1], 1).is_err());
         assert_eq!([1, 2, 3, 4, 5].map(tolerated), [0, 0, 1, 1, 2]);
+        members[2].leaves = true;
+        let refused = may_leave(&members, 2).unwrap_err();
+        assert!(refused.starts_with("control-3 is still on its way out"), "{refused}");
+    }
+
+    #[test]
+    fn who_is_silent_cannot_be_lost_once_more() {
+        let mut members = [member(1, 0), member(2, 100), member(3, 100)];
+        assert_eq!(spare(&members), "3 of 3 voters answer: 1 more may be lost");
+        members[2].heard_ms = Some(9_000);
+        assert_eq!(spare(&members), "2 of 3 voters answer: none more may be lost");
+        members[2].votes = false;
+        assert_eq!(spare(&members), "2 of 2 voters answer: none more may be lost");
     }
 
     #[test]

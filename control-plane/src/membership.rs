@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 mod control;
 
-pub(crate) use control::{Control, Seat};
+pub(crate) use control::{Control, MOST_CONTROL, Seat};
 
 /// A node not heard from for this long is down.
 pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(3);
@@ -182,6 +182,10 @@ impl Membership {
         now: Now,
     ) -> Result<bool, Refused> {
         self.check(identity)?;
+        let seat = self.record.control.seats.get(&identity.node);
+        if identity.role == Role::Control && seat.map(|id| id.0) != heartbeat.member {
+            return Err(Refused::NoSuchMember);
+        }
         if !acceptable(identity.role, &heartbeat) {
             return Err(Refused::Heartbeat);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use locum_cluster::protocol::{NodeAnswer, NodeRequest, OperatorRequest};
 use locum_identity::Role;
-use locum_mesh::{Client, Limits, Peer, PeerName};
+use locum_mesh::{Client, Limits, Peer, PeerName, RefusalCode, RequestError};
 use locum_replication::{GroupId, GroupStatus};
 use locum_telemetry::ReadyFile;
 
@@ -50,6 +50,11 @@ impl Operated {
             _ => bail!("the member answers another question"),
         }
     }
+}
+
+/// The member answers, and cannot do it at the moment: it knows no leader, say.
+pub(crate) fn is_later(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(RequestError::Refused { refusal, .. }) if refusal.code == RefusalCode::Busy)
 }
 
 /// The network's keys, which a member of this host must have made or got.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::groups;
 use crate::joining;
 use crate::life::{Clock, Life};
 use crate::member::{KeyFiles, Keys};
@@ -30,6 +31,8 @@ use crate::store::Folder;
 const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The number of whoever begins a network.
 const FIRST: MemberId = MemberId(1);
+/// For what a disk that hangs holds up.
+const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(5);
 /// A member that knows of no leader by then says that it is there all the same: others may wait for it.
 const LED_WITHIN: Duration = Duration::from_secs(4);
 /// How often the figures of the quorum are told.
@@ -71,6 +74,7 @@ struct Running {
 
 impl Running {
     async fn start(config: &Config, folder: Folder, stop: CancellationToken) -> anyhow::Result<Self> {
+        gauge!("locum_quorum_leads").set(0.0);
         let (clock, identity) = (Clock::start(), config.identity()?);
         let founds = config.join.is_none() && !Disk::exists(&config.state_dir);
         if founds {
@@ -92,7 +96,7 @@ impl Running {
         let alone = (id == FIRST && config.join.is_none()).then_some(place);
         let quorum = RaftQuorum::start(disk, peers, clock, alone, stop.clone()).await?;
         let (told, life) = watch::channel(None);
-        let groups = config.groups.clone();
+        let (groups, checksum) = (config.groups.clone(), groups::checksum(&config.groups));
         let heir = Heir {
             quorum: quorum.clone(),
             id,
@@ -104,7 +108,14 @@ impl Running {
             life: told,
         };
         let files = KeyFiles::within(&config.state_dir);
-        let service = Service { quorum: quorum.clone(), identity, keys: files, life };
+        let service = Service {
+            quorum: quorum.clone(),
+            identity,
+            keys: files,
+            life,
+            removing: Arc::default(),
+            groups: checksum,
+        };
         Ok(Self { server, quorum, service, heir, own, stop })
     }
 
@@ -114,7 +125,7 @@ impl Running {
         let (mesh, waiting) = (server.address(), service.clone());
         let (tasks, others) = (TaskTracker::new(), config.join.as_ref().map(|join| join.addresses.clone()));
         tasks.spawn(own.keep_fresh(server.clone(), quorum.peers().clone(), stop.clone()));
-        tasks.spawn(service.clone().keep_saying(others.unwrap_or_default(), stop.clone()));
+        let saying = service.clone().keep_saying(others.unwrap_or_default(), stop.clone());
         tasks.spawn(measure(quorum.clone(), service.life.clone(), health.clone(), stop.clone()));
         let (serving, stopped) = (server.clone(), stop.clone());
         tasks.spawn(async move { serving.run(service, stopped).await });
@@ -130,11 +141,12 @@ impl Running {
         let reigned = tokio::select! {
             reigned = heir.wait(stop.clone()) => reigned.map_err(anyhow::Error::from),
             announced = announced => announced,
+            removed = saying => removed.map_err(anyhow::Error::from),
         };
         stop.cancel();
         health.set_ready(false);
         locum_telemetry::drain(config.drain_grace(), stop, tasks).await;
-        quorum.shut_down().await;
+        let _ = tokio::time::timeout(SHUT_DOWN_WITHIN, quorum.shut_down()).await;
         reigned.context("this member cannot go on: mend what it says before you start it again")
     }
 }

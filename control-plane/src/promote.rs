@@ -9,7 +9,7 @@ use locum_replication::{GroupId, Promotion, PromotionPlan};
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
-use crate::operator::{Operated, say};
+use crate::operator::{self, Operated, say};
 
 /// A wish that is not fulfilled by then is forgotten by the member too.
 const FULFILLED_WITHIN: Duration = Duration::from_secs(35);
@@ -51,7 +51,11 @@ pub(crate) async fn run(config: &Config, wanted: Wanted, yes: bool) -> anyhow::R
             bail!("{target} does not lead yet, and {} promises are missing: look again", status.missing);
         }
         sleep(LOOK_EVERY).await;
-        status = member.status(OperatorRequest::Status(group.clone())).await?;
+        status = match member.status(OperatorRequest::Status(group.clone())).await {
+            // The members choose another leader, say: that one does not know of the wish, so it may be over.
+            Err(error) if operator::is_later(&error) => continue,
+            answer => answer?,
+        };
     }
 }
 

@@ -109,6 +109,8 @@ impl<Q: Quorum> Heir<Q> {
 
     /// One reign. No earlier life in this process granted anything after `ended_at`, and neither will this one.
     async fn reign(&self, ended_at: &mut Duration) -> Result<(), ReignError> {
+        // Before anybody hears of it: one that can never lead must not keep the others from choosing.
+        self.check(&self.quorum.held())?;
         let confirmed = self.quorum.confirm().await.inspect_err(|_| self.quorum.assert_itself(false))?;
         self.quorum.assert_itself(true);
         // Whatever was agreed on before is carried out here by now, and nobody can change it in an earlier life's name.
@@ -124,6 +126,7 @@ impl<Q: Quorum> Heir<Q> {
         let over = granted_until + LEASE + MARGIN;
         let settled = if first { Duration::ZERO } else { over.saturating_sub(now.elapsed) };
         let groups = Groups::new(&self.groups, &record.groups, granted_until, now.elapsed)?;
+        groups.warn_of_undeclared(&record.groups);
         let ended = CancellationToken::new();
         let store = QuorumStore::new(self.quorum.clone(), Handle::current(), held, ended.clone());
         let (version, nodes) = (record.list.version, record.list.nodes.len());
@@ -152,7 +155,17 @@ impl<Q: Quorum> Heir<Q> {
         over
     }
 
+    /// Whether it could lead with this record.
+    fn check(&self, held: &Held) -> Result<(), ReignError> {
+        if !held.record.is_null() {
+            let record = store::read(&held.record)?;
+            Groups::new(&self.groups, &record.groups, Duration::ZERO, Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
     fn end(&self) {
+        self.quorum.assert_itself(false);
         if self.life.send_replace(None).is_some_and(|life| {
             life.ended.cancel();
             true
@@ -288,6 +301,7 @@ mod tests {
             node: format!("c-{id}").parse().unwrap(),
             region: "west".parse().unwrap(),
             heard: heard.then_some((address, Duration::ZERO)),
+            groups: None,
         }
     }
 

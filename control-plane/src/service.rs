@@ -1,20 +1,22 @@
 //! A member behind the mesh: it answers itself while it leads, and otherwise asks whoever does.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use locum_cluster::protocol::{ControlMember, Heartbeat, NodeAnswer, NodeRequest};
+use locum_cluster::protocol::{ControlMember, Heartbeat, NodeAnswer, NodeRequest, OperatorRequest};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Handler, Peer, PeerName, Refusal, RefusalCode, RequestError};
 use locum_replication::GroupReport;
 use metrics::counter;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::life::{Command, Life};
 use crate::member::KeyFiles;
+use crate::members::may_leave;
 use crate::quorum::raft::RaftQuorum;
 use crate::quorum::{MemberAnswer, MemberId, MemberQuestion, MemberRequest, PeerError, Quorum, QuorumError};
 use crate::store;
@@ -23,8 +25,15 @@ use crate::store;
 const SOON: Duration = Duration::from_millis(900);
 /// Whatever must be agreed on first, or is asked by a person.
 const PATIENTLY: Duration = Duration::from_secs(4);
+/// A member that the others say no to for this long was removed.
+const REMOVED_AFTER: Duration = Duration::from_secs(10);
 /// How often a member tells the leader that it is there.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
+
+/// The others have removed this member.
+#[derive(Debug, thiserror::Error)]
+#[error("the other members say that this one was removed, or that its name was given to another")]
+pub(crate) struct Removed;
 
 /// Answers on the mesh.
 #[derive(Clone)]
@@ -34,19 +43,40 @@ pub(crate) struct Service {
     pub(crate) keys: KeyFiles,
     /// Present while this member leads.
     pub(crate) life: watch::Receiver<Option<Life>>,
+    /// Whoever removes a member: one person at a time.
+    pub(crate) removing: Arc<Mutex<()>>,
+    /// A checksum of the record groups that this member declares.
+    pub(crate) groups: u32,
 }
 
 impl Service {
-    /// Tells the leader that this member is there, until `stop`; `others` may know who leads when this one does not, or when
-    /// nobody is any more where this one looks for them.
-    pub(crate) async fn keep_saying(self, others: Vec<SocketAddr>, stop: CancellationToken) {
-        let mut next = 0;
+    /// Tells the leader that this member is there, until `stop` or until it was told for a while that it is no member;
+    /// `others` may know who leads when this one does not, or when nobody is any more where this one looks for them.
+    pub(crate) async fn keep_saying(
+        self,
+        others: Vec<SocketAddr>,
+        stop: CancellationToken,
+    ) -> Result<(), Removed> {
+        let (mut next, mut denied_since) = (0, None);
         while tokio::time::timeout(HEARTBEAT_EVERY, stop.cancelled()).await.is_err() {
             let own = Some(self.quorum.peers().address()).filter(|own| !own.ip().is_unspecified());
-            let heartbeat = Heartbeat { mesh: own, ..Heartbeat::default() };
-            let Ok(question) = serde_json::to_string(&NodeRequest::Heartbeat(heartbeat)) else { return };
+            let member = Some(self.quorum.peers().own().0);
+            let heartbeat =
+                Heartbeat { mesh: own, member, groups: Some(self.groups), ..Heartbeat::default() };
+            let Ok(question) = serde_json::to_string(&NodeRequest::Heartbeat(heartbeat)) else {
+                return Ok(());
+            };
             let caller = Caller::Node(self.identity.clone());
             let said = self.answer_or_forward(caller, question.clone()).await;
+            match &said {
+                Err(refusal) if refusal.code == RefusalCode::Denied => {
+                    let since = *denied_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > REMOVED_AFTER {
+                        return Err(Removed);
+                    }
+                }
+                _ => denied_since = None,
+            }
             if said.is_err()
                 && let Some(&address) = others.get(next % others.len().max(1))
             {
@@ -59,6 +89,7 @@ impl Service {
                 let _ = peers.client().request(&peer, question.as_bytes(), SOON).await;
             }
         }
+        Ok(())
     }
 
     /// Returns once questions get answers: from this member or from the one that leads.
@@ -165,12 +196,27 @@ impl Service {
                 Ok(NodeAnswer::Renewed { certificate })
             }
             NodeRequest::Records(reports) => self.answer_reports(life, node, reports).await,
-            NodeRequest::Operator(request) => {
-                let answer = life.ask(|reply| Command::Operator(node, request, reply)).await?;
-                Ok(self.with_standing(answer))
+            NodeRequest::Operator(OperatorRequest::RemoveMember { node: removed, id }) => {
+                let _alone = self.removing.lock().await;
+                let members = self.operate(life, node.clone(), OperatorRequest::Members).await?;
+                if let NodeAnswer::Members(members) = members {
+                    may_leave(&members, id).map_err(|why| Refusal::new(RefusalCode::Invalid, why))?;
+                }
+                self.operate(life, node, OperatorRequest::RemoveMember { node: removed, id }).await
             }
+            NodeRequest::Operator(request) => self.operate(life, node, request).await,
             NodeRequest::Member(_) => Err(Refusal::new(RefusalCode::Invalid, "members ask for themselves")),
         }
+    }
+
+    async fn operate(
+        &self,
+        life: &Life,
+        node: NodeIdentity,
+        request: OperatorRequest,
+    ) -> Result<NodeAnswer, Refusal> {
+        let answer = life.ask(|reply| Command::Operator(node, request, reply)).await?;
+        Ok(self.with_standing(answer))
     }
 
     /// No lease before a majority has confirmed, after the report came, that this member leads: see
@@ -195,6 +241,24 @@ impl Service {
     fn with_standing(&self, answer: NodeAnswer) -> NodeAnswer {
         let NodeAnswer::Members(members) = answer else { return answer };
         let standing = self.quorum.standing().borrow().clone();
+        // Whoever lost its seat may vote for a while yet.
+        let known = standing.voters.iter().chain(&standing.learners);
+        let seated = |id: &MemberId| members.iter().any(|member| member.id == id.0);
+        let leaving = known.filter(|(id, _)| !seated(id)).filter_map(|(id, place)| {
+            Some(ControlMember {
+                id: id.0,
+                node: place.name.parse().ok()?,
+                region: None,
+                address: place.address,
+                heard_ms: None,
+                leads: false,
+                votes: false,
+                leaves: true,
+                other_groups: false,
+                behind: None,
+            })
+        });
+        let leaving: Vec<_> = leaving.collect();
         let told = |member: ControlMember| {
             let id = MemberId(member.id);
             let leads = standing.leader == Some(id);
@@ -206,7 +270,7 @@ impl Service {
             let votes = standing.voters.contains_key(&id);
             ControlMember { address, leads, votes, behind, ..member }
         };
-        NodeAnswer::Members(members.into_iter().map(told).collect())
+        NodeAnswer::Members(members.into_iter().chain(leaving).map(told).collect())
     }
 
     /// Another member asks.
@@ -216,10 +280,16 @@ impl Service {
         question: serde_json::Value,
     ) -> Result<MemberAnswer, Refusal> {
         let unreadable = |_| Refusal::new(RefusalCode::Invalid, "not a question of this release's members");
-        let MemberQuestion { from, address, request } =
+        let MemberQuestion { from, to, address, request } =
             serde_json::from_value(question).map_err(unreadable)?;
-        self.check_member(&asker, from, address)?;
+        if to.is_some_and(|to| to != self.quorum.peers().own()) {
+            return Err(Refusal::new(RefusalCode::Denied, "this member has another number"));
+        }
+        let is_known = self.check_member(&asker, from, address)?;
         match request {
+            MemberRequest::Forward { .. } if !is_known => {
+                Err(Refusal::new(RefusalCode::Denied, "no member of this number asks for others"))
+            }
             MemberRequest::Forward { caller, question } => {
                 // Only from member to leader: never further.
                 let life = self.life.borrow().clone();
@@ -237,8 +307,14 @@ impl Service {
         }
     }
 
-    /// A certificate of role `control` is needed for every word; which member shows it, the members know.
-    fn check_member(&self, asker: &NodeIdentity, from: MemberId, address: SocketAddr) -> Result<(), Refusal> {
+    /// A certificate of role `control` is needed for every word; which member shows it, the members know. Whether this
+    /// one knows it: whoever is new here may be known to others already.
+    fn check_member(
+        &self,
+        asker: &NodeIdentity,
+        from: MemberId,
+        address: SocketAddr,
+    ) -> Result<bool, Refusal> {
         let denied = |why: &str| Err(Refusal::new(RefusalCode::Denied, why));
         if asker.role != Role::Control {
             return denied("only members of the control plane may ask this");
@@ -247,15 +323,20 @@ impl Service {
         let standing = standing.borrow();
         let known = standing.voters.get(&from).or_else(|| standing.learners.get(&from));
         match known {
-            Some(place) if place.name != asker.node.as_str() => denied("another member has this number"),
-            // Whoever is new here may be known to others already.
-            _ => {
-                if !address.ip().is_unspecified() {
-                    self.quorum.peers().heard(from, asker.node.as_str(), address);
-                }
-                Ok(())
+            Some(place) if place.name != asker.node.as_str() => {
+                return denied("another member has this number");
             }
+            None if self.is_gone(from) => return denied("this member was removed"),
+            _ => {}
         }
+        if !address.ip().is_unspecified() {
+            self.quorum.peers().heard(from, asker.node.as_str(), address);
+        }
+        Ok(known.is_some())
+    }
+
+    fn is_gone(&self, id: MemberId) -> bool {
+        store::read(&self.quorum.held().record).is_ok_and(|record| record.control.gone.contains(&id))
     }
 
     /// The network's keys, for who has a seat and for nobody else.

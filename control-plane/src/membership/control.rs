@@ -11,7 +11,7 @@ use super::{Member, Membership, Now, Record, Refused};
 use crate::quorum::MemberId;
 
 /// Two of five may be lost; more members make agreement slower and no safer in practice.
-const MAX_MEMBERS: usize = 5;
+pub(crate) const MOST_CONTROL: usize = 5;
 
 /// Seats, and the numbers they had.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub(crate) struct Seat {
     pub(crate) region: RegionId,
     /// Where it answers, and how long ago it said so.
     pub(crate) heard: Option<(SocketAddr, Duration)>,
+    /// A checksum of the record groups that it declares, once it has said so.
+    pub(crate) groups: Option<u32>,
 }
 
 impl Control {
@@ -39,7 +41,7 @@ impl Control {
         if self.seats.contains_key(node) {
             return Err(Refused::Seated);
         }
-        if self.seats.len() >= MAX_MEMBERS {
+        if self.seats.len() >= MOST_CONTROL {
             return Err(Refused::ControlFull);
         }
         let newest = self.seats.values().chain(&self.gone).max().map_or(0, |id| id.0);
@@ -68,9 +70,10 @@ impl Membership {
         let seat = |(node, id): (&NodeId, &MemberId)| {
             let member = self.record.members.get(node)?;
             let heard = self.heard.get(node);
+            let groups = heard.and_then(|heard| heard.heartbeat.groups);
             let heard =
                 heard.and_then(|heard| Some((heard.heartbeat.mesh?, now.elapsed.saturating_sub(heard.at))));
-            Some(Seat { id: *id, node: node.clone(), region: member.region.clone(), heard })
+            Some(Seat { id: *id, node: node.clone(), region: member.region.clone(), heard, groups })
         };
         self.record.control.seats.iter().filter_map(seat).collect()
     }

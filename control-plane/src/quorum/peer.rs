@@ -23,6 +23,8 @@ use super::{Held, MemberId, Place};
 pub(crate) struct MemberQuestion {
     /// Who asks; its certificate must bear the name that goes with it.
     pub(crate) from: MemberId,
+    /// Who is asked; `None`: whoever it is. A host that was given the name of another has another number.
+    pub(crate) to: Option<MemberId>,
     /// Where it answers itself: it may have moved.
     pub(crate) address: SocketAddr,
     /// What.
@@ -55,6 +57,8 @@ pub(crate) enum MemberRequest {
     Confirm {
         /// My term.
         term: u64,
+        /// Then do not vote for another one: I tell the others that I lead.
+        asserts: bool,
     },
     /// Leaders: carry this out as if `caller` had asked you.
     Forward {
@@ -158,7 +162,7 @@ impl Peers {
         let (Some(address), Ok(name)) = (place.address, place.name.parse()) else {
             return Err(PeerError::Unknown(member));
         };
-        self.ask_peer(&Peer { address, name: PeerName::Node(name) }, request, deadline).await
+        self.ask_peer(&Peer { address, name: PeerName::Node(name) }, Some(member), request, deadline).await
     }
 
     /// Asks whatever member answers at `address`.
@@ -168,16 +172,17 @@ impl Peers {
         request: MemberRequest,
         deadline: Duration,
     ) -> Result<MemberAnswer, PeerError> {
-        self.ask_peer(&Peer { address, name: PeerName::Role(Role::Control) }, request, deadline).await
+        self.ask_peer(&Peer { address, name: PeerName::Role(Role::Control) }, None, request, deadline).await
     }
 
     async fn ask_peer(
         &self,
         peer: &Peer,
+        to: Option<MemberId>,
         request: MemberRequest,
         deadline: Duration,
     ) -> Result<MemberAnswer, PeerError> {
-        let question = MemberQuestion { from: self.own, address: self.address, request };
+        let question = MemberQuestion { from: self.own, to, address: self.address, request };
         let question = serde_json::to_vec(&NodeRequest::Member(serde_json::to_value(question)?))?;
         let answer = self.client.request(peer, &question, deadline).await?;
         Ok(serde_json::from_slice(&answer)?)

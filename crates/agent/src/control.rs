@@ -2,6 +2,7 @@
 //! that fails.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,25 +11,49 @@ use locum_cluster::NodeList;
 use locum_identity::Role;
 use locum_mesh::{Client, Peer, PeerName, RefusalCode, RequestError};
 use metrics::counter;
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// As configured: one address of a member, or several, the nearest first. The node list tells of others later.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum ControlAddresses {
-    /// One.
-    One(SocketAddr),
-    /// Several.
-    Several(Vec<SocketAddr>),
-}
+#[derive(Clone, Debug)]
+pub struct ControlAddresses(Vec<SocketAddr>);
 
 impl ControlAddresses {
-    /// All of them.
+    /// All of them, at least one.
     pub fn all(&self) -> Vec<SocketAddr> {
-        match self {
-            Self::One(address) => vec![*address],
-            Self::Several(addresses) => addresses.clone(),
+        self.0.clone()
+    }
+}
+
+impl<'de> Deserialize<'de> for ControlAddresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrSeveral)
+    }
+}
+
+struct OneOrSeveral;
+
+impl<'de> Visitor<'de> for OneOrSeveral {
+    type Value = ControlAddresses;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an address such as \"10.0.1.5:4443\", or a list of them")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let address = text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+        Ok(ControlAddresses(vec![address]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut addresses = Vec::new();
+        while let Some(address) = list.next_element()? {
+            addresses.push(address);
         }
+        if addresses.is_empty() {
+            return Err(de::Error::invalid_length(0, &self));
+        }
+        Ok(ControlAddresses(addresses))
     }
 }
 

@@ -182,6 +182,7 @@ impl Heart {
             load: said.load,
             draining: said.draining,
             held_version: held,
+            ..Heartbeat::default()
         });
         let answer = self.ask(&question).await;
         counter!("locum_heartbeats_sent_total", "answered" => answer.is_ok().to_string()).increment(1);

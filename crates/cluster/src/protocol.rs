@@ -99,8 +99,8 @@ pub struct ControlMember {
     pub id: u64,
     /// Its name.
     pub node: NodeId,
-    /// Where.
-    pub region: RegionId,
+    /// Where. Not known of one that leaves.
+    pub region: Option<RegionId>,
     /// Where it answers on the mesh.
     pub address: Option<SocketAddr>,
     /// How long ago it was heard from.
@@ -109,6 +109,12 @@ pub struct ControlMember {
     pub leads: bool,
     /// It votes; otherwise it is on its way in.
     pub votes: bool,
+    /// It has lost its seat and is on its way out: until it is gone from here, the others count on it.
+    #[serde(default)]
+    pub leaves: bool,
+    /// It declares other record groups than the leader: were it to lead, they would change.
+    #[serde(default)]
+    pub other_groups: bool,
     /// How many entries it lacks, if that is known.
     pub behind: Option<u64>,
 }
@@ -123,6 +129,12 @@ pub struct Heartbeat {
     /// Where other nodes reach it on the mesh, if it listens there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<SocketAddr>,
+    /// Members of the control plane: which one, as the others number them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
+    /// Members of the control plane: a checksum of the record groups that its configuration declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<u32>,
     /// How busy it is.
     pub load: Load,
     /// Whether it wants nobody new.

@@ -27,17 +27,20 @@ pub(super) struct Patience {
     /// A leader was heard from at all, in this process.
     ever: bool,
     wait: Duration,
+    /// It asked in vain since: not again before then.
+    again_at: Duration,
 }
 
 impl Patience {
     /// From the start of a process: whoever led may still do so.
     pub(super) fn new(now: Duration, random: u32) -> Self {
-        Self { heard: now, ever: false, wait: wait(random) }
+        Self { heard: now, ever: false, wait: wait(random), again_at: now }
     }
 
     /// A leader that this member follows was heard from.
     pub(super) fn heard(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
+        self.again_at = now;
         self.ever = true;
     }
 
@@ -53,13 +56,12 @@ impl Patience {
 
     /// Whether to ask to lead now.
     pub(super) fn is_over(&self, now: Duration) -> bool {
-        now.saturating_sub(self.heard) >= self.wait
+        now.saturating_sub(self.heard) >= self.wait && now >= self.again_at
     }
 
     /// It asked in vain; the next time is soon, and not at the same moment as another's.
     pub(super) fn again(&mut self, now: Duration, random: u32) {
-        let soon = LEADER_LEASE / 5 + share(SPREAD, random);
-        self.wait = now.saturating_sub(self.heard) + soon;
+        self.again_at = now + LEADER_LEASE / 5 + share(SPREAD, random);
     }
 
     /// A leader is there: the next silence is measured anew.
@@ -112,6 +114,17 @@ mod tests {
             patience.settle(random);
             assert!(!patience.is_over(at(again + 1_600)));
         }
+    }
+
+    /// A long outage must not make the next one longer.
+    #[test]
+    fn patience_does_not_grow_with_what_was_in_vain() {
+        let mut patience = Patience::new(at(0), 7);
+        for second in 2..60 {
+            patience.again(at(second * 1_000), 7);
+        }
+        patience.heard(at(60_000));
+        assert!(!patience.is_over(at(61_600)) && patience.is_over(at(62_500)));
     }
 
     #[test]

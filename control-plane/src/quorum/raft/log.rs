@@ -101,8 +101,11 @@ impl LogFile {
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
         if end < bytes.len() as u64 {
             tracing::warn!(entry = next, "the end of the log was torn and never acknowledged: it is cut off");
-            file.set_len(end).and_then(|()| file.sync_all()).map_err(at(&path))?;
+            file.set_len(end).map_err(at(&path))?;
         }
+        // What is read here counts as kept from now on, and may be in memory only: the process before died as it wrote.
+        file.sync_all().map_err(at(&path))?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
         Ok(Self { dir: dir.to_owned(), file, purged, entries, end, marks, vote })
     }
 

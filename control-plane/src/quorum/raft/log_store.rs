@@ -22,24 +22,44 @@ const BYTES_AT_ONCE: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct LogStore {
     log: Arc<Mutex<LogFile>>,
+    /// For those who must not wait for the disk.
+    end: Arc<Mutex<End>>,
     /// What a snapshot holds.
     saved: Option<watch::Receiver<Saved>>,
+}
+
+/// How far the log reaches.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    last: Option<LogId>,
+    bytes: u64,
+}
+
+impl End {
+    fn of(log: &LogFile) -> Self {
+        Self { last: log.last(), bytes: log.bytes() }
+    }
 }
 
 impl LogStore {
     /// Forgets nothing that is not in a snapshot, if it is told of `saved` ones.
     pub(crate) fn new(log: LogFile, saved: Option<watch::Receiver<Saved>>) -> Self {
-        Self { log: Arc::new(Mutex::new(log)), saved }
+        let end = Arc::new(Mutex::new(End::of(&log)));
+        Self { log: Arc::new(Mutex::new(log)), end, saved }
     }
 
     /// Size of the file.
     pub(crate) fn bytes(&self) -> u64 {
-        self.lock().bytes()
+        self.end().bytes
     }
 
     /// The newest entry.
     pub(crate) fn last(&self) -> Option<LogId> {
-        self.lock().last()
+        self.end().last
+    }
+
+    fn end(&self) -> End {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, LogFile> {
@@ -65,7 +85,13 @@ impl LogStore {
         write: impl FnOnce(&mut LogFile) -> io::Result<()> + Send + 'static,
     ) -> Result<(), StorageError> {
         let store = self.clone();
-        let written = tokio::task::spawn_blocking(move || write(&mut store.lock())).await;
+        let work = move || {
+            let mut log = store.lock();
+            let written = write(&mut log);
+            *store.end.lock().unwrap_or_else(PoisonError::into_inner) = End::of(&log);
+            written
+        };
+        let written = tokio::task::spawn_blocking(work).await;
         written.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| {
             tracing::error!(%error, "could not write the quorum's log: this member ends");
             StorageIOError::new(subject, ErrorVerb::Write, AnyError::new(&error)).into()

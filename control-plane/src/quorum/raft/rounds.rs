@@ -1,6 +1,7 @@
 //! Confirmations: one round at a time, shared by all who waited when it began.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(super) struct Rounds {
     pub(super) peers: Arc<Peers>,
     pub(super) clock: Clock,
     pub(super) asked: Arc<Mutex<Asked>>,
+    /// Whether this member tells the others that it leads, while it does.
+    pub(super) asserts: Arc<AtomicBool>,
 }
 
 impl Rounds {
@@ -51,7 +54,8 @@ impl Rounds {
     pub(super) async fn run(self, mut waiting: mpsc::Receiver<Reply>) {
         let mut together = Vec::new();
         while waiting.recv_many(&mut together, WAITING).await > 0 {
-            let outcome = self.round().await;
+            let round = tokio::time::timeout(ROUND_WITHIN * 2, self.round()).await;
+            let outcome = round.unwrap_or(Err(Refused::NoMajority));
             for reply in together.drain(..) {
                 // Whoever left does not need it.
                 let _ = reply.send(outcome);
@@ -107,7 +111,8 @@ impl Rounds {
     }
 
     async fn ask(&self, other: MemberId, term: u64) -> (MemberId, Option<Duration>) {
-        let answer = self.peers.ask(other, MemberRequest::Confirm { term }, ROUND_WITHIN).await;
+        let request = MemberRequest::Confirm { term, asserts: self.asserts.load(Ordering::Relaxed) };
+        let answer = self.peers.ask(other, request, ROUND_WITHIN).await;
         match answer {
             Ok(MemberAnswer::Confirm(age)) => (other, age.map(Duration::from_millis)),
             _ => (other, None),

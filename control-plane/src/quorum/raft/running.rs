@@ -11,6 +11,7 @@ use locum_replication::Asked;
 use metrics::counter;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Config, ServerState, Snapshot, SnapshotPolicy};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -79,12 +80,13 @@ impl RaftQuorum {
         }
         let now = clock.now().elapsed;
         let asked = Arc::new(Mutex::new(Asked::new(now)));
-        let rounds = Rounds { raft: raft.clone(), peers: peers.clone(), clock, asked };
+        let asserts = Arc::new(AtomicBool::new(true));
+        let (round_raft, says_so) = (raft.clone(), asserts.clone());
+        let rounds = Rounds { raft: round_raft, peers: peers.clone(), clock, asked, asserts: says_so };
         let (waiting, queue) = mpsc::channel(WAITING);
         tokio::spawn(rounds.clone().run(queue));
         let patience = Arc::new(Mutex::new(Patience::new(now, random())));
         let (told, standing) = watch::channel(stand(&raft.metrics().borrow()));
-        let asserts = Arc::new(AtomicBool::new(true));
         let quorum = Self { raft, log, machine, peers, clock, rounds, waiting, patience, asserts, standing };
         tokio::spawn(quorum.clone().keep_told(told, stop.clone()));
         tokio::spawn(quorum.clone().keep_a_leader(stop));
@@ -129,9 +131,10 @@ impl RaftQuorum {
                 MemberAnswer::Snapshot(answer)
             }
             MemberRequest::WouldVote { last } => MemberAnswer::WouldVote(self.would_vote(last)),
-            MemberRequest::Confirm { term } => {
+            MemberRequest::Confirm { term, asserts } => {
                 let age = self.rounds.answer(from, term).await;
-                if age.is_some() {
+                // One that has given up must not keep the others from choosing.
+                if age.is_some() && asserts {
                     self.patience().heard(self.clock.now().elapsed);
                 }
                 MemberAnswer::Confirm(age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
@@ -207,6 +210,7 @@ impl RaftQuorum {
             if alone || self.others_would(own).await {
                 info!("no leader is heard of: this member asks to lead");
                 counter!("locum_quorum_elections_total").increment(1);
+                self.asserts.store(true, Ordering::Relaxed);
                 // Fails only when the member ends.
                 let _ = self.raft.trigger().elect().await;
             }
@@ -270,7 +274,10 @@ impl Quorum for RaftQuorum {
 
     async fn confirm(&self) -> Result<Confirmed, QuorumError> {
         let (reply, answer) = oneshot::channel();
-        self.waiting.try_send(reply).map_err(|_| QuorumError::NoMajority)?;
+        self.waiting.try_send(reply).map_err(|full| match full {
+            TrySendError::Full(_) => QuorumError::NoMajority,
+            TrySendError::Closed(_) => QuorumError::Failed,
+        })?;
         Ok(answer.await.map_err(|_| QuorumError::Failed)??)
     }
 
@@ -325,11 +332,12 @@ fn config() -> Config {
         election_timeout_min: ms(LEADER_LEASE) - 1,
         election_timeout_max: ms(LEADER_LEASE),
         enable_elect: false,
+        // A leader that is started again says nothing before it knows that it can lead.
+        enable_heartbeat: false,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
         max_in_snapshot_log_to_keep: KEPT_BEHIND,
         max_payload_entries: 64,
         replication_lag_threshold: SNAPSHOT_EVERY + KEPT_BEHIND,
-        install_snapshot_timeout: 5_000,
         ..Config::default()
     }
 }
