@@ -44,6 +44,31 @@ async fn a_person_moves_the_primary_while_others_write() -> Result<()> {
     network.stop_and_verify()
 }
 
+/// The control plane's members bear the loss of any one, also while nothing runs; then a new one takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_its_disk_holds_up_nothing_and_is_replaced() -> Result<()> {
+    let mut network = Network::start_regions(3)?;
+    // The one that began the network.
+    network.stop()?;
+    std::fs::remove_dir_all(network.data().join("control-1"))?;
+    network.start_again()?;
+    let mut writers = Writers::start(&network, 0).await?;
+    writers.go_on(&network.regions(), 2).await?;
+    let remove = Command::new(binaries()?.join("locum"))
+        .args(["member", "remove", "control-1", "--yes", "--data"])
+        .arg(network.data())
+        .output()?;
+    ensure!(remove.status.success(), "{}", String::from_utf8_lossy(&remove.stderr));
+    writers.go_on(&network.regions(), 1).await?;
+    writers.check(&network).await?;
+    network.restart()?;
+    let leader = network.leading_control().await?;
+    let voters = network.figure(&leader, "locum_quorum_members{kind=\"voter\"}").await?;
+    ensure!(voters == Some(3.0), "{voters:?} voters");
+    ensure!(network.controls().len() == 3, "{:?}", network.controls());
+    network.stop_and_verify()
+}
+
 /// Written through one region, read through another whose copy has fallen behind: never less than was seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_moves_sees_what_they_wrote() -> Result<()> {

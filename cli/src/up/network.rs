@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use locum_identity::Role;
 use locum_telemetry::ReadyFile;
 
@@ -44,7 +44,8 @@ impl Network {
         self.data.empty("run")?;
         say.step("control plane");
         let control = self.start_control().await?;
-        let config = self.data.path("control-1.toml");
+        let member = &control[0].0.name;
+        let (config, member) = (self.data.path(&format!("{member}.toml")), member.clone());
 
         let regions = self.plan.regions.clone();
         say.step(if regions.len() == 1 { "media node and edge host" } else { "media nodes and edge hosts" });
@@ -63,7 +64,7 @@ impl Network {
             self.data.remove(&format!("{}.join", region.media))?;
         }
 
-        self.wait_for_voters(control.len()).await?;
+        self.wait_for_voters(&member, control.len()).await?;
         say.step("demo clinic");
         self.wait_for_nodes(&hosts, edges.len()).await?;
         for clinic in &self.plan.clinics {
@@ -120,36 +121,59 @@ impl Network {
         Ok(())
     }
 
-    /// Starts the members of the control plane; where each answers. The first one begins the network, and those that have
-    /// no seat yet join it.
+    /// Starts the members of the control plane; where each answers. The first one begins the network, and those that know
+    /// none yet join it. Later any majority will do: people are told of the others.
     async fn start_control(&mut self) -> Result<Vec<(Controller, SocketAddr)>> {
         let members = regions::controllers(&self.plan.regions);
         let port_of = |member: &Controller| self.member_port(member, members.len());
         let ports = members.iter().map(port_of).collect::<Result<Vec<u16>>>()?;
-        let first_at = SocketAddr::new(members[0].mesh.into(), ports[0]);
-        let mut new = Vec::new();
-        for (place, (member, port)) in members.iter().zip(&ports).enumerate() {
-            let table = self.plan.control(member, *port, (place > 0).then_some(first_at));
-            let config = self.data.write(&format!("{}.toml", member.name), &table)?;
-            if place == 0 || self.data.path(&format!("{}/quorum/member.json", member.name)).exists() {
-                self.spawn(Role::Control, &member.name, &config)?;
-            } else {
-                new.push((member, config));
+        let known =
+            |member: &Controller| self.data.path(&format!("{}/quorum/member.json", member.name)).exists();
+        let first = members.iter().position(known).unwrap_or(0);
+        let (old, new): (Vec<_>, Vec<_>) =
+            (0..members.len()).partition(|place| *place == first || known(&members[*place]));
+        let first_at = SocketAddr::new(members[first].mesh.into(), ports[first]);
+        for place in &old {
+            self.start_member(&members[*place], ports[*place], (*place != first).then_some(first_at))?;
+        }
+        let mut ready = Vec::new();
+        for place in old {
+            ready.extend(self.member_is_ready(&members[place]).await);
+        }
+        if let Some((through, address)) = ready.first().cloned() {
+            for place in new {
+                let config = self.data.path(&format!("{}.toml", through.name));
+                self.mint(Role::Control, &members[place].name, members[place].region, &config).await?;
+                self.start_member(&members[place], ports[place], Some(address))?;
+                ready.extend(self.member_is_ready(&members[place]).await);
             }
         }
-        let first = self.ready(&members[0].name).await?.addresses["mesh"];
-        for (member, config) in new {
-            let through = self.data.path(&format!("{}.toml", members[0].name));
-            self.mint(Role::Control, &member.name, member.region, &through).await?;
-            self.spawn(Role::Control, &member.name, &config)?;
+        if ready.len() <= members.len() / 2 {
+            bail!("{} of {} members of the control plane start: a majority must", ready.len(), members.len());
         }
-        let mut all = vec![(members[0].clone(), first)];
-        for member in &members[1..] {
-            let address = self.ready(&member.name).await?.addresses["mesh"];
-            self.data.remove(&format!("{}.join", member.name))?;
-            all.push((member.clone(), address));
+        Ok(ready)
+    }
+
+    fn start_member(&mut self, member: &Controller, port: u16, others: Option<SocketAddr>) -> Result<()> {
+        let table = self.plan.control(member, port, others);
+        let config = self.data.write(&format!("{}.toml", member.name), &table)?;
+        self.spawn(Role::Control, &member.name, &config)
+    }
+
+    /// Where a member answers; `None`, and people are told why, if it does not start.
+    async fn member_is_ready(&mut self, member: &Controller) -> Option<(Controller, SocketAddr)> {
+        match self.ready(&member.name).await {
+            Ok(ready) => {
+                // If it stays, it was used.
+                let _ = self.data.remove(&format!("{}.join", member.name));
+                Some((member.clone(), *ready.addresses.get("mesh")?))
+            }
+            Err(error) => {
+                let help = "see docs/runbooks/control-members.md";
+                complain(&error.context(format!("{} does not start; {help}", member.name)));
+                None
+            }
         }
-        Ok(all)
     }
 
     /// Members that are called by others are found at the same port after a restart, whoever chose it.
@@ -174,12 +198,12 @@ impl Network {
         members.into_iter().map(|(_, address)| *address).collect()
     }
 
-    /// Waits until all members of the control plane vote.
-    async fn wait_for_voters(&self, members: usize) -> Result<()> {
-        let path = self.data.path("run/control-1.json");
+    /// Waits until so many members of the control plane vote, as one of them says.
+    async fn wait_for_voters(&self, member: &str, members: usize) -> Result<()> {
+        let path = self.data.path(&format!("run/{member}.json"));
         let all_vote = async {
             loop {
-                let ready = ReadyFile::read(&path).context("read the ready file of control-1")?;
+                let ready = ReadyFile::read(&path).context("read the ready file of a member")?;
                 if status::look_at(ready).await?.voters.is_some_and(|voters| voters >= members as u64) {
                     return anyhow::Ok(());
                 }
@@ -211,7 +235,7 @@ impl Network {
             ready = tokio::time::timeout(READY_WITHIN, appears) => {
                 ready.with_context(|| format!("{name} was not ready within {} s", READY_WITHIN.as_secs()))
             }
-            died = self.death() => Err(died),
+            died = self.death_of(name) => Err(died),
         }
     }
 
@@ -246,8 +270,21 @@ impl Network {
 
     /// Waits until some process ends by itself; it is no longer watched then.
     async fn death(&mut self) -> anyhow::Error {
+        self.death_among(|_| true).await
+    }
+
+    /// The same of a process while it starts, and of whatever must live for that: all but a member of several.
+    async fn death_of(&mut self, name: &str) -> anyhow::Error {
+        let several = regions::controllers(&self.plan.regions).len() > 1;
+        self.death_among(|other| other == name || !several || !other.starts_with("control-")).await
+    }
+
+    async fn death_among(&mut self, counts: impl Fn(&str) -> bool) -> anyhow::Error {
         loop {
             for index in 0..self.running.len() {
+                if !counts(&self.running[index].name) {
+                    continue;
+                }
                 if let Some(how) = self.running[index].ended() {
                     self.running.remove(index);
                     return how;
