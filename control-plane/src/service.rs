@@ -68,28 +68,46 @@ impl Service {
             };
             let caller = Caller::Node(self.identity.clone());
             let said = self.answer_or_forward(caller, question.clone()).await;
-            match &said {
-                Err(refusal) if refusal.code == RefusalCode::Denied => {
-                    let since = *denied_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > REMOVED_AFTER {
+            let mut heard = said.map(drop).map_err(|refusal| refusal.code);
+            if !matches!(heard, Ok(()) | Err(RefusalCode::Denied)) {
+                heard = self.say_elsewhere(&others, next, &question).await;
+                next += 1;
+            }
+            match heard {
+                Ok(()) => denied_since = None,
+                Err(RefusalCode::Denied) => {
+                    if denied_since.get_or_insert_with(Instant::now).elapsed() > REMOVED_AFTER {
                         return Err(Removed);
                     }
                 }
-                _ => denied_since = None,
-            }
-            if said.is_err()
-                && let Some(&address) = others.get(next % others.len().max(1))
-            {
-                next += 1;
-                let (peers, peer) =
-                    (self.quorum.peers(), Peer { address, name: PeerName::Role(Role::Control) });
-                // What comes back does not matter: it is said again. By a member's question the other one learns where
-                // this one is now.
-                let _ = peers.ask_at(address, MemberRequest::WouldVote { last: None }, SOON).await;
-                let _ = peers.client().request(&peer, question.as_bytes(), SOON).await;
+                // Nobody knows.
+                Err(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// One after the other: those that are configured, and those that voted when this member last heard.
+    async fn say_elsewhere(
+        &self,
+        others: &[SocketAddr],
+        turn: usize,
+        question: &str,
+    ) -> Result<(), RefusalCode> {
+        let peers = self.quorum.peers();
+        let voters: Vec<MemberId> = self.quorum.standing().borrow().voters.keys().copied().collect();
+        let voters = voters.into_iter().filter(|id| *id != peers.own());
+        let voters = voters.filter_map(|id| peers.place(id)?.address);
+        let all: Vec<SocketAddr> = others.iter().copied().chain(voters).collect();
+        let Some(&address) = all.get(turn % all.len().max(1)) else { return Err(RefusalCode::Busy) };
+        let peer = Peer { address, name: PeerName::Role(Role::Control) };
+        // By a member's question the other one learns where this one is now; what comes back does not matter.
+        let _ = peers.ask_at(address, MemberRequest::WouldVote { last: None }, SOON).await;
+        match peers.client().request(&peer, question.as_bytes(), SOON).await {
+            Ok(_) => Ok(()),
+            Err(RequestError::Refused { refusal, .. }) => Err(refusal.code),
+            Err(_) => Err(RefusalCode::Busy),
+        }
     }
 
     /// Returns once questions get answers: from this member or from the one that leads.

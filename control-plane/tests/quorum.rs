@@ -42,6 +42,19 @@ fn member(at: &Control, arguments: &[&str]) -> (bool, String) {
     (asked.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
+/// Until `member list` says so: a leader that is new has not heard from all yet.
+async fn listed(at: &Control, words: &str) {
+    let begun = Instant::now();
+    loop {
+        let (_, said) = member(at, &["list"]);
+        if said.contains(words) {
+            return;
+        }
+        assert!(begun.elapsed() < LONG, "{said}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn until(control: &Control, line: &str) {
     let begun = Instant::now();
     while !control.get("/metrics").1.contains(line) {
@@ -161,8 +174,7 @@ async fn one_of_three_agrees_on_nothing_and_two_do_again() {
 #[tokio::test]
 async fn a_member_that_was_removed_counts_for_nothing_and_another_takes_its_place() {
     let mut members = three().await;
-    let (shown, said) = member(&members[1], &["list"]);
-    assert!(shown && said.contains("control-3") && said.contains("1 of 3 may be lost"), "{said}");
+    listed(&members[1], "3 of 3 voters answer: 1 more may be lost").await;
     let (refused, said) = member(&members[0], &["add", "control-3", "--region", "us-west"]);
     assert!(!refused && said.contains("remove it first"), "{said}");
 
@@ -175,7 +187,9 @@ async fn a_member_that_was_removed_counts_for_nothing_and_another_takes_its_plac
     );
     let (removed, said) = member(&members[0], &["remove", "control-3", "--yes"]);
     assert!(removed, "{said}");
-    until(&members[0], "locum_quorum_members{kind=\"voter\"} 2").await;
+    // When it says so, it is so.
+    let (_, said) = member(&members[1], &["list"]);
+    assert!(!said.contains("control-3") && said.contains("of 2 voters answer"), "{said}");
 
     let again = join(&members[0], "control-3").await;
     until(&again, "locum_quorum_members{kind=\"voter\"} 3").await;
@@ -199,6 +213,46 @@ async fn the_leader_itself_may_be_removed() {
     let rest: Vec<Control> =
         members.into_iter().enumerate().filter(|(at, _)| *at != leads).map(|(_, member)| member).collect();
     Witness::start(&rest).await.change().await;
+}
+
+/// With the certificate that it still has, and the disk it always had.
+#[tokio::test]
+async fn a_member_that_was_removed_while_it_ran_is_told_and_ends() {
+    let mut members = three().await;
+    let leads = leader(&members).await;
+    let removed = (leads + 1) % 3;
+    let name = format!("control-{}", removed + 1);
+    let (done, said) = member(&members[leads], &["remove", &name, "--yes"]);
+    assert!(done, "{said}");
+    assert_eq!(members[removed].ended().await, Some(1));
+    assert!(members[removed].log().contains("this one was removed"), "{}", members[removed].log());
+    let rest = members.into_iter().enumerate().filter(|(at, _)| *at != removed);
+    let rest: Vec<Control> = rest.map(|(_, member)| member).collect();
+    Witness::start(&rest).await.change().await;
+}
+
+#[tokio::test]
+async fn members_whose_groups_differ_are_named() {
+    let mut members = three().await;
+    let leads = leader(&members).await;
+    let other = (leads + 1) % 3;
+    members[other].kill();
+    members[other].declare("[groups.berlin]\nregions = [\"eu-central\"]\n");
+    members[other].run().await;
+    let name = format!("control-{}", other + 1);
+    let told = |said: &str| {
+        let line = said.lines().find(|line| line.starts_with(&name)).unwrap_or_default();
+        line.contains("its [groups] are not the leader's")
+    };
+    let begun = Instant::now();
+    loop {
+        let (_, said) = member(&members[leads], &["list"]);
+        if told(&said) {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "{said}");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// What somebody does to a member's folder.
@@ -285,6 +339,7 @@ async fn nobody_but_a_member_asks_as_one() {
         let question = format!(r#"{{"member":{words}}}"#);
         let asked = witness.node.agent.mesh().client().request(&peer, question.as_bytes(), LONG).await;
         let error = asked.unwrap_err();
-        assert!(matches!(error, locum_mesh::RequestError::Refused { .. }), "{error:?}");
+        let locum_mesh::RequestError::Refused { refusal, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(refusal.code, locum_mesh::RefusalCode::Invalid, "{error:?}");
     }
 }

@@ -106,11 +106,21 @@ impl Control {
         }
     }
 
+    /// Adds record groups to its configuration.
+    pub fn declare(&mut self, groups: &str) {
+        self.groups += groups;
+        self.write_config(self.mesh());
+    }
+
     /// Asks it to stop and returns its exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
+        self.signal("-TERM");
+        self.ended().await
+    }
+
+    /// Waits until it ends by itself and returns its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
         let mut process = self.process.take().unwrap();
-        let pid = process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let begun = Instant::now();
         loop {
             if let Some(status) = process.try_wait().unwrap() {

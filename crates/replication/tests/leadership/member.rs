@@ -20,6 +20,7 @@ pub(crate) enum Said {
     Confirm {
         term: u64,
         number: u64,
+        asserts: bool,
     },
     Confirmed {
         number: u64,
@@ -66,6 +67,8 @@ pub(crate) struct Process {
     asked: Asked,
     heard_at: Duration,
     wait: Duration,
+    /// It stood in vain: not again before then.
+    again_at: Duration,
     beat_at: Duration,
     /// The newest round that a majority answered began here.
     sure: Duration,
@@ -100,6 +103,7 @@ impl Process {
             asked: Asked::new(around.clock),
             heard_at: around.clock,
             wait: wait(around),
+            again_at: around.clock,
             beat_at: around.clock,
             sure: around.clock,
             others_until: None,
@@ -121,15 +125,20 @@ impl Process {
                 let led = self.raft.leads();
                 let answers = self.raft.take(disk, from, message, loyal);
                 if std::mem::take(&mut self.raft.heard) {
-                    self.heard_at = around.clock;
+                    (self.heard_at, self.again_at) = (around.clock, around.clock);
                 }
                 if !led && self.raft.leads() {
                     (self.sure, self.running) = (around.clock, None);
                 }
                 answers.into_iter().map(|(to, message)| (to, Said::Raft(message))).collect()
             }
-            Said::Confirm { term, number } => {
-                self.confirm(disk, from, term, number, around).into_iter().collect()
+            Said::Confirm { term, number, asserts } => {
+                let answer = self.confirm(disk, from, term, number, around);
+                // One that has given up keeps nobody from choosing.
+                if answer.is_some() && asserts {
+                    (self.heard_at, self.again_at) = (around.clock, around.clock);
+                }
+                answer.into_iter().collect()
             }
             Said::Confirmed { number, age } => {
                 if let Some(running) = self.running.as_mut().filter(|running| running.number == number) {
@@ -179,8 +188,8 @@ impl Process {
     pub(crate) fn tick(&mut self, disk: &mut Disk, around: &Around<'_>) -> Out {
         let mut out = Vec::new();
         let silent = around.clock.saturating_sub(self.heard_at);
-        if !self.raft.leads() && silent >= self.wait {
-            self.wait = silent + Duration::from_millis(200 + around.random % 800);
+        if !self.raft.leads() && silent >= self.wait && around.clock >= self.again_at {
+            self.again_at = around.clock + Duration::from_millis(200 + around.random % 800);
             (self.sure, self.running) = (around.clock, None);
             out.extend(self.raft.stand(disk).into_iter().map(|(to, message)| (to, Said::Raft(message))));
         }
@@ -201,7 +210,7 @@ impl Process {
                 self.beat_at = around.clock + BEAT;
                 out.extend(self.raft.beat(disk).into_iter().map(|(to, message)| (to, Said::Raft(message))));
             }
-            out.extend(self.begin_round(disk, around));
+            out.extend(self.begin_round(disk, !unsure, around));
         }
         if let Some(life) = &mut self.life {
             life.registry.look(around.clock);
@@ -210,7 +219,7 @@ impl Process {
         out
     }
 
-    fn begin_round(&mut self, disk: &Disk, around: &Around<'_>) -> Out {
+    fn begin_round(&mut self, disk: &Disk, asserts: bool, around: &Around<'_>) -> Out {
         let due = !self.waiting.is_empty() || around.clock >= self.sure + BEAT;
         if self.running.is_some() || !due {
             return Vec::new();
@@ -225,7 +234,7 @@ impl Process {
         let number = self.rounds;
         let mut out: Out = (0..around.members)
             .filter(|other| *other != me)
-            .map(|other| (other, Said::Confirm { term, number }))
+            .map(|other| (other, Said::Confirm { term, number, asserts }))
             .collect();
         out.extend(self.finish(around));
         out
@@ -244,7 +253,6 @@ impl Process {
         if !follows {
             return None;
         }
-        self.heard_at = around.clock;
         let age = if around.fault == Fault::AgeForgotten { around.clock } else { age };
         Some((from, Said::Confirmed { number, age }))
     }
