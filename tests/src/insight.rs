@@ -1,6 +1,5 @@
 //! What a test can find out about a running network without asking its people's API.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
