@@ -18,7 +18,8 @@ use locum_edge::config::Limits;
 use locum_edge::manifest::AllowedHosts;
 use locum_edge::runtime::{Call, Environment, Function, FunctionEngine, OutboundClient};
 use locum_edge::store::{
-    Access, GroupId, MasterKey, RecordStore, ResultLimits, SingleFileStore, StoreSettings, TransactionLimits,
+    Access, Caller, GroupId, MasterKey, RecordStore, ResultLimits, SingleFileStore, StoreSettings,
+    TransactionLimits,
 };
 use locum_edge::variables::Variables;
 use tokio::net::TcpStream;
@@ -79,6 +80,23 @@ async fn in_process(component: &Path, folder: &Path) {
         }
         report(&format!("in process: fresh instance, {name}"), times);
     }
+    let mut times = Vec::with_capacity(CALLS);
+    for _ in 0..CALLS {
+        let started = Instant::now();
+        read(&store).await;
+        times.push(started.elapsed());
+    }
+    report("in process: SQL read, no function", times);
+}
+
+/// The same row, without a function.
+async fn read(store: &SingleFileStore) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let group = GroupId::try_from("main".to_owned()).unwrap();
+    let session = store.session(&group, Access::Read, deadline).unwrap();
+    let sql = "SELECT text FROM note WHERE id = 1".to_owned();
+    session.execute(sql, Vec::new(), Caller::Function).await.unwrap();
+    session.commit().await.unwrap();
 }
 
 async fn call(function: &Function, store: &SingleFileStore, script: &str) {

@@ -37,6 +37,8 @@ pub struct Network {
     ready: Value,
     /// Processes that died and were started again by the test.
     revived: BTreeMap<String, Child>,
+    /// Who led which group in which epoch, as far as it was looked for.
+    pub(crate) leaders: BTreeMap<(String, u64), String>,
 }
 
 impl Network {
@@ -65,7 +67,16 @@ impl Network {
         let temporary = folder.path().join("tmp").to_string_lossy().into_owned();
         environment.push(("TMPDIR".to_owned(), temporary));
         let (up, ready) = spawn(folder.path(), regions, &options, &environment)?;
-        Ok(Self { folder, regions, options, environment, up, ready, revived: BTreeMap::new() })
+        Ok(Self {
+            folder,
+            regions,
+            options,
+            environment,
+            up,
+            ready,
+            revived: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+        })
     }
 
     /// Stops it as an operator would and starts it again on the same data.

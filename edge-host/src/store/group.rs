@@ -17,6 +17,9 @@ pub(super) trait Group: Send + Sync {
     /// A view of the newest complete copy, or of what was acknowledged last, where `older` lets it be. Blocks.
     fn begin_read(&self, deadline: Instant, older: Option<Older>) -> Result<View, SqlError>;
 
+    /// [`Self::begin_read`] where that takes no waiting. Does not block.
+    fn begin_read_now(&self, deadline: Instant, older: Option<Older>) -> Option<View>;
+
     /// Waits for the turn to write.
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>>;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::gate::Authority;
 use super::sqlite::{Database, DatabaseKey};
@@ -10,6 +10,8 @@ use super::{QueryResult, ResultLimits, SqlError, Value};
 
 /// Idle connections that are kept; more are opened while more requests read at once.
 const IDLE: usize = 8;
+/// A read keeps an executor thread for so long at most; to wake another thread takes about as much.
+const BRIEF: Duration = Duration::from_micros(200);
 
 /// The read connections of one file.
 pub(super) struct Readers {
@@ -46,7 +48,15 @@ impl Readers {
 
     /// A snapshot, taken at its first statement. Blocks; call it on a blocking thread.
     pub(super) fn begin(self: &Arc<Self>, deadline: Instant) -> Result<Snapshot, SqlError> {
-        let mut database = self.connection()?;
+        self.snapshot(self.connection()?, deadline)
+    }
+
+    /// [`Self::begin`] on a connection that is open already. Does not block.
+    pub(super) fn begin_now(self: &Arc<Self>, deadline: Instant) -> Option<Snapshot> {
+        self.snapshot(self.pooled()?, deadline).ok()
+    }
+
+    fn snapshot(self: &Arc<Self>, mut database: Database, deadline: Instant) -> Result<Snapshot, SqlError> {
         database.set_deadline(None);
         database.host("BEGIN", &[])?;
         Ok(Snapshot::of(Arc::clone(self) as Arc<dyn Home>, database, deadline))
@@ -54,8 +64,11 @@ impl Readers {
 
     /// A connection outside any snapshot. Blocks.
     pub(super) fn connection(&self) -> Result<Database, SqlError> {
-        let pooled = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        pooled.map_or_else(|| self.open(), Ok)
+        self.pooled().map_or_else(|| self.open(), Ok)
+    }
+
+    fn pooled(&self) -> Option<Database> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// A connection that may write, for what is undone in the end: nothing of it reaches the files.
@@ -111,6 +124,17 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    /// [`Self::run`] for a thread that must not be kept: `None` when it would be, and nothing has happened.
+    pub(super) fn run_briefly(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        authority: Authority,
+        limits: ResultLimits,
+    ) -> Option<Result<QueryResult, SqlError>> {
+        self.database.as_mut()?.run_briefly(BRIEF, sql, parameters, authority, limits)
+    }
+
     /// [`Database::run_each`] inside the snapshot.
     pub(super) fn run_each<P: AsRef<[Value]>, E: From<SqlError>>(
         &mut self,

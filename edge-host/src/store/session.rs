@@ -170,6 +170,7 @@ impl GroupSession {
         Ok(QueryResult::default())
     }
 
+    /// Most reads are over sooner than another thread has begun: they run here for as long as they are brief.
     async fn on_reader(
         &self,
         state: &mut State,
@@ -180,27 +181,37 @@ impl GroupSession {
             Phase::Reading(reader) => Some(reader),
             _ => None,
         };
-        let (group, deadline, older) = (Arc::clone(&self.group), self.deadline, self.older.get().copied());
-        let ran = on_blocking_thread(move || {
-            let is_new = open.is_none();
-            let mut reader = match open.map_or_else(|| group.begin_read(deadline, older), Ok) {
-                Ok(reader) => reader,
-                Err(error) => return (bound, None, None, Err(error)),
-            };
-            let answer = reader.snapshot.run(&bound.sql, &bound.parameters, authority, bound.limits);
-            // The snapshot was taken by now: later frames are not in it.
-            let seen = if is_new { reader.at.or_else(|| group.newest()) } else { None };
-            (bound, Some(reader), seen, answer)
+        let (deadline, older, is_new) = (self.deadline, self.older.get().copied(), open.is_none());
+        let mut open = open.or_else(|| self.group.begin_read_now(deadline, older));
+        let at_once = open.as_mut().and_then(|view| {
+            view.snapshot.run_briefly(&bound.sql, &bound.parameters, authority, bound.limits)
         });
-        match ran.await {
-            Ok((bound, reader, seen, answer)) => {
-                self.note_end(&answer);
-                state.phase = reader.map_or(Phase::Idle, Phase::Reading);
-                state.seen = state.seen.max(seen);
-                (bound, answer)
+        let (bound, reader, answer) = if let Some(answer) = at_once {
+            (bound, open, answer)
+        } else {
+            let group = Arc::clone(&self.group);
+            let ran = on_blocking_thread(move || {
+                let mut reader = match open.map_or_else(|| group.begin_read(deadline, older), Ok) {
+                    Ok(reader) => reader,
+                    Err(error) => return (bound, None, Err(error)),
+                };
+                let answer = reader.snapshot.run(&bound.sql, &bound.parameters, authority, bound.limits);
+                (bound, Some(reader), answer)
+            });
+            match ran.await {
+                Ok(ran) => ran,
+                Err(error) => return (Bound::host(String::new()), Err(error)),
             }
-            Err(error) => (Bound::host(String::new()), Err(error)),
+        };
+        self.note_end(&answer);
+        if let Some(reader) = reader {
+            if is_new {
+                // The snapshot was taken by now: later frames are not in it.
+                state.seen = state.seen.max(reader.at.or_else(|| self.group.newest()));
+            }
+            state.phase = Phase::Reading(reader);
         }
+        (bound, answer)
     }
 
     /// The first time this opens the host's transaction, ending the snapshot.
@@ -460,6 +471,37 @@ mod tests {
 
     use super::*;
     use crate::store::{RecordStore, testing};
+
+    /// `SELECT 1` is over before SQLite looks at the time.
+    #[tokio::test]
+    async fn a_brief_read_waits_for_no_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, group) = testing::store(folder.path());
+        let open = || store.session(&group, Access::Read, Instant::now() + Duration::from_secs(5)).unwrap();
+        let one = |session: Arc<dyn Session>| async move {
+            session.execute("SELECT 1".to_owned(), Vec::new(), Caller::Function).await.unwrap().rows
+        };
+        // The first read opens a connection, which takes long.
+        one(open()).await;
+        let mut read = pin!(one(open()));
+        let answer = futures_util::poll!(read.as_mut());
+        assert!(answer == std::task::Poll::Ready(vec![vec![Value::Integer(1)]]));
+    }
+
+    #[tokio::test]
+    async fn a_long_read_leaves_the_thread_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, group) = testing::store(folder.path());
+        let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000) \
+                   SELECT count(*) FROM n";
+        for _ in 0..2 {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let session = store.session(&group, Access::Read, deadline).unwrap();
+            let mut read = pin!(session.execute(sql.to_owned(), Vec::new(), Caller::Function));
+            assert!(futures_util::poll!(read.as_mut()).is_pending());
+            assert!(read.await.unwrap().rows == vec![vec![Value::Integer(1_000_000)]]);
+        }
+    }
 
     /// A function may drop a statement it waits for. What it wrote before is undone then, and must not come
     /// back together with what it writes after.

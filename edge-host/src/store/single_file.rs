@@ -266,6 +266,10 @@ impl Group for FileGroup {
         Ok(View { snapshot: self.readers.begin(deadline)?, at: None })
     }
 
+    fn begin_read_now(&self, deadline: Instant, _: Option<Older>) -> Option<View> {
+        Some(View { snapshot: self.readers.begin_now(deadline)?, at: None })
+    }
+
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {
         self.turn.wait().boxed()
     }

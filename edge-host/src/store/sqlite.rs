@@ -17,8 +17,8 @@ use libsql_sys::ffi;
 use super::gate::{Action, Authority, Refusal};
 use super::{QueryResult, ResultLimits, SqlError, Value};
 
-/// Virtual-machine steps between two looks at the deadline: some tens of microseconds.
-const STEPS_BETWEEN_CHECKS: c_int = 1_000;
+/// Virtual-machine steps between two looks at the deadline: some microseconds.
+const STEPS_BETWEEN_CHECKS: c_int = 100;
 /// Waiting for another connection's lock; writers queue before they come here, so this is for checkpoints.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -177,11 +177,17 @@ impl Database {
         let watch = self.watch.as_ptr().cast::<c_void>();
         // SAFETY: both callbacks get `watch`, which lives until the connection is closed.
         let code = unsafe {
-            ffi::sqlite3_busy_timeout(raw, BUSY_TIMEOUT.as_millis() as c_int);
             ffi::sqlite3_progress_handler(raw, STEPS_BETWEEN_CHECKS, Some(on_progress), watch);
             ffi::sqlite3_set_authorizer(raw, Some(on_authorize), watch)
         };
-        self.check(code)
+        self.check(code)?;
+        self.wait_for_locks(BUSY_TIMEOUT);
+        Ok(())
+    }
+
+    fn wait_for_locks(&mut self, longest: Duration) {
+        // SAFETY: `raw` is an open connection; the call only sets how long.
+        unsafe { ffi::sqlite3_busy_timeout(self.raw.as_ptr(), longest.as_millis() as c_int) };
     }
 
     /// `option` is one that is on or off.
@@ -206,6 +212,35 @@ impl Database {
         limits: ResultLimits,
     ) -> Result<QueryResult, SqlError> {
         self.run_noting(sql, parameters, authority, limits).map(|(result, _)| result)
+    }
+
+    /// [`Self::run`] of a statement that reads, if that is over within `time` and without waiting for anybody.
+    /// `None`: it is not, and nothing has happened.
+    pub(super) fn run_briefly(
+        &mut self,
+        time: Duration,
+        sql: &str,
+        parameters: &[Value],
+        authority: Authority,
+        limits: ResultLimits,
+    ) -> Option<Result<QueryResult, SqlError>> {
+        let (deadline, until) = (self.watch().deadline.get(), Instant::now() + time);
+        if deadline.is_some_and(|deadline| deadline <= until) {
+            return None;
+        }
+        self.set_deadline(Some(until));
+        self.wait_for_locks(Duration::ZERO);
+        let answer = self.run(sql, parameters, authority, limits);
+        self.wait_for_locks(BUSY_TIMEOUT);
+        self.set_deadline(deadline);
+        match answer {
+            Err(SqlError::Sqlite { code, .. })
+                if matches!(code & 0xff, ffi::SQLITE_INTERRUPT | ffi::SQLITE_BUSY) =>
+            {
+                None
+            }
+            answer => Some(answer),
+        }
     }
 
     /// [`Self::run`], and what kind of statement it was. One that writes must do the same wherever it runs.

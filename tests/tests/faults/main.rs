@@ -48,6 +48,7 @@ impl Trial {
                 trial.writers.go_on(&trial.network.places(), 2).await?;
                 let fresh = Writers::start(&trial.network, round).await?;
                 std::mem::replace(&mut trial.writers, fresh).check(&trial.network).await?;
+                trial.network.note_leaders()?;
             }
             trial.writers.check(&trial.network).await?;
             trial.network.stop_and_verify()

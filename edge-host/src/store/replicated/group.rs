@@ -146,11 +146,19 @@ impl ReplicatedGroup {
         self.settled.caught()
     }
 
-    /// What was acknowledged last, if what this host has is not, and has not been for a while. Blocks.
-    fn settled(&self, not_before: Option<Position>, deadline: Instant) -> Option<View> {
+    /// Whether something that this host has is not acknowledged.
+    fn waits(&self) -> bool {
         let acked = self.serving.borrow().acked;
         let is_kept = |position| self.serving.borrow().is_acknowledged(position);
-        self.settled.note(self.newest(), &Standing { is_kept: &is_kept, acked });
+        self.settled.note(self.newest(), &Standing { is_kept: &is_kept, acked })
+    }
+
+    /// What was acknowledged last, if what this host has is not, and has not been for a while. Blocks.
+    fn settled(&self, not_before: Option<Position>, deadline: Instant) -> Option<View> {
+        if !self.waits() {
+            return None;
+        }
+        let acked = self.serving.borrow().acked;
         let may_show = |position| self.serving.borrow().keeps(position, now());
         let lent = self.settled.lend(not_before, deadline, &Standing { is_kept: &may_show, acked });
         let (snapshot, position) = lent?;
@@ -382,6 +390,14 @@ impl Group for ReplicatedGroup {
             Some(settled) => Ok(settled),
             None => Ok(View { snapshot: copy.readers.begin(deadline)?, at: None }),
         }
+    }
+
+    fn begin_read_now(&self, deadline: Instant, older: Option<Older>) -> Option<View> {
+        let copy = self.copy().ok()?;
+        if !copy.fit.is_known_to_fit() || older.is_some() && self.waits() {
+            return None;
+        }
+        Some(View { snapshot: copy.readers.begin_now(deadline)?, at: None })
     }
 
     fn turn(&self) -> BoxFuture<'_, Result<OwnedSemaphorePermit, Failure>> {

@@ -117,7 +117,7 @@ impl Settled {
     }
 
     /// Notes whether anything waits, and for how long. `newest`: what this host has.
-    pub(super) fn note(&self, newest: Option<Position>, standing: &Standing<'_>) {
+    pub(super) fn note(&self, newest: Option<Position>, standing: &Standing<'_>) -> bool {
         let acked = standing.acked;
         let waiting = &mut self.state().waiting;
         match (newest.is_none_or(standing.is_kept), &*waiting) {
@@ -125,6 +125,7 @@ impl Settled {
             (false, Some(since)) if since.acked == acked => {}
             (false, _) => *waiting = Some(Waiting { acked, since: Instant::now() }),
         }
+        waiting.is_some()
     }
 
     /// What was acknowledged last, once nothing more has been for a while; not from before `not_before`. Blocks
