@@ -77,7 +77,7 @@ fn planted_faults_are_caught() {
         (Fault::AgeForgotten, &["one_lease"]),
         (Fault::TermForgotten, &["one_leader", "agreed_stays", "one_primary"]),
     ] {
-        let found = (0..4_000).find_map(|seed| Some((seed, run(seed, fault).err()?)));
+        let found = (0..12_000).find_map(|seed| Some((seed, run(seed, fault).err()?)));
         let (seed, violation) = found.unwrap_or_else(|| panic!("{fault:?} was not caught"));
         println!("{fault:?}: seed {seed}: {}: {}", violation.invariant, violation.detail);
         assert!(invariants.contains(&violation.invariant), "{fault:?} broke {}", violation.invariant);

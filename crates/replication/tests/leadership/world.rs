@@ -136,7 +136,7 @@ impl World {
         };
         let loss_permille = if random.permille(500) { random.below(120) } else { 0 };
         let loyal =
-            Duration::from_millis(if random.permille(500) { 1_500 } else { random.between(700, 1_500) });
+            Duration::from_millis(if random.permille(500) { 1_500 } else { random.between(550, 1_500) });
         let mut world = Self {
             random,
             fault,
