@@ -457,7 +457,7 @@ fn writer_authority(caller: Caller) -> Authority {
     }
 }
 
-/// SQLite blocks, and an executor thread must not. The task only fails when the runtime shuts down.
+/// SQLite blocks, and an executor thread must not for longer than a brief read takes. The task only fails when the runtime shuts down.
 async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SqlError> {

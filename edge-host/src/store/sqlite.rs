@@ -185,6 +185,7 @@ impl Database {
         Ok(())
     }
 
+    /// How long a statement waits for what another connection has locked.
     fn wait_for_locks(&mut self, longest: Duration) {
         // SAFETY: `raw` is an open connection; the call only sets how long.
         unsafe { ffi::sqlite3_busy_timeout(self.raw.as_ptr(), longest.as_millis() as c_int) };
