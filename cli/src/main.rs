@@ -4,6 +4,8 @@ mod audit;
 mod backup;
 mod binaries;
 mod client;
+mod drain;
+mod member;
 mod promote;
 mod restore;
 mod status;
@@ -40,6 +42,16 @@ enum Command {
     /// Move the primary of a record group to another region. Shows what it would cost; carries it out only with
     /// --yes. Run it on the machine of the control plane's member.
     Promote(promote::Options),
+    /// Take a node or a whole region out of service, until `locum undrain`: nobody new, calls and the records' primary
+    /// move away. Shows what follows; carries it out only with --yes. Run it on the machine of the control plane's
+    /// member.
+    Drain(drain::Drain),
+    /// Take a node or region back into service, once its records have caught up.
+    Undrain(drain::Drain),
+    /// Lead a record group in this region whenever that is possible.
+    Pin(drain::Pin),
+    /// Lead a record group wherever it happens to be.
+    Unpin(drain::Group),
     /// Show the processes of a network that runs on this machine, and what the node list says.
     Status {
         /// The folder of the network.
@@ -60,6 +72,10 @@ async fn main() -> ExitCode {
         Command::Restore(options) => restore::run(&options),
         Command::Up(options) => up::run(options).await,
         Command::Promote(options) => promote::run(options),
+        Command::Drain(options) => drain::drain("drain", &options),
+        Command::Undrain(options) => drain::drain("undrain", &options),
+        Command::Pin(options) => drain::pin(&options),
+        Command::Unpin(options) => drain::unpin(&options),
         Command::Status { data, json } => status::run(&data, json).await,
     };
     match done {

@@ -1,17 +1,13 @@
 //! `locum promote`: moves the primary of a record group. The control plane's own program does it, on the member's
 //! machine and with its keys; this one knows where a network of `locum up` keeps them.
 
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
-use crate::binaries;
-
-/// The control plane's program.
-const PROGRAM: &str = "locum-control";
+use crate::member::Member;
 
 /// Options of `locum promote`.
 #[derive(Args)]
@@ -27,27 +23,18 @@ pub(crate) struct Options {
     /// Carry the plan out; without it the plan is only shown.
     #[arg(long)]
     yes: bool,
-    /// The folder of a network on this machine.
-    #[arg(long, default_value = ".locum", value_name = "FOLDER")]
-    data: PathBuf,
-    /// The configuration of the control plane's member, for a network that `locum up` did not make.
-    #[arg(long, value_name = "FILE", conflicts_with = "data")]
-    config: Option<PathBuf>,
-    /// Where locum-control is [default: beside `locum`].
-    #[arg(long, value_name = "FOLDER")]
-    bin_dir: Option<PathBuf>,
+    #[command(flatten)]
+    member: Member,
 }
 
 /// Becomes `locum-control promote`; returns only if that cannot be.
 pub(crate) fn run(options: Options) -> Result<()> {
-    let program = binaries::folder(options.bin_dir.as_deref(), &[PROGRAM])?.join(PROGRAM);
-    Err(command(&options, &program).exec()).with_context(|| format!("run {}", program.display()))
+    options.member.become_its_command(|program| command(&options, program))
 }
 
 fn command(options: &Options, program: &Path) -> Command {
-    let config = options.config.clone().unwrap_or_else(|| options.data.join("control-1.toml"));
-    let mut command = Command::new(program);
-    command.arg("promote").arg("--config").arg(config).args(["--group", &options.group]);
+    let mut command = options.member.command(program, "promote");
+    command.args(["--group", &options.group]);
     command.args(options.accept_loss.then_some("--accept-loss")).args(options.yes.then_some("--yes"));
     // Behind `--`: a region that looks like an option is none.
     command.args(["--", &options.region]);
@@ -65,18 +52,17 @@ mod tests {
             group: "main".to_owned(),
             accept_loss: false,
             yes: false,
-            data: "network".into(),
-            config: None,
-            bin_dir: None,
+            member: Member::of("network"),
         };
         let words = |options: &Options| {
-            let command = command(options, PROGRAM.as_ref());
+            let command = command(options, "locum-control".as_ref());
             let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
             words.collect::<Vec<_>>().join(" ")
         };
         let shown = "promote --config network/control-1.toml --group main -- us-east";
         assert_eq!(words(&options), shown);
-        (options.yes, options.accept_loss, options.config) = (true, true, Some("/etc/control.toml".into()));
+        (options.yes, options.accept_loss) = (true, true);
+        options.member.config = Some("/etc/control.toml".into());
         let done = "promote --config /etc/control.toml --group main --accept-loss --yes -- us-east";
         assert_eq!(words(&options), done);
     }

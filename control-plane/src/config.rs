@@ -1,7 +1,7 @@
 //! The configuration of a member.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +34,11 @@ pub(crate) struct Config {
     pub(crate) telemetry_listen: SocketAddr,
     /// QUIC: joins, heartbeats, reports on record groups.
     pub(crate) mesh_listen: SocketAddr,
+    /// The address of this machine that nodes are probed from, as people would reach them; the system's choice if
+    /// not given.
+    pub(crate) probe_from: Option<IpAddr>,
+    /// Certificates (PEM) that are believed under nodes' public names, besides those the system believes.
+    pub(crate) probe_trust: Option<PathBuf>,
     /// The record groups that are replicated, and the regions that may hold each: `[groups.main]`, `regions =
     /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay. `single_copy = true`: see [`GroupConfig`].
     #[serde(default)]
@@ -53,6 +58,7 @@ impl Config {
         config.check_groups(path)?;
         config.state_dir = resolve(path, &config.state_dir);
         config.ready_file = config.ready_file.map(|file| resolve(path, &file));
+        config.probe_trust = config.probe_trust.map(|file| resolve(path, &file));
         Ok(config)
     }
 

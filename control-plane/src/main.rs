@@ -5,14 +5,22 @@
 
 mod config;
 mod groups;
+mod health;
 mod member;
 mod membership;
+mod operating;
+mod operator;
+mod plan;
+mod probe;
 mod process;
 mod promote;
 mod service;
 #[cfg(test)]
 mod simulation;
 mod store;
+mod vantage;
+mod wish;
+mod words;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -20,11 +28,14 @@ use std::time::SystemTime;
 use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use locum_cluster::Wish;
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::GroupId;
 
 use crate::config::Config;
 use crate::member::Keys;
+use crate::operator::Operator;
+use crate::wish::Drain;
 
 #[derive(Parser)]
 #[command(version, about = "Control-plane member: membership, certificates, the node list")]
@@ -68,6 +79,45 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Take a node or a whole region out of service: nobody new, and nothing that must be there. Shows what
+    /// follows; carries it out only with --yes, and then waits until it is so. It stays so until `undrain`.
+    Drain {
+        /// The node or region.
+        name: String,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take a node or region back into service, once it has caught up.
+    Undrain {
+        /// The node or region.
+        name: String,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lead a record group in this region whenever that is possible.
+    Pin {
+        /// The region.
+        region: RegionId,
+        /// The record group.
+        #[arg(long, default_value = "main")]
+        group: GroupId,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lead a record group wherever it happens to be.
+    Unpin {
+        /// The record group.
+        #[arg(long, default_value = "main")]
+        group: GroupId,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print how the network is operated, and what happened lately, as JSON.
+    Operations,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -78,16 +128,32 @@ fn main() -> anyhow::Result<()> {
     let config = Config::read(&path).unwrap_or_else(|error| locum_telemetry::config::exit_64(&error));
     match args.command {
         Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region),
-        Some(Command::Promote { to, group, accept_loss, yes }) => {
-            let wanted = promote::Wanted { group, to, accept_loss };
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(promote::run(&config, wanted, yes))
-        }
+        Some(command) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(operate(&config, command)),
         None if args.check => Ok(()),
         None => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process::run(config))
+        }
+    }
+}
+
+/// What a person asks of the running member.
+async fn operate(config: &Config, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::JoinToken { .. } => bail!("a join token needs no running member"),
+        Command::Promote { to, group, accept_loss, yes } => {
+            promote::run(config, promote::Wanted { group, to, accept_loss }, yes).await
+        }
+        Command::Drain { name, yes } => wish::drain(config, &name, Drain::Out, yes).await,
+        Command::Undrain { name, yes } => wish::drain(config, &name, Drain::Back, yes).await,
+        Command::Pin { region, group, yes } => wish::run(config, Wish::Pin { group, region }, yes).await,
+        Command::Unpin { group, yes } => wish::run(config, Wish::Unpin { group }, yes).await,
+        Command::Operations => {
+            let view = Operator::find(config)?.operations().await?;
+            operator::say(&serde_json::to_string_pretty(&view)?);
+            Ok(())
         }
     }
 }

@@ -2,20 +2,22 @@
 //!
 //! What must survive a crash is the [`Record`]; a decision that changes it returns the next one, which counts
 //! only once [`Membership::commit`] was told that it is on disk. Heartbeats change only what a restart may
-//! forget.
+//! forget. Who is given up, and who is told what, is decided elsewhere (`health`, `plan`); the list says it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use locum_cluster::probe::MediaProbe;
 use locum_cluster::protocol::Heartbeat;
 use locum_cluster::{Load, NodeList, NodeRecord, NodeState};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::{GroupId, GroupRecord};
 use serde::{Deserialize, Serialize};
 
-/// A node not heard from for this long is down.
-pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(3);
+use crate::health::Condition;
+use crate::plan::Operations;
+
 /// The load of a node is told anew at most this often.
 const LOAD_EVERY: Duration = Duration::from_secs(2);
 /// … and only when its use changed by this much, or crossed the line to full.
@@ -52,6 +54,12 @@ pub(crate) struct Record {
     /// Who leads which record group. Since format 2.
     #[serde(default)]
     pub(crate) groups: BTreeMap<GroupId, GroupRecord>,
+    /// How the network is operated. Since format 3.
+    #[serde(default)]
+    pub(crate) operations: Operations,
+    /// How to try whether media gets through to each media node. Since format 3.
+    #[serde(default)]
+    pub(crate) probes: BTreeMap<NodeId, MediaProbe>,
 }
 
 impl Default for Record {
@@ -63,6 +71,8 @@ impl Default for Record {
             forgotten_until: 0,
             list,
             groups: BTreeMap::new(),
+            operations: Operations::default(),
+            probes: BTreeMap::new(),
         }
     }
 }
@@ -94,6 +104,10 @@ pub(crate) enum Refused {
     NotEdge,
     #[error("only who holds the authority's key may ask this")]
     NotOperator,
+    #[error("no node of this name ever joined")]
+    NoNode,
+    #[error("no node of this region ever joined")]
+    NoRegion,
     #[error("the heartbeat says more than it may, or something else than it should")]
     Heartbeat,
 }
@@ -115,8 +129,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// From what was on disk. Nodes get as long as after a heartbeat to be heard from before they count as
-    /// down.
+    /// From what was on disk.
     pub(crate) fn new(record: Record, now: Now) -> Self {
         Self { record, heard: HashMap::new(), since: now.elapsed }
     }
@@ -174,27 +187,40 @@ impl Membership {
         let load_told_at = self.heard.get(&identity.node).and_then(|heard| heard.load_told_at);
         let heard = Heard { at: now.elapsed, heartbeat, load_told_at };
         let told = self.record.list.nodes.iter().find(|told| told.id == identity.node);
+        let probe = self.record.probes.get(&identity.node);
         let news = told.is_none_or(|told| {
-            told.state != heard.state(now)
+            told.state != self.record.state(&identity.node, heard.heartbeat.draining)
+                || probe != heard.heartbeat.probe.as_ref()
                 || told.addresses != heard.heartbeat.addresses
                 || told.jwks != heard.heartbeat.jwks
                 || told.mesh != heard.heartbeat.mesh
+                || told.public != heard.heartbeat.public
         });
         self.heard.insert(identity.node.clone(), heard);
         Ok(news)
     }
 
-    /// The record with the next list, if the newest one is no longer true. `None` also when versions are used
-    /// up.
-    pub(crate) fn next_list(&self, now: Now) -> Option<Record> {
+    /// What `record` should say of nodes, if that is something else: the next list, and how to probe. The list
+    /// stays as it is when versions are used up.
+    pub(crate) fn refreshed(&self, record: &Record, now: Now) -> Option<Record> {
         let nodes: Vec<_> =
-            self.record.members.iter().filter_map(|(id, member)| self.node(id, member, now)).collect();
-        if nodes == self.record.list.nodes {
+            record.members.iter().filter_map(|(id, member)| self.node(record, id, member, now)).collect();
+        let version = record.list.version.checked_add(1).filter(|_| nodes != record.list.nodes);
+        let list = version.map(|version| NodeList { version, issued_at_ms: now.unix_ms, nodes });
+        let probes = self.probes(record);
+        if list.is_none() && probes == record.probes {
             return None;
         }
-        let version = self.record.list.version.checked_add(1)?;
-        let list = NodeList { version, issued_at_ms: now.unix_ms, nodes };
-        Some(Record { list, ..self.record.clone() })
+        let list = list.unwrap_or_else(|| record.list.clone());
+        Some(Record { list, probes, ..record.clone() })
+    }
+
+    fn probes(&self, record: &Record) -> BTreeMap<NodeId, MediaProbe> {
+        let probe = |id: &NodeId| match self.heard.get(id) {
+            Some(heard) => heard.heartbeat.probe.clone(),
+            None => record.probes.get(id).cloned(),
+        };
+        record.members.keys().filter_map(|id| Some((id.clone(), probe(id)?))).collect()
     }
 
     /// `record` is on disk: from now on it counts.
@@ -218,14 +244,17 @@ impl Membership {
         })
     }
 
+    /// What a node said of itself last, since this process began.
+    pub(crate) fn said(&self, node: &NodeId) -> Option<&Heartbeat> {
+        self.heard.get(node).map(|heard| &heard.heartbeat)
+    }
+
     /// What the list should say of a member; nothing until it was heard from once.
-    fn node(&self, id: &NodeId, member: &Member, now: Now) -> Option<NodeRecord> {
-        let told = self.record.list.nodes.iter().find(|told| told.id == *id);
+    fn node(&self, record: &Record, id: &NodeId, member: &Member, now: Now) -> Option<NodeRecord> {
+        let told = record.list.nodes.iter().find(|told| told.id == *id);
         let Some(heard) = self.heard.get(id) else {
             let mut told = told?.clone();
-            if now.elapsed.saturating_sub(self.since) >= DOWN_AFTER {
-                told.state = NodeState::Down;
-            }
+            told.state = record.state(id, told.state == NodeState::Draining);
             return Some(told);
         };
         let said = &heard.heartbeat;
@@ -239,14 +268,29 @@ impl Membership {
             region: member.region.clone(),
             addresses: said.addresses.clone(),
             jwks: said.jwks.clone(),
-            mesh: said.mesh,
+            mesh: said.mesh.clone(),
+            public: said.public.clone(),
             load,
-            state: heard.state(now),
+            state: record.state(id, said.draining),
         })
     }
 }
 
 impl Record {
+    /// What the list says of a node that says itself whether it drains.
+    fn state(&self, node: &NodeId, says_draining: bool) -> NodeState {
+        match self.operations.condition(node) {
+            Condition::Left | Condition::Lost => NodeState::Down,
+            Condition::Up if says_draining || self.operations.is_told_to_drain(node) => NodeState::Draining,
+            Condition::Up => NodeState::Up,
+        }
+    }
+
+    /// What a node does, if it ever joined.
+    pub(crate) fn role_of(&self, node: &NodeId) -> Option<Role> {
+        self.members.get(node).map(|member| member.role)
+    }
+
     /// Drops tokens that expired a day ago.
     fn forget_expired(&mut self, now: Now) {
         const KEEP_S: i64 = 24 * 60 * 60;
@@ -257,16 +301,6 @@ impl Record {
 }
 
 impl Heard {
-    fn state(&self, now: Now) -> NodeState {
-        if now.elapsed.saturating_sub(self.at) >= DOWN_AFTER {
-            NodeState::Down
-        } else if self.heartbeat.draining {
-            NodeState::Draining
-        } else {
-            NodeState::Up
-        }
-    }
-
     fn load_is_news(&self, told: Load, now: Now) -> bool {
         let said = self.heartbeat.load;
         let moved = said.used_permille().abs_diff(told.used_permille()) >= LOAD_STEP_PERMILLE
@@ -291,11 +325,16 @@ fn acceptable(role: Role, heartbeat: &Heartbeat) -> bool {
         && (keys.is_none() || role == Role::Edge)
         && keys.is_none_or(|jwks| jwks.keys.len() <= MAX_KEYS)
         // Who answers there, its certificate says.
-        && heartbeat.mesh.is_none_or(can_be_called)
+        && heartbeat.mesh.len() <= MAX_ADDRESSES
+        && heartbeat.mesh.iter().all(|mesh| mesh.port() != 0 && can_be_called(mesh.ip()))
+        && heartbeat.public.len() <= MAX_ADDRESSES
+        && heartbeat.public.iter().copied().all(can_be_called)
+        && (heartbeat.probe.is_none() || role == Role::Media)
+        && heartbeat.probe.as_ref().is_none_or(MediaProbe::is_acceptable)
 }
 
-fn can_be_called(mesh: SocketAddr) -> bool {
-    mesh.port() != 0 && !mesh.ip().is_unspecified() && !mesh.ip().is_multicast()
+fn can_be_called(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast()
 }
 
 #[cfg(test)]

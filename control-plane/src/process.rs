@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use locum_identity::{CertificateAuthority, CertificateRequest, NodeIdentity, NodeKey};
-use locum_mesh::{Credentials, Limits, Server};
+use locum_mesh::{Client, Credentials, Limits, Server};
 use locum_telemetry::{Health, Telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::groups::Groups;
 use crate::member::{Keys, Member};
 use crate::service::{Clock, Service};
 use crate::store::FileStore;
+use crate::vantage::Vantage;
 
 /// A member's own certificate is made anew this often; it is valid for thirty days.
 const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,7 +34,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let own = Own { identity: config.identity()?, authority: keys.authority.clone() };
     let server = Arc::new(Server::bind(config.mesh_listen, &own.credentials()?, Limits::default())?);
     let groups = Groups::new(&config.groups, &record.groups, clock.now().elapsed)?;
-    let member = Member::new(record, groups, store, keys, clock.now())?;
+    let vantage = Vantage::new(&config, &own)?;
+    let me = own.identity.node.clone();
+    let member = Member::new(me, record, groups, store, keys, clock.now())?;
     info!(version = member.list().version, nodes = member.list().nodes.len(), "record read");
     let (service, thread) = Service::start(member, clock)?;
 
@@ -42,7 +45,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry_address = serve_telemetry(&config, &health, telemetry, &ended).await?;
     let tasks = TaskTracker::new();
     let mut looking = tokio::spawn(service.clone().keep_looking());
-    tasks.spawn(own.keep_fresh(server.clone(), stop.clone()));
+    tasks.spawn(own.keep_fresh(server.clone(), vantage.mesh().clone(), stop.clone()));
+    vantage.start(service.clone(), &stop, &tasks);
     let (serving, stopped) = (server.clone(), stop.clone());
     tasks.spawn(async move { serving.run(service, stopped).await });
 
@@ -86,9 +90,12 @@ impl Own {
         Ok(Credentials::new(self.authority.pem(), &certificate, &key)?)
     }
 
-    async fn keep_fresh(self, server: Arc<Server>, stop: CancellationToken) {
+    async fn keep_fresh(self, server: Arc<Server>, client: Arc<Client>, stop: CancellationToken) {
         while tokio::time::timeout(OWN_CERTIFICATE_EVERY, stop.cancelled()).await.is_err() {
-            let renewed = self.credentials().and_then(|own| Ok(server.replace_credentials(&own)?));
+            let renewed = self.credentials().and_then(|own| {
+                server.replace_credentials(&own)?;
+                Ok(client.replace_credentials(&own)?)
+            });
             if let Err(error) = renewed {
                 error!(error = format!("{error:#}"), "could not renew this member's certificate");
             }

@@ -1,23 +1,18 @@
 //! A person moves the primary of a record group: `locum-control promote`.
 //!
-//! It speaks to the running member over the mesh, under a certificate that only who holds the authority's key
-//! can make.
+//! Shows the plan, and carries it out only with `--yes`.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use locum_cluster::protocol::{NodeAnswer, NodeRequest, OperatorRequest};
-use locum_identity::{RegionId, Role};
-use locum_mesh::{Client, Limits, Peer, PeerName};
+use anyhow::bail;
+use locum_cluster::protocol::{NodeAnswer, OperatorRequest};
+use locum_identity::RegionId;
 use locum_replication::{GroupId, GroupStatus, Promotion, PromotionPlan};
-use locum_telemetry::ReadyFile;
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
-use crate::member::Keys;
-use crate::process::Own;
+use crate::operator::{Operator, say};
 
-const DEADLINE: Duration = Duration::from_secs(5);
 /// A wish that is not fulfilled by then is forgotten by the member too.
 const FULFILLED_WITHIN: Duration = Duration::from_secs(35);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -29,17 +24,11 @@ pub(crate) struct Wanted {
     pub(crate) accept_loss: bool,
 }
 
-/// The running member, as a person reaches it.
-struct Member {
-    client: Client,
-    peer: Peer,
-}
-
 /// Shows the plan, and with `yes` carries it out and waits until the target leads.
 pub(crate) async fn run(config: &Config, wanted: Wanted, yes: bool) -> anyhow::Result<()> {
-    let member = Member::find(config)?;
+    let operator = Operator::find(config)?;
     let Wanted { group, to, accept_loss } = wanted;
-    let plan = match member.ask(OperatorRequest::Plan { group, to, accept_loss }).await? {
+    let plan = match operator.ask(OperatorRequest::Plan { group, to, accept_loss }).await? {
         NodeAnswer::Plan(plan) => plan,
         _ => bail!("the member answers another question"),
     };
@@ -50,7 +39,7 @@ pub(crate) async fn run(config: &Config, wanted: Wanted, yes: bool) -> anyhow::R
     }
     let group = plan.group.clone();
     let (target, before) = (plan.target.clone(), plan.epoch);
-    let mut status = member.status(OperatorRequest::Promote(plan)).await?;
+    let mut status = self::status(&operator, OperatorRequest::Promote(plan)).await?;
     let begun = Instant::now();
     loop {
         if status.epoch > before && status.served {
@@ -64,36 +53,14 @@ pub(crate) async fn run(config: &Config, wanted: Wanted, yes: bool) -> anyhow::R
             bail!("{target} does not lead yet, and {} promises are missing: look again", status.missing);
         }
         sleep(LOOK_EVERY).await;
-        status = member.status(OperatorRequest::Status(group.clone())).await?;
+        status = self::status(&operator, OperatorRequest::Status(group.clone())).await?;
     }
 }
 
-impl Member {
-    fn find(config: &Config) -> anyhow::Result<Self> {
-        if !config.state_dir.join("ca.pem").exists() {
-            bail!("no keys in {}: start the member once first", config.state_dir.display());
-        }
-        let keys = Keys::open(&config.state_dir, &config.zone)?;
-        let own = Own { identity: config.identity()?, authority: keys.authority };
-        // A member that was given port 0 tells where it listens.
-        let ready = config.ready_file.as_ref().and_then(|path| ReadyFile::read(path).ok());
-        let told = ready.and_then(|ready| ready.addresses.get("mesh").copied());
-        let address = told.unwrap_or(config.mesh_listen);
-        let client = Client::new(address, &own.credentials()?, Limits::default())?;
-        Ok(Self { client, peer: Peer { address, name: PeerName::Role(Role::Control) } })
-    }
-
-    async fn ask(&self, request: OperatorRequest) -> anyhow::Result<NodeAnswer> {
-        let question = serde_json::to_vec(&NodeRequest::Operator(request))?;
-        let answer = self.client.request(&self.peer, &question, DEADLINE).await;
-        serde_json::from_slice(&answer.context("ask the member")?).context("read the member's answer")
-    }
-
-    async fn status(&self, request: OperatorRequest) -> anyhow::Result<GroupStatus> {
-        match self.ask(request).await? {
-            NodeAnswer::Status(status) => Ok(status),
-            _ => bail!("the member answers another question"),
-        }
+async fn status(operator: &Operator, request: OperatorRequest) -> anyhow::Result<GroupStatus> {
+    match operator.ask(request).await? {
+        NodeAnswer::Status(status) => Ok(status),
+        _ => bail!("the member answers another question"),
     }
 }
 
@@ -109,9 +76,4 @@ fn show(plan: &PromotionPlan) {
         let held = risk.copy.map_or("an unknown position".to_owned(), |copy| copy.to_string());
         say(&format!("  {} does not answer; it held {held}, and what is beyond {from} goes", risk.node));
     }
-}
-
-#[allow(clippy::print_stdout, reason = "the plan is what was asked for")]
-fn say(text: &str) {
-    println!("{text}");
 }

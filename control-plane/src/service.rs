@@ -1,22 +1,25 @@
 //! The member behind the mesh: one thread owns it, questions queue for it.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, NodeRequest, OperatorRequest};
-use locum_cluster::{NodeState, SignedNodeList};
+use locum_cluster::{NodeOrder, NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Handler, Refusal, RefusalCode};
 use locum_replication::{GroupReport, GroupView};
 use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
+use crate::health::Report;
 use crate::member::{Member, MemberError};
 use crate::membership::Now;
+use crate::probe::Targets;
 use crate::store::Store;
 
 /// Questions waiting for the member; beyond it nodes are told to come back.
@@ -28,10 +31,11 @@ type Reply<T> = oneshot::Sender<Result<T, MemberError>>;
 
 enum Command {
     Join(JoinRequest, Reply<JoinAnswer>),
-    Heartbeat(NodeIdentity, Heartbeat, Reply<Option<SignedNodeList>>),
+    Heartbeat(NodeIdentity, Heartbeat, Reply<(Option<SignedNodeList>, NodeOrder)>),
     Renew(NodeIdentity, String, Reply<String>),
     Records(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
     Operator(NodeIdentity, OperatorRequest, Reply<NodeAnswer>),
+    Observed(NodeIdentity, Report, Reply<()>),
     Look,
 }
 
@@ -39,6 +43,7 @@ enum Command {
 #[derive(Clone)]
 pub(crate) struct Service {
     commands: mpsc::Sender<Command>,
+    probed: watch::Receiver<Arc<Targets>>,
 }
 
 /// Both clocks of this process.
@@ -65,13 +70,25 @@ impl Service {
         clock: Clock,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (commands, mut queue) = mpsc::channel(QUEUE);
+        let targets = watch::Sender::new(Arc::new(member.targets()));
+        let probed = targets.subscribe();
         let thread = thread::Builder::new().name("member".to_owned()).spawn(move || {
             while let Some(command) = queue.blocking_recv() {
-                carry_out(&mut member, command, clock);
+                carry_out(&mut member, command, clock, &targets);
                 gauge!("locum_control_queue_length").set(u32::try_from(queue.len()).unwrap_or(u32::MAX));
             }
         })?;
-        Ok((Self { commands }, thread))
+        Ok((Self { commands, probed }, thread))
+    }
+
+    /// Whom to probe.
+    pub(crate) fn targets(&self) -> watch::Receiver<Arc<Targets>> {
+        self.probed.clone()
+    }
+
+    /// Hands on what a member sees.
+    pub(crate) async fn observed(&self, vantage: NodeIdentity, report: Report) -> Result<(), Refusal> {
+        self.ask(|reply| Command::Observed(vantage, report, reply)).await
     }
 
     /// Looks at everybody, again and again. Ends with the member.
@@ -98,8 +115,8 @@ impl Service {
     async fn answer_node(&self, node: NodeIdentity, question: NodeRequest) -> Result<NodeAnswer, Refusal> {
         match question {
             NodeRequest::Heartbeat(heartbeat) => {
-                let list = self.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
-                Ok(NodeAnswer::Heartbeat { list })
+                let (list, order) = self.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
+                Ok(NodeAnswer::Heartbeat { list, order })
             }
             NodeRequest::Renew { certificate_request } => {
                 let certificate = self.ask(|reply| Command::Renew(node, certificate_request, reply)).await?;
@@ -130,13 +147,19 @@ impl Handler for Service {
     }
 }
 
-fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
+fn carry_out<S: Store>(
+    member: &mut Member<S>,
+    command: Command,
+    clock: Clock,
+    targets: &watch::Sender<Arc<Targets>>,
+) {
     let now = clock.now();
     // Whoever asked may have left: then nobody reads the answer.
     match command {
         Command::Join(request, reply) => drop(reply.send(member.join(&request, now))),
         Command::Heartbeat(node, heartbeat, reply) => {
-            drop(reply.send(member.heartbeat(&node, heartbeat, now)));
+            let list = member.heartbeat(&node, heartbeat, now);
+            drop(reply.send(list.map(|list| (list, member.order(&node.node)))));
         }
         Command::Renew(node, request, reply) => drop(reply.send(member.renew(&node, &request, now))),
         Command::Records(node, reports, reply) => {
@@ -145,11 +168,26 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
         Command::Operator(node, request, reply) => {
             drop(reply.send(member.operate(&node, request, now)));
         }
+        Command::Observed(member_identity, report, reply) => {
+            drop(reply.send(member.observe(&member_identity, report, now)));
+        }
         Command::Look => {
             member.look(now);
             measure(member, now);
+            publish(member, targets);
         }
     }
+}
+
+fn publish<S: Store>(member: &Member<S>, targets: &watch::Sender<Arc<Targets>>) {
+    let current = member.targets();
+    targets.send_if_modified(|known| {
+        let changed = **known != current;
+        if changed {
+            *known = Arc::new(current);
+        }
+        changed
+    });
 }
 
 fn measure<S: Store>(member: &Member<S>, now: Now) {
@@ -165,6 +203,7 @@ fn measure<S: Store>(member: &Member<S>, now: Now) {
         let (id, role) = (node.id.to_string(), node.role.as_str());
         gauge!("locum_node_heartbeat_age_seconds", "node" => id, "role" => role).set(age.as_secs_f64());
     }
+    member.measure_operations(now);
     for (group, status) in member.groups().statuses(now.elapsed) {
         let set = |name: &'static str, value: f64| gauge!(name, "group" => group.to_string()).set(value);
         set("locum_group_epoch", status.epoch.0 as f64);
@@ -185,7 +224,7 @@ fn refusal(error: &MemberError) -> Refusal {
     warn!(error = chain(error), "question refused");
     let code = match error {
         MemberError::Token(_) | MemberError::Refused(_) => RefusalCode::Denied,
-        MemberError::Group(_) => RefusalCode::Invalid,
+        MemberError::Group(_) | MemberError::Wish(_) => RefusalCode::Invalid,
         MemberError::Certificate(_) => RefusalCode::Invalid,
         MemberError::Save(_) => return Refusal::new(RefusalCode::Internal, "the record could not be kept"),
     };

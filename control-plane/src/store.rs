@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::membership::Record;
 
-/// 2: with record groups. A file of format 1 is read as one without.
-const FORMAT: u32 = 2;
+/// 2: with record groups. 3: with operations. An older file is read as one without.
+const FORMAT: u32 = 3;
 
 /// Keeps a record.
 pub(crate) trait Store {
@@ -130,15 +130,15 @@ mod tests {
         let (mut store, record) = FileStore::open(dir.path()).unwrap();
         assert_eq!((record.list.version, record.groups.len()), (7, 0));
         store.save(&record).unwrap();
-        assert!(private_file::read_to_string(&path).unwrap().starts_with(r#"{"format":2,"#));
+        assert!(private_file::read_to_string(&path).unwrap().starts_with(r#"{"format":3,"#));
     }
 
     #[test]
     fn a_newer_or_damaged_record_is_not_taken_for_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("membership.json");
-        private_file::write(&path, br#"{"format":3,"other":1}"#).unwrap();
-        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Newer { format: 3, .. })));
+        private_file::write(&path, br#"{"format":4,"other":1}"#).unwrap();
+        assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Newer { format: 4, .. })));
         private_file::write(&path, b"{\"format\":1,\"rec").unwrap();
         assert!(matches!(FileStore::open(dir.path()), Err(OpenError::Damaged { .. })));
     }

@@ -36,6 +36,7 @@ impl Plan {
         table.insert("mesh_listen".into(), at(control_address(&self.regions), self.ports.mesh()).into());
         // One region has one copy: nothing to agree on.
         if self.regions.len() > 1 {
+            table.insert("probe_from".into(), control_address(&self.regions).to_string().into());
             let group = |clinic: &Clinic| {
                 let regions = clinic.regions.iter().map(|region| Value::from(region.as_str())).collect();
                 let mut group = Table::from_iter([("regions".to_owned(), Value::Array(regions))]);

@@ -16,7 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use locum_cluster::{Load, NodeList, SignedNodeList};
+use locum_cluster::probe::MediaProbe;
+use locum_cluster::{Load, NodeList, NodeOrder, SignedNodeList};
 use locum_identity::{CertificateError, Jwks, NodeId, NodeIdentity, RegionId, Role, VerifyError, Zone};
 use locum_mesh::{MeshError, Peer, PeerName, Refusal};
 use tokio::sync::watch;
@@ -56,6 +57,10 @@ pub struct Announcement {
     pub addresses: Vec<String>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
+    /// Its own public addresses, one for each of its links.
+    pub public: Vec<IpAddr>,
+    /// Media nodes: how the control plane may try whether media gets through.
+    pub probe: Option<MediaProbe>,
 }
 
 /// The newest node list, as data and as clients get it.
@@ -130,6 +135,7 @@ pub struct Agent {
     control: Peer,
     mesh: Arc<Mesh>,
     list: watch::Receiver<Arc<NodeListView>>,
+    orders: watch::Receiver<NodeOrder>,
     said: Arc<watch::Sender<Said>>,
 }
 
@@ -165,8 +171,9 @@ impl Agent {
         let own = Own { announcement, mesh: mesh.clone(), dir, kept };
         let control = Peer { address: config.control, name: PeerName::Role(Role::Control) };
         let heart = Heart::new(control.clone(), own, said.subscribe(), stop.clone());
+        let orders = heart.orders();
         let list = heart.start(last).await?;
-        Ok(Agent { node, control, mesh, list, said })
+        Ok(Agent { node, control, mesh, list, orders, said })
     }
 
     /// This node's name, as its certificate says it.
@@ -182,6 +189,12 @@ impl Agent {
     /// The newest node list, now and whenever it changes.
     pub fn list(&self) -> watch::Receiver<Arc<NodeListView>> {
         self.list.clone()
+    }
+
+    /// What the control plane told this node last, now and whenever it changes; after a restart, what it was told
+    /// before.
+    pub fn orders(&self) -> watch::Receiver<NodeOrder> {
+        self.orders.clone()
     }
 
     /// What the next heartbeats say of this node's load.

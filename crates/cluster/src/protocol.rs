@@ -1,12 +1,14 @@
 //! What nodes say to a member of the control plane over the mesh, as JSON.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use locum_identity::{Jwks, RegionId};
 use locum_replication::{GroupId, GroupReport, GroupStatus, GroupView, PromotionPlan};
 use serde::{Deserialize, Serialize};
 
-use crate::{Load, SignedNodeList};
+use crate::operate::OperationsView;
+use crate::probe::MediaProbe;
+use crate::{Load, NodeOrder, SignedNodeList, Wish, several};
 
 /// How often a node says that it is there.
 pub const HEARTBEAT_INTERVAL_MS: u64 = 500;
@@ -76,6 +78,12 @@ pub enum OperatorRequest {
     },
     /// Do that, if it is still what it would cost.
     Promote(PromotionPlan),
+    /// What would follow from this wish at once?
+    Preview(Wish),
+    /// Keep this wish, until it is taken back.
+    Wish(Wish),
+    /// How is the network operated?
+    Operations,
 }
 
 /// What a node says of itself. Who it is, its certificate says.
@@ -86,15 +94,24 @@ pub struct Heartbeat {
     pub addresses: Vec<String>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
-    /// Where other nodes reach it on the mesh, if it listens there.
+    /// Where other nodes reach it on the mesh, best first; none: it does not listen there.
+    #[serde(default, with = "several", skip_serializing_if = "Vec::is_empty")]
+    pub mesh: Vec<SocketAddr>,
+    /// Its own public addresses, one for each of its links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public: Vec<IpAddr>,
+    /// Media nodes: how to try whether media gets through. For members of the control plane only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mesh: Option<SocketAddr>,
+    pub probe: Option<MediaProbe>,
     /// How busy it is.
     pub load: Load,
     /// Whether it wants nobody new.
     pub draining: bool,
     /// The version of the node list it holds; 0 = none.
     pub held_version: u64,
+    /// Generation of the newest order that it obeys; 0 = none.
+    #[serde(default)]
+    pub obeyed: u64,
 }
 
 /// Answers to a [`NodeRequest`].
@@ -105,6 +122,10 @@ pub enum NodeAnswer {
     Heartbeat {
         /// The newest list, if newer than the one held.
         list: Option<SignedNodeList>,
+        /// What this node was told last. It is said again with every answer; a node refuses what is older than what
+        /// it obeys.
+        #[serde(default)]
+        order: NodeOrder,
     },
     /// To a renewal.
     Renewed {
@@ -117,4 +138,8 @@ pub enum NodeAnswer {
     Status(GroupStatus),
     /// To a question of what a promotion would cost.
     Plan(PromotionPlan),
+    /// To a preview: what would be done, for people; nothing, if the wish is kept already.
+    Preview(Vec<String>),
+    /// To a wish, which is kept then, and to a question about operations.
+    Operations(Box<OperationsView>),
 }

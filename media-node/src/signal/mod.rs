@@ -22,13 +22,16 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
-use tracing::info;
+use tracing::{debug, info};
 
 pub use server::serve;
 
 use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;
 use crate::token::{self, Admission, KeySet, Refusal};
+
+/// Where people's programs, and the control plane, look whether anybody is there; every LiveKit server answers so.
+const PROBED: &str = "/";
 
 /// What every request needs.
 #[derive(Clone)]
@@ -52,6 +55,7 @@ pub fn router(signal: Signal) -> Router {
     // Credentials are in the request itself, never in what a browser adds, so any page may ask.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
     Router::new()
+        .route(PROBED, get(async || "OK"))
         .route("/rtc/v1", get(join))
         .route("/rtc/v1/validate", get(validate))
         .route("/rtc/validate", get(validate))
@@ -135,6 +139,11 @@ async fn log_access(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let response = next.run(request).await;
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    info!(%method, path, status = response.status().as_u16(), elapsed_ms, "request");
+    let status = response.status().as_u16();
+    if path == PROBED {
+        debug!(%method, path, status, elapsed_ms, "request");
+    } else {
+        info!(%method, path, status, elapsed_ms, "request");
+    }
     response
 }
