@@ -41,8 +41,12 @@ async fn a_drain_is_shown_then_told_then_kept_by_everybody() {
     let shown = operate(&control, &["drain", "media-1"]).await;
     let plan = text(&shown.stdout);
     assert!(shown.status.success(), "{}", text(&shown.stderr));
-    for line in ["media-1 is to be drained", "media-1 is told to take nobody new", "WARNING: no other media", "nothing was done"]
-    {
+    for line in [
+        "media-1 is to be drained",
+        "media-1 is told to take nobody new",
+        "WARNING: no other media",
+        "nothing was done",
+    ] {
         assert!(plan.contains(line), "{line}: {plan}");
     }
     assert_eq!(*media.agent.orders().borrow(), NodeOrder::default());

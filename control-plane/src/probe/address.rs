@@ -1,12 +1,38 @@
 //! From the URLs and addresses a node announces to where its probes go.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use super::Miss;
 use crate::health::Reason;
 
 /// Addresses of one node that are tried; it announces one or two.
 const MAX_ADDRESSES: usize = 4;
+
+/// Names asked for at once. The system's resolver may take longer than a probe waits, and holds a thread meanwhile.
+const NAMES_AT_ONCE: usize = 16;
+
+/// The system's resolver, bounded.
+pub(super) struct Names(Arc<Semaphore>);
+
+impl Names {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(NAMES_AT_ONCE)))
+    }
+
+    async fn find(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Miss> {
+        let place = Arc::clone(&self.0).acquire_owned().await.map_err(|_| Miss(Reason::Unresolved))?;
+        let host = host.to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            (host.as_str(), port).to_socket_addrs().map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>())
+        });
+        let found = found.await.ok().and_then(Result::ok).unwrap_or_default();
+        if found.is_empty() { Err(Miss(Reason::Unresolved)) } else { Ok(found) }
+    }
+}
 
 /// What matters of a public URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,7 +73,7 @@ impl Url {
 
     /// Where to find it: at the node's own addresses if it announces them. Its name is asked for only if not:
     /// names of this network lead wherever the network wants people to go, which need not be this node.
-    pub(super) async fn addresses(&self, own: &[IpAddr]) -> Result<Vec<SocketAddr>, Miss> {
+    pub(super) async fn addresses(&self, own: &[IpAddr], names: &Names) -> Result<Vec<SocketAddr>, Miss> {
         let at = |ip: IpAddr| SocketAddr::new(ip, self.port);
         if let Ok(ip) = self.host.parse() {
             return Ok(vec![at(ip)]);
@@ -59,9 +85,7 @@ impl Url {
         if self.host == "localhost" || self.host.ends_with(".localhost") {
             return Ok(vec![at(Ipv4Addr::LOCALHOST.into())]);
         }
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let found: Vec<_> = found.map_err(|_| Miss(Reason::Unresolved))?.take(MAX_ADDRESSES).collect();
-        if found.is_empty() { Err(Miss(Reason::Unresolved)) } else { Ok(found) }
+        names.find(&self.host, self.port).await
     }
 }
 
@@ -91,10 +115,10 @@ mod tests {
         let url = Url::parse("https://us-west.example:8443").unwrap();
         let own: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         let found: Vec<String> =
-            url.addresses(&own).await.ok().unwrap().iter().map(ToString::to_string).collect();
+            url.addresses(&own, &Names::new()).await.ok().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(found, ["192.0.2.1:8443", "[2001:db8::1]:8443"]);
         let local = Url::parse("http://us-west.locum.localhost:8080").unwrap();
-        let found = local.addresses(&[]).await.ok().unwrap();
+        let found = local.addresses(&[], &Names::new()).await.ok().unwrap();
         assert_eq!(found, ["127.0.0.1:8080".parse().unwrap()]);
     }
 }

@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{Outcome, PROBE_EVERY, PROBE_WITHIN, ProbeKind, Reason, Report, Streak};
-use address::Url;
+use address::{Names, Url};
 use http::Question;
 use lag::Lag;
 
@@ -71,6 +71,7 @@ pub(crate) struct Prober {
     news: Notify,
     writes_canaries: AtomicBool,
     places: Semaphore,
+    names: Names,
     lag: Lag,
 }
 
@@ -84,6 +85,7 @@ impl Prober {
             news: Notify::new(),
             writes_canaries: AtomicBool::new(false),
             places: Semaphore::new(AT_ONCE),
+            names: Names::new(),
             lag: Lag::new(),
         }
     }
@@ -228,7 +230,7 @@ impl Prober {
     ) -> Result<(), Miss> {
         let url = target.urls.first().and_then(|url| Url::parse(url)).ok_or(Miss(Reason::Unresolved))?;
         let question = Question { url: &url, path, own: self.means.own };
-        let addresses = url.addresses(&target.public).await?;
+        let addresses = url.addresses(&target.public, &self.names).await?;
         let ask = async |to| {
             let answer = question.ask(to, &self.means.tls).await?;
             if is_it(answer.status, &answer.body) { Ok(()) } else { Err(Miss(Reason::Wrong)) }
