@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use locum_replication::{GroupId, GroupStatus};
 use tokio::process::Command;
 
@@ -18,6 +19,32 @@ const WRONG_CONFIG: u8 = 64;
 const LATER: u8 = 75;
 /// The member's refusals come wrapped in these.
 const WRAPPINGS: [&str; 2] = ["move the primary: ", "take in reports on record groups: "];
+
+/// Where a member of the control plane is, on this machine.
+#[derive(Args)]
+#[cfg_attr(test, derive(Default))]
+pub(crate) struct Place {
+    /// The folder of a network on this machine.
+    #[arg(long, default_value = ".locum", value_name = "FOLDER")]
+    data: PathBuf,
+    /// The configuration of one of the control plane's members, for a network that `locum up` did not make.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    config: Option<PathBuf>,
+    /// Where locum-control is [default: beside `locum`].
+    #[arg(long, value_name = "FOLDER")]
+    bin_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The member of this configuration, or the first of the network to answer.
+    pub(crate) async fn control(&self) -> Result<Control> {
+        let bin_dir = self.bin_dir.as_deref();
+        match &self.config {
+            Some(config) => Control::find(bin_dir, config.clone()),
+            None => Control::of_network(bin_dir, &self.data).await,
+        }
+    }
+}
 
 /// `locum-control` with the configuration of a member on this machine.
 pub(crate) struct Control {

@@ -5,6 +5,7 @@ mod backup;
 mod binaries;
 mod client;
 mod control;
+mod drain;
 mod member;
 mod output;
 mod promote;
@@ -46,6 +47,16 @@ enum Command {
     Promote(promote::Options),
     /// The members of the control plane: show them, take one in, let one go.
     Member(member::Options),
+    /// Take a node or a whole region out of service, until `locum undrain`: nobody new, calls and the records' primary
+    /// move away. Shows what follows; carries it out only with --yes. Run it on a machine where a member of the control
+    /// plane is.
+    Drain(drain::Drain),
+    /// Take a node or region back into service, once its records have caught up.
+    Undrain(drain::Drain),
+    /// Lead a record group in this region whenever that is possible.
+    Pin(drain::Pin),
+    /// Lead a record group wherever it happens to be.
+    Unpin(drain::Group),
     /// Show the processes of a network that runs on this machine, and what the node list says.
     Status {
         /// The folder of the network.
@@ -79,6 +90,10 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Restore(options) => restore::run(&options).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Promote(options) => return promote::run(options).await,
+        Command::Drain(options) => return drain::drain("drain", &options).await,
+        Command::Undrain(options) => return drain::drain("undrain", &options).await,
+        Command::Pin(options) => return drain::pin(&options).await,
+        Command::Unpin(options) => return drain::unpin(&options).await,
         Command::Member(options) => return member::run(options).await,
         Command::Status { data, json } => status::run(&data, json).await?,
     }

@@ -3,7 +3,7 @@
 //! written afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,24 +36,13 @@ pub(crate) struct Options {
     /// Carry the plan out; without it the plan is only shown.
     #[arg(long)]
     yes: bool,
-    /// The folder of a network on this machine.
-    #[arg(long, default_value = ".locum", value_name = "FOLDER")]
-    data: PathBuf,
-    /// The configuration of one of the control plane's members, for a network that `locum up` did not make.
-    #[arg(long, value_name = "FILE", conflicts_with = "data")]
-    config: Option<PathBuf>,
-    /// Where locum-control is [default: beside `locum`].
-    #[arg(long, value_name = "FOLDER")]
-    bin_dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: control::Place,
 }
 
 /// Shows the plan, and with `--yes` carries it out.
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
-    let bin_dir = options.bin_dir.as_deref();
-    let control = match &options.config {
-        Some(config) => Control::find(bin_dir, config.clone())?,
-        None => Control::of_network(bin_dir, &options.data).await?,
-    };
+    let control = options.place.control().await?;
     let one_copy_may_do = accepts_single_copy(control.config_file(), &options.group);
     let mut running = command(&options, &control).spawn().context("run locum-control")?;
     let mut lines = BufReader::new(running.stdout.take().context("standard output is piped")?).lines();
@@ -141,9 +130,7 @@ mod tests {
             group: "main".parse().unwrap(),
             accept_loss: false,
             yes: false,
-            data: "network".into(),
-            config: None,
-            bin_dir: None,
+            place: control::Place::default(),
         };
         let control = Control::find(Some(folder.path()), "control.toml".into()).unwrap();
         let words = |options: &Options| {

@@ -39,6 +39,11 @@ pub(crate) struct Config {
     pub(crate) mesh_announce_ip: Option<IpAddr>,
     /// Only for a member that joins others: without it a member that is new begins a network of its own.
     pub(crate) join: Option<JoinConfig>,
+    /// The address of this machine that nodes are probed from, as people would reach them; the system's choice if
+    /// not given.
+    pub(crate) probe_from: Option<IpAddr>,
+    /// Certificates (PEM) that are believed under nodes' public names, besides those the system believes.
+    pub(crate) probe_trust: Option<PathBuf>,
     /// The record groups that are replicated, and the regions that may hold each: `[groups.main]`, `regions =
     /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay. `single_copy = true`: see [`GroupConfig`].
     #[serde(default)]
@@ -81,6 +86,7 @@ impl Config {
                 return Err(invalid(path, "mesh_announce_ip", problem));
             }
         }
+        config.probe_trust = config.probe_trust.map(|file| resolve(path, &file));
         Ok(config)
     }
 

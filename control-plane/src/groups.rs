@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use locum_identity::{NodeIdentity, RegionId};
+use locum_identity::{NodeId, NodeIdentity, RegionId};
 use locum_replication::{
-    GroupConfig, GroupId, GroupRecord, GroupRegistry, GroupReport, GroupStatus, GroupView, OtherRegions,
-    PromoteError, PromotionPlan, ReportRefused,
+    Epoch, GroupConfig, GroupId, GroupRecord, GroupRegistry, GroupReport, GroupStatus, GroupView,
+    OtherRegions, PromoteError, Promotion, PromotionPlan, ReportRefused,
 };
 use tracing::warn;
+
+use crate::plan::GroupSight;
 
 /// Why reports are not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -104,10 +106,49 @@ impl Groups {
         Ok(registry.plan(target, accept_loss, now)?)
     }
 
+    /// Whether a region has a voter of this group.
+    pub(crate) fn check_voter(&self, group: &GroupId, region: &RegionId) -> Result<(), GroupError> {
+        let voter = self.find(group)?.voter_of(region);
+        voter.map(drop).ok_or_else(|| GroupError::NoVoter(region.clone()))
+    }
+
     /// Begins to carry out a plan.
     pub(crate) fn promote(&mut self, plan: &PromotionPlan, now: Duration) -> Result<(), GroupError> {
         let unknown = || GroupError::Unknown(plan.group.clone());
         Ok(self.registries.get_mut(&plan.group).ok_or_else(unknown)?.promote(plan, now)?)
+    }
+
+    /// How each group is led, for the planner.
+    pub(crate) fn sights(&self, now: Duration) -> Vec<GroupSight> {
+        let sight = |(group, registry): (&GroupId, &GroupRegistry)| {
+            let status = registry.status(now);
+            GroupSight {
+                group: group.clone(),
+                epoch: status.epoch,
+                is_served: status.served,
+                is_moving: registry.is_moving(),
+                leads: status.primary,
+                voters: registry.voter_statuses(now),
+            }
+        };
+        self.registries.iter().map(sight).collect()
+    }
+
+    /// Lets a group's primary move while it lives, if `epoch` is still the one it leads.
+    pub(crate) fn move_primary(
+        &mut self,
+        group: &GroupId,
+        epoch: Epoch,
+        to: &NodeId,
+        now: Duration,
+    ) -> Result<(), GroupError> {
+        let unknown = || GroupError::Unknown(group.clone());
+        let registry = self.registries.get_mut(group).ok_or_else(unknown)?;
+        let plan = registry.plan(to, false, now)?;
+        if plan.epoch != epoch || plan.promotion != Promotion::Switchover {
+            return Err(PromoteError::Changed.into());
+        }
+        Ok(registry.promote(&plan, now)?)
     }
 
     fn find(&self, group: &GroupId) -> Result<&GroupRegistry, GroupError> {

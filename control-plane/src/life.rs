@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, OperatorRequest};
-use locum_cluster::{NodeState, SignedNodeList};
+use locum_cluster::{NodeOrder, NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Refusal, RefusalCode};
 use locum_replication::{GroupReport, GroupView};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::health::Report;
 use crate::member::{Member, MemberError};
 use crate::membership::{Now, Seat};
 use crate::store::Store;
@@ -27,11 +28,12 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, MemberError>>;
 
 pub(crate) enum Command {
     Join(JoinRequest, Reply<JoinAnswer>),
-    Heartbeat(NodeIdentity, Heartbeat, Reply<Option<SignedNodeList>>),
+    Heartbeat(NodeIdentity, Heartbeat, Reply<(Option<SignedNodeList>, NodeOrder)>),
     Renew(NodeIdentity, String, Reply<String>),
     Hear(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupReport>>),
     Views(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
     Operator(NodeIdentity, OperatorRequest, Reply<NodeAnswer>),
+    Observed(NodeIdentity, Report, Reply<()>),
     Seats(Reply<Vec<Seat>>),
     Look(Reply<()>),
 }
@@ -115,7 +117,8 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
     match command {
         Command::Join(request, reply) => drop(reply.send(member.join(&request, now))),
         Command::Heartbeat(node, heartbeat, reply) => {
-            drop(reply.send(member.heartbeat(&node, heartbeat, now)));
+            let list = member.heartbeat(&node, heartbeat, now);
+            drop(reply.send(list.map(|list| (list, member.order(&node.node)))));
         }
         Command::Renew(node, request, reply) => drop(reply.send(member.renew(&node, &request, now))),
         Command::Hear(node, reports, reply) => {
@@ -126,6 +129,9 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
         }
         Command::Operator(node, request, reply) => {
             drop(reply.send(member.operate(&node, request, now)));
+        }
+        Command::Observed(vantage, report, reply) => {
+            drop(reply.send(member.observe(&vantage, report, now)));
         }
         Command::Seats(reply) => drop(reply.send(Ok(member.seats(now)))),
         Command::Look(reply) => {
@@ -149,6 +155,7 @@ fn measure<S: Store>(member: &Member<S>, now: Now) {
         let (id, role) = (node.id.to_string(), node.role.as_str());
         gauge!("locum_node_heartbeat_age_seconds", "node" => id, "role" => role).set(age.as_secs_f64());
     }
+    member.measure_operations(now);
     let differ = member.control_members(now).into_iter().filter(|member| member.other_groups).count();
     gauge!("locum_quorum_members_with_other_groups").set(differ as f64);
     for (group, status) in member.groups().statuses(now.elapsed) {
@@ -166,7 +173,7 @@ fn refusal(error: &MemberError) -> Refusal {
     warn!(error = chain(error), "question refused");
     let code = match error {
         MemberError::Token(_) | MemberError::Refused(_) => RefusalCode::Denied,
-        MemberError::Group(_) => RefusalCode::Invalid,
+        MemberError::Group(_) | MemberError::Wish(_) => RefusalCode::Invalid,
         MemberError::Certificate(_) => RefusalCode::Invalid,
         MemberError::Save(_) => {
             return Refusal::new(RefusalCode::Busy, "the members could not agree on it; ask again");

@@ -5,12 +5,16 @@
 
 mod config;
 mod groups;
+mod health;
 mod joining;
 mod life;
 mod member;
 mod members;
 mod membership;
+mod operating;
 mod operator;
+mod plan;
+mod probe;
 mod process;
 mod promote;
 mod quorum;
@@ -19,6 +23,9 @@ mod service;
 #[cfg(test)]
 mod simulation;
 mod store;
+mod vantage;
+mod wish;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,10 +34,13 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use locum_cluster::Wish;
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::GroupId;
 
 use crate::config::Config;
+use crate::operator::Operated;
+use crate::wish::Drain;
 
 #[derive(Parser)]
 #[command(version, about = "Control-plane member: membership, certificates, the node list")]
@@ -84,6 +94,45 @@ enum Command {
     /// The members of the control plane. Run it where one of them runs: it shows the authority's key.
     #[command(subcommand)]
     Member(members::Members),
+    /// Take a node or a whole region out of service: nobody new, and nothing that must be there. Shows what
+    /// follows; carries it out only with --yes, and then waits until it is so. It stays so until `undrain`.
+    Drain {
+        /// The node or region.
+        name: String,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take a node or region back into service, once it has caught up.
+    Undrain {
+        /// The node or region.
+        name: String,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lead a record group in this region whenever that is possible.
+    Pin {
+        /// The region.
+        region: RegionId,
+        /// The record group.
+        #[arg(long, default_value = "main")]
+        group: GroupId,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lead a record group wherever it happens to be.
+    Unpin {
+        /// The record group.
+        #[arg(long, default_value = "main")]
+        group: GroupId,
+        /// Carry it out.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print how the network is operated, and what happened lately, as JSON.
+    Operations,
 }
 
 /// What asks for something that cannot be done at the moment ends with this: EX_TEMPFAIL of sysexits.h.
@@ -97,13 +146,7 @@ fn main() -> anyhow::Result<ExitCode> {
     });
     let config = Config::read(&path).unwrap_or_else(|error| locum_telemetry::config::exit_64(&error));
     match args.command {
-        Some(Command::JoinToken { role, node, region }) => join_token(&config, role, node, region)?,
-        Some(Command::Promote { to, group, accept_loss, yes }) => {
-            let wanted = promote::Wanted { group, to, accept_loss };
-            return ask(promote::run(&config, wanted, yes));
-        }
-        Some(Command::Status { json }) => return ask(operator::show_groups(&config, json)),
-        Some(Command::Member(wanted)) => return ask(members::run(&config, wanted)),
+        Some(command) => return ask(operate(&config, command)),
         None if args.check => {}
         None => {
             tokio::runtime::Builder::new_multi_thread()
@@ -126,6 +169,27 @@ fn ask(question: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Exi
             Ok(ExitCode::from(LATER))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What a person asks of the running member.
+async fn operate(config: &Config, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::JoinToken { role, node, region } => join_token(config, role, node, region),
+        Command::Promote { to, group, accept_loss, yes } => {
+            promote::run(config, promote::Wanted { group, to, accept_loss }, yes).await
+        }
+        Command::Status { json } => operator::show_groups(config, json).await,
+        Command::Member(wanted) => members::run(config, wanted).await,
+        Command::Drain { name, yes } => wish::drain(config, &name, Drain::Out, yes).await,
+        Command::Undrain { name, yes } => wish::drain(config, &name, Drain::Back, yes).await,
+        Command::Pin { region, group, yes } => wish::run(config, Wish::Pin { group, region }, yes).await,
+        Command::Unpin { group, yes } => wish::run(config, Wish::Unpin { group }, yes).await,
+        Command::Operations => {
+            let view = Operated::find(config)?.operations().await?;
+            operator::say(&serde_json::to_string_pretty(&view)?);
+            Ok(())
+        }
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use locum_cluster::protocol::{
     ControlMember, Heartbeat, JoinAnswer, JoinRequest, MAX_GROUPS, NodeAnswer, OperatorRequest, Trust,
 };
-use locum_cluster::{NodeList, SignedNodeList};
+use locum_cluster::{NodeList, NodeOrder, SignedNodeList};
 use locum_identity::{
     CertificateAuthority, CertificateError, CertificateRequest, JoinTokenClaims, JoinTokenError, KeyError,
-    NodeIdentity, Role, SigningKey, Zone, private_file,
+    NodeId, NodeIdentity, Role, SigningKey, Zone, private_file,
 };
 use locum_replication::{Epoch, GroupId, GroupRecord, GroupReport, GroupView, Promotion};
 use metrics::{counter, histogram};
@@ -19,6 +19,8 @@ use tracing::{error, info, warn};
 
 use crate::groups::{GroupError, Groups};
 use crate::membership::{Membership, Now, Record, Refused, Seat};
+use crate::operating::Operating;
+use crate::plan::StepRefused;
 use crate::quorum::{MemberAnswer, MemberId};
 use crate::store::Store;
 
@@ -33,6 +35,8 @@ pub(crate) enum MemberError {
     Group(#[from] GroupError),
     #[error("issue certificate")]
     Certificate(#[from] CertificateError),
+    #[error("keep what a person wants")]
+    Wish(#[from] StepRefused),
     #[error("keep the record")]
     Save(#[source] io::Error),
 }
@@ -97,11 +101,13 @@ pub(crate) struct Member<S> {
     store: S,
     keys: Arc<Keys>,
     signed: SignedNodeList,
+    pub(crate) operating: Operating,
 }
 
 impl<S: Store> Member<S> {
-    /// `groups` were made from the same `record`.
+    /// `groups` were made from the same `record`; `me` is what the timeline calls this member.
     pub(crate) fn new(
+        me: NodeId,
         record: Record,
         groups: Groups,
         store: S,
@@ -109,7 +115,8 @@ impl<S: Store> Member<S> {
         now: Now,
     ) -> Result<Self, serde_json::Error> {
         let signed = SignedNodeList::sign(&record.list, &keys.signing)?;
-        Ok(Self { membership: Membership::new(record, now), groups, store, keys, signed })
+        let operating = Operating::new(me, now);
+        Ok(Self { membership: Membership::new(record, now), groups, store, keys, signed, operating })
     }
 
     pub(crate) fn membership(&self) -> &Membership {
@@ -118,6 +125,10 @@ impl<S: Store> Member<S> {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    pub(crate) fn groups_mut(&mut self) -> &mut Groups {
+        &mut self.groups
     }
 
     pub(crate) fn list(&self) -> &NodeList {
@@ -140,6 +151,11 @@ impl<S: Store> Member<S> {
         Ok(JoinAnswer { certificate: issued.pem().to_owned(), trust, member })
     }
 
+    /// What a node was told last.
+    pub(crate) fn order(&self, node: &NodeId) -> NodeOrder {
+        self.membership.record().operations.orders.get(node).copied().unwrap_or_default()
+    }
+
     /// The newest list if it is newer than the one held.
     pub(crate) fn heartbeat(
         &mut self,
@@ -147,8 +163,10 @@ impl<S: Store> Member<S> {
         heartbeat: Heartbeat,
         now: Now,
     ) -> Result<Option<SignedNodeList>, MemberError> {
-        let held = heartbeat.held_version;
-        if self.membership.heartbeat(identity, heartbeat, now)? {
+        let (held, draining) = (heartbeat.held_version, heartbeat.draining);
+        let is_news = self.membership.heartbeat(identity, heartbeat, now)?;
+        self.operating.health.heard(&identity.node, draining, now.elapsed);
+        if is_news {
             self.look(now);
         }
         let version = self.list().version;
@@ -239,9 +257,15 @@ impl<S: Store> Member<S> {
                 let next = self.membership.without(&node, MemberId(id))?;
                 self.save(next, now).map_err(MemberError::Save)?;
                 warn!(%node, id, "a person removes a member of the control plane");
-                self.look_at_nodes(now);
+                self.look_at_network(now);
                 Ok(NodeAnswer::Members(self.control_members(now)))
             }
+            OperatorRequest::Preview(wish) => Ok(NodeAnswer::Preview(self.preview(wish, now)?)),
+            OperatorRequest::Wish(wish) => {
+                self.keep_wish(wish, now)?;
+                Ok(NodeAnswer::Operations(Box::new(self.operations(now))))
+            }
+            OperatorRequest::Operations => Ok(NodeAnswer::Operations(Box::new(self.operations(now)))),
         }
     }
 
@@ -263,7 +287,7 @@ impl<S: Store> Member<S> {
 
     /// Looks at everybody and every record group. What cannot be kept on disk is tried again.
     pub(crate) fn look(&mut self, now: Now) {
-        self.look_at_nodes(now);
+        self.look_at_network(now);
         self.groups.look(now.elapsed);
         if let Err(error) = self.settle_groups(now) {
             error!(%error, "could not keep the record of a record group");
@@ -275,8 +299,12 @@ impl<S: Store> Member<S> {
         while let Some((group, record)) = self.groups.next(now.elapsed) {
             let mut next = self.membership.record().clone();
             let before = next.groups.insert(group.clone(), record.clone());
+            let is_led = before.is_none_or(|before| before.epoch < record.epoch);
+            if let Some(primary) = record.primary.as_ref().filter(|_| is_led) {
+                self.note_leader(&mut next, &group, record.epoch, primary, now);
+            }
             self.save(next, now)?;
-            if before.is_none_or(|before| before.epoch < record.epoch) {
+            if is_led {
                 told_of_epoch(&group, &record);
             }
             self.groups.commit(&group, record, now.elapsed);
@@ -284,24 +312,31 @@ impl<S: Store> Member<S> {
         Ok(())
     }
 
-    /// A list that is no longer true is replaced.
-    fn look_at_nodes(&mut self, now: Now) {
-        let Some(next) = self.membership.next_list(now) else { return };
+    /// What is no longer true of the network is replaced: standings and orders by the next steps of the plan, the
+    /// list by what they and heartbeats say. All of it in one write.
+    fn look_at_network(&mut self, now: Now) {
+        self.operating.health.look(now.elapsed);
+        let (planned, steps) = self.planned(now);
+        let base = planned.as_ref().unwrap_or(self.membership.record());
+        let Some(next) = self.membership.refreshed(base, now).or(planned) else { return };
         let signed = match SignedNodeList::sign(&next.list, &self.keys.signing) {
             Ok(signed) => signed,
             Err(error) => return error!(%error, "could not sign the node list"),
         };
-        let version = next.list.version;
+        let (version, before) = (next.list.version, self.list().version);
         match self.save(next, now) {
             Ok(()) => {
                 self.signed = signed;
-                info!(version, "new node list");
+                self.carry_out(&steps, now);
+                if version > before {
+                    info!(version, "new node list");
+                }
             }
-            Err(error) => error!(%error, version, "could not keep the node list"),
+            Err(error) => error!(%error, version, "could not keep the record of the network"),
         }
     }
 
-    fn save(&mut self, next: Record, now: Now) -> io::Result<()> {
+    pub(crate) fn save(&mut self, next: Record, now: Now) -> io::Result<()> {
         let begun = std::time::Instant::now();
         let saved = self.store.save(&next);
         histogram!("locum_control_record_save_seconds").record(begun.elapsed());

@@ -2,24 +2,26 @@
 //!
 //! What must survive a crash is the [`Record`]; a decision that changes it returns the next one, which counts
 //! only once [`Membership::commit`] was told that it is on disk. Heartbeats change only what a restart may
-//! forget.
+//! forget. Who is given up, and who is told what, is decided elsewhere (`health`, `plan`); the list says it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use locum_cluster::probe::MediaProbe;
 use locum_cluster::protocol::Heartbeat;
 use locum_cluster::{Load, NodeList, NodeRecord, NodeState};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::{GroupId, GroupRecord};
 use serde::{Deserialize, Serialize};
 
+use crate::health::{Condition, SILENT};
+use crate::plan::Operations;
+
 mod control;
 
 pub(crate) use control::{Control, MOST_CONTROL, Seat};
 
-/// A node not heard from for this long is down.
-pub(crate) const DOWN_AFTER: Duration = Duration::from_secs(3);
 /// The load of a node is told anew at most this often.
 const LOAD_EVERY: Duration = Duration::from_secs(2);
 /// … and only when its use changed by this much, or crossed the line to full.
@@ -59,6 +61,12 @@ pub(crate) struct Record {
     /// The members of the control plane. Since format 3.
     #[serde(default)]
     pub(crate) control: Control,
+    /// How the network is operated. Since format 4.
+    #[serde(default)]
+    pub(crate) operations: Operations,
+    /// How to try whether media gets through to each media node. Since format 4.
+    #[serde(default)]
+    pub(crate) probes: BTreeMap<NodeId, MediaProbe>,
 }
 
 impl Default for Record {
@@ -71,6 +79,8 @@ impl Default for Record {
             list,
             groups: BTreeMap::new(),
             control: Control::default(),
+            operations: Operations::default(),
+            probes: BTreeMap::new(),
         }
     }
 }
@@ -108,6 +118,10 @@ pub(crate) enum Refused {
     NotEdge,
     #[error("only who holds the authority's key may ask this")]
     NotOperator,
+    #[error("no node of this name ever joined")]
+    NoNode,
+    #[error("no node of this region ever joined")]
+    NoRegion,
     #[error("the heartbeat says more than it may, or something else than it should")]
     Heartbeat,
 }
@@ -129,8 +143,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// From what was on disk. Nodes get as long as after a heartbeat to be heard from before they count as
-    /// down.
+    /// From what was on disk.
     pub(crate) fn new(record: Record, now: Now) -> Self {
         Self { record, heard: HashMap::new(), since: now.elapsed }
     }
@@ -191,28 +204,42 @@ impl Membership {
         }
         let load_told_at = self.heard.get(&identity.node).and_then(|heard| heard.load_told_at);
         let heard = Heard { at: now.elapsed, heartbeat, load_told_at };
+        let state = self.record.state(&identity.node, identity.role, heard.says(now));
         let told = self.record.list.nodes.iter().find(|told| told.id == identity.node);
+        let probe = self.record.probes.get(&identity.node);
         let news = told.is_none_or(|told| {
-            told.state != heard.state(now)
+            told.state != state
+                || probe != heard.heartbeat.probe.as_ref()
                 || told.addresses != heard.heartbeat.addresses
                 || told.jwks != heard.heartbeat.jwks
                 || told.mesh != heard.heartbeat.mesh
+                || told.public != heard.heartbeat.public
         });
         self.heard.insert(identity.node.clone(), heard);
         Ok(news)
     }
 
-    /// The record with the next list, if the newest one is no longer true. `None` also when versions are used
-    /// up.
-    pub(crate) fn next_list(&self, now: Now) -> Option<Record> {
+    /// What `record` should say of nodes, if that is something else: the next list, and how to probe. The list
+    /// stays as it is when versions are used up.
+    pub(crate) fn refreshed(&self, record: &Record, now: Now) -> Option<Record> {
         let nodes: Vec<_> =
-            self.record.members.iter().filter_map(|(id, member)| self.node(id, member, now)).collect();
-        if nodes == self.record.list.nodes {
+            record.members.iter().filter_map(|(id, member)| self.node(record, id, member, now)).collect();
+        let version = record.list.version.checked_add(1).filter(|_| nodes != record.list.nodes);
+        let list = version.map(|version| NodeList { version, issued_at_ms: now.unix_ms, nodes });
+        let probes = self.probes(record);
+        if list.is_none() && probes == record.probes {
             return None;
         }
-        let version = self.record.list.version.checked_add(1)?;
-        let list = NodeList { version, issued_at_ms: now.unix_ms, nodes };
-        Some(Record { list, ..self.record.clone() })
+        let list = list.unwrap_or_else(|| record.list.clone());
+        Some(Record { list, probes, ..record.clone() })
+    }
+
+    fn probes(&self, record: &Record) -> BTreeMap<NodeId, MediaProbe> {
+        let probe = |id: &NodeId| match self.heard.get(id) {
+            Some(heard) => heard.heartbeat.probe.clone(),
+            None => record.probes.get(id).cloned(),
+        };
+        record.members.keys().filter_map(|id| Some((id.clone(), probe(id)?))).collect()
     }
 
     /// `record` is on disk: from now on it counts.
@@ -236,14 +263,19 @@ impl Membership {
         })
     }
 
+    /// What a node said of itself last, since this process began.
+    pub(crate) fn said(&self, node: &NodeId) -> Option<&Heartbeat> {
+        self.heard.get(node).map(|heard| &heard.heartbeat)
+    }
+
     /// What the list should say of a member; nothing until it was heard from once.
-    fn node(&self, id: &NodeId, member: &Member, now: Now) -> Option<NodeRecord> {
-        let told = self.record.list.nodes.iter().find(|told| told.id == *id);
+    fn node(&self, record: &Record, id: &NodeId, member: &Member, now: Now) -> Option<NodeRecord> {
+        let told = record.list.nodes.iter().find(|told| told.id == *id);
         let Some(heard) = self.heard.get(id) else {
             let mut told = told?.clone();
-            if now.elapsed.saturating_sub(self.since) >= DOWN_AFTER {
-                told.state = NodeState::Down;
-            }
+            let is_missed = member.role == Role::Control && now.elapsed.saturating_sub(self.since) >= SILENT;
+            let says = if is_missed { NodeState::Down } else { told.state };
+            told.state = record.state(id, member.role, says);
             return Some(told);
         };
         let said = &heard.heartbeat;
@@ -257,14 +289,33 @@ impl Membership {
             region: member.region.clone(),
             addresses: said.addresses.clone(),
             jwks: said.jwks.clone(),
-            mesh: said.mesh,
+            mesh: said.mesh.clone(),
+            public: said.public.clone(),
             load,
-            state: heard.state(now),
+            state: record.state(id, member.role, heard.says(now)),
         })
     }
 }
 
 impl Record {
+    /// What the list says of a node, given what the node says itself. Members of the control plane are not probed:
+    /// of them nothing else is known.
+    fn state(&self, node: &NodeId, role: Role, says: NodeState) -> NodeState {
+        match self.operations.condition(node) {
+            _ if role == Role::Control => says,
+            Condition::Left | Condition::Lost => NodeState::Down,
+            Condition::Up if says == NodeState::Draining || self.operations.is_told_to_drain(node) => {
+                NodeState::Draining
+            }
+            Condition::Up => NodeState::Up,
+        }
+    }
+
+    /// What a node does, if it ever joined.
+    pub(crate) fn role_of(&self, node: &NodeId) -> Option<Role> {
+        self.members.get(node).map(|member| member.role)
+    }
+
     /// Drops tokens that expired a day ago.
     fn forget_expired(&mut self, now: Now) {
         const KEEP_S: i64 = 24 * 60 * 60;
@@ -275,13 +326,12 @@ impl Record {
 }
 
 impl Heard {
-    fn state(&self, now: Now) -> NodeState {
-        if now.elapsed.saturating_sub(self.at) >= DOWN_AFTER {
-            NodeState::Down
-        } else if self.heartbeat.draining {
-            NodeState::Draining
-        } else {
-            NodeState::Up
+    /// Down is a node that says nothing any more.
+    fn says(&self, now: Now) -> NodeState {
+        match self.heartbeat.draining {
+            _ if now.elapsed.saturating_sub(self.at) >= SILENT => NodeState::Down,
+            true => NodeState::Draining,
+            false => NodeState::Up,
         }
     }
 
@@ -309,11 +359,16 @@ fn acceptable(role: Role, heartbeat: &Heartbeat) -> bool {
         && (keys.is_none() || role == Role::Edge)
         && keys.is_none_or(|jwks| jwks.keys.len() <= MAX_KEYS)
         // Who answers there, its certificate says.
-        && heartbeat.mesh.is_none_or(can_be_called)
+        && heartbeat.mesh.len() <= MAX_ADDRESSES
+        && heartbeat.mesh.iter().all(|mesh| mesh.port() != 0 && can_be_called(mesh.ip()))
+        && heartbeat.public.len() <= MAX_ADDRESSES
+        && heartbeat.public.iter().copied().all(can_be_called)
+        && (heartbeat.probe.is_none() || role == Role::Media)
+        && heartbeat.probe.as_ref().is_none_or(MediaProbe::is_acceptable)
 }
 
-fn can_be_called(mesh: SocketAddr) -> bool {
-    mesh.port() != 0 && !mesh.ip().is_unspecified() && !mesh.ip().is_multicast()
+fn can_be_called(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use locum_cluster::operate::OperationsView;
 use locum_cluster::protocol::{NodeAnswer, NodeRequest, OperatorRequest};
 use locum_identity::Role;
 use locum_mesh::{Client, Limits, Peer, PeerName, RefusalCode, RequestError};
@@ -41,6 +42,14 @@ impl Operated {
         let question = serde_json::to_vec(&NodeRequest::Operator(request))?;
         let answer = self.client.request(&self.peer, &question, DEADLINE).await;
         serde_json::from_slice(&answer.context("ask the member")?).context("read the member's answer")
+    }
+
+    /// How the network is operated.
+    pub(crate) async fn operations(&self) -> anyhow::Result<OperationsView> {
+        match self.ask(OperatorRequest::Operations).await? {
+            NodeAnswer::Operations(view) => Ok(*view),
+            _ => bail!("the member answers another question"),
+        }
     }
 
     /// One that is answered with how a group is.

@@ -26,6 +26,7 @@ use crate::quorum::{Disk, MemberId, Peers, Place, Quorum as _};
 use crate::reign::Heir;
 use crate::service::Service;
 use crate::store::Folder;
+use crate::vantage::Vantage;
 
 /// A member's own certificate is made anew this often; it is valid for thirty days.
 const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -69,6 +70,7 @@ struct Running {
     service: Service,
     heir: Heir<RaftQuorum>,
     own: Own,
+    vantage: Vantage,
     stop: CancellationToken,
 }
 
@@ -94,6 +96,7 @@ impl Running {
         let reachable = Some(address).filter(|address| !address.ip().is_unspecified());
         let place = Place { name: identity.node.to_string(), address: reachable };
         let alone = (id == FIRST && config.join.is_none()).then_some(place);
+        let vantage = Vantage::new(config, peers.client().clone())?;
         let quorum = RaftQuorum::start(disk, peers, clock, alone, stop.clone()).await?;
         let (told, life) = watch::channel(None);
         let (groups, checksum) = (config.groups.clone(), groups::checksum(&config.groups));
@@ -116,17 +119,18 @@ impl Running {
             removing: Arc::default(),
             groups: checksum,
         };
-        Ok(Self { server, quorum, service, heir, own, stop })
+        Ok(Self { server, quorum, service, heir, own, vantage, stop })
     }
 
     /// Until `stop`, or until the member cannot go on.
     async fn live(self, config: &Config, health: &Health, telemetry: SocketAddr) -> anyhow::Result<()> {
-        let Self { server, quorum, service, heir, own, stop } = self;
+        let Self { server, quorum, service, heir, own, vantage, stop } = self;
         let (mesh, waiting) = (server.address(), service.clone());
         let (tasks, others) = (TaskTracker::new(), config.join.as_ref().map(|join| join.addresses.clone()));
         tasks.spawn(own.keep_fresh(server.clone(), quorum.peers().clone(), stop.clone()));
         let saying = service.clone().keep_saying(others.unwrap_or_default(), stop.clone());
         tasks.spawn(measure(quorum.clone(), service.life.clone(), health.clone(), stop.clone()));
+        vantage.start(service.clone(), &stop, &tasks);
         let (serving, stopped) = (server.clone(), stop.clone());
         tasks.spawn(async move { serving.run(service, stopped).await });
         let announced = async {

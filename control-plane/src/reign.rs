@@ -130,7 +130,7 @@ impl<Q: Quorum> Heir<Q> {
         let ended = CancellationToken::new();
         let store = QuorumStore::new(self.quorum.clone(), Handle::current(), held, ended.clone());
         let (version, nodes) = (record.list.version, record.list.nodes.len());
-        let member = Member::new(record, groups, store, self.keys.clone(), now)?;
+        let member = Member::new(self.identity.node.clone(), record, groups, store, self.keys.clone(), now)?;
         let (life, thread) =
             Life::begin(member, confirmed.term, self.clock, ended.clone()).map_err(ReignError::Thread)?;
         let waited_ms =

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::health::Report;
 use crate::life::{Command, Life};
 use crate::member::KeyFiles;
 use crate::members::may_leave;
@@ -59,10 +60,10 @@ impl Service {
     ) -> Result<(), Removed> {
         let (mut next, mut denied_since) = (0, None);
         while tokio::time::timeout(HEARTBEAT_EVERY, stop.cancelled()).await.is_err() {
-            let own = Some(self.quorum.peers().address()).filter(|own| !own.ip().is_unspecified());
+            let own = self.quorum.peers().address();
+            let mesh = if own.ip().is_unspecified() { Vec::new() } else { vec![own] };
             let member = Some(self.quorum.peers().own().0);
-            let heartbeat =
-                Heartbeat { mesh: own, member, groups: Some(self.groups), ..Heartbeat::default() };
+            let heartbeat = Heartbeat { mesh, member, groups: Some(self.groups), ..Heartbeat::default() };
             let Ok(question) = serde_json::to_string(&NodeRequest::Heartbeat(heartbeat)) else {
                 return Ok(());
             };
@@ -130,6 +131,25 @@ impl Service {
         }
     }
 
+    /// Takes what this member sees to whoever leads.
+    pub(crate) async fn observed(&self, report: Report) -> Result<(), Refusal> {
+        if let Ok(life) = self.leading() {
+            return life.ask(|reply| Command::Observed(self.identity.clone(), report, reply)).await;
+        }
+        let leader = self.quorum.standing().borrow().leader.ok_or_else(nobody_leads)?;
+        match self.quorum.peers().ask(leader, MemberRequest::Observed(report), SOON).await {
+            Ok(_) => Ok(()),
+            Err(PeerError::Request(RequestError::Refused { refusal, .. })) => Err(refusal),
+            Err(_) => Err(Refusal::new(RefusalCode::Busy, "the leader does not answer")),
+        }
+    }
+
+    /// This member's life as the leader.
+    fn leading(&self) -> Result<Life, Refusal> {
+        let life = self.life.borrow().clone();
+        life.ok_or_else(|| Refusal::new(RefusalCode::Busy, "this member does not lead"))
+    }
+
     async fn answer_or_forward(&self, caller: Caller, question: String) -> Result<String, Refusal> {
         let life = self.life.borrow().clone();
         match life {
@@ -161,7 +181,7 @@ impl Service {
         loop {
             let leader = standing.borrow_and_update().leader.filter(|leader| *leader != own);
             let Some(leader) = leader else {
-                return Err(Refusal::new(RefusalCode::Busy, "the members have no leader at the moment"));
+                return Err(nobody_leads());
             };
             let request = MemberRequest::Forward { caller: caller.clone(), question: question.clone() };
             let another =
@@ -206,8 +226,8 @@ impl Service {
     ) -> Result<NodeAnswer, Refusal> {
         match question {
             NodeRequest::Heartbeat(heartbeat) => {
-                let list = life.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
-                Ok(NodeAnswer::Heartbeat { list })
+                let (list, order) = life.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
+                Ok(NodeAnswer::Heartbeat { list, order })
             }
             NodeRequest::Renew { certificate_request } => {
                 let certificate = life.ask(|reply| Command::Renew(node, certificate_request, reply)).await?;
@@ -305,14 +325,17 @@ impl Service {
         }
         let is_known = self.check_member(&asker, from, address)?;
         match request {
-            MemberRequest::Forward { .. } if !is_known => {
-                Err(Refusal::new(RefusalCode::Denied, "no member of this number asks for others"))
+            MemberRequest::Forward { .. } | MemberRequest::Observed(_) if !is_known => {
+                Err(Refusal::new(RefusalCode::Denied, "the members know none of this number"))
+            }
+            MemberRequest::Observed(report) => {
+                let life = self.leading()?;
+                life.ask(|reply| Command::Observed(asker, report, reply)).await?;
+                Ok(MemberAnswer::Observed)
             }
             MemberRequest::Forward { caller, question } => {
                 // Only from member to leader: never further.
-                let life = self.life.borrow().clone();
-                let life =
-                    life.ok_or_else(|| Refusal::new(RefusalCode::Busy, "this member does not lead"))?;
+                let life = self.leading()?;
                 let caller = caller.map_or(Caller::Joiner, Caller::Node);
                 let answer = self.answer_as_leader(&life, caller, &question).await?;
                 Ok(MemberAnswer::Forward(answer))
@@ -392,6 +415,10 @@ fn parse<T: DeserializeOwned>(question: &str) -> Result<T, Refusal> {
     // Not the parser's own words: they quote what was sent, and a token may be in it.
     serde_json::from_str(question)
         .map_err(|_| Refusal::new(RefusalCode::Invalid, "not a question known here"))
+}
+
+fn nobody_leads() -> Refusal {
+    Refusal::new(RefusalCode::Busy, "the members have no leader at the moment")
 }
 
 fn not_confirmed(error: &QuorumError) -> Refusal {

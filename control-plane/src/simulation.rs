@@ -344,7 +344,8 @@ fn start(fixed: &Fixed, disk: &Arc<Mutex<Disk>>, now: Now) -> Member<SimulatedSt
         GroupConfig { regions: regions.to_vec(), single_copy: false },
     )]);
     let groups = Groups::new(&declared, &record.groups, now.elapsed, now.elapsed).unwrap();
-    Member::new(record, groups, SimulatedStore(disk.clone()), keys, now).unwrap()
+    let me = "control-1".parse().unwrap();
+    Member::new(me, record, groups, SimulatedStore(disk.clone()), keys, now).unwrap()
 }
 
 /// SplitMix64: small, seeded, and the same everywhere.

@@ -45,7 +45,7 @@ async fn an_old_certificate_is_renewed_while_the_node_runs() {
 async fn both_directions_of_a_nodes_mesh_outlive_its_first_certificate() {
     let control = Control::start().await;
     let listening = |node: &str, token: &str| AgentConfig {
-        mesh: Some(MeshListen { address: LOOPBACK, announce: None }),
+        mesh: Some(MeshListen { address: LOOPBACK, announce: Vec::new() }),
         ..control.node(Role::Edge, node, Some(token))
     };
     let config = listening("edge-1", &control.token(Role::Edge, "edge-1"));
@@ -66,7 +66,7 @@ async fn both_directions_of_a_nodes_mesh_outlive_its_first_certificate() {
     assert!(certificate(&kept).not_after() > first, "renewed at the first heartbeat");
     for (from, to) in [(&other, "edge-1"), (&old, "edge-2")] {
         let record = from.sees(to, NodeState::Up).await;
-        let peer = Peer { address: record.mesh.unwrap(), name: PeerName::Node(record.id) };
+        let peer = Peer { address: record.mesh[0], name: PeerName::Node(record.id) };
         let asked = from.agent.mesh().client().request(&peer, b"hello", LONG).await;
         assert_eq!(asked.unwrap(), b"hello", "{to} answers");
     }

@@ -49,8 +49,13 @@ pub struct EdgeConfig {
     /// Where other edge hosts call this one (UDP), and, where it names one address, where this host calls from;
     /// needed with `control`.
     pub mesh_listen: Option<SocketAddr>,
-    /// The address they are told; default that of `mesh_listen`.
-    pub mesh_announce_ip: Option<IpAddr>,
+    /// The addresses they are told, best first, one for each link of this machine; default that of `mesh_listen`.
+    #[serde(default)]
+    pub mesh_announce_ips: Vec<IpAddr>,
+    /// The addresses by which people reach this host, one for each link of this machine: for the names that lead to
+    /// it, and for those who look whether it is there; default that of `http_listen`, if it names one.
+    #[serde(default)]
+    public_ips: Vec<IpAddr>,
     /// Copies of the records in other regions. Without it this host's file is the only copy.
     pub replication: Option<ReplicationConfig>,
     /// How schemas change.
@@ -181,11 +186,23 @@ impl EdgeConfig {
         match (&self.control, self.mesh_listen) {
             (Some(_), None) => Err(("mesh_listen", "needed with `[control]`: other hosts call this one")),
             (None, Some(_)) => Err(("mesh_listen", "of no use without `[control]`")),
-            (Some(_), Some(listen)) if self.mesh_announce_ip.unwrap_or(listen.ip()).is_unspecified() => {
-                Err(("mesh_announce_ip", "`mesh_listen` is no address others could call"))
+            (Some(_), Some(listen)) if listen.ip().is_unspecified() && self.mesh_announce_ips.is_empty() => {
+                Err(("mesh_announce_ips", "`mesh_listen` is no address others could call"))
+            }
+            _ if self.mesh_announce_ips.iter().any(IpAddr::is_unspecified) => {
+                Err(("mesh_announce_ips", "names no address others could call"))
+            }
+            _ if self.public_ips.iter().any(IpAddr::is_unspecified) => {
+                Err(("public_ips", "names no address people could call"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where people reach this host; none: its names say so.
+    pub(crate) fn public_ips(&self) -> Vec<IpAddr> {
+        let own = Some(self.http_listen.ip()).filter(|own| !own.is_unspecified());
+        if self.public_ips.is_empty() { own.into_iter().collect() } else { self.public_ips.clone() }
     }
 
     /// One address for both directions, so that a firewall between members can name it.

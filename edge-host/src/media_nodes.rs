@@ -79,7 +79,8 @@ mod tests {
             region: region.parse().unwrap(),
             addresses: vec![format!("wss://{id}"), format!("wss://{id}-2")],
             jwks: None,
-            mesh: None,
+            mesh: Vec::new(),
+            public: Vec::new(),
             load: Load { sessions, capacity: 100, cpu_permille: 0 },
             state: NodeState::Up,
         }

@@ -110,10 +110,16 @@ impl Network {
             from: control.address.all().first().and_then(|first| config.calls_from(*first)),
             join_token_file: control.join_token_file.clone(),
             state_dir: config.state_dir.clone(),
-            mesh: config.mesh_listen.map(|address| MeshListen { address, announce: config.mesh_announce_ip }),
+            mesh: config
+                .mesh_listen
+                .map(|address| MeshListen { address, announce: config.mesh_announce_ips.clone() }),
         };
-        let announcement =
-            Announcement { addresses: vec![self.origins.api.clone()], jwks: Some(self.jwks()) };
+        let announcement = Announcement {
+            addresses: vec![self.origins.api.clone()],
+            jwks: Some(self.jwks()),
+            public: config.public_ips(),
+            probe: None,
+        };
         let agent = Agent::start(agent_config, announcement, stop).await?;
         // Joined once a process; a second call would be the same agent.
         let _ = self.agent.set(agent);
@@ -215,14 +221,16 @@ impl Network {
         question: &[u8],
         within: Duration,
     ) -> Result<Tunnel, AskError> {
-        let (mesh, peer) = self.peer(node).ok_or_else(|| AskError::Unknown(node.clone()))?;
-        let opened = mesh.client().tunnel(&peer, question, within).await;
+        let (mesh, peers) = self.peers(node).ok_or_else(|| AskError::Unknown(node.clone()))?;
+        let opened = mesh.client().tunnel_any(&peers, question, within).await;
         opened.map_err(|source| AskError::Request { node: node.clone(), source })
     }
 
-    fn peer(&self, node: &NodeId) -> Option<(Arc<Mesh>, Peer)> {
-        let address = mesh_address(&self.view()?.list, node)?;
-        Some((self.mesh()?, Peer { address, name: PeerName::Node(node.clone()) }))
+    /// Each of its addresses leads to the same host.
+    fn peers(&self, node: &NodeId) -> Option<(Arc<Mesh>, Vec<Peer>)> {
+        let addresses = mesh_addresses(&self.view()?.list, node)?;
+        let peer = |address| Peer { address, name: PeerName::Node(node.clone()) };
+        Some((self.mesh()?, addresses.into_iter().map(peer).collect()))
     }
 
     fn view(&self) -> Option<Arc<NodeListView>> {
@@ -238,8 +246,8 @@ impl Peers for Network {
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<u8>, AskError>> {
         Box::pin(async move {
-            let (mesh, peer) = self.peer(node).ok_or_else(|| AskError::Unknown(node.clone()))?;
-            let asked = mesh.client().request(&peer, question, within).await;
+            let (mesh, peers) = self.peers(node).ok_or_else(|| AskError::Unknown(node.clone()))?;
+            let asked = mesh.client().request_any(&peers, question, within).await;
             asked.map_err(|source| AskError::Request { node: node.clone(), source })
         })
     }
@@ -252,8 +260,9 @@ impl Peers for Network {
     }
 }
 
-fn mesh_address(list: &NodeList, node: &NodeId) -> Option<SocketAddr> {
-    list.nodes.iter().find(|known| known.id == *node && known.role == Role::Edge)?.mesh
+fn mesh_addresses(list: &NodeList, node: &NodeId) -> Option<Vec<SocketAddr>> {
+    let known = list.nodes.iter().find(|known| known.id == *node && known.role == Role::Edge)?;
+    (!known.mesh.is_empty()).then(|| known.mesh.clone())
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use crate::token::KeySet;
 /// How often the load is looked at; heartbeats carry the last value.
 const LOAD_EVERY: Duration = Duration::from_millis(500);
 
+/// Until an event loop that did not take an order is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
 /// The key file of a node that stands alone cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
@@ -65,7 +68,7 @@ pub fn keys_from_file(path: &Path) -> Result<KeySet, KeyFileError> {
 pub async fn join(
     config: &Config,
     control: &Control,
-    url: String,
+    announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Agent, AgentError> {
     let agent = AgentConfig {
@@ -78,7 +81,29 @@ pub async fn join(
         state_dir: config.state_dir.clone(),
         mesh: None,
     };
-    Agent::start(agent, Announcement { addresses: vec![url], jwks: None }, stop).await
+    Agent::start(agent, announcement, stop).await
+}
+
+/// Sends everybody away, or takes people in again, as the control plane says; also what it said before a restart.
+pub async fn follow_orders(agent: Agent, shard: Shard, stop: CancellationToken) {
+    let mut orders = agent.orders();
+    let mut drains = false;
+    loop {
+        let order = *orders.borrow_and_update();
+        if order.drain != drains {
+            info!(generation = order.generation, drain = order.drain, "told whether to take people");
+            let told = if order.drain { shard.drain().await } else { shard.take_in().await };
+            // An overwhelmed loop is told again.
+            if told.is_ok() {
+                drains = order.drain;
+            }
+        }
+        tokio::select! {
+            changed = orders.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(TELL_AGAIN), if order.drain != drains => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 /// Keeps the keys at what the newest node list says, until `stop`.

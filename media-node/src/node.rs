@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use locum_agent::Agent;
+use locum_agent::{Agent, Announcement};
+use locum_cluster::probe::{MediaProbe, ProbePassword};
 use locum_cluster::protocol::HEARTBEAT_INTERVAL_MS;
 use locum_telemetry::{Health, Telemetry};
 use tokio::net::TcpListener;
@@ -71,10 +72,17 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
     tasks.spawn(signal::serve(signal_listener, signal::router(signal), over.clone()));
 
     let url = format!("ws://{}:{}", config.announce_host, addresses["signal"].port());
+    let probe = answer_probes(&shard, announced).await?;
+    let announcement =
+        Announcement { addresses: vec![url], jwks: None, public: vec![announced.ip()], probe: Some(probe) };
     let agent = tokio::select! {
-        agent = connect(&config, &shard, keys, url, &tasks, &over) => agent?,
+        agent = connect(&config, &shard, keys, announcement, &tasks, &over) => agent?,
         () = stop.cancelled() => return Ok(()),
     };
+    if let Some(agent) = &agent {
+        // Not beyond `stop`: a node that goes takes nobody in.
+        tasks.spawn(control::follow_orders(agent.clone(), shard.clone(), stop.clone()));
+    }
     if let Some(path) = &config.ready_file {
         locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;
     }
@@ -115,12 +123,20 @@ fn random() -> [u8; 8] {
     bytes
 }
 
+/// Lets the control plane look whether media gets through to `announced`, under credentials of this start.
+async fn answer_probes(shard: &Shard, announced: SocketAddr) -> anyhow::Result<MediaProbe> {
+    let hex = |bytes: [u8; 8]| bytes.map(|byte| format!("{byte:02x}")).concat();
+    let (ufrag, password) = (hex(random()), hex(random()) + &hex(random()));
+    shard.answer_probes(ufrag.clone(), password.clone()).await?;
+    Ok(MediaProbe { addresses: vec![announced], ufrag, password: ProbePassword::new(password) })
+}
+
 /// Learns whose tokens to believe: from the control plane, or from a file when the node stands alone.
 async fn connect(
     config: &Config,
     shard: &Shard,
     keys: watch::Sender<Arc<KeySet>>,
-    url: String,
+    announcement: Announcement,
     tasks: &TaskTracker,
     over: &CancellationToken,
 ) -> anyhow::Result<Option<Agent>> {
@@ -132,7 +148,8 @@ async fn connect(
         return Ok(None);
     }
     let control = config.control.as_ref().context("no [control]")?;
-    let agent = control::join(config, control, url, over.clone()).await.context("join the control plane")?;
+    let agent = control::join(config, control, announcement, over.clone()).await;
+    let agent = agent.context("join the control plane")?;
     tasks.spawn(control::follow_keys(agent.clone(), keys, over.clone()));
     tasks.spawn(control::report_load(agent.clone(), shard.clone(), config.capacity, over.clone()));
     Ok(Some(agent))

@@ -42,6 +42,8 @@ async fn a_join_is_answered_and_others_see_it_and_its_end() {
 #[tokio::test]
 async fn paths_and_requests_that_are_wrong_say_so() {
     let node = Node::start();
+    let (status, _, body) = node.get("signal", "/");
+    assert_eq!((status, body.as_str()), (200, "OK"), "whether anybody is there");
     let status_of = |path: &str| node.get("signal", path).0;
     assert_eq!(status_of("/rtc"), 501, "v0 is not there, and not a 404");
     assert_eq!(status_of("/elsewhere"), 404);

@@ -9,8 +9,15 @@ use crate::alone::run;
 const CUTS: &str = "inet faults cuts";
 const RULES: &str = "table inet faults {
     set cuts { type ipv4_addr . ipv4_addr; }
-    chain arriving { type filter hook input priority 0; ip saddr . ip daddr @cuts drop; }
+    set doors { type ipv4_addr . inet_service; }
+    chain arriving {
+        type filter hook input priority 0;
+        ip saddr . ip daddr @cuts drop;
+        ip saddr . tcp dport @doors drop;
+        ip saddr . udp dport @doors drop;
+    }
 }";
+const DOORS: &str = "inet faults doors";
 
 /// What does not arrive. Nothing is refused: whoever sends hears nothing, as on a network that is broken.
 pub struct Firewall(());
@@ -33,8 +40,13 @@ impl Firewall {
         others.iter().try_for_each(|other| self.cut_one_way(*other, &[one]))
     }
 
+    /// Nothing of what `from` sends reaches any of these ports, whatever address they are on.
+    pub fn shut(&self, from: IpAddr, ports: &[u16]) -> Result<()> {
+        ports.iter().try_for_each(|port| run("nft", &[&format!("add element {DOORS} {{ {from} . {port} }}")]))
+    }
+
     /// Everything passes again.
     pub fn heal(&self) -> Result<()> {
-        run("nft", &[&format!("flush set {CUTS}")])
+        run("nft", &[&format!("flush set {CUTS}; flush set {DOORS}")])
     }
 }

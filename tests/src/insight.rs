@@ -178,6 +178,71 @@ impl Network {
         Ok(command)
     }
 
+    /// How the network is operated, and what happened lately: `locum-control operations`, of any member that answers.
+    pub fn operations(&self) -> Result<Value> {
+        let begun = std::time::Instant::now();
+        loop {
+            let mut said = String::new();
+            for member in self.controls() {
+                let config = self.data().join(format!("{member}.toml"));
+                let mut command = Command::new(binaries()?.join("locum-control"));
+                let output = command.args(["operations", "--config"]).arg(config).output()?;
+                if output.status.success() {
+                    return Ok(serde_json::from_slice(&output.stdout)?);
+                }
+                said += &String::from_utf8_lossy(&output.stderr);
+            }
+            ensure!(begun.elapsed() < crate::network::PATIENCE, "no member says how things are: {said}");
+        }
+    }
+
+    /// What the node list says of a node, by the control plane's word.
+    pub fn state_of_node(&self, node: &str) -> Result<String> {
+        let operations = self.operations()?;
+        let nodes = operations["nodes"].as_array().context("no nodes")?;
+        let found = nodes.iter().find(|one| one["node"] == node).with_context(|| node.to_owned())?;
+        Ok(found["state"].as_str().context("no state")?.to_owned())
+    }
+
+    /// Waits until the node list says so.
+    pub fn until_node_is(&self, node: &str, state: &str) -> Result<()> {
+        until(&format!("{node} is {state}"), || Ok(self.state_of_node(node)? == state))
+    }
+
+    /// What happened of this kind, by a part of its text; each with what it rests on and how long it had lasted.
+    pub fn happened(&self, what: &str) -> Result<Vec<(String, String, u64)>> {
+        let operations = self.operations()?;
+        let entries = operations["timeline"].as_array().context("no timeline")?.iter();
+        let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let told = entries.map(|entry| {
+            (text(entry, "what"), text(entry, "why"), entry["afterMs"].as_u64().unwrap_or_default())
+        });
+        Ok(told.filter(|(said, _, _)| said.contains(what)).collect())
+    }
+
+    /// `locum` with these words, about this network; whether it succeeded, and what it said.
+    pub fn locum(&self, words: &[&str]) -> Result<(bool, String)> {
+        let mut command = Command::new(binaries()?.join("locum"));
+        let output = command.args(words).arg("--data").arg(self.data()).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    /// Everything a process has logged.
+    pub fn log(&self, process: &str) -> Result<String> {
+        let path = self.data().join(format!("log/{process}.log"));
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
+    /// The sum of a metric's series that carry a label.
+    pub async fn sum(&self, process: &str, metric: &str, label: &str) -> Result<f64> {
+        let url = format!("http://{}/metrics", self.address(process, "telemetry")?);
+        let text = reqwest::get(url).await?.text().await?;
+        let series =
+            text.lines().filter(|line| line.starts_with(&format!("{metric}{{")) && line.contains(label));
+        Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
     /// The folder in which a region's edge host keeps its state.
     pub fn state_of(&self, region: &str) -> PathBuf {
         self.data().join(self.edge(region))

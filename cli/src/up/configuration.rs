@@ -43,6 +43,7 @@ impl Plan {
         }
         // One region has one copy: nothing to agree on.
         if self.regions.len() > 1 {
+            table.insert("probe_from".into(), member.mesh.to_string().into());
             let group = |clinic: &Clinic| {
                 let regions = clinic.regions.iter().map(|region| Value::from(region.as_str())).collect();
                 let mut group = Table::from_iter([("regions".to_owned(), Value::Array(regions))]);

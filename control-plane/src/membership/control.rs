@@ -71,8 +71,9 @@ impl Membership {
             let member = self.record.members.get(node)?;
             let heard = self.heard.get(node);
             let groups = heard.and_then(|heard| heard.heartbeat.groups);
-            let heard =
-                heard.and_then(|heard| Some((heard.heartbeat.mesh?, now.elapsed.saturating_sub(heard.at))));
+            let heard = heard.and_then(|heard| {
+                Some((*heard.heartbeat.mesh.first()?, now.elapsed.saturating_sub(heard.at)))
+            });
             Some(Seat { id: *id, node: node.clone(), region: member.region.clone(), heard, groups })
         };
         self.record.control.seats.iter().filter_map(seat).collect()

@@ -1,8 +1,11 @@
 use std::time::UNIX_EPOCH;
 
+use locum_cluster::probe::ProbePassword;
 use locum_identity::{Fingerprint, SigningKey};
 
 use super::*;
+use crate::health::{Change, Evidence};
+use crate::plan::{Action, Author};
 
 fn at(ms: u64) -> Now {
     Now { elapsed: Duration::from_millis(ms), unix_ms: 1_800_000_000_000 + i64::try_from(ms).unwrap() }
@@ -33,7 +36,7 @@ fn saying(sessions: u32) -> Heartbeat {
 
 /// One look at everybody, as the executor does it.
 fn look(membership: &mut Membership, now: Now) -> u64 {
-    if let Some(next) = membership.next_list(now) {
+    if let Some(next) = membership.refreshed(membership.record(), now) {
         membership.commit(next, now);
     }
     membership.record().list.version
@@ -91,23 +94,35 @@ fn a_node_is_told_of_once_heard_from_and_only_changes_make_a_version() {
     assert_eq!(membership.heartbeat(&identity("media", "x"), saying(0), at(9)), Err(Refused::NotMember));
 }
 
+/// What the planner decided, as the executor puts it into the record.
+fn take(membership: &mut Membership, action: Action, now: Now) {
+    let record = membership.record().clone();
+    let step = record.operations.step(action, 0).unwrap();
+    let operations = record.operations.apply(&step, Author::Operator, 0, |_| Some(Role::Media)).unwrap();
+    membership.commit(Record { operations, ..record }, now);
+    look(membership, now);
+}
+
 #[test]
-fn silence_is_down_and_a_word_is_up_again() {
+fn the_list_says_what_was_decided_and_what_a_node_says_itself() {
     let media = identity("media", "media-1");
     let mut membership = joined(&[&media]);
     membership.heartbeat(&media, saying(0), at(0)).unwrap();
     look(&mut membership, at(0));
-    look(&mut membership, at(2999));
-    assert_eq!(state(&membership, "media-1"), NodeState::Up);
-    assert_eq!(look(&mut membership, at(3000)), 2);
+    let (node, evidence) = (media.node.clone(), Evidence::default());
+    assert_eq!(look(&mut membership, at(60_000)), 1, "silence alone decides nothing here");
+    let change = |change| Action::Node { node: node.clone(), change, evidence: evidence.clone() };
+    take(&mut membership, change(Change::Lost), at(60_000));
     assert_eq!(state(&membership, "media-1"), NodeState::Down);
-    assert!(membership.heartbeat(&media, saying(0), at(4000)).unwrap(), "news");
-    look(&mut membership, at(4000));
+    assert!(!membership.heartbeat(&media, saying(0), at(60_100)).unwrap(), "a word is no news any more");
+    take(&mut membership, change(Change::Back), at(61_000));
+    assert_eq!(state(&membership, "media-1"), NodeState::Draining, "it was told to empty itself");
+    take(&mut membership, Action::Tell { node, drain: false }, at(61_000));
     assert_eq!(state(&membership, "media-1"), NodeState::Up);
 
     let drain = Heartbeat { draining: true, ..saying(0) };
-    assert!(membership.heartbeat(&media, drain, at(4100)).unwrap(), "news");
-    look(&mut membership, at(4100));
+    assert!(membership.heartbeat(&media, drain, at(62_000)).unwrap(), "news");
+    look(&mut membership, at(62_000));
     assert_eq!(state(&membership, "media-1"), NodeState::Draining);
 }
 
@@ -117,15 +132,33 @@ fn a_restart_changes_nothing_by_itself() {
     let mut membership = joined(&[&media]);
     membership.heartbeat(&media, saying(0), at(0)).unwrap();
     look(&mut membership, at(0));
-
     let mut again = Membership::new(membership.record().clone(), at(50_000));
     assert_eq!(look(&mut again, at(52_999)), 1);
     again.heartbeat(&media, saying(0), at(52_999)).unwrap();
     assert_eq!(look(&mut again, at(53_000)), 1);
+}
 
-    let mut silent = Membership::new(membership.record().clone(), at(50_000));
-    assert_eq!(look(&mut silent, at(53_000)), 2);
-    assert_eq!(state(&silent, "media-1"), NodeState::Down);
+#[test]
+fn how_to_probe_a_media_node_is_kept_and_not_in_the_list() {
+    let (media, edge) = (identity("media", "media-1"), identity("edge", "edge-1"));
+    let mut membership = joined(&[&media, &edge]);
+    let password = ProbePassword::new("0123456789abcdef".to_owned());
+    let probe = |ufrag: &str| MediaProbe {
+        addresses: vec!["127.0.0.1:7882".parse().unwrap()],
+        ufrag: ufrag.to_owned(),
+        password: password.clone(),
+    };
+    let with = |ufrag: &str| Heartbeat { probe: Some(probe(ufrag)), ..saying(0) };
+    membership.heartbeat(&media, with("abcd"), at(0)).unwrap();
+    assert_eq!(look(&mut membership, at(0)), 1);
+    assert_eq!(membership.record().probes[&media.node], probe("abcd"));
+    assert!(!serde_json::to_string(&membership.record().list).unwrap().contains("abcd"));
+    assert!(!membership.heartbeat(&media, with("abcd"), at(1)).unwrap());
+    assert!(membership.heartbeat(&media, with("efgh"), at(2)).unwrap(), "news: it was started again");
+    assert_eq!(look(&mut membership, at(2)), 1, "the list stays as it is");
+    assert_eq!(membership.record().probes[&media.node], probe("efgh"));
+    assert_eq!(membership.heartbeat(&edge, with("abcd"), at(3)), Err(Refused::Heartbeat));
+    assert_eq!(membership.heartbeat(&media, with("a:b"), at(3)), Err(Refused::Heartbeat));
 }
 
 #[test]
@@ -159,7 +192,7 @@ fn the_first_load_after_a_start_does_not_wait() {
 fn a_new_mesh_address_is_news() {
     let edge = identity("edge", "edge-1");
     let mut membership = joined(&[&edge]);
-    let at_port = |port: u16| Heartbeat { mesh: Some(([127, 0, 0, 1], port).into()), ..saying(0) };
+    let at_port = |port: u16| Heartbeat { mesh: vec![([127, 0, 0, 1], port).into()], ..saying(0) };
     membership.heartbeat(&edge, at_port(4443), at(0)).unwrap();
     look(&mut membership, at(0));
     assert!(!membership.heartbeat(&edge, at_port(4443), at(100)).unwrap());
@@ -188,7 +221,7 @@ fn a_heartbeat_may_not_say_too_much() {
         assert_eq!(membership.heartbeat(&edge, heartbeat, at(0)), Err(Refused::Heartbeat));
     }
     for nowhere in ["127.0.0.1:0", "0.0.0.0:4443", "[::]:4443", "224.0.0.1:4443"] {
-        let heartbeat = Heartbeat { mesh: Some(nowhere.parse().unwrap()), ..saying(0) };
+        let heartbeat = Heartbeat { mesh: vec![nowhere.parse().unwrap()], ..saying(0) };
         assert_eq!(membership.heartbeat(&edge, heartbeat, at(0)), Err(Refused::Heartbeat), "{nowhere}");
     }
 }

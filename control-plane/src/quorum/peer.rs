@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use locum_cluster::protocol::NodeRequest;
@@ -13,6 +13,8 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::health::Report;
 
 use super::raft::{LogId, SnapshotMeta, Types, Vote};
 use super::{Held, MemberId, Place};
@@ -60,6 +62,8 @@ pub(crate) enum MemberRequest {
         /// Then do not vote for another one: I tell the others that I lead.
         asserts: bool,
     },
+    /// Leaders: this is how the nodes look from where I am.
+    Observed(Report),
     /// Leaders: carry this out as if `caller` had asked you.
     Forward {
         /// A node, by the certificate it showed to the asker; `None`: somebody with a join token.
@@ -82,6 +86,8 @@ pub(crate) enum MemberAnswer {
     WouldVote(bool),
     /// `None`: no. Otherwise, how long ago another leader was last told yes, milliseconds.
     Confirm(Option<u64>),
+    /// The leader has taken it in.
+    Observed,
     /// The leader's answer, as it goes to whoever asked.
     Forward(String),
     /// PEM, all three.
@@ -109,14 +115,14 @@ pub(crate) enum PeerError {
 pub(crate) struct Peers {
     own: MemberId,
     address: SocketAddr,
-    client: Client,
+    client: Arc<Client>,
     book: Mutex<BTreeMap<MemberId, Place>>,
 }
 
 impl Peers {
     /// Of member `own`, which answers at `address` and calls with `client`.
     pub(crate) fn new(own: MemberId, address: SocketAddr, client: Client) -> Self {
-        Self { own, address, client, book: Mutex::default() }
+        Self { own, address, client: Arc::new(client), book: Mutex::default() }
     }
 
     /// This member.
@@ -130,7 +136,7 @@ impl Peers {
     }
 
     /// Its end of the mesh.
-    pub(crate) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
     }
 

@@ -212,7 +212,8 @@ pub struct Node {
 impl Node {
     pub async fn start(config: AgentConfig) -> Result<Self, AgentError> {
         let stop = CancellationToken::new();
-        let announcement = Announcement { addresses: vec!["ws://media.example:7880".to_owned()], jwks: None };
+        let announcement =
+            Announcement { addresses: vec!["ws://media.example:7880".to_owned()], ..Announcement::default() };
         let agent = timeout(LONG, Agent::start(config, announcement, stop.clone())).await.unwrap()?;
         Ok(Self { agent, stop })
     }

@@ -80,7 +80,7 @@ impl Control {
     /// A list that was verified: members that it knows of may be asked, and those that are gone need not be.
     pub(crate) fn learn(&self, list: &NodeList) {
         let members = list.nodes.iter().filter(|node| node.role == Role::Control);
-        let listed: Vec<SocketAddr> = members.filter_map(|node| node.mesh).collect();
+        let listed: Vec<SocketAddr> = members.flat_map(|node| node.mesh.iter().copied()).collect();
         let mut order = self.order();
         let known: Vec<SocketAddr> = order.iter().chain(&self.configured).chain(&listed).copied().collect();
         // Of a list without members nothing can be learnt.
@@ -162,7 +162,7 @@ fn another_may_answer(error: &RequestError) -> bool {
     match error {
         RequestError::Connect { .. } | RequestError::Deadline { .. } | RequestError::Lost { .. } => true,
         RequestError::Refused { refusal, .. } => passes(refusal.code),
-        RequestError::TooLarge { .. } => false,
+        RequestError::Nowhere | RequestError::TooLarge { .. } => false,
     }
 }
 
@@ -191,7 +191,8 @@ mod tests {
             region: "west".parse().unwrap(),
             addresses: Vec::new(),
             jwks: None,
-            mesh: Some(at(*port)),
+            mesh: vec![at(*port)],
+            public: Vec::new(),
             load: Load::default(),
             state: NodeState::Up,
         };

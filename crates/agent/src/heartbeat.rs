@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use locum_cluster::NodeOrder;
 use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
 use locum_identity::{CertificateError, NodeCertificate, NodeKey, VerifyError};
 use locum_mesh::{MeshError, RequestError};
@@ -51,6 +52,7 @@ pub(crate) struct Heart {
     own: Own,
     control: Arc<Control>,
     said: watch::Receiver<Said>,
+    orders: watch::Sender<NodeOrder>,
     stop: CancellationToken,
     renew_after: Instant,
 }
@@ -70,7 +72,13 @@ impl Heart {
         said: watch::Receiver<Said>,
         stop: CancellationToken,
     ) -> Self {
-        Self { own, control, said, stop, renew_after: Instant::now() }
+        let orders = watch::Sender::new(own.dir.order());
+        Self { own, control, said, orders, stop, renew_after: Instant::now() }
+    }
+
+    /// What the control plane told this node last.
+    pub(crate) fn orders(&self) -> watch::Receiver<NodeOrder> {
+        self.orders.subscribe()
     }
 
     /// Begins to beat; returns with the first list.
@@ -178,15 +186,19 @@ impl Heart {
         let question = NodeRequest::Heartbeat(Heartbeat {
             addresses: self.own.announcement.addresses.clone(),
             jwks: self.own.announcement.jwks.clone(),
-            mesh: self.own.mesh.announced(),
+            mesh: self.own.mesh.announced().to_vec(),
+            public: self.own.announcement.public.clone(),
+            probe: self.own.announcement.probe.clone(),
             load: said.load,
             draining: said.draining,
             held_version: held,
+            obeyed: self.orders.borrow().generation,
             ..Heartbeat::default()
         });
         let answer = self.ask(&question).await;
         counter!("locum_heartbeats_sent_total", "answered" => answer.is_ok().to_string()).increment(1);
-        let NodeAnswer::Heartbeat { list } = answer? else { return Err(AskError::Unexpected) };
+        let NodeAnswer::Heartbeat { list, order } = answer? else { return Err(AskError::Unexpected) };
+        self.obey(order).await;
         let Some(signed) = list else { return Ok(None) };
         let list = signed.verify(&self.own.kept.trust.list_keys).map_err(AskError::List)?;
         // Also signed, and also old: whoever replays it would bring back nodes that left.
@@ -197,6 +209,23 @@ impl Heart {
         let question = serde_json::to_vec(question)?;
         let answer = self.control.ask(self.own.mesh.client(), &question, DEADLINE).await?;
         Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// An order is on disk before it counts, so that after a restart an older one is still refused.
+    async fn obey(&self, order: NodeOrder) {
+        let held = *self.orders.borrow();
+        if !order.replaces(held) {
+            return;
+        }
+        let dir = self.own.dir.clone();
+        let kept = tokio::task::spawn_blocking(move || dir.keep_order(order)).await;
+        if let Ok(Err(error)) = kept {
+            // A full disk must not keep a node from being drained.
+            warn!(%error, "could not keep the control plane's order");
+        }
+        info!(generation = order.generation, drain = order.drain, "ordered by the control plane");
+        gauge!("locum_node_told_to_drain").set(if order.drain { 1.0 } else { 0.0 });
+        self.orders.send_replace(order);
     }
 
     /// A list that could not be written is only missed at a restart without a control plane.

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use locum_cluster::SignedNodeList;
 use locum_cluster::protocol::Trust;
+use locum_cluster::{NodeOrder, SignedNodeList};
 use locum_identity::{Jwks, NodeCertificate, NodeKey, private_file};
 use locum_mesh::{Credentials, MeshError};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::{AgentError, NodeListView};
 pub(crate) struct StateDir {
     certificate: PathBuf,
     list: PathBuf,
+    order: PathBuf,
 }
 
 /// A node's identity, whole: key, certificate and trust change together or not at all.
@@ -44,7 +45,11 @@ impl Kept {
 impl StateDir {
     pub(crate) fn open(dir: &Path) -> Result<Self, AgentError> {
         private_file::create_dir(dir).map_err(|source| AgentError::State { path: dir.to_owned(), source })?;
-        Ok(Self { certificate: dir.join("node.json"), list: dir.join("nodes.jws") })
+        Ok(Self {
+            certificate: dir.join("node.json"),
+            list: dir.join("nodes.jws"),
+            order: dir.join("order.json"),
+        })
     }
 
     /// The certificate of last time, if there is one that is still valid.
@@ -82,6 +87,22 @@ impl StateDir {
                 Ok(None)
             }
         }
+    }
+
+    /// The newest order that this node obeyed. One that cannot be read is as good as none: it is told again.
+    pub(crate) fn order(&self) -> NodeOrder {
+        match read(&self.order).map(|text| text.map(|text| serde_json::from_str(&text))) {
+            Ok(None) => NodeOrder::default(),
+            Ok(Some(Ok(order))) => order,
+            Ok(Some(Err(_))) | Err(_) => {
+                warn!("the order kept on disk cannot be read");
+                NodeOrder::default()
+            }
+        }
+    }
+
+    pub(crate) fn keep_order(&self, order: NodeOrder) -> io::Result<()> {
+        private_file::write(&self.order, &serde_json::to_vec(&order)?)
     }
 
     pub(crate) fn keep_list(&self, list: &SignedNodeList) -> io::Result<()> {

@@ -17,7 +17,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use locum_cluster::{Load, NodeList, SignedNodeList};
+use locum_cluster::probe::MediaProbe;
+use locum_cluster::{Load, NodeList, NodeOrder, SignedNodeList};
 use locum_identity::{CertificateError, Jwks, NodeId, NodeIdentity, RegionId, Role, VerifyError, Zone};
 use locum_mesh::{MeshError, Refusal};
 use tokio::sync::watch;
@@ -59,6 +60,10 @@ pub struct Announcement {
     pub addresses: Vec<String>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
+    /// Its own public addresses, one for each of its links.
+    pub public: Vec<IpAddr>,
+    /// Media nodes: how the control plane may try whether media gets through.
+    pub probe: Option<MediaProbe>,
 }
 
 /// The newest node list, as data and as clients get it.
@@ -136,6 +141,7 @@ pub struct Agent {
     control: Arc<Control>,
     mesh: Arc<Mesh>,
     list: watch::Receiver<Arc<NodeListView>>,
+    orders: watch::Receiver<NodeOrder>,
     said: Arc<watch::Sender<Said>>,
 }
 
@@ -175,8 +181,9 @@ impl Agent {
             control.learn(&last.list);
         }
         let heart = Heart::new(control.clone(), own, said.subscribe(), stop.clone());
+        let orders = heart.orders();
         let list = heart.start(last).await?;
-        Ok(Agent { node, control, mesh, list, said })
+        Ok(Agent { node, control, mesh, list, orders, said })
     }
 
     /// This node's name, as its certificate says it.
@@ -192,6 +199,12 @@ impl Agent {
     /// The newest node list, now and whenever it changes.
     pub fn list(&self) -> watch::Receiver<Arc<NodeListView>> {
         self.list.clone()
+    }
+
+    /// What the control plane told this node last, now and whenever it changes; after a restart, what it was told
+    /// before.
+    pub fn orders(&self) -> watch::Receiver<NodeOrder> {
+        self.orders.clone()
     }
 
     /// What the next heartbeats say of this node's load.

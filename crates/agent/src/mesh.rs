@@ -8,19 +8,20 @@ use locum_mesh::{Client, Credentials, Limits, MeshError, Server};
 const MESSAGE_BYTES: usize = (4 << 20) + (256 << 10);
 
 /// Where a node is called.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MeshListen {
     /// What it binds; port 0: any.
     pub address: SocketAddr,
-    /// What it tells others, when they reach it by another address than it binds.
-    pub announce: Option<IpAddr>,
+    /// What it tells others, best first, when they reach it by other addresses than it binds: one for each of its
+    /// links.
+    pub announce: Vec<IpAddr>,
 }
 
 /// Both directions. The agent renews the certificate; whoever holds this need not know.
 pub struct Mesh {
     client: Client,
     server: Option<Server>,
-    announced: Option<SocketAddr>,
+    announced: Vec<SocketAddr>,
 }
 
 impl Mesh {
@@ -35,13 +36,12 @@ impl Mesh {
             Some(own) => Client::from(own, credentials, limits)?,
             None => Client::new(reachable, credentials, limits)?,
         };
-        let bind = |listen: MeshListen| Server::bind(listen.address, credentials, limits);
-        let server = listen.map(bind).transpose()?;
-        let announced = listen.zip(server.as_ref()).map(|(listen, server)| {
-            let bound = server.address();
-            SocketAddr::new(listen.announce.unwrap_or(bound.ip()), bound.port())
-        });
-        Ok(Self { client, server, announced })
+        let Some(listen) = listen else { return Ok(Self { client, server: None, announced: Vec::new() }) };
+        let server = Server::bind(listen.address, credentials, limits)?;
+        let bound = server.address();
+        let addresses = if listen.announce.is_empty() { vec![bound.ip()] } else { listen.announce };
+        let announced = addresses.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect();
+        Ok(Self { client, server: Some(server), announced })
     }
 
     /// Asks other nodes.
@@ -55,8 +55,8 @@ impl Mesh {
     }
 
     /// What others are told.
-    pub(crate) fn announced(&self) -> Option<SocketAddr> {
-        self.announced
+    pub(crate) fn announced(&self) -> &[SocketAddr] {
+        &self.announced
     }
 
     pub(crate) fn replace_credentials(&self, credentials: &Credentials) -> Result<(), MeshError> {

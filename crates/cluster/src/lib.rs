@@ -3,9 +3,16 @@
 
 mod list;
 mod load;
+pub mod operate;
+mod order;
+pub mod probe;
 pub mod protocol;
 mod rank;
+mod several;
+mod wish;
 
 pub use list::{NodeList, NodeRecord, NodeState, SignedNodeList};
 pub use load::{FULL_PERMILLE, Load};
+pub use order::NodeOrder;
 pub use rank::ranked_media;
+pub use wish::{ParseSubjectError, Subject, Wish};

@@ -1,12 +1,12 @@
 //! The node list: who is there, where, in which state; versioned and signed by the control plane.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use locum_identity::{Jwks, NodeId, RegionId, Role, SigningKey, VerifyError};
 use serde::{Deserialize, Serialize};
 
-use crate::Load;
+use crate::{Load, several};
 
 const TYPE: &str = "locum-nodes+jwt";
 
@@ -57,9 +57,13 @@ pub struct NodeRecord {
     /// Edges: the keys with which it signs tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Jwks>,
-    /// Where other nodes reach it on the mesh, if it listens there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mesh: Option<SocketAddr>,
+    /// Where other nodes reach it on the mesh, best first; none: it does not listen there.
+    #[serde(default, with = "several", skip_serializing_if = "Vec::is_empty")]
+    pub mesh: Vec<SocketAddr>,
+    /// Its own public addresses, for names that lead to it and for those who look whether it is there; one for each
+    /// of its links. None: its URLs say where it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public: Vec<IpAddr>,
     /// How busy it was when last worth telling: coarse on purpose, so that the list changes rarely.
     pub load: Load,
     /// What the control plane thinks of it.

@@ -1,13 +1,15 @@
 //! What nodes say to a member of the control plane over the mesh, as JSON. Nodes of two releases speak to one member: a
 //! reader leaves aside what it does not know, and whatever is added has a default.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use locum_identity::{Jwks, NodeId, RegionId};
 use locum_replication::{GroupId, GroupReport, GroupStatus, GroupView, PromotionPlan};
 use serde::{Deserialize, Serialize};
 
-use crate::{Load, SignedNodeList};
+use crate::operate::OperationsView;
+use crate::probe::MediaProbe;
+use crate::{Load, NodeOrder, SignedNodeList, Wish, several};
 
 /// How often a node says that it is there.
 pub const HEARTBEAT_INTERVAL_MS: u64 = 500;
@@ -90,6 +92,12 @@ pub enum OperatorRequest {
         /// Its number: a member that came back under the name of one that was lost is another one.
         id: u64,
     },
+    /// What would follow from this wish at once?
+    Preview(Wish),
+    /// Keep this wish, until it is taken back.
+    Wish(Wish),
+    /// How is the network operated?
+    Operations,
 }
 
 /// A member of the control plane, for people.
@@ -126,9 +134,15 @@ pub struct Heartbeat {
     pub addresses: Vec<String>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
-    /// Where other nodes reach it on the mesh, if it listens there.
+    /// Where other nodes reach it on the mesh, best first; none: it does not listen there.
+    #[serde(default, with = "several", skip_serializing_if = "Vec::is_empty")]
+    pub mesh: Vec<SocketAddr>,
+    /// Its own public addresses, one for each of its links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public: Vec<IpAddr>,
+    /// Media nodes: how to try whether media gets through. For members of the control plane only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mesh: Option<SocketAddr>,
+    pub probe: Option<MediaProbe>,
     /// Members of the control plane: which one, as the others number them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
@@ -141,6 +155,9 @@ pub struct Heartbeat {
     pub draining: bool,
     /// The version of the node list it holds; 0 = none.
     pub held_version: u64,
+    /// Generation of the newest order that it obeys; 0 = none.
+    #[serde(default)]
+    pub obeyed: u64,
 }
 
 /// Answers to a [`NodeRequest`].
@@ -151,6 +168,10 @@ pub enum NodeAnswer {
     Heartbeat {
         /// The newest list, if newer than the one held.
         list: Option<SignedNodeList>,
+        /// What this node was told last. It is said again with every answer; a node refuses what is older than what
+        /// it obeys.
+        #[serde(default)]
+        order: NodeOrder,
     },
     /// To a renewal.
     Renewed {
@@ -165,6 +186,10 @@ pub enum NodeAnswer {
     Plan(PromotionPlan),
     /// To a question about the members of the control plane, in the order of their names.
     Members(Vec<ControlMember>),
+    /// To a preview: what would be done, for people; nothing, if the wish is kept already.
+    Preview(Vec<String>),
+    /// To a wish, which is kept then, and to a question about operations.
+    Operations(Box<OperationsView>),
 }
 
 #[cfg(test)]

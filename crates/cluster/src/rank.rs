@@ -29,7 +29,8 @@ mod tests {
             region: region.parse().unwrap(),
             addresses: Vec::new(),
             jwks: None,
-            mesh: None,
+            mesh: Vec::new(),
+            public: Vec::new(),
             load: Load { sessions, capacity: 100, cpu_permille: 0 },
             state,
         }

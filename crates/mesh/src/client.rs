@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use locum_identity::{Zone, node_name, role_name};
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +17,9 @@ use crate::wire::{Kind, ReadError, read_answer, write_question};
 use crate::{
     ConnectError, Credentials, Limits, MeshError, Peer, PeerName, Refusal, RefusalCode, RequestError, Tunnel,
 };
+
+/// How long one address of a node is tried before the next one is tried as well.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Asks other nodes. Clone-free: share it by reference or `Arc`.
 pub struct Client {
@@ -73,13 +78,26 @@ impl Client {
         question: &[u8],
         deadline: Duration,
     ) -> Result<Vec<u8>, RequestError> {
+        self.request_any(std::slice::from_ref(peer), question, deadline).await
+    }
+
+    /// The same of whichever of `peers` can be reached: the addresses of one node, best first.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn request_any(
+        &self,
+        peers: &[Peer],
+        question: &[u8],
+        deadline: Duration,
+    ) -> Result<Vec<u8>, RequestError> {
         if question.len() > self.limits.message_bytes {
             return Err(RequestError::TooLarge { bytes: question.len() });
         }
-        let ask = async |link: Link| {
-            exchange(link.connection(), peer.address, question, self.limits.message_bytes).await
+        let ask = async |link: Link, address| {
+            exchange(link.connection(), address, question, self.limits.message_bytes).await
         };
-        self.on_link(peer, Kind::Question, deadline, ask).await
+        self.on_link(peers, Kind::Question, deadline, ask).await
     }
 
     /// Asks `peer` for a tunnel, within `deadline` and the limits; the tunnel itself may last.
@@ -92,26 +110,43 @@ impl Client {
         question: &[u8],
         deadline: Duration,
     ) -> Result<Tunnel, RequestError> {
+        self.tunnel_any(std::slice::from_ref(peer), question, deadline).await
+    }
+
+    /// The same of whichever of `peers` can be reached: the addresses of one node, best first.
+    ///
+    /// # Errors
+    /// As [`Self::tunnel`].
+    pub async fn tunnel_any(
+        &self,
+        peers: &[Peer],
+        question: &[u8],
+        deadline: Duration,
+    ) -> Result<Tunnel, RequestError> {
         if question.len() > self.limits.message_bytes {
             return Err(RequestError::TooLarge { bytes: question.len() });
         }
-        let open =
-            async |link: Link| open_tunnel(&link, peer.address, question, self.limits.message_bytes).await;
-        self.on_link(peer, Kind::Tunnel, deadline, open).await
+        let open = async |link: Link, address| {
+            open_tunnel(&link, address, question, self.limits.message_bytes).await
+        };
+        self.on_link(peers, Kind::Tunnel, deadline, open).await
     }
 
     async fn on_link<T>(
         &self,
-        peer: &Peer,
+        peers: &[Peer],
         kind: Kind,
         deadline: Duration,
-        ask: impl AsyncFnOnce(Link) -> Result<T, RequestError>,
+        ask: impl AsyncFnOnce(Link, SocketAddr) -> Result<T, RequestError>,
     ) -> Result<T, RequestError> {
-        let (address, deadline) = (peer.address, Instant::now() + deadline.min(self.limits.deadline));
-        let link = timeout_at(deadline, self.link(peer, kind)).await;
+        let Some(best) = peers.first() else { return Err(RequestError::Nowhere) };
+        let deadline = Instant::now() + deadline.min(self.limits.deadline);
+        let link = timeout_at(deadline, self.first_link(peers, kind)).await;
         // Not sent: it matters to whoever must not ask twice.
-        let link = link.unwrap_or(Err(RequestError::Connect { address, source: ConnectError::Deadline }))?;
-        let asked = timeout_at(deadline, ask(link)).await;
+        let late = RequestError::Connect { address: best.address, source: ConnectError::Deadline };
+        let (peer, link) = link.unwrap_or(Err(late))?;
+        let address = peer.address;
+        let asked = timeout_at(deadline, ask(link, address)).await;
         let answer = asked.unwrap_or(Err(RequestError::Deadline { address }));
         if matches!(answer, Err(RequestError::Deadline { .. } | RequestError::Lost { .. })) {
             // The peer may have died without a word: the next question finds out by a new handshake.
@@ -120,13 +155,36 @@ impl Client {
         answer
     }
 
-    async fn link(&self, peer: &Peer, kind: Kind) -> Result<Link, RequestError> {
-        let key = (peer.clone(), kind);
-        let kept = self.pool().get(&key).filter(|kept| kept.connection().close_reason().is_none()).cloned();
-        match kept {
-            Some(link) => Ok(link),
-            None => self.connect(key).await,
+    /// A connection that is kept, or the first one to come about: each address gets a head start before the next.
+    async fn first_link<'a>(&self, peers: &'a [Peer], kind: Kind) -> Result<(&'a Peer, Link), RequestError> {
+        if let Some(kept) = peers.iter().find_map(|peer| Some((peer, self.kept(peer, kind)?))) {
+            return Ok(kept);
         }
+        let connect = async |peer: &'a Peer| Ok((peer, self.connect((peer.clone(), kind)).await?));
+        let mut trying = FuturesUnordered::new();
+        let mut failed = RequestError::Nowhere;
+        for peer in peers {
+            trying.push(connect(peer));
+            let head_start = Instant::now() + HEAD_START;
+            while let Ok(Some(ended)) = timeout_at(head_start, trying.next()).await {
+                match ended {
+                    Ok(link) => return Ok(link),
+                    Err(error) => failed = error,
+                }
+            }
+        }
+        while let Some(ended) = trying.next().await {
+            match ended {
+                Ok(link) => return Ok(link),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn kept(&self, peer: &Peer, kind: Kind) -> Option<Link> {
+        let key = (peer.clone(), kind);
+        self.pool().get(&key).filter(|kept| kept.connection().close_reason().is_none()).cloned()
     }
 
     async fn connect(&self, key: (Peer, Kind)) -> Result<Link, RequestError> {

@@ -193,6 +193,9 @@ pub enum MeshError {
 /// A question got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
+    /// No address was given; nothing was sent.
+    #[error("no address to ask at")]
+    Nowhere,
     /// No connection; nothing was sent.
     #[error("connect to {address}")]
     Connect {

@@ -73,6 +73,23 @@ async fn what_was_asked_before_a_stop_is_answered() {
     server.ended.await.unwrap();
 }
 
+#[tokio::test]
+async fn one_of_several_addresses_is_enough_and_is_kept() {
+    let network = Network::new();
+    let server = network.serve(Echo::default(), Limits::default());
+    let client = network.client("edge", "edge-1");
+    // Whoever listens there answers nothing: a link that is broken.
+    let silent = std::net::UdpSocket::bind(LOOPBACK).unwrap();
+    let broken = Peer { address: silent.local_addr().unwrap(), ..server.control() };
+    let peers = [broken, server.control()];
+    client.request_any(&peers, b"", SOON).await.unwrap();
+    let kept = client.request_any(&peers, b"", BRIEFLY / 3).await;
+    assert!(kept.is_ok(), "the first one is not waited for again: {kept:?}");
+    client.tunnel_any(&peers, b"", SOON).await.expect_err("nobody takes a tunnel there");
+    let nowhere = client.request_any(&[], b"", SOON).await;
+    assert!(matches!(nowhere, Err(RequestError::Nowhere)), "{nowhere:?}");
+}
+
 /// The port of a server that just ended is free a moment later.
 async fn rebind(network: &Network, address: SocketAddr) -> Running {
     assert_ne!(address.port(), LOOPBACK.port());

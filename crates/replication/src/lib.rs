@@ -33,7 +33,7 @@ pub use primary::{Event, Primary};
 pub use protocol::{CopyReport, GroupReport, GroupView, Hint, HintAnswer};
 pub use registry::{
     AtRisk, GroupConfig, GroupRecord, GroupRegistry, GroupStatus, OtherRegions, PromoteError, Promotion,
-    PromotionPlan, ReportRefused, Seat,
+    PromotionPlan, ReportRefused, Seat, VoterStatus,
 };
 pub use timing::{FRESH, LEASE, MARGIN, POLL, POLL_SOON};
 pub use voter::{Action, Kept, Standing, Voter};

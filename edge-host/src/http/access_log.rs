@@ -15,6 +15,8 @@ pub(super) struct AccessLog<'a> {
     /// Metric label: a component of the manifest or a part of the host.
     pub(super) component: &'a str,
     pub(super) started: Instant,
+    /// Somebody looks whether this host is there, again and again.
+    pub(super) is_probe: bool,
 }
 
 impl AccessLog<'_> {
@@ -26,14 +28,13 @@ impl AccessLog<'_> {
             .increment(1);
         metrics::histogram!("locum_edge_request_seconds", "component" => component)
             .record(elapsed.as_secs_f64());
-        tracing::info!(
-            method = method_name(&self.method),
-            route = self.route,
-            status = status.as_u16(),
-            ms = elapsed.as_secs_f64() * 1_000.0,
-            request = %self.id,
-            "request"
-        );
+        let (method, status, ms) =
+            (method_name(&self.method), status.as_u16(), elapsed.as_secs_f64() * 1_000.0);
+        if self.is_probe {
+            tracing::debug!(method, route = self.route, status, ms, request = %self.id, "request");
+        } else {
+            tracing::info!(method, route = self.route, status, ms, request = %self.id, "request");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::Pages;
@@ -33,6 +34,8 @@ use crate::store::{Access, RecordStore};
 const CLINIC: &str = "clinic";
 const DISCOVERY: &str = "/.well-known/locum.json";
 const JWKS: &str = "/.well-known/jwks.json";
+/// A control plane has five members at most, and each asks every few seconds.
+const CANARIES: usize = 5;
 
 /// A route of the application and the function behind it.
 pub(crate) struct FunctionRoute {
@@ -72,6 +75,8 @@ pub(crate) struct Edge {
     pub(super) replays: Admission,
     pub(super) bodies: BodyReader,
     pub(super) in_flight: InFlight,
+    /// Members of the control plane that look how records are, at once.
+    pub(crate) canaries: Semaphore,
     headers: AnswerHeaders,
 }
 
@@ -118,6 +123,7 @@ impl Edge {
             replays: Admission::new(limits, "locum_edge_replays_running"),
             bodies: BodyReader::new(limits),
             in_flight: InFlight::default(),
+            canaries: Semaphore::new(CANARIES),
             headers,
         }
     }
@@ -136,7 +142,9 @@ impl Edge {
         let path = request.uri().path().to_owned();
         let target = self.target(&path);
         let (route, component) = target.labels();
-        let log = AccessLog { id, method: request.method().clone(), route, component, started };
+        // Public keys tell nothing of anybody, and every member of the control plane asks for them all the time.
+        let is_probe = matches!(target, Target::Jwks);
+        let log = AccessLog { id, method: request.method().clone(), route, component, started, is_probe };
         let sender = Sender::of(request.headers(), &self.network);
         let pages = request.headers().get(ORIGIN).filter(|_| sender == Sender::Pages).cloned();
         let is_page = matches!(target, Target::Pages);

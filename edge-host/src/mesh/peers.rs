@@ -50,7 +50,7 @@ impl AskError {
         match self {
             Self::Unknown(_) => false,
             Self::Request { source, .. } => match source {
-                RequestError::Connect { .. } | RequestError::TooLarge { .. } => false,
+                RequestError::Nowhere | RequestError::Connect { .. } | RequestError::TooLarge { .. } => false,
                 RequestError::Deadline { .. } | RequestError::Lost { .. } => true,
                 RequestError::Refused { refusal, .. } => match refusal.code {
                     Deadline | Internal => true,

@@ -56,7 +56,7 @@ fn a_host_of_a_network_can_be_called() {
     let with = |mesh: &str| format!("{mesh}\n[control]\naddress = \"127.0.0.1:4443\"\n[clinics]");
     assert!(wrong("edge.toml", control, &with("")).contains("key `mesh_listen`"));
     let anywhere = wrong("edge.toml", control, &with("mesh_listen = \"0.0.0.0:4443\""));
-    assert!(anywhere.contains("key `mesh_announce_ip`"), "{anywhere}");
+    assert!(anywhere.contains("key `mesh_announce_ips`"), "{anywhere}");
     let alone = wrong("edge.toml", control, "mesh_listen = \"127.0.0.1:4443\"\n[clinics]");
     assert!(alone.contains("key `mesh_listen`"), "{alone}");
 }

@@ -261,6 +261,11 @@ impl Rooms {
         }
     }
 
+    /// Lets people in again.
+    pub fn take_in(&mut self) {
+        self.draining = false;
+    }
+
     /// Looks at deadlines.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.next_tick.is_some_and(|at| now.at < at) {

@@ -10,10 +10,11 @@ use crate::transport::datagrams::Sent;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// Names and meanings, in the order they are published.
-const DESCRIBED: [(&str, &str); 9] = [
+const DESCRIBED: [(&str, &str); 10] = [
     ("locum_media_datagrams_received_total", "Datagrams on the media port."),
     ("locum_media_datagrams_from_strangers_total", "Of those, from nobody in a room, or unsigned checks."),
     ("locum_media_connectivity_checks_total", "Signed connectivity checks, answered."),
+    ("locum_media_probes_total", "Probes of the control plane, answered."),
     ("locum_media_packets_forwarded_total", "Media packets sent on, once for each receiver."),
     ("locum_media_packets_not_forwarded_total", "Media packets a receiver's connection did not take."),
     ("locum_media_keyframe_requests_total", "Keyframes asked of publishers."),
@@ -56,6 +57,7 @@ pub(super) struct Counters {
     /// From nobody known, or not readable.
     pub(super) strangers: u64,
     pub(super) checks: u64,
+    pub(super) probes: u64,
     pub(super) forwarded: u64,
     pub(super) not_forwarded: u64,
     pub(super) keyframe_requests: u64,
@@ -80,6 +82,7 @@ impl Counters {
             self.received,
             self.strangers,
             self.checks,
+            self.probes,
             self.forwarded,
             self.not_forwarded,
             self.keyframe_requests,

@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::probes::Probes;
 use super::session::{Outbox, Sending, Session};
 use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
 use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Rooms, SessionId};
@@ -41,6 +42,7 @@ pub(super) struct EventLoop<T: Transport> {
     transport: T,
     rooms: Rooms,
     sessions: HashMap<SessionId, Session<T::Peer>>,
+    probes: Probes<T::Peer>,
     /// Where media goes, by publisher and section.
     routes: HashMap<(SessionId, Mid), Vec<Leg>>,
     next_connection: u64,
@@ -68,6 +70,7 @@ impl<T: Transport> EventLoop<T> {
             transport,
             rooms,
             sessions: HashMap::new(),
+            probes: Probes::default(),
             routes: HashMap::new(),
             next_connection: 0,
             session_count,
@@ -95,6 +98,7 @@ impl<T: Transport> EventLoop<T> {
             }
             self.run_timers(now);
             self.abandon_broken(now);
+            self.probes.end_old(now.at);
             self.flush(now);
             self.session_count
                 .store(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -138,7 +142,7 @@ impl<T: Transport> EventLoop<T> {
                     self.io.outbound.push(from, checked.reply.as_slice().into());
                     self.rooms.media(now, checked.session, MediaEvent::Heard);
                 }
-                None => self.io.counters.strangers += 1,
+                None => self.probe_check(now, from, datagram),
             }
             return;
         }
@@ -147,7 +151,27 @@ impl<T: Transport> EventLoop<T> {
                 self.with_peer(session, |peer| peer.handle_datagram(now.at, datagram));
                 self.drain_events(now, session);
             }
+            None => self.probe_handshake(now, from, datagram),
+        }
+    }
+
+    fn probe_check(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+        match self.probes.check(now.at, from, datagram, &mut self.transport) {
+            Some(answer) => {
+                self.io.counters.probes += 1;
+                self.io.outbound.push(from, answer.as_slice().into());
+            }
             None => self.io.counters.strangers += 1,
+        }
+    }
+
+    fn probe_handshake(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+        let Some(answers) = self.probes.handshake(now.at, from, datagram) else {
+            self.io.counters.strangers += 1;
+            return;
+        };
+        for answer in answers {
+            self.io.outbound.push(from, answer);
         }
     }
 
@@ -166,6 +190,8 @@ impl<T: Transport> EventLoop<T> {
             }
             Command::Detach { session, connection } => self.detach(now, session, connection),
             Command::Drain => self.rooms.drain(now),
+            Command::TakeIn => self.rooms.take_in(),
+            Command::AnswerProbes { ufrag, password } => self.probes.expect(ufrag, &password),
             Command::Stop => {}
         }
         self.act(now);

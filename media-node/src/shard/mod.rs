@@ -6,6 +6,7 @@
 mod continuity;
 mod counters;
 mod event_loop;
+mod probes;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,8 @@ enum Command {
     Request { session: SessionId, connection: ConnectionId, request: Box<Request> },
     Detach { session: SessionId, connection: ConnectionId },
     Drain,
+    TakeIn,
+    AnswerProbes { ufrag: String, password: String },
     Stop,
 }
 
@@ -134,6 +137,22 @@ impl Shard {
     /// [`Overloaded`].
     pub async fn drain(&self) -> Result<(), Overloaded> {
         self.send(Command::Drain).await
+    }
+
+    /// Lets people in again.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub async fn take_in(&self) -> Result<(), Overloaded> {
+        self.send(Command::TakeIn).await
+    }
+
+    /// Answers probes under these credentials.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub async fn answer_probes(&self, ufrag: String, password: String) -> Result<(), Overloaded> {
+        self.send(Command::AnswerProbes { ufrag, password }).await
     }
 
     /// Ends the event loop.

@@ -32,8 +32,10 @@ use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;
 use crate::token::{self, Admission, KeySet, Refusal};
 
-/// Asked by everybody who looks for a node, and not worth a line of the log each time.
+/// Asked by everybody who looks for a node.
 const PROBE: &str = "/probe";
+/// Where the control plane looks whether anybody is there; every LiveKit server answers here.
+const ROOT: &str = "/";
 
 /// What every request needs.
 #[derive(Clone)]
@@ -59,6 +61,7 @@ pub fn router(signal: Signal) -> Router {
     // Credentials are in the request itself, never in what a browser adds, so any page may ask.
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
     Router::new()
+        .route(ROOT, get(async || "OK"))
         .route("/rtc/v1", get(join))
         .route("/rtc/v1/validate", get(validate))
         .route("/rtc/validate", get(validate))
@@ -142,13 +145,15 @@ fn unavailable(reason: &str) -> Response {
 }
 
 async fn log_access(request: Request, next: Next) -> Response {
-    if request.uri().path() == PROBE {
+    // Not worth a line each time.
+    if [PROBE, ROOT].contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let started = Instant::now();
     let response = next.run(request).await;
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    info!(%method, path, status = response.status().as_u16(), elapsed_ms, "request");
+    let status = response.status().as_u16();
+    info!(%method, path, status, elapsed_ms, "request");
     response
 }

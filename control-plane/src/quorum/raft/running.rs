@@ -139,7 +139,7 @@ impl RaftQuorum {
                 }
                 MemberAnswer::Confirm(age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
             }
-            MemberRequest::Forward { .. } | MemberRequest::Keys => return None,
+            MemberRequest::Observed(_) | MemberRequest::Forward { .. } | MemberRequest::Keys => return None,
         })
     }
 

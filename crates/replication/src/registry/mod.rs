@@ -7,6 +7,7 @@
 mod heard;
 mod promotion;
 mod record;
+mod voters;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use heard::Heard;
 use promotion::Wish;
 pub use promotion::{AtRisk, PromoteError, Promotion, PromotionPlan};
 pub use record::{GroupConfig, GroupRecord, Seat};
+pub use voters::VoterStatus;
 
 /// A promise further ahead than this is damage, not a promise: believing it would spend all epochs.
 const MAX_AHEAD: u64 = 1 << 32;

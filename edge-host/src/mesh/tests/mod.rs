@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use locum_cluster::probe::{MemberAnswer, MemberQuestion};
 use locum_mesh::{RefusalCode, RequestError};
 
 use crate::problem::Problem;
@@ -183,6 +184,15 @@ async fn only_edge_hosts_may_ask() {
         assert_eq!(refusal(asked), RefusalCode::Denied, "{role}");
     }
     assert_eq!(one.notes().await, "[0]");
+    let canary = serde_json::to_vec(&MemberQuestion::Canary { write: true }).unwrap();
+    let member = network.client("control", "control-1");
+    let asked = member.request(&network.peer("edge-1"), &canary, Duration::from_secs(5)).await.unwrap();
+    let MemberAnswer::Canary(canaries) = serde_json::from_slice(&asked).unwrap();
+    assert_eq!(canaries.len(), 1);
+    assert!(canaries[0].is_good() && canaries[0].write.is_some(), "{canaries:?}");
+    let media = network.client("media", "nosy");
+    let asked = media.request(&network.peer("edge-1"), &canary, Duration::from_secs(5)).await;
+    assert_eq!(refusal(asked), RefusalCode::Denied);
     let edge = network.client("edge", "edge-2");
     let asked = edge.request(&network.peer("edge-1"), &question, Duration::from_secs(5)).await;
     assert!(asked.is_ok());

@@ -22,6 +22,27 @@ fn a_person_moves_the_primary_without_losing_anything() {
 }
 
 #[test]
+fn who_could_lead_is_told_apart_from_who_could_not() {
+    let mut group = Group::led_by_west(10, 8);
+    let told = |group: &Group| -> Vec<(String, bool, u64)> {
+        let statuses = group.registry.voter_statuses(group.now);
+        statuses.into_iter().map(|voter| (voter.region.to_string(), voter.is_current, voter.behind)).collect()
+    };
+    let expected = [("west", true, 0), ("east", true, 0), ("central", true, 2)];
+    assert_eq!(told(&group), expected.map(|(region, is, behind)| (region.to_owned(), is, behind)));
+    assert!(!group.registry.is_moving());
+    group.later(3_000);
+    group.says("east");
+    group.said.get_mut("central").unwrap().copy = Some(at(0, 900));
+    let current: Vec<bool> = told(&group).into_iter().map(|(_, is_current, _)| is_current).collect();
+    assert_eq!(current, [false, true, false], "who is silent, or of another epoch, could not");
+    let plan = group.registry.plan(&node("east"), false, group.now);
+    assert!(plan.is_ok() && !group.registry.is_moving(), "a plan moves nothing");
+    group.registry.promote(&plan.unwrap(), group.now).unwrap();
+    assert!(group.registry.is_moving());
+}
+
+#[test]
 fn a_primary_that_does_not_come_to_rest_goes_on() {
     let mut group = Group::led_by_west(10, 10);
     let plan = group.registry.plan(&node("east"), false, group.now).unwrap();
