@@ -10,6 +10,7 @@ mod network;
 mod ports;
 mod regions;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use accounts::Accounts;
 use clinics::Placed;
-use configuration::Plan;
+use configuration::{Plan, ZONE};
 use data::Data;
 use demo::Pages;
 use network::Network;
@@ -100,7 +101,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
     let (ports, single_copy) = (options.ports, options.single_copy);
-    let plan = Plan { ports, manifest, regions, clinics, single_copy, engine, backup };
+    let geography = Some(binaries.join("geography.mmdb")).filter(|file| file.is_file());
+    let plan = Plan { ports, manifest, regions, clinics, single_copy, engine, backup, geography };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
@@ -119,13 +121,15 @@ async fn start_and_watch(network: &mut Network, accounts: &Accounts, say: &Progr
     let text = if say.silent {
         json!({"processes": network.processes()?, "accounts": accounts.list, "pages": first}).to_string()
     } else {
-        summary(accounts, &pages)
+        let processes = network.processes()?;
+        let dns = processes.values().find_map(|process| process.addresses.get("dns"));
+        summary(accounts, &pages, *dns.context("no process answers DNS")?)
     };
     print(&text);
     Err(network.watch().await)
 }
 
-fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
+fn summary(accounts: &Accounts, pages: &[Pages], dns: SocketAddr) -> String {
     let sign_ins: Vec<String> = accounts
         .list
         .iter()
@@ -141,10 +145,13 @@ fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
     format!(
         "\n  The network runs. Records: {records}.\n\n{}\
          \x20 Sign in as\n{}\n\n\
+         \x20 Names                dig @{} -p {} app.{ZONE}\n\n\
          \x20 For a call with yourself, use two browser profiles: a doctor admits, the front desk sees the outbox.\n\
          \x20 Ctrl-C stops the network; the data stays.\n",
         pages.iter().map(|region| places(region, pages.len() > 1)).collect::<String>(),
         sign_ins.join("\n"),
+        dns.ip(),
+        dns.port(),
     )
 }
 
@@ -230,9 +237,11 @@ mod tests {
     #[test]
     fn regions_are_named_only_when_there_is_a_choice() {
         let accounts = Accounts { list: Vec::new() };
-        let one = summary(&accounts, &[pages("eu-central")]);
+        let dns = "127.0.4.1:5300".parse().unwrap();
+        let one = summary(&accounts, &[pages("eu-central")], dns);
+        assert!(one.contains("dig @127.0.4.1 -p 5300 app.locum.localhost"), "{one}");
         assert!(one.contains("one copy") && !one.contains("  eu-central\n"), "{one}");
-        let three = summary(&accounts, &["us-west", "us-east", "eu-central"].map(pages));
+        let three = summary(&accounts, &["us-west", "us-east", "eu-central"].map(pages), dns);
         assert!(three.contains("two of 3 regions"), "{three}");
         for region in ["us-west", "us-east", "eu-central"] {
             assert!(three.contains(&format!("  {region}\n")), "{three}");

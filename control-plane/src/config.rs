@@ -11,6 +11,8 @@ use locum_replication::{GroupConfig, GroupId};
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
 
+use crate::dns::config::DnsConfig;
+
 /// Regions of one group: each more is one more that must answer before a primary is replaced.
 const MAX_VOTERS: usize = 9;
 
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay. `single_copy = true`: see [`GroupConfig`].
     #[serde(default)]
     pub(crate) groups: BTreeMap<GroupId, GroupConfig>,
+    /// The zone's name server; without it this member answers no DNS.
+    pub(crate) dns: Option<DnsConfig>,
     /// How long what was asked may take to finish at the end.
     #[serde(default = "default_drain_grace_ms")]
     drain_grace_ms: u64,
@@ -53,6 +57,9 @@ impl Config {
         config.check_groups(path)?;
         config.state_dir = resolve(path, &config.state_dir);
         config.ready_file = config.ready_file.map(|file| resolve(path, &file));
+        if let Some(dns) = &mut config.dns {
+            dns.check(path, &config.zone, &config.state_dir)?;
+        }
         Ok(config)
     }
 

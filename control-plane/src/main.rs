@@ -4,6 +4,7 @@
 //! it is reached in `service`.
 
 mod config;
+mod dns;
 mod groups;
 mod member;
 mod membership;
@@ -14,10 +15,11 @@ mod service;
 mod simulation;
 mod store;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
@@ -53,6 +55,21 @@ enum Command {
         #[arg(long)]
         region: Option<RegionId>,
     },
+    /// The keys that sign the network's zone.
+    DnsKey {
+        #[command(subcommand)]
+        command: dns::command::KeyCommand,
+    },
+    /// Which regions the zone sends an address to.
+    DnsWhere {
+        /// A client's address, or any of its network.
+        address: IpAddr,
+    },
+    /// Texts in the zone that prove to a certificate authority that it is ours (ACME DNS-01).
+    DnsChallenge {
+        #[command(subcommand)]
+        command: dns::command::ChallengeCommand,
+    },
     /// Move the primary of a record group. Shows the plan; carries it out only with --yes. Run it where the
     /// member runs: it shows the authority's key.
     Promote {
@@ -84,6 +101,18 @@ fn main() -> anyhow::Result<()> {
                 .enable_all()
                 .build()?
                 .block_on(promote::run(&config, wanted, yes))
+        }
+        Some(Command::DnsKey { command }) => {
+            let dns = config.dns.as_ref().context("no [dns] in the configuration")?;
+            dns::command::keys(dns, &config.zone, &command)
+        }
+        Some(Command::DnsWhere { address }) => {
+            let dns = config.dns.as_ref().context("no [dns] in the configuration")?;
+            dns::command::print(&dns::command::locate(dns, &config.state_dir, &config.zone, address));
+            Ok(())
+        }
+        Some(Command::DnsChallenge { command }) => {
+            dns::command::challenge(&config.state_dir, &config.zone, &command)
         }
         None if args.check => Ok(()),
         None => {

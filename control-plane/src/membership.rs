@@ -177,6 +177,7 @@ impl Membership {
         let news = told.is_none_or(|told| {
             told.state != heard.state(now)
                 || told.addresses != heard.heartbeat.addresses
+                || told.public != heard.heartbeat.public
                 || told.jwks != heard.heartbeat.jwks
                 || told.mesh != heard.heartbeat.mesh
         });
@@ -238,6 +239,7 @@ impl Membership {
             role: member.role,
             region: member.region.clone(),
             addresses: said.addresses.clone(),
+            public: said.public.clone(),
             jwks: said.jwks.clone(),
             mesh: said.mesh,
             load,
@@ -287,6 +289,8 @@ fn acceptable(role: Role, heartbeat: &Heartbeat) -> bool {
     let keys = heartbeat.jwks.as_ref();
     heartbeat.addresses.len() <= MAX_ADDRESSES
         && heartbeat.addresses.iter().all(address)
+        && heartbeat.public.len() <= MAX_ADDRESSES
+        && heartbeat.public.iter().all(|public| !public.is_unspecified() && !public.is_multicast())
         // Only an edge may sign tokens that media nodes believe.
         && (keys.is_none() || role == Role::Edge)
         && keys.is_none_or(|jwks| jwks.keys.len() <= MAX_KEYS)

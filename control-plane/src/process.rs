@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use locum_cluster::NodeList;
 use locum_identity::{CertificateAuthority, CertificateRequest, NodeIdentity, NodeKey};
 use locum_mesh::{Credentials, Limits, Server};
 use locum_telemetry::{Health, Telemetry};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use crate::config::Config;
+use crate::dns;
+use crate::dns::view::Viewer;
 use crate::groups::Groups;
 use crate::member::{Keys, Member};
 use crate::service::{Clock, Service};
@@ -35,7 +39,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let groups = Groups::new(&config.groups, &record.groups, clock.now().elapsed)?;
     let member = Member::new(record, groups, store, keys, clock.now())?;
     info!(version = member.list().version, nodes = member.list().nodes.len(), "record read");
-    let (service, thread) = Service::start(member, clock)?;
+    let (lists, list) = watch::channel(Arc::new(member.list().clone()));
+    let (service, thread) = Service::start(member, clock, lists)?;
 
     let health = Health::new();
     let ended = CancellationToken::new();
@@ -46,7 +51,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let (serving, stopped) = (server.clone(), stop.clone());
     tasks.spawn(async move { serving.run(service, stopped).await });
 
-    announce(&config, server.address(), telemetry_address)?;
+    let dns = start_dns(&config, list, &stop, &tasks).await?;
+    announce(&config, server.address(), telemetry_address, dns)?;
     health.set_ready(true);
     info!(mesh = %server.address(), telemetry = %telemetry_address, "ready");
 
@@ -96,6 +102,22 @@ impl Own {
     }
 }
 
+/// Where the name server listens, if there is one.
+async fn start_dns(
+    config: &Config,
+    list: watch::Receiver<Arc<NodeList>>,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(dns) = &config.dns else { return Ok(None) };
+    let mut viewer = Viewer::new(config.zone.clone());
+    let first = viewer.see(&list.borrow(), dns::unix_ms());
+    let (views, view) = watch::channel(first);
+    let addresses = dns::start(dns, &config.zone, &config.state_dir, view, stop, tasks).await?;
+    tasks.spawn(dns::follow(viewer, list, views, stop.clone()));
+    Ok(addresses.first().copied())
+}
+
 async fn serve_telemetry(
     config: &Config,
     health: &Health,
@@ -110,8 +132,14 @@ async fn serve_telemetry(
     Ok(address)
 }
 
-fn announce(config: &Config, mesh: SocketAddr, telemetry: SocketAddr) -> anyhow::Result<()> {
+fn announce(
+    config: &Config,
+    mesh: SocketAddr,
+    telemetry: SocketAddr,
+    dns: Option<SocketAddr>,
+) -> anyhow::Result<()> {
     let Some(path) = &config.ready_file else { return Ok(()) };
-    let addresses = BTreeMap::from([("mesh".to_owned(), mesh), ("telemetry".to_owned(), telemetry)]);
+    let mut addresses = BTreeMap::from([("mesh".to_owned(), mesh), ("telemetry".to_owned(), telemetry)]);
+    addresses.extend(dns.map(|dns| ("dns".to_owned(), dns)));
     locum_telemetry::write_ready_file(path, &addresses).with_context(|| format!("write {}", path.display()))
 }

@@ -1,18 +1,19 @@
 //! The member behind the mesh: one thread owns it, questions queue for it.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, NodeRequest, OperatorRequest};
-use locum_cluster::{NodeState, SignedNodeList};
+use locum_cluster::{NodeList, NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Handler, Refusal, RefusalCode};
 use locum_replication::{GroupReport, GroupView};
 use locum_telemetry::config::chain;
 use metrics::{counter, gauge};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use crate::member::{Member, MemberError};
@@ -63,11 +64,13 @@ impl Service {
     pub(crate) fn start<S: Store + Send + 'static>(
         mut member: Member<S>,
         clock: Clock,
+        lists: watch::Sender<Arc<NodeList>>,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (commands, mut queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("member".to_owned()).spawn(move || {
             while let Some(command) = queue.blocking_recv() {
                 carry_out(&mut member, command, clock);
+                tell(&lists, member.list());
                 gauge!("locum_control_queue_length").set(u32::try_from(queue.len()).unwrap_or(u32::MAX));
             }
         })?;
@@ -150,6 +153,17 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
             measure(member, now);
         }
     }
+}
+
+/// Tells whoever answers from the newest list.
+fn tell(lists: &watch::Sender<Arc<NodeList>>, newest: &NodeList) {
+    lists.send_if_modified(|told| {
+        let news = told.version != newest.version;
+        if news {
+            *told = Arc::new(newest.clone());
+        }
+        news
+    });
 }
 
 fn measure<S: Store>(member: &Member<S>, now: Now) {

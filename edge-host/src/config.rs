@@ -13,6 +13,9 @@ use serde::Deserialize;
 use crate::backup::BackupConfig;
 use crate::clinic::Clinics;
 
+/// Addresses of one host.
+const MAX_PUBLIC_IPS: usize = 8;
+
 /// One edge host's configuration. Paths are as seen from the file's folder.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,10 @@ pub struct EdgeConfig {
     pub manifest: PathBuf,
     /// Pages and API.
     pub http_listen: SocketAddr,
+    /// Addresses at which clients reach this host, best first: what the zone's names lead to [default: the address
+    /// in `http_listen`, if it is one].
+    #[serde(default)]
+    pub public_ips: Vec<IpAddr>,
     /// Port that clients see; default the bound one.
     pub public_port: Option<u16>,
     /// 32 random bytes in hexadecimal (0600) that wrap the record groups' keys.
@@ -155,6 +162,10 @@ impl EdgeConfig {
             backup.schedule().map_err(|(key, problem)| invalid(path, key, problem))?;
         }
         config.limits.check().map_err(|problem| invalid(path, "limits", problem))?;
+        if config.public_ips.len() > MAX_PUBLIC_IPS || config.public_ips.iter().any(IpAddr::is_unspecified) {
+            let problem = format!("at most {MAX_PUBLIC_IPS} addresses that clients can reach");
+            return Err(invalid(path, "public_ips", problem));
+        }
         config.check_mesh().map_err(|(key, problem)| invalid(path, key, problem))?;
         Ok(config)
     }
@@ -168,6 +179,15 @@ impl EdgeConfig {
                 Err(("mesh_announce_ip", "`mesh_listen` is no address others could call"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Addresses at which clients reach this host.
+    pub(crate) fn public_addresses(&self) -> Vec<IpAddr> {
+        let own = self.http_listen.ip();
+        match self.public_ips.is_empty() && !own.is_unspecified() {
+            true => vec![own],
+            false => self.public_ips.clone(),
         }
     }
 

@@ -116,8 +116,11 @@ impl Network {
             state_dir: config.state_dir.clone(),
             mesh: config.mesh_listen.map(|address| MeshListen { address, announce: config.mesh_announce_ip }),
         };
-        let announcement =
-            Announcement { addresses: vec![self.origins.api.clone()], jwks: Some(self.jwks()) };
+        let announcement = Announcement {
+            addresses: vec![self.origins.api.clone()],
+            public: config.public_addresses(),
+            jwks: Some(self.jwks()),
+        };
         let agent = Agent::start(agent_config, announcement, stop).await?;
         // Joined once a process; a second call would be the same agent.
         let _ = self.agent.set(agent);

@@ -68,6 +68,7 @@ pub async fn join(
     url: String,
     stop: CancellationToken,
 ) -> Result<Agent, AgentError> {
+    let announcement = Announcement { addresses: vec![url], public: vec![config.announced_ip()], jwks: None };
     let agent = AgentConfig {
         zone: config.zone.clone(),
         region: config.region.clone(),
@@ -78,7 +79,7 @@ pub async fn join(
         state_dir: config.state_dir.clone(),
         mesh: None,
     };
-    Agent::start(agent, Announcement { addresses: vec![url], jwks: None }, stop).await
+    Agent::start(agent, announcement, stop).await
 }
 
 /// Keeps the keys at what the newest node list says, until `stop`.

@@ -27,8 +27,9 @@ pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 pub struct Control {
     pub dir: TempDir,
     process: Option<Child>,
+    zone: &'static str,
     /// The rest of its configuration.
-    groups: &'static str,
+    rest: String,
     pub addresses: BTreeMap<String, SocketAddr>,
 }
 
@@ -38,9 +39,14 @@ impl Control {
     }
 
     /// With tables of record groups.
-    pub async fn start_with(groups: &'static str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut control = Self { dir, process: None, groups, addresses: BTreeMap::new() };
+    pub async fn start_with(groups: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), "locum.localhost", groups).await
+    }
+
+    /// In a folder that may hold files already.
+    pub async fn start_in(dir: TempDir, zone: &'static str, rest: &str) -> Self {
+        let mut control =
+            Self { dir, process: None, zone, rest: rest.to_owned(), addresses: BTreeMap::new() };
         control.write_config("127.0.0.1:0".parse().unwrap());
         control.run().await;
         // From now on it comes back where it was.
@@ -50,6 +56,10 @@ impl Control {
 
     pub fn mesh(&self) -> SocketAddr {
         self.addresses["mesh"]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -97,6 +107,13 @@ impl Control {
         }
     }
 
+    /// Has it do something beside the running member; what it printed.
+    pub fn run_command(&self, arguments: &[&str]) -> String {
+        let done = command(&self.path("control.toml")).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     pub fn token(&self, role: Role, node: &str) -> String {
         self.token_in("eu-central", role, node)
     }
@@ -118,7 +135,7 @@ impl Control {
             private_file::write(&file, token.as_bytes()).unwrap();
         }
         AgentConfig {
-            zone: "locum.localhost".parse().unwrap(),
+            zone: self.zone.parse().unwrap(),
             region: "eu-central".parse().unwrap(),
             role,
             control: self.mesh(),
@@ -145,10 +162,10 @@ impl Control {
 
     fn write_config(&self, mesh: SocketAddr) {
         let text = format!(
-            "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"control-1\"\n\
+            "zone = \"{}\"\nregion = \"eu-central\"\nstate_dir = \"control-1\"\n\
              ready_file = \"ready.json\"\ntelemetry_listen = \"127.0.0.1:0\"\nmesh_listen = \"{mesh}\"\n\
              {}",
-            self.groups
+            self.zone, self.rest
         );
         std::fs::write(self.path("control.toml"), text).unwrap();
     }
@@ -174,8 +191,13 @@ pub struct Node {
 
 impl Node {
     pub async fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        let addresses = vec!["ws://media.example:7880".to_owned()];
+        Self::start_as(config, Announcement { addresses, ..Announcement::default() }).await
+    }
+
+    /// With these addresses.
+    pub async fn start_as(config: AgentConfig, announcement: Announcement) -> Result<Self, AgentError> {
         let stop = CancellationToken::new();
-        let announcement = Announcement { addresses: vec!["ws://media.example:7880".to_owned()], jwks: None };
         let agent = timeout(LONG, Agent::start(config, announcement, stop.clone())).await.unwrap()?;
         Ok(Self { agent, stop })
     }

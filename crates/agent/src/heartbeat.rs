@@ -172,6 +172,7 @@ impl Heart {
         let said = *self.said.borrow();
         let question = NodeRequest::Heartbeat(Heartbeat {
             addresses: self.own.announcement.addresses.clone(),
+            public: self.own.announcement.public.clone(),
             jwks: self.own.announcement.jwks.clone(),
             mesh: self.own.mesh.announced(),
             load: said.load,

@@ -54,6 +54,8 @@ pub struct AgentConfig {
 pub struct Announcement {
     /// Its public URLs, best first.
     pub addresses: Vec<String>,
+    /// Its public addresses, best first: what its names lead to.
+    pub public: Vec<IpAddr>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
 }

@@ -1,7 +1,7 @@
 //! The node list: who is there, where, in which state; versioned and signed by the control plane.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use locum_identity::{Jwks, NodeId, RegionId, Role, SigningKey, VerifyError};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,9 @@ pub struct NodeRecord {
     pub region: RegionId,
     /// Its public URLs, best first.
     pub addresses: Vec<String>,
+    /// Its public addresses, best first: what its names lead to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public: Vec<IpAddr>,
     /// Edges: the keys with which it signs tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Jwks>,

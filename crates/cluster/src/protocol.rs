@@ -1,6 +1,6 @@
 //! What nodes say to a member of the control plane over the mesh, as JSON.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use locum_identity::{Jwks, RegionId};
 use locum_replication::{GroupId, GroupReport, GroupStatus, GroupView, PromotionPlan};
@@ -84,6 +84,9 @@ pub enum OperatorRequest {
 pub struct Heartbeat {
     /// Its public URLs, best first.
     pub addresses: Vec<String>,
+    /// Its public addresses, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public: Vec<IpAddr>,
     /// Edges: the keys with which it signs tokens.
     pub jwks: Option<Jwks>,
     /// Where other nodes reach it on the mesh, if it listens there.

@@ -28,6 +28,7 @@ mod tests {
             role,
             region: region.parse().unwrap(),
             addresses: Vec::new(),
+            public: Vec::new(),
             jwks: None,
             mesh: None,
             load: Load { sessions, capacity: 100, cpu_permille: 0 },

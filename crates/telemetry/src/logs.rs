@@ -10,9 +10,12 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::TelemetryError;
 
+/// Libraries that log what strangers sent, and from where.
+const NEVER: &str = "hickory_proto=off,hickory_net=off,hickory_server=off";
+
 pub(crate) fn init() -> Result<(), TelemetryError> {
     let filter = std::env::var("LOCUM_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = EnvFilter::try_new(filter).map_err(TelemetryError::Filter)?;
+    let filter = EnvFilter::try_new(format!("{filter},{NEVER}")).map_err(TelemetryError::Filter)?;
     let lines = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
     tracing_subscriber::registry()
         .with(filter)
