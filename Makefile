@@ -44,6 +44,7 @@ binaries: setup
 	@echo "building: binaries"
 	@cargo build --workspace --bins --quiet
 	@setup/sqld "$(BIN_DIR)"
+	@setup/geography "$(BIN_DIR)"
 
 compiled: functions binaries
 	@setup/compiled "$(BIN_DIR)"
@@ -55,7 +56,8 @@ setup:
 
 setup-test: setup
 	@setup/system-packages chromium nft=nftables ip=iproute2 unshare=util-linux mount
-	@setup/node-packages web tests/browser media-node/tests/browser
+	@setup/system-packages dig=bind9-dnsutils delv=bind9-dnsutils unbound
+	@setup/node-packages web tests/browser media-node/tests/browser control-plane/geography
 
 clean: ## Remove what was built; data of `make up` in .locum stays.
 	@rm -rf target web/dist edge-functions/build

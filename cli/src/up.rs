@@ -11,6 +11,7 @@ mod ports;
 mod regions;
 mod restoring;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -22,7 +23,7 @@ use crate::output;
 
 use accounts::{Account, Accounts};
 use clinics::Placed;
-use configuration::Plan;
+use configuration::{Plan, ZONE};
 use data::Data;
 use demo::Pages;
 use network::Network;
@@ -89,7 +90,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
     let (ports, single_copy) = (options.ports, options.single_copy);
-    let plan = Plan { ports, manifest, regions, clinics, single_copy, engine, backup };
+    let geography = Some(binaries.join("geography.mmdb")).filter(|file| file.is_file());
+    let plan = Plan { ports, manifest, regions, clinics, single_copy, engine, backup, geography };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
@@ -108,13 +110,15 @@ async fn start_and_watch(network: &mut Network, accounts: &mut Accounts, say: &P
     let text = if say.silent {
         json!({"processes": network.processes()?, "accounts": accounts.usable(), "pages": first}).to_string()
     } else {
-        summary(accounts, &pages)
+        let processes = network.processes()?;
+        let dns = processes.values().find_map(|process| process.addresses.get("dns"));
+        summary(accounts, &pages, *dns.context("no process answers DNS")?)
     };
     print(&text);
     Err(network.watch().await)
 }
 
-fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
+fn summary(accounts: &Accounts, pages: &[Pages], dns: SocketAddr) -> String {
     let records = match pages.len() {
         1 => "one copy (one region)".to_owned(),
         regions => format!("every acknowledged change is held by two of {regions} regions"),
@@ -122,10 +126,13 @@ fn summary(accounts: &Accounts, pages: &[Pages]) -> String {
     format!(
         "\n  The network runs. Records: {records}.\n\n{}\
          {}\n\
+         \x20 Names                dig @{} -p {} app.{ZONE}\n\n\
          \x20 For a call with yourself, use two browser profiles: a doctor admits, the front desk sees the outbox.\n\
          \x20 Ctrl-C stops the network; the data stays.\n",
         pages.iter().map(|region| places(region, pages.len() > 1)).collect::<String>(),
         sign_ins(accounts),
+        dns.ip(),
+        dns.port(),
     )
 }
 
@@ -229,9 +236,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::open(&folder.path().join("n"), false).unwrap();
         let accounts = Accounts::load_or_make(&data).unwrap();
-        let one = summary(&accounts, &[pages("eu-central")]);
+        let dns = "127.0.4.1:5300".parse().unwrap();
+        let one = summary(&accounts, &[pages("eu-central")], dns);
+        assert!(one.contains("dig @127.0.4.1 -p 5300 app.locum.localhost"), "{one}");
         assert!(one.contains("one copy") && !one.contains("  eu-central\n"), "{one}");
-        let three = summary(&accounts, &["us-west", "us-east", "eu-central"].map(pages));
+        let three = summary(&accounts, &["us-west", "us-east", "eu-central"].map(pages), dns);
         assert!(three.contains("two of 3 regions"), "{three}");
         for region in ["us-west", "us-east", "eu-central"] {
             assert!(three.contains(&format!("  {region}\n")), "{three}");

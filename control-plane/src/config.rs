@@ -11,6 +11,8 @@ use locum_replication::{GroupConfig, GroupId};
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
 
+use crate::dns::config::DnsConfig;
+
 /// Regions of one group: each more is one more that must answer before a primary is replaced.
 const MAX_VOTERS: usize = 9;
 
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     /// ["us-west", "us-east", "eu-central"]`, preferred ones first. Once a group has begun its regions stay. `single_copy = true`: see [`GroupConfig`].
     #[serde(default)]
     pub(crate) groups: BTreeMap<GroupId, GroupConfig>,
+    /// The zone's name server; without it this member answers no DNS.
+    pub(crate) dns: Option<DnsConfig>,
     /// How long what was asked may take to finish at the end.
     #[serde(default = "default_drain_grace_ms")]
     drain_grace_ms: u64,
@@ -87,6 +91,9 @@ impl Config {
             }
         }
         config.probe_trust = config.probe_trust.map(|file| resolve(path, &file));
+        if let Some(dns) = &mut config.dns {
+            dns.check(path, &config.zone, &config.state_dir)?;
+        }
         Ok(config)
     }
 

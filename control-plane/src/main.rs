@@ -4,6 +4,7 @@
 //! them decides in `reign`, and how one is reached in `service`.
 
 mod config;
+mod dns;
 mod groups;
 mod health;
 mod joining;
@@ -18,6 +19,7 @@ mod probe;
 mod process;
 mod promote;
 mod quorum;
+mod record;
 mod reign;
 mod service;
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod vantage;
 mod wish;
 mod words;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -75,6 +78,21 @@ enum Command {
         /// One JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// The keys that sign the network's zone.
+    DnsKey {
+        #[command(subcommand)]
+        command: dns::command::KeyCommand,
+    },
+    /// Which regions the zone sends an address to.
+    DnsWhere {
+        /// A client's address, or any of its network.
+        address: IpAddr,
+    },
+    /// Texts in the zone that prove to a certificate authority that it is ours (ACME DNS-01).
+    DnsChallenge {
+        #[command(subcommand)]
+        command: dns::command::ChallengeCommand,
     },
     /// Move the primary of a record group. Shows the plan; carries it out only with --yes. Run it where the
     /// member runs: it shows the authority's key.
@@ -185,12 +203,25 @@ async fn operate(config: &Config, command: Command) -> anyhow::Result<()> {
         Command::Undrain { name, yes } => wish::drain(config, &name, Drain::Back, yes).await,
         Command::Pin { region, group, yes } => wish::run(config, Wish::Pin { group, region }, yes).await,
         Command::Unpin { group, yes } => wish::run(config, Wish::Unpin { group }, yes).await,
+        Command::DnsKey { command } => dns::command::keys(dns_of(config)?, &config.zone, &command),
+        Command::DnsWhere { address } => {
+            let dns = dns_of(config)?;
+            dns::command::print(&dns::command::locate(dns, &config.state_dir, &config.zone, address));
+            Ok(())
+        }
+        Command::DnsChallenge { command } => {
+            dns::command::challenge(&config.state_dir, &config.zone, &command)
+        }
         Command::Operations => {
             let view = Operated::find(config)?.operations().await?;
             operator::say(&serde_json::to_string_pretty(&view)?);
             Ok(())
         }
     }
+}
+
+fn dns_of(config: &Config) -> anyhow::Result<&dns::config::DnsConfig> {
+    config.dns.as_ref().context("no [dns] in the configuration")
 }
 
 fn join_token(

@@ -17,12 +17,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::dns;
 use crate::groups;
 use crate::joining;
 use crate::life::{Clock, Life};
 use crate::member::{KeyFiles, Keys};
 use crate::quorum::raft::RaftQuorum;
 use crate::quorum::{Disk, MemberId, Peers, Place, Quorum as _};
+use crate::record;
 use crate::reign::Heir;
 use crate::service::Service;
 use crate::store::Folder;
@@ -130,7 +132,12 @@ impl Running {
         tasks.spawn(own.keep_fresh(server.clone(), quorum.peers().clone(), stop.clone()));
         let saying = service.clone().keep_saying(others.unwrap_or_default(), stop.clone());
         tasks.spawn(measure(quorum.clone(), service.life.clone(), health.clone(), stop.clone()));
-        vantage.start(service.clone(), &stop, &tasks);
+        let record = record::follow(quorum.clone(), stop.clone());
+        vantage.start(service.clone(), record.clone(), &stop, &tasks);
+        let dns = match &config.dns {
+            Some(dns) => dns::start(dns, config, record, &stop, &tasks).await?.first().copied(),
+            None => None,
+        };
         let (serving, stopped) = (server.clone(), stop.clone());
         tasks.spawn(async move { serving.run(service, stopped).await });
         let announced = async {
@@ -138,7 +145,7 @@ impl Running {
                 Ok(()) => health.set_ready(true),
                 Err(_) => warn!("no leader yet: a majority of the members must be there"),
             }
-            announce(config, mesh, telemetry)?;
+            announce(config, mesh, telemetry, dns)?;
             info!(%mesh, %telemetry, "ready");
             std::future::pending::<anyhow::Result<()>>().await
         };
@@ -227,8 +234,14 @@ async fn serve_telemetry(
     Ok(address)
 }
 
-fn announce(config: &Config, mesh: SocketAddr, telemetry: SocketAddr) -> anyhow::Result<()> {
+fn announce(
+    config: &Config,
+    mesh: SocketAddr,
+    telemetry: SocketAddr,
+    dns: Option<SocketAddr>,
+) -> anyhow::Result<()> {
     let Some(path) = &config.ready_file else { return Ok(()) };
-    let addresses = BTreeMap::from([("mesh".to_owned(), mesh), ("telemetry".to_owned(), telemetry)]);
+    let mut addresses = BTreeMap::from([("mesh".to_owned(), mesh), ("telemetry".to_owned(), telemetry)]);
+    addresses.extend(dns.map(|dns| ("dns".to_owned(), dns)));
     locum_telemetry::write_ready_file(path, &addresses).with_context(|| format!("write {}", path.display()))
 }

@@ -1,25 +1,20 @@
 //! This member as a vantage point: probes every node, and hands what it sees to whoever leads.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use locum_mesh::Client;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::config::Config;
 use crate::health::REPORT_EVERY;
+use crate::membership::Record;
 use crate::probe::{Means, Prober, Targets, client_config, targets};
-use crate::quorum::Quorum;
 use crate::service::Service;
-use crate::store;
-
-/// Whom to probe is looked up in the record again no sooner than this.
-const TARGETS_EVERY: Duration = Duration::from_millis(100);
 
 /// A member that looks.
 pub(crate) struct Vantage(Arc<Prober>);
@@ -32,15 +27,21 @@ impl Vantage {
         Ok(Self(Arc::new(Prober::new(means))))
     }
 
-    /// Looks and reports until `stop`.
-    pub(crate) fn start(self, service: Service, stop: &CancellationToken, tasks: &TaskTracker) {
+    /// Looks at whoever is in `record`, and reports, until `stop`.
+    pub(crate) fn start(
+        self,
+        service: Service,
+        record: watch::Receiver<Arc<Record>>,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
         let (told, targets) = watch::channel(Arc::default());
         tasks.spawn(Arc::clone(&self.0).run(targets, stop.clone()));
         let stop = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = keep_targets(&service, &told) => {}
+                () = keep_targets(record, &told) => {}
                 () = self.keep_reporting(&service) => {}
             }
         });
@@ -63,29 +64,18 @@ impl Vantage {
     }
 }
 
-/// Whoever is in the record, as this member knows it, is looked at: also while nobody leads. Ends with the quorum.
-async fn keep_targets(service: &Service, told: &watch::Sender<Arc<Targets>>) {
-    let (mut standing, mut revision) = (service.quorum.standing(), None);
+/// Whoever is in the record is looked at. Ends when it is not followed any more.
+async fn keep_targets(mut record: watch::Receiver<Arc<Record>>, told: &watch::Sender<Arc<Targets>>) {
     loop {
-        let held = service.quorum.held();
-        if revision != Some(held.revision)
-            && !held.record.is_null()
-            // One that cannot be read ends this member's reigns, and says so there.
-            && let Ok(record) = store::read(&held.record)
-        {
-            let current = targets(&record);
-            told.send_if_modified(|known| {
-                let changed = **known != current;
-                if changed {
-                    *known = Arc::new(current);
-                }
-                changed
-            });
-        }
-        revision = Some(held.revision);
-        sleep(TARGETS_EVERY).await;
-        if standing.changed().await.is_err() {
-            // It ends, and says so elsewhere.
+        let current = targets(&record.borrow_and_update());
+        told.send_if_modified(|known| {
+            let changed = **known != current;
+            if changed {
+                *known = Arc::new(current);
+            }
+            changed
+        });
+        if record.changed().await.is_err() {
             return std::future::pending().await;
         }
     }

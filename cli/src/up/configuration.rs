@@ -7,7 +7,7 @@ use toml::{Table, Value, toml};
 
 use super::clinics::Clinic;
 use super::ports::Ports;
-use super::regions::{Controller, Edge, Region};
+use super::regions::{Controller, Edge, Region, controllers, place};
 
 /// The zone of a network on one machine. Browsers resolve it to loopback and treat it as a secure context.
 pub(super) const ZONE: &str = "locum.localhost";
@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub engine: PathBuf,
     /// Where backups go, and the key that opens them.
     pub backup: Option<(String, PathBuf)>,
+    /// A map of the world's addresses, if there is one.
+    pub geography: Option<PathBuf>,
 }
 
 impl Plan {
@@ -53,6 +55,29 @@ impl Plan {
                 (clinic.group.clone(), group.into())
             };
             table.insert("groups".into(), self.clinics.iter().map(group).collect::<Table>().into());
+        }
+        table.insert("dns".into(), self.dns(member).into());
+        table
+    }
+
+    /// The zone's name server at this member, at a port that the system chooses.
+    fn dns(&self, member: &Controller) -> Table {
+        let mut table = Table::new();
+        table.insert("listen".into(), Value::Array(vec![at(member.mesh, 0).into()]));
+        let all = controllers(&self.regions);
+        let server = |(number, member): (usize, &Controller)| {
+            (format!("ns{number}"), Value::Array(vec![member.mesh.to_string().into()]))
+        };
+        table.insert("name_servers".into(), (1..).zip(&all).map(server).collect::<Table>().into());
+        let point = |region: &Region| {
+            let (latitude, longitude) = place(region.name)?;
+            let degrees = [("latitude", latitude), ("longitude", longitude)];
+            let point = degrees.map(|(name, degrees)| (name.to_owned(), Value::from(degrees)));
+            Some((region.name.to_owned(), Value::from(Table::from_iter(point))))
+        };
+        table.insert("regions".into(), self.regions.iter().filter_map(point).collect::<Table>().into());
+        if let Some(file) = &self.geography {
+            table.insert("geography_file".into(), file.to_string_lossy().into_owned().into());
         }
         table
     }
@@ -151,6 +176,7 @@ mod tests {
             single_copy: false,
             engine: "sqld".into(),
             backup: None,
+            geography: None,
         }
     }
 
@@ -179,6 +205,17 @@ mod tests {
         let edge = |count| plan(count).edge(&plan(count).regions[0].edge, &control(), "token");
         assert!(!edge(1).contains_key("replication"));
         assert_eq!(edge(3)["replication"]["engine"].as_str(), Some("sqld"));
+    }
+
+    #[test]
+    fn the_zone_has_a_name_server_that_knows_where_regions_are() {
+        let dns = plan(3).control()["dns"].clone();
+        assert_eq!(dns["listen"].as_array().unwrap(), &[Value::from("127.0.4.1:0")]);
+        assert_eq!(dns["regions"].as_table().unwrap().len(), 3);
+        assert_eq!(dns["regions"]["eu-central"]["longitude"].as_float(), Some(8.7));
+        assert!(dns.get("geography_file").is_none());
+        let mapped = Plan { geography: Some("world.mmdb".into()), ..plan(1) }.control()["dns"].clone();
+        assert_eq!(mapped["geography_file"].as_str(), Some("world.mmdb"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 
 /// Names of regions, as production would have them.
 const NAMES: [&str; 3] = ["us-west", "us-east", "eu-central"];
+/// Where they are: latitude and longitude.
+const PLACES: [(f64, f64); 3] = [(45.6, -121.2), (39.0, -77.5), (50.1, 8.7)];
 /// Where the first member of the control plane runs, and everything else when there is one region.
 pub(super) const HOME: &str = "eu-central";
 /// Most regions.
@@ -74,6 +76,11 @@ pub(super) fn regions(count: u8) -> Vec<Region> {
         Region { name, index, edge, siblings: Vec::new(), media: format!("media-{name}") }
     };
     (0..).zip(NAMES).take(count.into()).map(region).collect()
+}
+
+/// Where a region is, in degrees north and east.
+pub(super) fn place(name: &str) -> Option<(f64, f64)> {
+    NAMES.iter().zip(PLACES).find(|(known, _)| **known == name).map(|(_, place)| place)
 }
 
 /// A member of the control plane.

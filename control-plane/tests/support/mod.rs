@@ -27,8 +27,9 @@ pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 pub struct Control {
     pub dir: TempDir,
     process: Option<Child>,
+    zone: &'static str,
     /// The rest of its configuration.
-    groups: String,
+    rest: String,
     name: String,
     pub addresses: BTreeMap<String, SocketAddr>,
 }
@@ -39,9 +40,13 @@ impl Control {
     }
 
     /// With tables of record groups.
-    pub async fn start_with(groups: &'static str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self::begin(dir, "control-1", groups.to_owned()).await
+    pub async fn start_with(groups: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), "locum.localhost", groups).await
+    }
+
+    /// In a folder that may hold files already.
+    pub async fn start_in(dir: TempDir, zone: &'static str, rest: &str) -> Self {
+        Self::begin(dir, zone, "control-1", rest.to_owned()).await
     }
 
     /// A new member that joins `first` with `token`.
@@ -49,12 +54,12 @@ impl Control {
         let dir = tempfile::tempdir().unwrap();
         private_file::write(&dir.path().join("token"), token.as_bytes()).unwrap();
         let join = format!("[join]\naddresses = [\"{}\"]\njoin_token_file = \"token\"\n", first.mesh());
-        Self::begin(dir, name, format!("{}{join}", first.groups)).await
+        Self::begin(dir, first.zone, name, format!("{}{join}", first.rest)).await
     }
 
-    async fn begin(dir: TempDir, name: &str, groups: String) -> Self {
+    async fn begin(dir: TempDir, zone: &'static str, name: &str, rest: String) -> Self {
         let (name, addresses) = (name.to_owned(), BTreeMap::new());
-        let mut control = Self { dir, process: None, groups, name, addresses };
+        let mut control = Self { dir, process: None, zone, rest, name, addresses };
         control.write_config("127.0.0.1:0".parse().unwrap());
         control.run().await;
         // From now on it comes back where it was.
@@ -74,6 +79,10 @@ impl Control {
 
     pub fn mesh(&self) -> SocketAddr {
         self.addresses["mesh"]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -131,6 +140,13 @@ impl Control {
         }
     }
 
+    /// Has it do something beside the running member; what it printed.
+    pub fn run_command(&self, arguments: &[&str]) -> String {
+        let done = command(&self.path("control.toml")).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     pub fn token(&self, role: Role, node: &str) -> String {
         self.token_in("eu-central", role, node)
     }
@@ -152,7 +168,7 @@ impl Control {
             private_file::write(&file, token.as_bytes()).unwrap();
         }
         AgentConfig {
-            zone: "locum.localhost".parse().unwrap(),
+            zone: self.zone.parse().unwrap(),
             region: "eu-central".parse().unwrap(),
             role,
             control: vec![self.mesh()],
@@ -179,13 +195,14 @@ impl Control {
 
     fn write_config(&self, mesh: SocketAddr) {
         let text = format!(
-            "zone = \"locum.localhost\"\nregion = \"{}\"\nnode = \"{}\"\nstate_dir = \"{}\"\n\
+            "zone = \"{}\"\nregion = \"{}\"\nnode = \"{}\"\nstate_dir = \"{}\"\n\
              ready_file = \"ready.json\"\ntelemetry_listen = \"127.0.0.1:0\"\nmesh_listen = \"{mesh}\"\n\
              {}",
+            self.zone,
             if self.name == "control-1" { "eu-central" } else { "us-west" },
             self.name,
             self.name,
-            self.groups
+            self.rest
         );
         std::fs::write(self.path("control.toml"), text).unwrap();
     }
@@ -211,9 +228,13 @@ pub struct Node {
 
 impl Node {
     pub async fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        let addresses = vec!["ws://media.example:7880".to_owned()];
+        Self::start_as(config, Announcement { addresses, ..Announcement::default() }).await
+    }
+
+    /// With these addresses.
+    pub async fn start_as(config: AgentConfig, announcement: Announcement) -> Result<Self, AgentError> {
         let stop = CancellationToken::new();
-        let announcement =
-            Announcement { addresses: vec!["ws://media.example:7880".to_owned()], ..Announcement::default() };
         let agent = timeout(LONG, Agent::start(config, announcement, stop.clone())).await.unwrap()?;
         Ok(Self { agent, stop })
     }
