@@ -119,11 +119,18 @@ impl Network {
         self.figure(process, &format!("{metric}{{group=\"{group}\"}}")).await
     }
 
-    /// A figure that a process measures, by its name and labels, if it does.
-    pub async fn figure(&self, process: &str, name: &str) -> Result<Option<f64>> {
+    /// All that a process measures.
+    async fn figures(&self, process: &str) -> Result<String> {
+        // Whoever was first has done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = format!("http://{}/metrics", self.address(process, "telemetry")?);
         let asked = async { reqwest::get(url).await?.text().await };
-        let text = tokio::time::timeout(FIGURE_WITHIN, asked).await??;
+        Ok(tokio::time::timeout(FIGURE_WITHIN, asked).await??)
+    }
+
+    /// A figure that a process measures, by its name and labels, if it does.
+    pub async fn figure(&self, process: &str, name: &str) -> Result<Option<f64>> {
+        let text = self.figures(process).await?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.map(str::parse).transpose()?)
     }
@@ -236,8 +243,7 @@ impl Network {
 
     /// The sum of a metric's series that carry a label.
     pub async fn sum(&self, process: &str, metric: &str, label: &str) -> Result<f64> {
-        let url = format!("http://{}/metrics", self.address(process, "telemetry")?);
-        let text = reqwest::get(url).await?.text().await?;
+        let text = self.figures(process).await?;
         let series =
             text.lines().filter(|line| line.starts_with(&format!("{metric}{{")) && line.contains(label));
         Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())

@@ -13,6 +13,8 @@ use super::{Condition, Evidence, PROBE_EVERY, Report, SILENT, Standing, Word};
 /// Everybody is looked at ten times a second: a longer gap means that this process did not run, and what it
 /// did not hear meanwhile was not necessarily not said.
 const AWAY: Duration = Duration::from_secs(1);
+/// What a new leader waits for everybody's report: a member may notice it late, and reports every second.
+const FIRST_REPORTS: Duration = Duration::from_secs(2);
 /// Heard without a gap for as long as five good probes take, for a node that nobody can probe.
 const HEARD_FOR: Duration = Duration::from_millis(5 * PROBE_EVERY.as_millis() as u64);
 
@@ -71,7 +73,7 @@ impl Health {
         Self {
             since: now,
             looked_at: now,
-            spare_until: now,
+            spare_until: now + FIRST_REPORTS,
             vantages: BTreeMap::new(),
             heard: BTreeMap::new(),
             changed: BTreeMap::new(),
@@ -85,8 +87,11 @@ impl Health {
         self.heard.insert(node.clone(), Heard { at: now, since, draining });
     }
 
-    /// What a member sees; it replaces what it saw before.
+    /// What a member sees; it replaces what it saw before, unless that is newer.
     pub(crate) fn report(&mut self, vantage: &NodeId, report: Report, now: Duration) {
+        if self.vantages.get(vantage).is_some_and(|known| !known.is_older_than(&report)) {
+            return;
+        }
         self.vantages.insert(vantage.clone(), Vantage::new(report, now));
     }
 
@@ -108,7 +113,7 @@ impl Health {
     /// Time passed.
     pub(crate) fn look(&mut self, now: Duration) {
         if now.saturating_sub(self.looked_at) > AWAY {
-            self.spare_until = now + SILENT;
+            self.spare_until = self.spare_until.max(now + SILENT);
         }
         self.looked_at = now;
     }

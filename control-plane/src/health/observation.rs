@@ -111,7 +111,13 @@ impl Streak {
                 self.good_at.get_or_insert(begun);
                 self.reason = Some(reason);
             }
-            Outcome::Void => return false,
+            // Misses are counted anew: part of the time in which there was no good answer, nobody could have had one.
+            Outcome::Void => {
+                if self.misses > 0 {
+                    (self.misses, self.good_at) = (0, Some(now));
+                }
+                return false;
+            }
         }
         self.ended_at = now;
         let says = (self.speaks_against(now), self.good > 0);
@@ -171,6 +177,10 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Report {
+    /// Counts reports since this member's process began, so that one that took its time does not replace a newer one.
+    pub(crate) number: u64,
+    /// Which process: another one counts anew.
+    pub(crate) life: u64,
     /// In any order; what is not there was not probed yet.
     pub(crate) seen: Vec<Seen>,
 }
@@ -229,5 +239,12 @@ mod tests {
             assert!(!streak.note(Outcome::Void, at(1_000), at(ms)));
         }
         assert_eq!(streak.seen(&"edge-1".parse().unwrap(), ProbeKind::Https, at(9_003)).unwrap().misses, 0);
+        for (begun, ms) in [(9_500, 10_500), (10_250, 11_250)] {
+            streak.note(Outcome::Miss(Reason::Silent), at(begun), at(ms));
+        }
+        streak.note(Outcome::Void, at(11_000), at(19_000));
+        streak.note(Outcome::Miss(Reason::Silent), at(19_000), at(20_000));
+        let seen = streak.seen(&"edge-1".parse().unwrap(), ProbeKind::Https, at(20_000)).unwrap();
+        assert_eq!((seen.misses, seen.failing_ms), (1, 1_000), "what was missed before is no word now");
     }
 }

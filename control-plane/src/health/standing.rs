@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// More than this is not counted: the wait has reached its bound.
 const MAX_STRIKES: u8 = 6;
+/// What a node has to wait that fails for the first time: as long as five good answers take, also when somebody who had
+/// them all along is the only one left to be asked.
+const FIRST_HOLD: Duration = Duration::from_secs(3);
 /// What a node that failed once before has to wait; doubled with each time more.
 const HOLD: Duration = Duration::from_secs(10);
 /// Without a failure for so long, earlier ones are forgotten.
@@ -55,11 +58,12 @@ impl Standing {
         Self { strikes: 0, ..self }
     }
 
-    /// How long it must at least stay away: nothing for the first time, because five good answers take as
-    /// long as that; then longer each time, so that a node that comes and goes moves people ever more rarely.
+    /// How long it must at least stay away: longer each time, so that a node that comes and goes moves people ever more
+    /// rarely.
     pub(crate) fn hold(self) -> Duration {
         match (self.condition, self.strikes) {
             (Condition::Lost, strikes @ 2..) => HOLD * (1 << (strikes.min(MAX_STRIKES) - 2)),
+            (Condition::Lost, _) => FIRST_HOLD,
             _ => Duration::ZERO,
         }
     }
@@ -78,7 +82,7 @@ mod tests {
                 standing.hold().as_secs()
             })
             .collect();
-        assert_eq!(holds, [0, 10, 20, 40, 80, 160, 160, 160]);
+        assert_eq!(holds, [3, 10, 20, 40, 80, 160, 160, 160]);
         assert_eq!(standing.left().hold(), Duration::ZERO, "who goes as announced comes back at once");
         assert_eq!(standing.back().forgiven(), Standing::default());
     }

@@ -12,6 +12,8 @@ use super::{FAILING, FRESH, GOOD, MISSES, ProbeKind, Reason, Report, Seen};
 #[derive(Clone, Debug)]
 pub(super) struct Vantage {
     at: Duration,
+    life: u64,
+    number: u64,
     seen: BTreeMap<NodeId, BTreeMap<ProbeKind, Seen>>,
 }
 
@@ -70,7 +72,12 @@ impl Vantage {
         for one in report.seen {
             seen.entry(one.node.clone()).or_default().insert(one.kind, one);
         }
-        Self { at: now, seen }
+        Self { at: now, life: report.life, number: report.number, seen }
+    }
+
+    /// Whether `report` was written after this one.
+    pub(super) fn is_older_than(&self, report: &Report) -> bool {
+        self.life != report.life || self.number < report.number
     }
 
     pub(super) fn is_fresh(&self, now: Duration) -> bool {

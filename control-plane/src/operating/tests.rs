@@ -86,7 +86,7 @@ impl World {
             let node = node.parse().unwrap();
             Seen { node, kind, misses, good, failing_ms, latency_ms: Some(2), reason, age_ms: 0 }
         };
-        let report = Report { seen: ["edge-1", "media-1"].map(seen).into() };
+        let report = Report { number: self.now, life: 0, seen: ["edge-1", "media-1"].map(seen).into() };
         self.member.observe(&identity("control", "control-1"), report, at(self.now)).unwrap();
     }
 

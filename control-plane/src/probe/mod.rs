@@ -16,7 +16,7 @@ mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub(crate) struct Prober {
     streaks: Mutex<BTreeMap<(NodeId, ProbeKind), Streak>>,
     news: Notify,
     writes_canaries: AtomicBool,
+    reports: AtomicU64,
+    life: u64,
     places: Semaphore,
     names: Names,
     lag: Lag,
@@ -84,6 +86,9 @@ impl Prober {
             streaks: Mutex::default(),
             news: Notify::new(),
             writes_canaries: AtomicBool::new(false),
+            reports: AtomicU64::new(1),
+            // Without randomness two lives may look like one, and reports count once they outnumber those of the last.
+            life: getrandom::u64().unwrap_or_default(),
             places: Semaphore::new(AT_ONCE),
             names: Names::new(),
             lag: Lag::new(),
@@ -100,7 +105,8 @@ impl Prober {
         let now = self.begun.elapsed();
         let streaks = self.streaks();
         let seen = streaks.iter().filter_map(|((node, kind), streak)| streak.seen(node, *kind, now));
-        Report { seen: seen.collect() }
+        let number = self.reports.fetch_add(1, Ordering::Relaxed);
+        Report { number, life: self.life, seen: seen.collect() }
     }
 
     /// Waits for something that should be reported without delay.

@@ -41,7 +41,8 @@ impl World {
         for vantage in VANTAGES {
             let own = self.streaks.iter().filter(|((by, _), _)| *by == vantage);
             let seen = own.filter_map(|((_, name), s)| s.seen(&node(name), ProbeKind::Https, self.now));
-            self.health.report(&node(vantage), Report { seen: seen.collect() }, self.now);
+            let report = Report { number: self.now.as_millis() as u64, life: 0, seen: seen.collect() };
+            self.health.report(&node(vantage), report, self.now);
         }
         for name in NODES.iter().filter(|name| speaks(name)) {
             self.health.heard(&node(name), false, self.now);

@@ -11,6 +11,15 @@ use crate::plan::{Action, Operations, Step};
 
 /// Whoever was seen all this time was not missed three times.
 const SEEN_FOR: u64 = 4_000;
+/// A node that answers within [`BRISK`] and is within reach for so long was asked meanwhile.
+const ASKED_WITHIN: u64 = 1_500;
+const BRISK: u64 = 300;
+/// So soon after it was within reach nobody can have missed it for three seconds: the last good answer was at most one
+/// probe, and its answer, older.
+const TOO_SOON: u64 = 3_000 - 825 - BRISK;
+/// The last word of a member that reaches nobody, or whom nobody hears, has no weight any more: what it saw was recent
+/// then, on its way for a moment, and fresh.
+const SILENT_FOR: u64 = 2 * 2_500 + 200;
 /// A node that nobody can reach is out of the list by then.
 const OUT_WITHIN: u64 = 4_000;
 /// Five probes that follow each other as fast as they may.
@@ -42,6 +51,10 @@ type Since = Option<u64>;
 
 pub(super) struct Truth {
     reaches: Vec<Vec<Since>>,
+    /// A member reaches a node, and it answers at once.
+    brisk: Vec<Vec<Since>>,
+    /// When that was last so for long enough; 0: never.
+    answered: Vec<Vec<u64>>,
     /// A member reaches nobody.
     blind: Vec<Since>,
     /// A member reaches somebody.
@@ -83,6 +96,8 @@ impl Truth {
     pub(super) fn new(members: usize, nodes: usize) -> Self {
         Self {
             reaches: vec![vec![None; nodes]; members],
+            brisk: vec![vec![None; nodes]; members],
+            answered: vec![vec![0; nodes]; members],
             blind: vec![None; members],
             sighted: vec![None; members],
             linked: vec![None; members],
@@ -102,7 +117,12 @@ impl Truth {
         let (members, nodes) = (world.members.len(), world.nodes.len());
         for member in 0..members {
             for node in 0..nodes {
-                mark(&mut self.reaches[member][node], world.reaches(member, node), now);
+                let reaches = world.reaches(member, node);
+                mark(&mut self.reaches[member][node], reaches, now);
+                mark(&mut self.brisk[member][node], reaches && world.nodes[node].latency <= BRISK, now);
+                if lasts(self.brisk[member][node], now, ASKED_WITHIN) {
+                    self.answered[member][node] = now;
+                }
             }
             let somebody = self.reaches[member].iter().any(Option::is_some);
             mark(&mut self.sighted[member], somebody, now);
@@ -188,8 +208,8 @@ impl Truth {
         let node = world.nodes.iter().position(|node| node.place.node == *id).unwrap();
         let (mut counted, mut missing, mut unclear) = (0, 0, 0);
         for member in 0..world.members.len() {
-            let says_nothing = lasts(self.unlinked[member], now, SEEN_FOR + 1_000)
-                || lasts(self.blind[member], now, SEEN_FOR + 1_000);
+            let says_nothing =
+                lasts(self.unlinked[member], now, SILENT_FOR) || lasts(self.blind[member], now, SILENT_FOR);
             let counts = lasts(self.linked[member], now, SEEN_FOR)
                 && lasts(self.sighted[member], now, SEEN_FOR)
                 && now >= world.members[member].stalled_until + SEEN_FOR;
@@ -197,7 +217,10 @@ impl Truth {
                 (true, _) => {}
                 (_, true) => {
                     counted += 1;
-                    missing += usize::from(!lasts(self.reaches[member][node], now, SEEN_FOR));
+                    let answered = self.answered[member][node];
+                    let sees = lasts(self.reaches[member][node], now, SEEN_FOR)
+                        || (answered > 0 && now < answered + TOO_SOON);
+                    missing += usize::from(!sees);
                 }
                 _ => unclear += 1,
             }

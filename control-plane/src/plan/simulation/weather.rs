@@ -69,6 +69,8 @@ impl World {
     fn stall(&mut self, member: usize) {
         self.counts.stalls += 1;
         let until = self.now + self.random.between(400, 6_000);
-        self.members[member].stalled_until = until;
+        // What it was to do meanwhile waits until the longest has passed.
+        let stalled_until = &mut self.members[member].stalled_until;
+        *stalled_until = until.max(*stalled_until);
     }
 }

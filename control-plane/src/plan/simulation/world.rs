@@ -279,7 +279,8 @@ impl World {
             let nobody = Seen { node: "nobody".parse().unwrap(), misses: 0, good: 9, ..seen[0].clone() };
             seen.push(nobody);
         }
-        Report { seen }
+        // The number of events grows with each.
+        Report { number: self.sequence, life: 0, seen }
     }
 
     fn beat(&mut self, node: usize, life: u64) {
@@ -323,16 +324,12 @@ impl World {
 
     fn again(&mut self, step: Step) -> Result<(), Violation> {
         self.counts.old_steps += 1;
-        match self.fault {
-            Fault::OldStepsCount => {
-                let generation = self.operations.generation + 1;
-                self.take(&Step { generation, ..step })
-            }
-            _ => {
-                let refused = self.apply(&step);
-                Violation::unless(refused.is_none(), "old_steps_are_refused", || format!("{step:?}"))
-            }
-        }
+        let generation = match self.fault {
+            Fault::OldStepsCount => self.operations.generation + 1,
+            _ => step.generation,
+        };
+        let applied = self.apply(&Step { generation, ..step.clone() });
+        Violation::unless(applied.is_none(), "old_steps_are_refused", || format!("{step:?}"))
     }
 
     fn moved(&mut self, epoch: Epoch, to: usize) {
@@ -350,6 +347,7 @@ impl World {
 
     fn look(&mut self) -> Result<(), Violation> {
         self.push(200, Event::Look);
+        self.observe();
         self.elect();
         self.fail_over();
         let Some(leader) = self.leader.filter(|leader| self.has_majority(*leader)) else { return Ok(()) };
