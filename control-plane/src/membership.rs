@@ -211,7 +211,6 @@ impl Membership {
             told.state != state
                 || probe != heard.heartbeat.probe.as_ref()
                 || told.addresses != heard.heartbeat.addresses
-                || told.public != heard.heartbeat.public
                 || told.jwks != heard.heartbeat.jwks
                 || told.mesh != heard.heartbeat.mesh
                 || told.public != heard.heartbeat.public
@@ -289,7 +288,6 @@ impl Membership {
             role: member.role,
             region: member.region.clone(),
             addresses: said.addresses.clone(),
-            public: said.public.clone(),
             jwks: said.jwks.clone(),
             mesh: said.mesh.clone(),
             public: said.public.clone(),
@@ -357,8 +355,6 @@ fn acceptable(role: Role, heartbeat: &Heartbeat) -> bool {
     let keys = heartbeat.jwks.as_ref();
     heartbeat.addresses.len() <= MAX_ADDRESSES
         && heartbeat.addresses.iter().all(address)
-        && heartbeat.public.len() <= MAX_ADDRESSES
-        && heartbeat.public.iter().all(|public| !public.is_unspecified() && !public.is_multicast())
         // Only an edge may sign tokens that media nodes believe.
         && (keys.is_none() || role == Role::Edge)
         && keys.is_none_or(|jwks| jwks.keys.len() <= MAX_KEYS)

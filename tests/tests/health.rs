@@ -208,6 +208,7 @@ fn nobody_is_given_up_while_everything_is_well() -> Result<()> {
 }
 
 /// For a while nothing happens, but that everybody is probed.
+#[allow(clippy::print_stdout, reason = "what a test measured")]
 async fn quiet(network: &Network, time: Duration, how: &str) -> Result<()> {
     let all = async |outcome: &str| {
         let mut count = 0.0;

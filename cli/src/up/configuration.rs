@@ -209,12 +209,15 @@ mod tests {
 
     #[test]
     fn the_zone_has_a_name_server_that_knows_where_regions_are() {
-        let dns = plan(3).control()["dns"].clone();
-        assert_eq!(dns["listen"].as_array().unwrap(), &[Value::from("127.0.4.1:0")]);
+        let dns = |plan: Plan| members(&plan)[0]["dns"].clone();
+        let mapped = dns(Plan { geography: Some("world.mmdb".into()), ..plan(1) });
+        let dns = dns(plan(3));
+        assert_eq!(dns["listen"].as_array().unwrap(), &[Value::from("127.0.3.3:0")]);
+        let servers: Vec<&str> = dns["name_servers"].as_table().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(servers, ["ns1", "ns2", "ns3"]);
         assert_eq!(dns["regions"].as_table().unwrap().len(), 3);
         assert_eq!(dns["regions"]["eu-central"]["longitude"].as_float(), Some(8.7));
         assert!(dns.get("geography_file").is_none());
-        let mapped = Plan { geography: Some("world.mmdb".into()), ..plan(1) }.control()["dns"].clone();
         assert_eq!(mapped["geography_file"].as_str(), Some("world.mmdb"));
     }
 

@@ -163,7 +163,7 @@ async fn answers_and_denials_validate() {
         assert_eq!(unbound.ask(words), expected, "{words}");
     }
     // Who does know is told the code, and who asks for no signatures as well.
-    assert_eq!(zone.status("nobody.locum.test A +dnssec +ednsflags=0x4000"), "NXDOMAIN");
+    assert_eq!(zone.status("nobody.locum.test A +dnssec +coflag"), "NXDOMAIN");
     assert_eq!(zone.status("nobody.locum.test A +dnssec"), "NOERROR");
     assert_eq!(zone.status("nobody.locum.test A"), "NXDOMAIN");
     let denial = zone.dig("nobody.locum.test A +dnssec");

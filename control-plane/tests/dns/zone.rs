@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{Control, LONG, Node};
 
-pub const ZONE: &str = "locum.test";
+pub(crate) const ZONE: &str = "locum.test";
 /// Where the three edges are.
-pub const WEST: &str = "192.0.2.1";
-pub const EAST: &str = "192.0.2.2";
-pub const EUROPE: &str = "192.0.2.3";
+pub(crate) const WEST: &str = "192.0.2.1";
+pub(crate) const EAST: &str = "192.0.2.2";
+pub(crate) const EUROPE: &str = "192.0.2.3";
 
 const DNS: &str = r#"
 listen = ["127.0.0.1:0"]
@@ -32,19 +32,19 @@ eu-central = { latitude = 50.1, longitude = 8.7 }
 "#;
 
 /// A network with a zone.
-pub struct Zone {
+pub(crate) struct Zone {
     pub control: Control,
     pub nodes: Vec<Node>,
 }
 
 impl Zone {
     /// With an edge in each region and a media node.
-    pub async fn start(tables: &str) -> Self {
+    pub(crate) async fn start(tables: &str) -> Self {
         Self::start_with("", tables).await
     }
 
     /// With these keys in `[dns]`, and these tables behind it.
-    pub async fn start_with(keys: &str, tables: &str) -> Self {
+    pub(crate) async fn start_with(keys: &str, tables: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("overrides.txt"), "# none yet\n").unwrap();
         std::fs::write(dir.path().join("round-trips.txt"), "").unwrap();
@@ -73,16 +73,16 @@ impl Zone {
             _ => format!("wss://media.{region}.{ZONE}"),
         };
         let public = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let announcement = Announcement { addresses: vec![url], public, jwks: None };
+        let announcement = Announcement { addresses: vec![url], public, ..Announcement::default() };
         self.nodes.push(Node::start_as(config, announcement).await.unwrap());
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.control.addresses["dns"].port()
     }
 
     /// Everything `dig` prints; `words` are its arguments.
-    pub fn dig(&self, words: &str) -> String {
+    pub(crate) fn dig(&self, words: &str) -> String {
         let port = self.port().to_string();
         let asked = Command::new("dig")
             .args(["@127.0.0.1", "-p", &port, "+time=5", "+tries=2", "+norec"])
@@ -93,19 +93,19 @@ impl Zone {
     }
 
     /// The records' data.
-    pub fn short(&self, words: &str) -> Vec<String> {
+    pub(crate) fn short(&self, words: &str) -> Vec<String> {
         self.dig(&format!("{words} +short")).lines().map(str::to_owned).collect()
     }
 
     /// The code of the answer, as `NOERROR`.
-    pub fn status(&self, words: &str) -> String {
+    pub(crate) fn status(&self, words: &str) -> String {
         let told = self.dig(words);
         let status = told.split_once("status: ").unwrap_or_else(|| panic!("{told}")).1;
         status.split(',').next().unwrap().to_owned()
     }
 
     /// Asks until the answer is right.
-    pub async fn wait_for(&self, words: &str, right: impl Fn(&[String]) -> bool) -> Vec<String> {
+    pub(crate) async fn wait_for(&self, words: &str, right: impl Fn(&[String]) -> bool) -> Vec<String> {
         let begun = Instant::now();
         loop {
             let answer = self.short(words);
@@ -119,7 +119,7 @@ impl Zone {
 }
 
 /// The map that `setup/geography` installs.
-pub fn geography() -> PathBuf {
+pub(crate) fn geography() -> PathBuf {
     let package = "geography/node_modules/@ip-location-db/geo-whois-asn-country-mmdb";
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(package).join("geo-whois-asn-country.mmdb")
 }

@@ -117,7 +117,7 @@ impl Control {
 
     /// Adds record groups to its configuration.
     pub fn declare(&mut self, groups: &str) {
-        self.groups += groups;
+        self.rest += groups;
         self.write_config(self.mesh());
     }
 

@@ -91,7 +91,7 @@ pub(crate) fn of_region(view: &ZoneView, region: &RegionId, neighbours: &[Region
 }
 
 /// The edges that have addresses, of the best state there is among them, best first.
-fn candidates<'a>(view: &'a ZoneView, which: impl Fn(&NodeView) -> bool) -> Vec<&'a NodeView> {
+fn candidates(view: &ZoneView, which: impl Fn(&NodeView) -> bool) -> Vec<&NodeView> {
     let is_edge = |node: &&NodeView| node.role == Role::Edge && !node.addresses.is_empty() && which(node);
     let health = |node: &NodeView| match node.state {
         NodeState::Up => 2,

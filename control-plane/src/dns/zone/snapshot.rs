@@ -99,7 +99,6 @@ enum Found<'a> {
 
 /// See the module.
 pub(crate) struct Snapshot {
-    pub(crate) generation: u64,
     /// When it says something else although nothing changed; milliseconds since 1970.
     pub(crate) calm_at_ms: Option<i64>,
     /// The zone's name in wire form.
@@ -130,7 +129,6 @@ impl Snapshot {
             (wire_labels(&labels), Owner::new(name, content))
         });
         Self {
-            generation: view.generation,
             calm_at_ms: content::calm_at(view, now_ms),
             suffix: wire(&settings.origin),
             owners: owners.collect(),
