@@ -1,4 +1,4 @@
-//! What the zone is made from: a plain value with a generation. Today it comes from the signed node list.
+//! What the zone is made from: a plain value with a generation. It comes from the node list of the members' record.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -518,8 +518,11 @@ mod tests {
         let (sql, parameters) = set("before");
         session.execute(sql, parameters, Caller::Host).await.unwrap();
         {
-            let (sql, parameters) = set("cancelled");
-            let mut cancelled = pin!(session.execute(sql, parameters, Caller::Host));
+            // One that takes its time: it must not be over before it is dropped.
+            let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000) \
+                       INSERT INTO locum_key_value (store, clinic, key, value) \
+                       SELECT 's', 'c', 'cancelled', CAST(count(*) AS BLOB) FROM n";
+            let mut cancelled = pin!(session.execute(sql.to_owned(), Vec::new(), Caller::Host));
             assert!(futures_util::poll!(cancelled.as_mut()).is_pending());
         }
         let (sql, parameters) = set("after");
