@@ -36,9 +36,11 @@ fn who_could_lead_is_told_apart_from_who_could_not() {
     group.said.get_mut("central").unwrap().copy = Some(at(0, 900));
     let current: Vec<bool> = told(&group).into_iter().map(|(_, is_current, _)| is_current).collect();
     assert_eq!(current, [false, true, false], "who is silent, or of another epoch, could not");
-    let plan = group.registry.plan(&node("east"), false, group.now);
-    assert!(plan.is_ok() && !group.registry.is_moving(), "a plan moves nothing");
-    group.registry.promote(&plan.unwrap(), group.now).unwrap();
+    group.said.get_mut("central").unwrap().copy = Some(at(1, 8));
+    group.says("central");
+    let plan = group.registry.plan(&node("east"), false, group.now).unwrap();
+    assert!(!group.registry.is_moving(), "a plan moves nothing");
+    group.registry.promote(&plan, group.now).unwrap();
     assert!(group.registry.is_moving());
 }
 
