@@ -1,7 +1,8 @@
-//! Control-plane member: membership, certificates, the node list.
+//! Control-plane member: membership, certificates, the node list, health, drains, names.
 //!
 //! What it decides is in `membership` (pure), what it does about it in `member`, how members agree in `quorum`, who of
-//! them decides in `reign`, and how one is reached in `service`.
+//! them decides in `reign`, and how one is reached in `service`. Every member looks at the nodes (`vantage`, `probe`) and
+//! answers for names (`dns`); the leader judges (`health`) and acts (`plan`, `operating`).
 
 mod config;
 mod dns;

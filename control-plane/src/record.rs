@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::membership::Record;
-use crate::quorum::Quorum;
+use crate::quorum::{Held, Quorum, Standing};
 use crate::store;
 
 /// It is read again no sooner than this: many changes in a row are one.
@@ -16,22 +16,30 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// Begins to follow it, until `stop`. One that cannot be read ends this member's reigns, and says so there.
 pub(crate) fn follow(quorum: impl Quorum, stop: CancellationToken) -> watch::Receiver<Arc<Record>> {
-    let (told, record) = watch::channel(Arc::new(read(&quorum).unwrap_or_default()));
+    // From before the first look: what changes meanwhile is not missed.
+    let standing = quorum.standing();
+    let first = quorum.held();
+    let revision = first.revision;
+    let (told, record) = watch::channel(Arc::new(read(&first).unwrap_or_default()));
     tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = keep_reading(&quorum, &told) => {}
+            () = keep_reading(&quorum, standing, revision, &told) => {}
         }
     });
     record
 }
 
-async fn keep_reading(quorum: &impl Quorum, told: &watch::Sender<Arc<Record>>) {
-    let (mut standing, mut revision) = (quorum.standing(), None);
+async fn keep_reading(
+    quorum: &impl Quorum,
+    mut standing: watch::Receiver<Standing>,
+    mut revision: u64,
+    told: &watch::Sender<Arc<Record>>,
+) {
     while standing.changed().await.is_ok() {
-        let newest = quorum.held().revision;
-        if revision.replace(newest) != Some(newest)
-            && let Some(record) = read(quorum)
+        let held = quorum.held();
+        if std::mem::replace(&mut revision, held.revision) != held.revision
+            && let Some(record) = read(&held)
         {
             told.send_replace(Arc::new(record));
         }
@@ -39,7 +47,7 @@ async fn keep_reading(quorum: &impl Quorum, told: &watch::Sender<Arc<Record>>) {
     }
 }
 
-fn read(quorum: &impl Quorum) -> Option<Record> {
-    let held = quorum.held();
+/// Nothing before the first change.
+fn read(held: &Held) -> Option<Record> {
     if held.record.is_null() { None } else { store::read(&held.record).ok() }
 }
