@@ -1,8 +1,9 @@
 //! `locum up`: a network of separate processes on this machine, with a demo clinic.
 
-mod accounts;
-mod child;
-mod clinics;
+pub(crate) mod accounts;
+pub(crate) mod again;
+pub(crate) mod child;
+pub(crate) mod clinics;
 mod configuration;
 mod data;
 mod demo;
@@ -24,6 +25,8 @@ use data::Data;
 use demo::Pages;
 use network::Network;
 use ports::Ports;
+
+use crate::drill::Every;
 
 /// Options of `locum up`.
 #[derive(Args)]
@@ -59,6 +62,10 @@ pub(crate) struct Options {
     /// The backup key [default: `backup.key` in the network's folder, made when there is none].
     #[arg(long, value_name = "FILE", requires = "backup_to")]
     backup_key: Option<PathBuf>,
+    /// Hold a drill so often, as in 7d: one region or process after the other goes away for a moment and comes back
+    /// (`locum drill schedule`).
+    #[arg(long, value_name = "TIME")]
+    drill_every: Option<Every>,
     #[command(flatten)]
     ports: Ports,
 }
@@ -96,6 +103,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let accounts = Accounts::load_or_make(&data)?;
     let regions = regions::regions(options.regions);
     options.ports.check(&regions)?;
+    if regions.len() == 1 && options.drill_every.is_some() {
+        bail!("--drill-every needs several regions: nothing stands in for one");
+    }
     let engine = engine(&binaries, regions.len())?;
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
@@ -104,7 +114,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
-        ran = start_and_watch(&mut network, &accounts, &say) => ran,
+        ran = start_and_watch(&mut network, &accounts, options.drill_every, &say) => ran,
         () = stop.cancelled() => Ok(()),
     };
     say.step("stopping");
@@ -113,8 +123,16 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 /// Returns when something went wrong.
-async fn start_and_watch(network: &mut Network, accounts: &Accounts, say: &Progress) -> Result<()> {
+async fn start_and_watch(
+    network: &mut Network,
+    accounts: &Accounts,
+    drill_every: Option<Every>,
+    say: &Progress,
+) -> Result<()> {
     let pages = network.start(accounts, say).await?;
+    if let Some(every) = drill_every {
+        network.hold_drills(&every.to_string())?;
+    }
     let first = pages.first().context("a network has a region")?;
     let text = if say.silent {
         json!({"processes": network.processes()?, "accounts": accounts.list, "pages": first}).to_string()

@@ -1,17 +1,20 @@
-//! The demo clinic's staff: random passwords, made at a network's first start and kept in its folder.
+//! The staff of the demo clinic and of the canary: random passwords, made at a network's first start and kept in its
+//! folder.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::data::Data;
 
-const FILE: &str = "demo-accounts.json";
+const DEMO_FILE: &str = "demo-accounts.json";
+/// Of the canary clinic, in the network's folder. Drills sign in with them.
+pub(crate) const CANARY_FILE: &str = "canary-accounts.json";
 /// No letters that look like another: the passwords are read off a terminal.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// A member of the demo clinic's staff.
+/// A member of a clinic's staff.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// Whole name.
     pub name: String,
     /// What the person signs in with.
@@ -29,17 +32,30 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// Those kept in the folder, or new ones.
+    /// The demo clinic's: those kept in the folder, or new ones.
     pub(super) fn load_or_make(data: &Data) -> Result<Self> {
-        if let Some(kept) = data.read(FILE)? {
-            return Ok(Self { list: serde_json::from_str(&kept).with_context(|| format!("read {FILE}"))? });
-        }
         let staff = [
             ("Dr. Mira Okafor", "mira.okafor", "doctor"),
             ("Dr. Jonas Lindqvist", "jonas.lindqvist", "doctor"),
             ("Petra Novak", "petra.novak", "front-desk"),
         ];
-        let account = |(name, username, role): (&str, &str, &str)| {
+        Self::of(data, DEMO_FILE, &staff)
+    }
+
+    /// The canary's.
+    pub(super) fn of_canary(data: &Data) -> Result<Self> {
+        let staff = [
+            ("Canary Doctor", "canary.doctor", "doctor"),
+            ("Canary Front Desk", "canary.desk", "front-desk"),
+        ];
+        Self::of(data, CANARY_FILE, &staff)
+    }
+
+    fn of(data: &Data, file: &str, staff: &[(&str, &str, &str)]) -> Result<Self> {
+        if let Some(kept) = data.read(file)? {
+            return Ok(Self { list: serde_json::from_str(&kept).with_context(|| format!("read {file}"))? });
+        }
+        let account = |&(name, username, role): &(&str, &str, &str)| {
             anyhow::Ok(Account {
                 name: name.to_owned(),
                 username: username.to_owned(),
@@ -47,8 +63,8 @@ impl Accounts {
                 roles: vec![role.to_owned()],
             })
         };
-        let list = staff.into_iter().map(account).collect::<Result<Vec<_>>>()?;
-        data.write_secret(FILE, &serde_json::to_string_pretty(&list).context("write accounts")?)?;
+        let list = staff.iter().map(account).collect::<Result<Vec<_>>>()?;
+        data.write_secret(file, &serde_json::to_string_pretty(&list).context("write accounts")?)?;
         Ok(Self { list })
     }
 }
@@ -76,5 +92,7 @@ mod tests {
             assert_eq!(a.password.len(), 23);
         }
         assert_ne!(first.list[0].password, first.list[1].password);
+        let canary = Accounts::of_canary(&data).unwrap();
+        assert!(canary.list.iter().all(|a| first.list.iter().all(|b| a.password != b.password)));
     }
 }

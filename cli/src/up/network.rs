@@ -7,9 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use locum_identity::Role;
 use locum_telemetry::ReadyFile;
+use tokio::process::Command;
 
 use super::accounts::Accounts;
+use super::again;
 use super::child::{self, Child};
+use super::clinics::CANARY;
 use super::configuration::Plan;
 use super::data::Data;
 use super::demo::{self, Demo, Pages};
@@ -18,6 +21,8 @@ use crate::status;
 
 /// A process that is not ready by then is stuck; the first start compiles the functions.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at what runs.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longer than a process's own grace period.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -27,12 +32,14 @@ pub(super) struct Network {
     data: Data,
     binaries: PathBuf,
     running: Vec<Child>,
+    /// What holds drills, if anybody wants them.
+    drills: Option<Child>,
 }
 
 impl Network {
     /// Nothing runs yet.
     pub(super) fn new(plan: Plan, data: Data, binaries: PathBuf) -> Self {
-        Self { plan, data, binaries, running: Vec::new() }
+        Self { plan, data, binaries, running: Vec::new(), drills: None }
     }
 
     /// Starts everything and onboards the demo clinic; where people go then, a region each.
@@ -78,7 +85,9 @@ impl Network {
                 self.wait_for_node_list(&region.media, version).await?;
             }
         }
+        let of_canary = Accounts::of_canary(&self.data)?;
         for clinic in &self.plan.clinics {
+            let accounts = if clinic.name == CANARY { &of_canary } else { accounts };
             demo::onboard(clinic, &hosts, &setup_token, accounts).await?;
         }
         Ok(hosts.iter().map(Demo::pages).collect())
@@ -127,37 +136,75 @@ impl Network {
     }
 
     /// Watches what runs. A network of one region ends with any of its processes; one of several is there to
-    /// outlive them, each may be started again by hand, and it ends with the last.
+    /// outlive them, each may be started again, here when that is asked for or by hand, and it ends with the last.
     pub(super) async fn watch(&mut self) -> anyhow::Error {
         loop {
-            let died = self.death().await;
-            if self.plan.regions.len() == 1 || self.running.is_empty() {
-                return died;
+            while let Some(died) = self.dead() {
+                if self.plan.regions.len() == 1 || self.running.is_empty() {
+                    return died;
+                }
+                complain(&died);
             }
-            complain(&died);
+            if let Some(ended) = self.drills.as_mut().and_then(Child::ended) {
+                self.drills = None;
+                complain(&ended);
+            }
+            self.start_asked();
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// From now on drills are held so often, as long as the network runs.
+    pub(super) fn hold_drills(&mut self, every: &str) -> Result<()> {
+        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        command.args(["drill", "schedule", "--every", every, "--data"]).arg(self.data.path(""));
+        let log = self.data.path("log/drills.log");
+        self.drills = Some(Child::start("drills", command, log).context("start the schedule of drills")?);
+        Ok(())
+    }
+
+    /// Starts what was asked for. Who asks saw it dead, so what is still among those that run is about to be missed.
+    fn start_asked(&mut self) {
+        for asked in again::asked(&self.data.path("")) {
+            match self.running.iter_mut().find(|child| child.name == asked.name).map(Child::ended) {
+                Some(Some(_)) => continue,
+                Some(None) => {}
+                None => {
+                    let config = self.data.path(&format!("{}.toml", asked.name));
+                    if let Err(error) = self.spawn(asked.role, &asked.name, &config) {
+                        complain(&error);
+                    }
+                }
+            }
+            asked.done();
         }
     }
 
     /// Waits until some process ends by itself; it is no longer watched then.
     async fn death(&mut self) -> anyhow::Error {
         loop {
-            for index in 0..self.running.len() {
-                if let Some(how) = self.running[index].ended() {
-                    self.running.remove(index);
-                    return how;
-                }
+            if let Some(died) = self.dead() {
+                return died;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// A process that ended by itself, if one did.
+    fn dead(&mut self) -> Option<anyhow::Error> {
+        let (index, how) =
+            self.running.iter_mut().enumerate().find_map(|(index, child)| Some((index, child.ended()?)))?;
+        self.running.remove(index);
+        Some(how)
     }
 
     /// Stops what runs, edge hosts first: what one is answering may still need the others.
     pub(super) async fn stop(&mut self) {
-        for child in self.running.iter_mut().rev() {
-            child.ask_to_stop();
-        }
+        let mut drills = self.drills.take();
+        let all = || self.running.iter().rev().chain(&drills);
+        all().for_each(Child::ask_to_stop);
         let deadline = tokio::time::Instant::now() + STOP_WITHIN;
-        for child in &mut self.running {
+        for child in self.running.iter_mut().chain(&mut drills) {
             child.wait_or_kill(deadline).await;
         }
         // What is left would be taken for processes that died; the next start clears it in any case.
