@@ -4,8 +4,13 @@ mod audit;
 mod backup;
 mod binaries;
 mod client;
+mod drill;
+mod look;
+mod metrics;
+mod process;
 mod promote;
 mod restore;
+mod site;
 mod status;
 mod up;
 
@@ -33,6 +38,9 @@ enum Command {
     /// Backups of the records: take, list, verify and try them.
     #[command(subcommand)]
     Backup(backup::Backup),
+    /// Take something away from a running network, and measure how it comes back.
+    #[command(subcommand)]
+    Drill(drill::Drill),
     /// Bring records back from backup, keyring and key, to a network on this machine that does not run yet.
     Restore(restore::Options),
     /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
@@ -48,6 +56,9 @@ enum Command {
         /// One JSON document instead of a table.
         #[arg(long)]
         json: bool,
+        /// Look again every second, until interrupted.
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
     },
 }
 
@@ -57,10 +68,12 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Audit(command) => audit::run(command),
         Command::Backup(command) => backup::run(command).await,
+        Command::Drill(command) => drill::run(command).await,
         Command::Restore(options) => restore::run(&options),
         Command::Up(options) => up::run(options).await,
         Command::Promote(options) => promote::run(options),
-        Command::Status { data, json } => status::run(&data, json).await,
+        Command::Status { data, watch: true, .. } => status::watch::run(&data).await,
+        Command::Status { data, json, .. } => status::run(&data, json).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

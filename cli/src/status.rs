@@ -1,5 +1,8 @@
 //! `locum status`: the processes of a network on this machine, and what the node list says.
 
+mod screen;
+pub(crate) mod watch;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
