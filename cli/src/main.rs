@@ -6,10 +6,15 @@ mod binaries;
 mod client;
 mod control;
 mod drain;
+mod drill;
+mod look;
 mod member;
+mod metrics;
 mod output;
+mod process;
 mod promote;
 mod restore;
+mod site;
 mod status;
 mod up;
 
@@ -38,6 +43,9 @@ enum Command {
     /// Backups of the records: take, list, verify and try them.
     #[command(subcommand)]
     Backup(backup::Backup),
+    /// Take something away from a running network, and measure how it comes back.
+    #[command(subcommand)]
+    Drill(drill::Drill),
     /// Bring records back from backup, keyring and key, to a network on this machine that does not run yet.
     Restore(restore::Options),
     /// Run a whole network on this machine, with a demo clinic. Ctrl-C stops it; the data stays.
@@ -65,6 +73,9 @@ enum Command {
         /// One JSON document instead of a table.
         #[arg(long)]
         json: bool,
+        /// Look again every second, until interrupted.
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
     },
 }
 
@@ -87,6 +98,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Audit(command) => audit::run(command)?,
         Command::Backup(command) => backup::run(command).await?,
+        Command::Drill(command) => drill::run(command).await?,
         Command::Restore(options) => restore::run(&options).await?,
         Command::Up(options) => up::run(options).await?,
         Command::Promote(options) => return promote::run(options).await,
@@ -95,7 +107,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Pin(options) => return drain::pin(&options).await,
         Command::Unpin(options) => return drain::unpin(&options).await,
         Command::Member(options) => return member::run(options).await,
-        Command::Status { data, json } => status::run(&data, json).await?,
+        Command::Status { data, watch: true, .. } => status::watch::run(&data).await?,
+        Command::Status { data, json, .. } => status::run(&data, json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

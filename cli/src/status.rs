@@ -1,6 +1,9 @@
 //! `locum status`: the processes of a network on this machine, how its record groups stand, and what the node list
 //! says.
 
+mod screen;
+pub(crate) mod watch;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;

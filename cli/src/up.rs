@@ -1,8 +1,9 @@
 //! `locum up`: a network of separate processes on this machine, with a demo clinic.
 
-mod accounts;
-mod child;
-mod clinics;
+pub(crate) mod accounts;
+pub(crate) mod again;
+pub(crate) mod child;
+pub(crate) mod clinics;
 mod configuration;
 mod data;
 mod demo;
@@ -29,6 +30,8 @@ use demo::Pages;
 use network::Network;
 use ports::Ports;
 pub(crate) use restoring::{Disk, Restored, Restoring, start_with, without_a_clinic};
+
+use crate::drill::Every;
 
 /// Options of `locum up`.
 #[derive(Args)]
@@ -67,6 +70,10 @@ pub(crate) struct Options {
     /// The backup key [default: `backup.key` in the network's folder, made when there is none].
     #[arg(long, value_name = "FILE", requires = "backup_to")]
     backup_key: Option<PathBuf>,
+    /// Hold a drill so often, as in 7d: one region or process after the other goes away for a moment and comes back
+    /// (`locum drill schedule`).
+    #[arg(long, value_name = "TIME")]
+    drill_every: Option<Every>,
     #[command(flatten)]
     ports: Ports,
 }
@@ -79,13 +86,16 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let binaries = crate::binaries::folder(options.bin_dir.as_deref(), &daemons)?;
     let manifest = manifest(options.manifest)?;
     let data = Data::open(&options.data, options.reset)?;
-    let mut accounts = Accounts::load_or_make(&data)?;
+    let mut accounts = Accounts::of_demo(&data)?;
     if options.regions == 1 && options.edges_per_region > 1 {
         bail!("--edges-per-region needs several regions: with one, every record is in one host's file");
     }
     let regions = regions::regions(options.regions).into_iter();
     let regions: Vec<_> = regions.map(|region| region.with_edges(options.edges_per_region)).collect();
     options.ports.check(&regions)?;
+    if regions.len() == 1 && options.drill_every.is_some() {
+        bail!("--drill-every needs several regions: nothing stands in for one");
+    }
     let engine = engine(&binaries, regions.len())?;
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
@@ -95,7 +105,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
-        ran = start_and_watch(&mut network, &mut accounts, &say) => ran,
+        ran = start_and_watch(&mut network, &mut accounts, options.drill_every, &say) => ran,
         () = stop.cancelled() => Ok(()),
     };
     say.step("stopping");
@@ -104,8 +114,16 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 /// Returns when something went wrong.
-async fn start_and_watch(network: &mut Network, accounts: &mut Accounts, say: &Progress) -> Result<()> {
+async fn start_and_watch(
+    network: &mut Network,
+    accounts: &mut Accounts,
+    drill_every: Option<Every>,
+    say: &Progress,
+) -> Result<()> {
     let pages = network.start(accounts, say).await?;
+    if let Some(every) = drill_every {
+        network.hold_drills(&every.to_string())?;
+    }
     let first = pages.first().context("a network has a region")?;
     let text = if say.silent {
         json!({"processes": network.processes()?, "accounts": accounts.usable(), "pages": first}).to_string()
@@ -235,7 +253,7 @@ mod tests {
     fn regions_are_named_only_when_there_is_a_choice() {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::open(&folder.path().join("n"), false).unwrap();
-        let accounts = Accounts::load_or_make(&data).unwrap();
+        let accounts = Accounts::of_demo(&data).unwrap();
         let dns = "127.0.4.1:5300".parse().unwrap();
         let one = summary(&accounts, &[pages("eu-central")], dns);
         assert!(one.contains("dig @127.0.4.1 -p 5300 app.locum.localhost"), "{one}");

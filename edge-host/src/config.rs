@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use locum_agent::ControlAddresses;
+use locum_agent::Addresses;
 use locum_identity::{RegionId, Zone};
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
@@ -36,8 +36,8 @@ pub struct EdgeConfig {
     pub drain_grace_ms: u64,
     /// The application: a Spin manifest, version 2.
     pub manifest: PathBuf,
-    /// Pages and API.
-    pub http_listen: SocketAddr,
+    /// Pages and API: an address, or several. Port 0 after the first one is the port of the first.
+    pub http_listen: Addresses,
     /// Port that clients see; default the bound one.
     pub public_port: Option<u16>,
     /// 32 random bytes in hexadecimal (0600) that wrap the record groups' keys.
@@ -53,7 +53,7 @@ pub struct EdgeConfig {
     #[serde(default)]
     pub mesh_announce_ips: Vec<IpAddr>,
     /// The addresses by which people reach this host, one for each link of this machine: for the names that lead to
-    /// it, and for those who look whether it is there; default that of `http_listen`, if it names one.
+    /// it, and for those who look whether it is there; default those that `http_listen` names.
     #[serde(default)]
     public_ips: Vec<IpAddr>,
     /// Copies of the records in other regions. Without it this host's file is the only copy.
@@ -107,7 +107,7 @@ pub struct MigrationConfig {
 pub struct ControlConfig {
     /// A member of the control plane, or several: `["127.0.1.3:4443", …]`, the nearest first. One is enough to find the
     /// others.
-    pub address: ControlAddresses,
+    pub address: Addresses,
     /// One-time token; needed only until the node has its certificate.
     pub join_token_file: Option<PathBuf>,
 }
@@ -201,8 +201,11 @@ impl EdgeConfig {
 
     /// Where people reach this host; none: its names say so.
     pub(crate) fn public_ips(&self) -> Vec<IpAddr> {
-        let own = Some(self.http_listen.ip()).filter(|own| !own.is_unspecified());
-        if self.public_ips.is_empty() { own.into_iter().collect() } else { self.public_ips.clone() }
+        if !self.public_ips.is_empty() {
+            return self.public_ips.clone();
+        }
+        let listens = self.http_listen.all().into_iter().map(|address| address.ip());
+        listens.filter(|own| !own.is_unspecified()).collect()
     }
 
     /// One address for both directions, so that a firewall between members can name it.

@@ -178,13 +178,15 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     let telemetry_address = listener.local_addr().map_err(io_error("telemetry_listen"))?;
     let told = tokio::spawn(locum_telemetry::serve(listener, health.clone(), telemetry, gone.clone()));
 
-    let listener = bind(config.http_listen, "http_listen").await?;
-    let http_address = listener.local_addr().map_err(io_error("http_listen"))?;
+    let (listeners, http_address) = listen(&config).await?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose().map_err(StartError::Tls)?;
     let host = Host::build(&config, &application, http_address)?;
     let tasks = TaskTracker::new();
-    let server = Server::new(listener, tls, &config.limits);
-    tasks.spawn(server.run(Arc::clone(&host.edge), stop.clone(), tasks.clone()));
+    let server = Arc::new(Server::new(tls, &config.limits));
+    for listener in listeners {
+        let (server, edge) = (Arc::clone(&server), Arc::clone(&host.edge));
+        tasks.spawn(server.run(listener, edge, stop.clone(), tasks.clone()));
+    }
     tasks.spawn(purge_hourly(Arc::clone(&host.edge.store), stop.clone()));
     let (audited, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
@@ -461,6 +463,23 @@ async fn purge(store: &dyn RecordStore, group: &GroupId) -> Result<(), crate::st
 fn load_of(edge: &Edge) -> Load {
     let (sessions, capacity) = edge.load();
     Load { sessions, capacity, cpu_permille: 0 }
+}
+
+/// For pages and API, and the first one's address.
+async fn listen(config: &EdgeConfig) -> Result<(Vec<TcpListener>, SocketAddr), StartError> {
+    let mut listeners = Vec::new();
+    let mut first: Option<SocketAddr> = None;
+    for mut address in config.http_listen.all() {
+        if let (0, Some(first)) = (address.port(), first) {
+            address.set_port(first.port());
+        }
+        let listener = bind(address, "http_listen").await?;
+        let bound = listener.local_addr().map_err(io_error("http_listen"))?;
+        first.get_or_insert(bound);
+        listeners.push(listener);
+    }
+    let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+    Ok((listeners, first.ok_or_else(none).map_err(io_error("http_listen"))?))
 }
 
 async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

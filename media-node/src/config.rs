@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use locum_agent::ControlAddresses;
+use locum_agent::Addresses;
 use locum_identity::{RegionId, Zone};
 use locum_telemetry::config::{self, ConfigError};
 use serde::Deserialize;
@@ -50,7 +50,7 @@ pub struct Config {
 pub struct Control {
     /// Mesh address of a member, or of several: `["127.0.1.3:4443", …]`, the nearest first. One is enough to find the
     /// others.
-    pub address: ControlAddresses,
+    pub address: Addresses,
     /// The address of this machine to call it from; default: the system's choice.
     pub from: Option<IpAddr>,
     /// One-time token; needed until the node has its certificate.

@@ -114,6 +114,7 @@ fn every_alert_says_how_bad_it_is_and_leads_to_a_runbook() -> Result<()> {
         "LocumNodeDown",
         "LocumBackupOld",
         "LocumControlWithoutLeader",
+        "LocumDrillLostWrites",
     ] {
         ensure!(names.contains(&must.to_owned()), "no alert {must}");
     }

@@ -34,10 +34,16 @@ impl Child {
     /// Starts `binary --config config`; what it says on standard error goes to `log`.
     pub(super) fn spawn(name: &str, binary: &Path, config: &Path, log: PathBuf) -> Result<Self> {
         let mut command = Command::new(binary);
-        command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg("--config").arg(config);
+        Self::start(name, command, log).with_context(|| format!("start {}", binary.display()))
+    }
+
+    /// Starts what is no node of the network but belongs to it.
+    pub(super) fn start(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.kill_on_drop(true).process_group(0);
         die_with_parent(&mut command);
-        let mut process = command.spawn().with_context(|| format!("start {}", binary.display()))?;
+        let mut process = command.spawn()?;
         let last_lines = LastLines::default();
         let errors = process.stderr.take().context("standard error is piped")?;
         tokio::spawn(keep_log(errors, log, Arc::clone(&last_lines)));
@@ -97,7 +103,7 @@ pub(super) async fn join_token(
 
 /// However `locum` ends, no process of the network outlives it.
 #[allow(unsafe_code)]
-fn die_with_parent(command: &mut Command) {
+pub(crate) fn die_with_parent(command: &mut Command) {
     // SAFETY: the closure runs between fork and exec and calls only prctl(2), which is async-signal-safe.
     unsafe {
         command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {

@@ -98,7 +98,15 @@ impl Plan {
     pub(super) fn edge(&self, edge: &Edge, control: &[SocketAddr], setup_token: &str) -> Table {
         let mut table = common(&edge.name, edge.region);
         let manifest = self.manifest.to_string_lossy().into_owned();
-        table.insert("http_listen".into(), loopback(self.ports.http(edge.index)).into());
+        let http = self.ports.http(edge.index);
+        table.insert("http_listen".into(), loopback(http).into());
+        if self.regions.len() > 1 {
+            // Browsers take names of the zone for 127.0.0.1; the name server and those who look whether it is there
+            // know the region's own address.
+            let both = [loopback(http), at(edge.mesh, http)];
+            table.insert("http_listen".into(), Value::Array(both.map(Value::from).into()));
+            table.insert("public_ips".into(), Value::Array(vec![edge.mesh.to_string().into()]));
+        }
         table.insert("mesh_listen".into(), at(edge.mesh, self.ports.edge_mesh(edge.index)).into());
         table.insert("manifest".into(), manifest.into());
         table.insert("store_key_file".into(), format!("{}.key", edge.name).into());
@@ -231,9 +239,13 @@ mod tests {
         let all: Vec<Table> = edges.chain(medias).chain(members(&plan)).collect();
         for keys in [&["http_listen", "signal_listen"][..], &["mesh_listen", "media_listen"], &["state_dir"]]
         {
-            let values: Vec<&str> =
-                all.iter().flat_map(|t| keys.iter().filter_map(|key| t.get(*key)?.as_str())).collect();
-            let different: BTreeSet<&str> = values.iter().copied().collect();
+            let said = |table: &Table| -> Vec<String> {
+                let said = keys.iter().filter_map(|key| table.get(*key));
+                let each = |said: &Value| said.as_array().cloned().unwrap_or_else(|| vec![said.clone()]);
+                said.flat_map(each).filter_map(|value| Some(value.as_str()?.to_owned())).collect()
+            };
+            let values: Vec<String> = all.iter().flat_map(said).collect();
+            let different: BTreeSet<&String> = values.iter().collect();
             assert_eq!(values.len(), different.len(), "{keys:?}: {values:?}");
             assert!(values.len() >= 6, "{keys:?}: {values:?}");
         }
@@ -243,6 +255,8 @@ mod tests {
         assert_eq!(east["control"]["address"].as_array().map(Vec::len), Some(2));
         assert_eq!(east["region"].as_str(), Some("us-east"));
         assert_eq!(east["mesh_listen"].as_str(), Some("127.0.2.1:4445"));
+        assert_eq!(east["http_listen"][1].as_str(), Some("127.0.2.1:8081"));
+        assert_eq!(east["public_ips"][0].as_str(), Some("127.0.2.1"));
         assert_eq!(east["clinics"]["demo"].as_str(), Some("main"));
         assert_eq!(east["control"]["join_token_file"].as_str(), Some("edge-us-east.join"));
     }

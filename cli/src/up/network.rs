@@ -8,9 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use locum_identity::Role;
 use locum_telemetry::ReadyFile;
+use tokio::process::Command;
 
 use super::accounts::Accounts;
+use super::again;
 use super::child::{self, Child};
+use super::clinics::CANARY;
 use super::configuration::Plan;
 use super::data::Data;
 use super::demo::{self, Demo, Pages};
@@ -22,6 +25,8 @@ use crate::status;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Members are taken in one by one, and copy a small record.
 const VOTERS_WITHIN: Duration = Duration::from_secs(40);
+/// Between two looks at what runs.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longer than a process's own grace period.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -31,12 +36,14 @@ pub(super) struct Network {
     data: Data,
     binaries: PathBuf,
     running: Vec<Child>,
+    /// What holds drills, if anybody wants them.
+    drills: Option<Child>,
 }
 
 impl Network {
     /// Nothing runs yet.
     pub(super) fn new(plan: Plan, data: Data, binaries: PathBuf) -> Self {
-        Self { plan, data, binaries, running: Vec::new() }
+        Self { plan, data, binaries, running: Vec::new(), drills: None }
     }
 
     /// Starts everything and onboards the demo clinic; where people go then, a region each.
@@ -67,7 +74,9 @@ impl Network {
         self.wait_for_voters(&member, control.len()).await?;
         say.step("demo clinic");
         self.wait_for_nodes(&hosts, edges.len()).await?;
+        let mut of_canary = Accounts::of_canary(&self.data)?;
         for clinic in &self.plan.clinics {
+            let accounts = if clinic.name == CANARY { &mut of_canary } else { &mut *accounts };
             if demo::onboard(clinic, &hosts, &setup_token, accounts).await? {
                 accounts.keep(&self.data)?;
             }
@@ -257,50 +266,77 @@ impl Network {
     }
 
     /// Watches what runs. A network of one region ends with any of its processes; one of several is there to
-    /// outlive them, each may be started again by hand, and it ends with the last.
+    /// outlive them, each may be started again, here when that is asked for or by hand, and it ends with the last.
     pub(super) async fn watch(&mut self) -> anyhow::Error {
         loop {
-            let died = self.death().await;
-            if self.plan.regions.len() == 1 || self.running.is_empty() {
-                return died;
+            while let Some(died) = self.dead(|_| true) {
+                if self.plan.regions.len() == 1 || self.running.is_empty() {
+                    return died;
+                }
+                complain(&died);
             }
-            complain(&died);
+            if let Some(ended) = self.drills.as_mut().and_then(Child::ended) {
+                self.drills = None;
+                complain(&ended);
+            }
+            self.start_asked();
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Waits until some process ends by itself; it is no longer watched then.
-    async fn death(&mut self) -> anyhow::Error {
-        self.death_among(|_| true).await
+    /// From now on drills are held so often, as long as the network runs.
+    pub(super) fn hold_drills(&mut self, every: &str) -> Result<()> {
+        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        command.args(["drill", "schedule", "--every", every, "--data"]).arg(self.data.path(""));
+        let log = self.data.path("log/drills.log");
+        self.drills = Some(Child::start("drills", command, log).context("start the schedule of drills")?);
+        Ok(())
     }
 
-    /// The same of a process while it starts, and of whatever must live for that: all but a member of several.
+    /// Starts what was asked for. Who asks saw it dead, so what is still among those that run is about to be missed.
+    fn start_asked(&mut self) {
+        for asked in again::asked(&self.data.path("")) {
+            match self.running.iter_mut().find(|child| child.name == asked.name).map(Child::ended) {
+                Some(Some(_)) => continue,
+                Some(None) => {}
+                None => {
+                    let config = self.data.path(&format!("{}.toml", asked.name));
+                    if let Err(error) = self.spawn(asked.role, &asked.name, &config) {
+                        complain(&error);
+                    }
+                }
+            }
+            asked.done();
+        }
+    }
+
+    /// Waits until `name` ends while it starts, or something that must live for that: all but a member of several.
     async fn death_of(&mut self, name: &str) -> anyhow::Error {
         let several = regions::controllers(&self.plan.regions).len() > 1;
-        self.death_among(|other| other == name || !several || !other.starts_with("control-")).await
+        loop {
+            let counts = |other: &str| other == name || !several || !other.starts_with("control-");
+            if let Some(died) = self.dead(counts) {
+                return died;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
-    async fn death_among(&mut self, counts: impl Fn(&str) -> bool) -> anyhow::Error {
-        loop {
-            for index in 0..self.running.len() {
-                if !counts(&self.running[index].name) {
-                    continue;
-                }
-                if let Some(how) = self.running[index].ended() {
-                    self.running.remove(index);
-                    return how;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    /// One of the processes that count, if it ended by itself.
+    fn dead(&mut self, counts: impl Fn(&str) -> bool) -> Option<anyhow::Error> {
+        let mut running = self.running.iter_mut().enumerate().filter(|(_, child)| counts(&child.name));
+        let (index, how) = running.find_map(|(index, child)| Some((index, child.ended()?)))?;
+        self.running.remove(index);
+        Some(how)
     }
 
     /// Stops what runs, edge hosts first: what one is answering may still need the others.
     pub(super) async fn stop(&mut self) {
-        for child in self.running.iter_mut().rev() {
-            child.ask_to_stop();
-        }
+        let mut drills = self.drills.take();
+        let all = || self.running.iter().rev().chain(&drills);
+        all().for_each(Child::ask_to_stop);
         let deadline = tokio::time::Instant::now() + STOP_WITHIN;
-        for child in &mut self.running {
+        for child in self.running.iter_mut().chain(&mut drills) {
             child.wait_or_kill(deadline).await;
         }
         // What is left would be taken for processes that died; the next start clears it in any case.

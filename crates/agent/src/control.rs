@@ -14,18 +14,18 @@ use metrics::counter;
 use serde::de::{self, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// As configured: one address of a member, or several, the nearest first. The node list tells of others later.
+/// As configured: one address or several, the one that is preferred first.
 #[derive(Clone, Debug)]
-pub struct ControlAddresses(Vec<SocketAddr>);
+pub struct Addresses(Vec<SocketAddr>);
 
-impl ControlAddresses {
+impl Addresses {
     /// All of them, at least one.
     pub fn all(&self) -> Vec<SocketAddr> {
         self.0.clone()
     }
 }
 
-impl<'de> Deserialize<'de> for ControlAddresses {
+impl<'de> Deserialize<'de> for Addresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrSeveral)
     }
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for ControlAddresses {
 struct OneOrSeveral;
 
 impl<'de> Visitor<'de> for OneOrSeveral {
-    type Value = ControlAddresses;
+    type Value = Addresses;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an address such as \"10.0.1.5:4443\", or a list of them")
@@ -42,7 +42,7 @@ impl<'de> Visitor<'de> for OneOrSeveral {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
         let address = text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
-        Ok(ControlAddresses(vec![address]))
+        Ok(Addresses(vec![address]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for OneOrSeveral {
         if addresses.is_empty() {
             return Err(de::Error::invalid_length(0, &self));
         }
-        Ok(ControlAddresses(addresses))
+        Ok(Addresses(addresses))
     }
 }
 
@@ -226,8 +226,8 @@ mod tests {
 
     #[test]
     fn one_address_is_as_good_as_a_list_of_one() {
-        let one: ControlAddresses = serde_json::from_str("\"127.0.0.1:1\"").unwrap();
-        let several: ControlAddresses = serde_json::from_str("[\"127.0.0.1:1\", \"127.0.0.1:2\"]").unwrap();
+        let one: Addresses = serde_json::from_str("\"127.0.0.1:1\"").unwrap();
+        let several: Addresses = serde_json::from_str("[\"127.0.0.1:1\", \"127.0.0.1:2\"]").unwrap();
         assert_eq!((one.all(), several.all()), (vec![at(1)], vec![at(1), at(2)]));
     }
 }

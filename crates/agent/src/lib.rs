@@ -28,7 +28,7 @@ use crate::control::Control;
 use crate::heartbeat::{Heart, Own};
 use crate::kept::StateDir;
 
-pub use crate::control::ControlAddresses;
+pub use crate::control::Addresses;
 pub use crate::mesh::{Mesh, MeshListen};
 pub use crate::records::RecordsError;
 

@@ -150,14 +150,29 @@ impl SigningKey {
     /// # Errors
     /// [`serde_json::Error`] when `claims` is nothing JSON can say.
     pub fn sign_typed<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String, serde_json::Error> {
+        let (header, payload) = (self.header(typ)?, URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?));
+        let signature = self.signature(&header, &payload);
+        Ok(format!("{header}.{payload}.{signature}"))
+    }
+
+    /// A detached JWS of `content` (RFC 7515 appendix F): it travels beside what it signs, which stays readable.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`], which no header gives.
+    pub fn sign_detached(&self, typ: &str, content: &[u8]) -> Result<String, serde_json::Error> {
+        let header = self.header(typ)?;
+        let signature = self.signature(&header, &URL_SAFE_NO_PAD.encode(content));
+        Ok(format!("{header}..{signature}"))
+    }
+
+    fn header(&self, typ: &str) -> Result<String, serde_json::Error> {
         let header = serde_json::json!({ "alg": "EdDSA", "typ": typ, "kid": self.kid() });
-        let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header)?);
-        token.push('.');
-        token.push_str(&URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?));
-        let signature = self.key.sign(token.as_bytes());
-        token.push('.');
-        token.push_str(&URL_SAFE_NO_PAD.encode(signature.to_bytes()));
-        Ok(token)
+        Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header)?))
+    }
+
+    fn signature(&self, header: &str, payload: &str) -> String {
+        let signature = self.key.sign(format!("{header}.{payload}").as_bytes());
+        URL_SAFE_NO_PAD.encode(signature.to_bytes())
     }
 
     fn from_key(key: ed25519_dalek::SigningKey) -> Self {
@@ -239,13 +254,33 @@ impl Jwks {
         self.verify(Some(typ), token)
     }
 
+    /// Whether one of these keys made the detached JWS `token` of type `typ` for exactly this `content`.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_detached(&self, typ: &str, token: &str, content: &[u8]) -> Result<(), VerifyError> {
+        let (header, signature) = token.split_once("..").ok_or(VerifyError::Malformed)?;
+        self.check(Some(typ), header, &URL_SAFE_NO_PAD.encode(content), signature)
+    }
+
     fn verify<T: DeserializeOwned>(&self, typ: Option<&str>, token: &str) -> Result<T, VerifyError> {
         if token.len() > MAX_JWS_BYTES {
             return Err(VerifyError::Malformed);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(VerifyError::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(VerifyError::Malformed)?;
-        let header: Header = decode_json(header)?;
+        self.check(typ, header, claims, signature)?;
+        decode_json(claims)
+    }
+
+    fn check(
+        &self,
+        typ: Option<&str>,
+        encoded: &str,
+        payload: &str,
+        signature: &str,
+    ) -> Result<(), VerifyError> {
+        let header: Header = decode_json(encoded)?;
         if header.alg != "EdDSA" || header.crit.is_some() {
             return Err(VerifyError::Algorithm);
         }
@@ -257,8 +292,8 @@ impl Jwks {
         let key = key.verifying_key().ok_or(VerifyError::UnknownKey)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| VerifyError::Malformed)?;
         let signature = Signature::from_slice(&signature).map_err(|_| VerifyError::Malformed)?;
-        key.verify_strict(signed.as_bytes(), &signature).map_err(|_| VerifyError::Signature)?;
-        decode_json(claims)
+        let signed = format!("{encoded}.{payload}");
+        key.verify_strict(signed.as_bytes(), &signature).map_err(|_| VerifyError::Signature)
     }
 }
 
@@ -298,6 +333,21 @@ mod tests {
         let body = URL_SAFE_NO_PAD.encode(r#"{"n":2}"#);
         let altered = format!("{header}.{body}.{signature}");
         assert_eq!(key.jwks().verify_jws::<Value>(&altered), Err(VerifyError::Signature));
+    }
+
+    #[test]
+    fn a_detached_signature_is_of_this_content_and_type_only() {
+        let key = SigningKey::generate().unwrap();
+        let token = key.sign_detached("report", b"{ \"lost\": 0 }").unwrap();
+        let verify = |typ: &str, content: &[u8]| key.jwks().verify_detached(typ, &token, content);
+        assert_eq!(verify("report", b"{ \"lost\": 0 }"), Ok(()));
+        assert_eq!(verify("report", b"{ \"lost\": 1 }"), Err(VerifyError::Signature));
+        assert_eq!(verify("report", b"{\"lost\": 0}"), Err(VerifyError::Signature), "bytes, not meaning");
+        assert_eq!(verify("other", b"{ \"lost\": 0 }"), Err(VerifyError::Type));
+        let other = SigningKey::generate().unwrap();
+        assert_eq!(other.jwks().verify_detached("report", &token, b""), Err(VerifyError::UnknownKey));
+        let whole = key.sign_typed("report", &json!({ "lost": 0 })).unwrap();
+        assert_eq!(key.jwks().verify_detached("report", &whole, b""), Err(VerifyError::Malformed));
     }
 
     #[test]

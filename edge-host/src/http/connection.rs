@@ -58,7 +58,6 @@ pub enum TlsError {
 
 /// Accepts connections for an [`Edge`].
 pub(crate) struct Server {
-    listener: TcpListener,
     tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
     builder: Builder<TokioExecutor>,
@@ -84,8 +83,8 @@ pub(crate) fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> 
 }
 
 impl Server {
-    /// A server on a bound listener.
-    pub(crate) fn new(listener: TcpListener, tls: Option<TlsAcceptor>, limits: &Limits) -> Self {
+    /// A server with so many places for connections, whichever listener they come by.
+    pub(crate) fn new(tls: Option<TlsAcceptor>, limits: &Limits) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -102,17 +101,22 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEAD_BYTES as u32);
         let places = Arc::new(Semaphore::new(limits.connections as usize));
-        Self { listener, tls, places, builder, read_timeout: limits.read_timeout() }
+        Self { tls, places, builder, read_timeout: limits.read_timeout() }
     }
 
     /// Accepts until `stop`; connections then finish what they are answering. `tasks` holds them.
-    pub(crate) async fn run(self, edge: Arc<Edge>, stop: CancellationToken, tasks: TaskTracker) {
-        let server = Arc::new(self);
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        edge: Arc<Edge>,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) {
         loop {
             // A full house leaves newcomers in the kernel's own bounded queue.
-            let Ok(place) = Arc::clone(&server.places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             let accepted = tokio::select! {
-                accepted = server.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
                 () = stop.cancelled() => return,
             };
             let (stream, peer) = match accepted {
@@ -123,7 +127,7 @@ impl Server {
                     continue;
                 }
             };
-            let (server, edge, stop) = (Arc::clone(&server), Arc::clone(&edge), stop.clone());
+            let (server, edge, stop) = (Arc::clone(&self), Arc::clone(&edge), stop.clone());
             tasks.spawn(async move {
                 metrics::gauge!("locum_edge_connections").increment(1.0);
                 server.connection(stream, peer, edge, stop).await;

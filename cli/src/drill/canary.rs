@@ -1,0 +1,174 @@
+//! The canary clinic: its staff signs in, and opens visits that nobody attends.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::{Span, Timestamp};
+use locum_identity::private_file;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::person::{Answer, Door, Person};
+use crate::up::accounts::{Account, CANARY_FILE};
+
+/// Longest wait for an answer while nothing is wrong with the network.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+const BETWEEN: Duration = Duration::from_millis(200);
+/// Of one question for slots.
+const DAYS: i32 = 14;
+/// A clinic cannot be booked further ahead.
+const MOST_DAYS: i32 = 350;
+
+/// Its staff, signed in.
+pub(super) struct Canary {
+    /// Writes notes and holds calls.
+    pub doctor: Person,
+    desk: Person,
+    client: reqwest::Client,
+}
+
+/// A visit whose patient was let in.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    /// Names it.
+    pub appointment: String,
+    /// Its clinical side, with the note.
+    pub encounter: String,
+}
+
+impl Canary {
+    /// Signs in with the accounts in the network's folder.
+    pub(super) async fn sign_in(network: &Path, client: &reqwest::Client, doors: &[Door]) -> Result<Self> {
+        let accounts = network.join(CANARY_FILE);
+        let text = private_file::read_to_string(&accounts)
+            .with_context(|| format!("read {}", accounts.display()))?;
+        let accounts: Vec<Account> = serde_json::from_str(&text).context("read the canary's accounts")?;
+        let sign_in = async |role: &str| {
+            let account = accounts.iter().find(|account| account.roles.iter().any(|has| has == role));
+            let account = account.with_context(|| format!("the canary clinic has no {role}"))?;
+            let person = Person::new(client);
+            let body = json!({"username": account.username, "password": account.password});
+            let answer = ask(&person, doors, (Method::POST, "/auth/sessions"), Some(&body)).await?;
+            ensure!(
+                answer.status == 201,
+                "the canary clinic does not know its staff ({}): was it restored without its {CANARY_FILE}?",
+                answer.status
+            );
+            anyhow::Ok(person)
+        };
+        let (doctor, desk) = (sign_in("doctor").await?, sign_in("front-desk").await?);
+        Ok(Self { doctor, desk, client: client.clone() })
+    }
+
+    /// Books a visit and lets its patient in.
+    pub(super) async fn open_visit(&self, doors: &[Door]) -> Result<Visit> {
+        let person = Person::new(&self.client);
+        let (hold, start) = self.hold(&person, doors).await?;
+        // Nobody reads it: the domain never exists (RFC 2606).
+        let email = format!("canary-{:016x}@canary.invalid", random()?);
+        let body = json!({
+            "hold": hold["id"], "secret": hold["secret"], "method": "pay-at-clinic",
+            "patient": {"name": "Canary", "birthDate": "2000-01-01", "email": email},
+        });
+        let confirmed = self.done(&person, doors, "/payments/confirmations", &body).await?;
+        let appointment = text(&confirmed["appointment"]["id"])?;
+        let outbox = self.seen(doors, "/messages/outbox").await?;
+        let messages = outbox["messages"].as_array().context("the outbox is no list")?;
+        let link = messages.iter().find(|message| message["to"] == email.as_str());
+        let link = text(&link.context("no invitation in the outbox")?["link"])?;
+        let token = link.split_once('#').context("the invitation's link has no fragment")?.1;
+        self.done(&person, doors, "/auth/visit-sessions", &json!({"token": token})).await?;
+        self.done(&person, doors, "/scheduling/visit/arrive", &json!({})).await?;
+        let admit = format!("/scheduling/appointments/{appointment}/admit");
+        self.done(&self.doctor, doors, &admit, &json!({})).await?;
+        let day = start.get(..10).context("a slot's start is no time")?;
+        let list = self.seen(doors, &format!("/scheduling/appointments?date={day}")).await?;
+        let listed = list["appointments"].as_array().into_iter().flatten();
+        let listed = listed.into_iter().find(|listed| listed["id"] == appointment.as_str());
+        let encounter = text(&listed.context("the appointment is on no list")?["encounter"])?;
+        Ok(Visit { appointment, encounter })
+    }
+
+    /// Ends a visit.
+    pub(super) async fn end_visit(&self, doors: &[Door], visit: &Visit) -> Result<()> {
+        let end = format!("/scheduling/appointments/{}/end", visit.appointment);
+        self.done(&self.doctor, doors, &end, &json!({})).await.map(drop)
+    }
+
+    /// The first slot that nobody has, and when it begins.
+    async fn hold(&self, person: &Person, doors: &[Door]) -> Result<(Value, String)> {
+        let clinic = self.seen(doors, "/scheduling/clinic").await?;
+        let service = text(&clinic["services"][0]["id"])?;
+        // The canary's zone is UTC.
+        let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        for ahead in (0..MOST_DAYS).step_by(DAYS as usize) {
+            let from = today.checked_add(Span::new().days(ahead)).context("find a day")?;
+            let path = format!("/scheduling/slots?service={service}&from={from}&days={DAYS}");
+            let slots = self.seen(doors, &path).await?;
+            for slot in slots["slots"].as_array().into_iter().flatten() {
+                let wish = json!({"service": service, "practitioner": slot["practitioner"]["id"], "start": slot["start"]});
+                let answer = ask(person, doors, (Method::POST, "/scheduling/holds"), Some(&wish)).await?;
+                if answer.status == 201 {
+                    return Ok((answer.body, text(&slot["start"])?));
+                }
+            }
+        }
+        bail!("the canary clinic is booked out")
+    }
+
+    async fn seen(&self, doors: &[Door], path: &str) -> Result<Value> {
+        // The front desk sees lists and the outbox.
+        let answer = ask(&self.desk, doors, (Method::GET, path), None).await?;
+        ensure!(answer.status == 200, "{path} of the canary clinic: {} {}", answer.status, answer.problem());
+        Ok(answer.body)
+    }
+
+    async fn done(&self, person: &Person, doors: &[Door], path: &str, body: &Value) -> Result<Value> {
+        let answer = ask(person, doors, (Method::POST, path), Some(body)).await?;
+        let done = matches!(answer.status, 200 | 201);
+        ensure!(done, "{path} of the canary clinic: {} {}", answer.status, answer.problem());
+        Ok(answer.body)
+    }
+}
+
+/// Asks one edge host after the other, as pages do, until one of them answers for good.
+async fn ask(
+    person: &Person,
+    doors: &[Door],
+    (method, path): (Method, &str),
+    body: Option<&Value>,
+) -> Result<Answer> {
+    let (begun, key) = (Instant::now(), format!("{:016x}", random()?));
+    let headers = [("idempotency-key", key.as_str())];
+    let headers = if method == Method::GET { &[][..] } else { &headers[..] };
+    let mut last = None;
+    while begun.elapsed() < ANSWERED_WITHIN {
+        for door in doors {
+            match person.send(door, method.clone(), path, body, headers).await {
+                Ok(answer) if answer.status < 500 => return Ok(answer),
+                Ok(answer) => last = Some(format!("{}: {} {}", door.host, answer.status, answer.problem())),
+                Err(error) => last = Some(format!("{error:#}")),
+            }
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    bail!("no edge host answers {path} of the canary clinic: {}", last.unwrap_or_default())
+}
+
+fn text(value: &Value) -> Result<String> {
+    value.as_str().map(str::to_owned).context("an answer of the canary clinic lacks something")
+}
+
+/// What nobody else is called.
+pub(super) fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).context("gather randomness")?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Whether the accounts are where they should be.
+pub(super) fn is_there(network: &Path) -> bool {
+    fs::exists(network.join(CANARY_FILE)).unwrap_or(false)
+}
