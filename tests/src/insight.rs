@@ -86,19 +86,19 @@ impl Network {
     /// The one of `regions` that leads, once one does. A host that is cut off may still run an engine.
     pub async fn leader_among(&self, regions: &[String]) -> Result<String> {
         let begun = std::time::Instant::now();
-        while begun.elapsed() < crate::network::PATIENCE {
-            if self.control("locum_group_has_primary").await? > 0.0 {
-                let mut leading = Vec::new();
-                for region in regions {
-                    leading.extend(self.engine(region)?.map(|_| region));
-                }
-                if let [leader] = leading.as_slice() {
-                    return Ok((*leader).clone());
-                }
+        loop {
+            let has_primary = self.control("locum_group_has_primary").await?;
+            let mut leading = Vec::new();
+            for region in regions {
+                leading.extend(self.engine(region)?.map(|_| region));
+            }
+            match leading.as_slice() {
+                [leader] if has_primary > 0.0 => return Ok((*leader).clone()),
+                _ if begun.elapsed() < crate::network::PATIENCE => {}
+                _ => bail!("nobody leads: the control plane says {has_primary}, engines run in {leading:?}"),
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        bail!("nobody leads")
     }
 
     /// A figure that the control plane's leader measures of the group `main`.

@@ -340,7 +340,8 @@ impl GroupRegistry {
     fn appoint(&self, next: &mut GroupRecord, now: Duration) {
         let Some(round) = self.round else { return };
         let promised = self.promised(round, now);
-        let too_few = promised.len() < promise_quorum(self.regions.len());
+        let needed = promise_quorum(self.regions.len());
+        let too_few = promised.len() < needed;
         if self.voters().is_empty() || (too_few && !self.may_do_with(promised.len(), now)) {
             return;
         }
@@ -348,7 +349,17 @@ impl GroupRegistry {
         if self.wished().is_some_and(|wished| wished.is_fresh(now) && wished.promised < round) {
             return;
         }
-        let Some(greatest) = promised.iter().map(|(_, heard)| heard.copy).max() else { return };
+        // Whoever was appointed in vain, without room on its disk for instance, is passed over even if it holds more: where
+        // enough others promise, what it alone holds was never acknowledged. They are waited for as long as they answer.
+        let is_able = |node: &NodeId| !self.was_in_vain(node) || self.is_wished(node);
+        let able: Vec<_> = promised.iter().filter(|(node, _)| is_able(node)).copied().collect();
+        let answering = self.answering(now).filter(|(node, _)| is_able(node));
+        let eligible = match (able.len() >= needed, answering.count() >= needed) {
+            (true, _) if able.iter().any(|(_, heard)| heard.copy.is_some()) => able,
+            (false, true) => return,
+            _ => promised.clone(),
+        };
+        let Some(greatest) = eligible.iter().map(|(_, heard)| heard.copy).max() else { return };
         let begins = greatest.is_none();
         let nobody_holds_any = !self.record.established && self.misplaced.is_empty();
         let all_empty = nobody_holds_any && promised.len() == self.regions.len();
@@ -361,7 +372,7 @@ impl GroupRegistry {
         if now < self.leased_until && !promised.iter().any(stopped) && !nobody_ever_led {
             return;
         }
-        let candidates = promised.into_iter().filter(|(_, heard)| heard.copy == greatest);
+        let candidates = eligible.into_iter().filter(|(_, heard)| heard.copy == greatest);
         let Some((winner, _)) = candidates.min_by_key(|(node, heard)| self.rank(node, &heard.region)) else {
             return;
         };
@@ -381,18 +392,25 @@ impl GroupRegistry {
     /// Whether a person accepts what fewer promises may cost, and everybody who answers is among the
     /// `promised`.
     fn may_do_with(&self, promised: usize, now: Duration) -> bool {
-        let answering = self.heard.iter().filter(|(node, heard)| self.counts(node) && heard.is_fresh(now));
-        self.accepts_loss().is_some() && promised == answering.count()
+        self.accepts_loss().is_some() && promised == self.answering(now).count()
+    }
+
+    /// Who counts and was heard from lately.
+    fn answering(&self, now: Duration) -> impl Iterator<Item = (&NodeId, &Heard)> {
+        self.heard.iter().filter(move |(node, heard)| self.counts(node) && heard.is_fresh(now))
     }
 
     /// Among equals: whom a person wants, then who can serve what it holds, not whoever was just appointed in vain, then
     /// as declared.
     fn rank(&self, node: &NodeId, region: &RegionId) -> (bool, bool, bool, usize) {
         let outdated = self.heard.get(node).is_some_and(|heard| heard.outdated);
-        let failed = (!self.renewed && self.record.primary.as_ref() == Some(node))
-            || self.failed.as_ref() == Some(node);
         let declared = self.regions.iter().position(|declared| declared == region);
-        (!self.is_wished(node), outdated, failed, declared.unwrap_or(usize::MAX))
+        (!self.is_wished(node), outdated, self.was_in_vain(node), declared.unwrap_or(usize::MAX))
+    }
+
+    /// Whether `node` was just appointed and did not begin.
+    fn was_in_vain(&self, node: &NodeId) -> bool {
+        (!self.renewed && self.record.primary.as_ref() == Some(node)) || self.failed.as_ref() == Some(node)
     }
 }
 

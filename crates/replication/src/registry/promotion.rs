@@ -129,7 +129,7 @@ impl GroupRegistry {
             return Err(PromoteError::NoVoter { target: named });
         }
         let answering: Vec<_> =
-            self.heard.iter().filter(|(node, heard)| self.counts(node) && heard.is_fresh(now)).collect();
+            self.answering(now).collect();
         let able = answering.iter().find(|(node, _)| *node == target);
         let Some((from, outdated)) = able.and_then(|(_, heard)| Some((heard.copy?, heard.outdated))) else {
             return Err(PromoteError::NotAble { target: named });

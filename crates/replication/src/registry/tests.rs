@@ -448,3 +448,39 @@ fn one_region_stands_alone() {
 }
 
 mod moving;
+
+/// As one without room on its disk would, which steps down with a change that nobody else has.
+#[test]
+fn whoever_cannot_begin_is_passed_over_even_if_it_holds_more() {
+    let mut group = Group::led_by_west(10, 10);
+    let west = group.said.get_mut("west").unwrap();
+    (west.copy, west.renew) = (Some(at(1, 11)), None);
+    for expected in [("west", 2), ("east", 3)] {
+        for name in ["west", "east", "central"].repeat(2) {
+            group.promises(name);
+        }
+        assert_eq!(group.primary(), expected);
+        let west = group.said.get_mut("west").unwrap();
+        west.started = Epoch(2);
+    }
+    let newest = group.registry.record().history.since(Epoch(2)).last().cloned().unwrap();
+    assert_eq!((newest.start, newest.accepted_loss), (Some(at(1, 10)), false));
+}
+
+/// What only one of two holds may have been acknowledged.
+#[test]
+fn with_too_few_others_whoever_holds_more_leads_again() {
+    let mut group = Group::led_by_west(10, 9);
+    let west = group.said.get_mut("west").unwrap();
+    (west.copy, west.renew) = (Some(at(1, 11)), None);
+    for _ in 0..3 {
+        let (_, before) = group.primary();
+        for name in ["west", "central"].repeat(4) {
+            group.later(1_000);
+            group.promises(name);
+        }
+        let (primary, epoch) = group.primary();
+        assert!(primary == "west" && epoch > before, "{primary} leads epoch {epoch} after {before}");
+        group.said.get_mut("west").unwrap().started = Epoch(epoch);
+    }
+}
