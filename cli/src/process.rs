@@ -102,7 +102,8 @@ mod tests {
                 }
             })
         };
-        assert!(runs(id, Path::new("60")) && !runs(id, Path::new("61")));
+        assert!(waits_for(&|| runs(id, Path::new("60"))), "it is being started");
+        assert!(!runs(id, Path::new("61")));
         assert!(children(std::process::id(), "sleep").contains(&id));
         assert!(mentions(id, "slee") && !mentions(id, "records"));
         tell(id, Signal::Stop);

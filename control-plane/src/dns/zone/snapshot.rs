@@ -101,6 +101,8 @@ enum Found<'a> {
 pub(crate) struct Snapshot {
     /// When it says something else although nothing changed; milliseconds since 1970.
     pub(crate) calm_at_ms: Option<i64>,
+    /// A list was heard of. Until then it would say that names lead nowhere, and resolvers would remember that.
+    is_known: bool,
     /// The zone's name in wire form.
     suffix: Vec<u8>,
     owners: HashMap<Box<[u8]>, Owner>,
@@ -130,6 +132,7 @@ impl Snapshot {
         });
         Self {
             calm_at_ms: content::calm_at(view, now_ms),
+            is_known: view.generation > 0,
             suffix: wire(&settings.origin),
             owners: owners.collect(),
             classes: map.classes(&choices.class_of),
@@ -202,6 +205,9 @@ impl Snapshot {
             // Transfers: nobody needs them, everybody could read the network's plan.
             251 | 252 => return Err(ResponseCode::Refused),
             _ => {}
+        }
+        if !self.is_known {
+            return Err(ResponseCode::ServFail);
         }
         let Some(owner) = self.owners.get(labels) else {
             return Ok((Found::NoName(name_of_wire(asked.name).ok_or(ResponseCode::FormErr)?), 0));

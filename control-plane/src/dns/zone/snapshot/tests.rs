@@ -38,6 +38,16 @@ fn answers(snapshot: &Snapshot, name: &str, record_type: RecordType) -> Vec<Stri
 }
 
 #[test]
+fn whoever_knows_nothing_yet_sends_resolvers_to_another() {
+    let zone = Snapshot::new(&settings(), &ZoneView::default(), &map(), None, 0);
+    for name in ["app.locum.test", "locum.test", "nobody.locum.test"] {
+        let (code, sections, _) = ask(&zone, name, RecordType::A, false);
+        assert_eq!((code, sections.answers.len()), (ResponseCode::ServFail, 0), "{name}");
+    }
+    assert_eq!(ask(&zone, "app.elsewhere.test", RecordType::A, false).0, ResponseCode::Refused);
+}
+
+#[test]
 fn every_name_has_what_it_should() {
     let zone = snapshot(false);
     let a = |name: &str| answers(&zone, name, RecordType::A);
