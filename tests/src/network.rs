@@ -270,6 +270,11 @@ impl Network {
     /// Starts a killed process again on its data, and waits until it is ready. From now on it is known by its
     /// new id and addresses.
     pub fn revive(&mut self, process: &str) -> Result<()> {
+        self.revive_with(process, &[])
+    }
+
+    /// The same, with more variables.
+    pub fn revive_with(&mut self, process: &str, variables: &[(&str, &str)]) -> Result<()> {
         let role = process.split('-').next().unwrap_or(process);
         let (data, ready_file) = (self.data(), self.data().join(format!("run/{process}.json")));
         if ready_file.exists() {
@@ -280,6 +285,7 @@ impl Network {
             .arg("--config")
             .arg(data.join(format!("{process}.toml")))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(variables.iter().copied())
             .current_dir(self.working())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -4,6 +4,7 @@
 //!
 //! `LOCUM_ROUNDS` says how often each fault comes, three times if it does not. `make soak` has many.
 
+mod clocks;
 mod connections;
 mod loss;
 mod processes;

@@ -128,8 +128,7 @@ impl GroupRegistry {
         if self.record.seat(target).is_none() {
             return Err(PromoteError::NoVoter { target: named });
         }
-        let answering: Vec<_> =
-            self.answering(now).collect();
+        let answering: Vec<_> = self.answering(now).collect();
         let able = answering.iter().find(|(node, _)| *node == target);
         let Some((from, outdated)) = able.and_then(|(_, heard)| Some((heard.copy?, heard.outdated))) else {
             return Err(PromoteError::NotAble { target: named });
