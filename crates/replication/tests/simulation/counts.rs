@@ -14,6 +14,7 @@ pub(crate) struct Counts {
     pub(crate) wipes: u64,
     pub(crate) moves: u64,
     pub(crate) changes_of_release: u64,
+    pub(crate) full_disks: u64,
 }
 
 impl Counts {
@@ -29,5 +30,6 @@ impl Counts {
         self.wipes += other.wipes;
         self.moves += other.moves;
         self.changes_of_release += other.changes_of_release;
+        self.full_disks += other.full_disks;
     }
 }

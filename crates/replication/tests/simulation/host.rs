@@ -113,7 +113,8 @@ impl World {
                 process.primary = Some(Primary::new(id, &view));
                 let frame = FrameNo(self.random.between(1, 6));
                 let delay = self.random.between(20, 400);
-                if self.random.permille(100) && !self.calm {
+                let dies = self.random.permille(100) && !self.calm;
+                if dies || self.nodes[node].full {
                     self.at(delay, Event::ToNode { node, input: Input::EngineDied { life } });
                 } else {
                     self.at(delay, Event::ToNode { node, input: Input::EngineUp { life, epoch, frame } });

@@ -75,6 +75,7 @@ fn invariants_hold_whatever_happens() {
         ("lost disks", total.wipes, seeds / 20),
         ("moves by a person", total.moves, seeds / 20),
         ("changes of release", total.changes_of_release, seeds / 20),
+        ("full disks", total.full_disks, seeds / 20),
     ] {
         assert!(count >= least, "{count} {what}, at least {least} expected");
     }

@@ -92,6 +92,8 @@ pub(crate) struct Node {
     pub(crate) drift_permille: u64,
     /// Its release is too old for the group's schema: it holds and hands on, and serves nothing.
     pub(crate) outdated: bool,
+    /// Its disk has room for promises and for copies, and for no engine.
+    pub(crate) full: bool,
 }
 
 impl Node {
@@ -106,6 +108,7 @@ impl Node {
             slow_until: 0,
             drift_permille,
             outdated: false,
+            full: false,
         }
     }
 

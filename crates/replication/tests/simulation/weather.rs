@@ -28,6 +28,7 @@ impl World {
             85..91 => self.move_primary(node),
             91..95 => self.wipe(node),
             95..97 => self.change_release(node),
+            97..98 => self.fill(node),
             _ => {
                 // A whole region goes at once, the control plane with it.
                 self.crash(node);
@@ -102,6 +103,33 @@ impl World {
         self.crash(node);
         self.nodes[node].outdated = !self.nodes[node].outdated;
         self.counts.changes_of_release += 1;
+    }
+
+    /// A disk becomes full, one at most: the primary's engine steps down, and none starts there.
+    fn fill(&mut self, node: usize) {
+        if !self.nodes.iter().any(|node| node.full) {
+            self.nodes[node].full = true;
+            self.counts.full_disks += 1;
+            self.kill_engine(node);
+        }
+    }
+
+    /// Somebody makes room for a disk that is full, at the latest when it is needed: another host is missing, too old, or
+    /// there are too few. In half of the lives nobody does: the others lead without it.
+    pub(crate) fn make_room(&mut self) {
+        let is_spare = self.record.as_ref().is_some_and(|record| {
+            let mut seats = record.seats.values().flatten();
+            record.seats.len() > 2
+                && record.established
+                && seats.all(|seat| {
+                    let node = self.nodes.iter().find(|node| node.id == seat.node);
+                    seat.counted
+                        && node.is_some_and(|node| !node.outdated && node.disk.kept.store == seat.store)
+                })
+        });
+        if !is_spare || self.random.permille(500) {
+            self.nodes.iter_mut().for_each(|node| node.full = false);
+        }
     }
 
     /// A disk is lost, and with it everything the host promised or held. One at a time, and only when the

@@ -378,6 +378,7 @@ impl World {
         self.cuts.clear();
         self.loss_permille = 0;
         self.registry_paused_until = 0;
+        self.make_room();
         for node in 0..self.nodes.len() {
             self.nodes[node].paused_until = self.nodes[node].paused_until.min(self.now);
             self.nodes[node].slow_until = 0;
