@@ -203,7 +203,8 @@ impl GroupRegistry {
     /// `record`, as [`Self::next`] gave it, is on disk: from now on it counts.
     pub fn commit(&mut self, record: GroupRecord, now: Duration) {
         if record.epoch > self.record.epoch {
-            self.failed = self.record.primary.take().filter(|_| !self.renewed);
+            let began = self.began();
+            self.failed = self.record.primary.take().filter(|_| !began);
             self.renewed = false;
             self.round = None;
             self.wish = None;
@@ -408,9 +409,15 @@ impl GroupRegistry {
         (!self.is_wished(node), outdated, self.was_in_vain(node), declared.unwrap_or(usize::MAX))
     }
 
-    /// Whether `node` was just appointed and did not begin.
+    /// Whether `node` was just appointed and did not begin. It may have held a lease while it tried.
     fn was_in_vain(&self, node: &NodeId) -> bool {
-        (!self.renewed && self.record.primary.as_ref() == Some(node)) || self.failed.as_ref() == Some(node)
+        (!self.began() && self.record.primary.as_ref() == Some(node)) || self.failed.as_ref() == Some(node)
+    }
+
+    /// Whether the epoch's primary has anything of it.
+    fn began(&self) -> bool {
+        let primary = self.record.primary.as_ref().and_then(|primary| self.heard.get(primary));
+        primary.is_some_and(|primary| primary.copy.is_some_and(|copy| copy.epoch == self.record.epoch))
     }
 }
 

@@ -460,8 +460,9 @@ fn whoever_cannot_begin_is_passed_over_even_if_it_holds_more() {
             group.promises(name);
         }
         assert_eq!(group.primary(), expected);
-        let west = group.said.get_mut("west").unwrap();
-        west.started = Epoch(2);
+        // It has a lease while its engine starts.
+        group.begins("west", 2);
+        group.said.get_mut("west").unwrap().renew = None;
     }
     let newest = group.registry.record().history.since(Epoch(2)).last().cloned().unwrap();
     assert_eq!((newest.start, newest.accepted_loss), (Some(at(1, 10)), false));
