@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::process::{Child, Command};
 
+use super::canary::Canary;
 use super::log::{Seen, What};
 use super::measure::Fault;
 use super::report::{Epochs, Report, Round};
@@ -65,7 +66,9 @@ async fn watch_idle(session: &Session, options: &Options) -> Result<Report> {
     if interrupted {
         round.failures.push("interrupted".to_owned());
     }
-    let after = one_change_each(&stage, doctor, visits, &format!("{}-after", session.name)).await?;
+    // Who does nothing for half an hour is signed out.
+    let again = Canary::sign_in(&session.site.folder, &session.client, &stage.doors_from("")).await?;
+    let after = one_change_each(&stage, &again.doctor, visits, &format!("{}-after", session.name)).await?;
     for (writes, trouble) in [before, after] {
         round.writes.acknowledged += writes.acknowledged;
         round.writes.lost += writes.lost;

@@ -8,7 +8,7 @@ use locum_network_tests::run;
 use super::Trial;
 
 /// Longer than any lease, and shorter than what the application itself measures in wall clock time: holds, sign-ins.
-const JUMPS: [&str; 3] = ["+240", "-240", "+0"];
+const JUMPS: [&str; 3] = ["+60", "-60", "+0"];
 
 /// The clocks of the host that leads, of one that follows and of the leading member of the control plane jump, one after the
 /// other, while they run.
