@@ -33,6 +33,9 @@ fn wall_clocks_jump() -> Result<()> {
             ];
             trial.network.revive_with(process, &variables)?;
         }
+        for region in [&leader, &follower] {
+            trial.writers.host_is_back(&trial.network, region)?;
+        }
         let places = trial.network.places();
         trial.writers.go_on(&places, 2).await?;
         let (leads, epoch) =
