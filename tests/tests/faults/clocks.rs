@@ -1,6 +1,6 @@
 //! Wall clocks that jump. Leases, verdicts and epochs count elapsed time, so nothing may come of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use locum_network_tests::run;
