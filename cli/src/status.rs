@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::client::client;
 use crate::control::Control;
+use crate::metrics::Metrics;
 use crate::output::print;
 
 /// A primary that no second voter follows: the group can only be read.
@@ -70,7 +71,7 @@ struct Calls {
 
 impl Calls {
     /// `None` for what is no media node.
-    fn read(metrics: &str) -> Option<Self> {
+    fn read(metrics: &Metrics) -> Option<Self> {
         let count = |name| u32::try_from(metric(metrics, name)?).ok();
         let (sessions, capacity) = (count("locum_media_sessions")?, count("locum_media_capacity")?);
         let load = Load { sessions, capacity, cpu_permille: 0 };
@@ -138,12 +139,12 @@ pub(crate) async fn look_at(ready: ReadyFile) -> Result<Process> {
         process.state = if answer.status().is_success() { "ready" } else { "not ready" };
     }
     if let Ok(answer) = client.get(format!("http://{telemetry}/metrics")).send().await {
-        let metrics = answer.text().await.unwrap_or_default();
+        let metrics = Metrics::parse(&answer.text().await.unwrap_or_default());
         process.calls = Calls::read(&metrics);
         process.alone = groups_with(ALONE, &metrics);
         process.single_copy = groups_with(SINGLE_COPY, &metrics);
         process.node_list = metric(&metrics, "locum_node_list_version");
-        process.voters = metric(&metrics, "locum_quorum_members{kind=\"voter\"}");
+        process.voters = metrics.of("locum_quorum_members", &[("kind", "voter")]).map(|voters| voters as u64);
         process.leads = metric(&metrics, "locum_quorum_leads").map(|leads| leads == 1);
     }
     Ok(process)
@@ -158,17 +159,13 @@ async fn groups(data: &Path, json: bool) -> Result<String> {
 }
 
 /// The groups of which a gauge is 1.
-fn groups_with(gauge: &str, metrics: &str) -> Vec<String> {
-    let group = |line: &str| {
-        let (group, value) = line.strip_prefix(gauge)?.strip_prefix("{group=\"")?.split_once("\"} ")?;
-        (value.trim() == "1").then(|| group.to_owned())
-    };
-    metrics.lines().filter_map(group).collect()
+fn groups_with(gauge: &str, metrics: &Metrics) -> Vec<String> {
+    let is_one = |group: &&str| metrics.of(gauge, &[("group", group)]) == Some(1.0);
+    metrics.labels(gauge, "group").into_iter().filter(is_one).map(str::to_owned).collect()
 }
 
-fn metric(metrics: &str, name: &str) -> Option<u64> {
-    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
-    metrics.lines().find_map(value)
+fn metric(metrics: &Metrics, name: &str) -> Option<u64> {
+    metrics.of(name, &[]).map(|value| value as u64)
 }
 
 /// Resident memory, from proc(5).
@@ -227,8 +224,9 @@ mod tests {
     fn figures_are_read_off_the_metrics() {
         let text =
             "# TYPE locum_node_list_version gauge\nlocum_node_list_version 17\nother 3\nof{kind=\"a\"} 2\n";
+        let metric = |text, name| metric(&Metrics::parse(text), name);
         assert_eq!(metric(text, "locum_node_list_version"), Some(17));
-        assert_eq!(metric(text, "of{kind=\"a\"}"), Some(2));
+        assert_eq!(metric(text, "of"), Some(2));
         assert_eq!(metric("other 3\n", "locum_node_list_version"), None);
         assert_eq!(metric("locum_node_list_version_of_others 3\n", "locum_node_list_version"), None);
     }
@@ -237,18 +235,19 @@ mod tests {
     fn a_media_node_says_how_full_it_is() {
         let text = |sessions| {
             let metrics = format!("locum_media_sessions {sessions}\nlocum_media_capacity 64\n");
-            Calls::read(&metrics).unwrap().text()
+            Calls::read(&Metrics::parse(&metrics)).unwrap().text()
         };
         assert_eq!(text(0), "calls 0/64 (0 %)");
         assert_eq!(text(44), "calls 44/64 (68 %)");
         assert_eq!(text(45), "calls 45/64 (70 %, no new calls)");
         assert_eq!(text(64), "calls 64/64 (100 %, no new calls)");
-        assert_eq!(Calls::read("locum_node_list_version 17\n"), None);
+        assert_eq!(Calls::read(&Metrics::parse("locum_node_list_version 17\n")), None);
     }
 
     #[test]
     fn who_leads_without_followers_is_named() {
         let metrics = "locum_edge_group_alone{group=\"main\"} 0\nlocum_edge_group_alone{group=\"eu\"} 1\n";
+        let metrics = &Metrics::parse(metrics);
         assert_eq!(groups_with(ALONE, metrics), ["eu"]);
         assert!(groups_with(SINGLE_COPY, metrics).is_empty());
         let process = Process {

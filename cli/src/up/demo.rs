@@ -4,18 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use locum_cluster::{NodeList, NodeState};
 use locum_identity::Role;
 use reqwest::{Client, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::accounts::Accounts;
 use super::clinics::{CANARY, Clinic, DEMO};
 use super::configuration::ZONE;
 use crate::client::client;
+use crate::look;
 
 /// Heartbeats, which carry the node list, come twice a second.
 pub(super) const NODE_LIST_WITHIN: Duration = Duration::from_secs(10);
@@ -45,12 +44,6 @@ pub(super) struct Demo {
     port: u16,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WellKnown {
-    node_list: Option<String>,
-}
-
 impl Demo {
     /// Speaks to the edge host of `region` at `http`.
     pub(super) fn new(region: &'static str, http: SocketAddr) -> Result<Self> {
@@ -64,7 +57,7 @@ impl Demo {
     pub(super) async fn wait_for_nodes(&self, media: usize, edges: usize) -> Result<u64> {
         let listed = async {
             loop {
-                match self.node_list().await? {
+                match look::node_list(&self.client, &self.api, 0).await {
                     Some(list) if joins_are_possible(&list, media, edges) => return anyhow::Ok(list.version),
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
@@ -102,16 +95,6 @@ impl Demo {
             clinic: format!("{app}/clinic/{DEMO}"),
             outbox: format!("{app}/clinic/{DEMO}/outbox"),
         }
-    }
-
-    async fn node_list(&self) -> Result<Option<NodeList>> {
-        let answer = self.client.get(format!("{}/.well-known/locum.json", self.api)).send().await;
-        let known: WellKnown =
-            answer.context("ask the edge host")?.json().await.context("read its answer")?;
-        // Only looked at; who acts on a list verifies it.
-        let payload = known.node_list.as_deref().and_then(|jws| jws.split('.').nth(1)).unwrap_or_default();
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(payload).context("decode the node list")?;
-        Ok(serde_json::from_slice(&bytes).ok())
     }
 }
 
