@@ -80,7 +80,7 @@ impl<S: Store> Member<S> {
         let places: Vec<Place> = nodes.filter(|node| node.role != Role::Control).map(place).collect();
         let health = &self.operating.health;
         let standings = places.iter().map(|place| (&place.node, operations.standing(&place.node)));
-        let verdicts = health.judge(standings, now.elapsed);
+        let verdicts = health.judge(standings, record.control.seats.len(), now.elapsed);
         let edges = places.iter().filter(|place| place.role == Role::Edge).map(|place| &place.node);
         let serves = |node: &NodeId| Some((node.clone(), health.serves_records(node, now.elapsed)?));
         let sight = Sight {

@@ -136,8 +136,15 @@ impl Service {
         if let Ok(life) = self.leading() {
             return life.ask(|reply| Command::Observed(self.identity.clone(), report, reply)).await;
         }
-        let leader = self.quorum.standing().borrow().leader.ok_or_else(nobody_leads)?;
-        match self.quorum.peers().ask(leader, MemberRequest::Observed(report), SOON).await {
+        let mut standing = self.quorum.standing();
+        let leader = standing.borrow_and_update().leader.ok_or_else(nobody_leads)?;
+        let peers = self.quorum.peers();
+        let asked = tokio::select! {
+            asked = peers.ask(leader, MemberRequest::Observed(report), SOON) => asked,
+            // A leader that is gone must not keep the next one waiting for what this member saw.
+            _ = standing.wait_for(|standing| standing.leader != Some(leader)) => return Err(nobody_leads()),
+        };
+        match asked {
             Ok(_) => Ok(()),
             Err(PeerError::Request(RequestError::Refused { refusal, .. })) => Err(refusal),
             Err(_) => Err(Refusal::new(RefusalCode::Busy, "the leader does not answer")),

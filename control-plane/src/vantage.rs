@@ -1,6 +1,7 @@
 //! This member as a vantage point: probes every node, and hands what it sees to whoever leads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use locum_mesh::Client;
@@ -15,6 +16,9 @@ use crate::health::REPORT_EVERY;
 use crate::membership::Record;
 use crate::probe::{Means, Prober, Targets, client_config, targets};
 use crate::service::Service;
+
+/// Between two tries to find somebody who takes a report.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// A member that looks.
 pub(crate) struct Vantage(Arc<Prober>);
@@ -59,6 +63,8 @@ impl Vantage {
             self.0.write_canaries(service.life.borrow().is_some());
             if let Err(refusal) = service.observed(self.0.report()).await {
                 debug!(error = &refusal as &dyn std::error::Error, "report not taken");
+                // Between two leaders: the next one waits for it.
+                ticks.reset_after(AGAIN);
             }
         }
     }

@@ -13,7 +13,8 @@ use super::{Condition, Evidence, PROBE_EVERY, Report, SILENT, Standing, Word};
 /// Everybody is looked at ten times a second: a longer gap means that this process did not run, and what it
 /// did not hear meanwhile was not necessarily not said.
 const AWAY: Duration = Duration::from_secs(1);
-/// What a new leader waits for everybody's report: a member may notice it late, and reports every second.
+/// What a new leader waits for the reports of those whose word could still change a verdict: a member may
+/// notice it late, and reports every second.
 const FIRST_REPORTS: Duration = Duration::from_secs(2);
 /// Heard without a gap for as long as five good probes take, for a node that nobody can probe.
 const HEARD_FOR: Duration = Duration::from_millis(5 * PROBE_EVERY.as_millis() as u64);
@@ -60,7 +61,7 @@ struct Heard {
 pub(crate) struct Health {
     since: Duration,
     looked_at: Duration,
-    /// Nobody is given up before.
+    /// Nobody is given up before, because this process stood still.
     spare_until: Duration,
     vantages: BTreeMap<NodeId, Vantage>,
     heard: BTreeMap<NodeId, Heard>,
@@ -73,7 +74,7 @@ impl Health {
         Self {
             since: now,
             looked_at: now,
-            spare_until: now + FIRST_REPORTS,
+            spare_until: now,
             vantages: BTreeMap::new(),
             heard: BTreeMap::new(),
             changed: BTreeMap::new(),
@@ -118,16 +119,19 @@ impl Health {
         self.looked_at = now;
     }
 
-    /// Whose standing should change; at most one change a node.
+    /// Whose standing should change; at most one change a node. The control plane has so many `members`.
     pub(crate) fn judge<'a>(
         &self,
         standings: impl IntoIterator<Item = (&'a NodeId, Standing)>,
+        members: usize,
         now: Duration,
     ) -> Vec<Verdict> {
         let judge = |(node, standing): (&NodeId, Standing)| {
             let evidence = self.evidence(node, now);
             let change = match standing.condition {
-                Condition::Up => self.goes(node, &evidence, now).or(self.forgiven(node, standing, now)),
+                Condition::Up => {
+                    self.goes(node, &evidence, members, now).or(self.forgiven(node, standing, now))
+                }
                 Condition::Left | Condition::Lost => self.comes(node, standing, &evidence, now),
             }?;
             let after = match change {
@@ -147,20 +151,24 @@ impl Health {
         (!words.is_empty()).then(|| words.iter().any(good))
     }
 
-    fn goes(&self, node: &NodeId, evidence: &Evidence, now: Duration) -> Option<Change> {
+    fn goes(&self, node: &NodeId, evidence: &Evidence, members: usize, now: Duration) -> Option<Change> {
         if now < self.spare_until {
             return None;
         }
         let announced = self.heard.get(node).is_some_and(|heard| heard.draining);
         let gone = if announced { Change::Left } else { Change::Lost };
+        let all_had_time = now >= self.since + FIRST_REPORTS;
+        let misses = count(&evidence.opinions, |word| word == Word::Misses);
         let is_gone = match evidence.opinions.as_slice() {
             // One word is too little where the node itself can be asked, and none is no word.
             [] | [_] => {
-                let nobody_sees_it = evidence.opinions.iter().all(|opinion| opinion.word == Word::Misses);
+                let nobody_sees_it = misses == evidence.opinions.len();
                 let is_silent = self.silent(node, now) >= SILENT;
-                nobody_sees_it && is_silent && self.is_sighted(now)
+                all_had_time && nobody_sees_it && is_silent && self.is_sighted(now)
             }
-            opinions => is_majority(opinions.len(), count(opinions, |word| word == Word::Misses)),
+            opinions if all_had_time => is_majority(opinions.len(), misses),
+            // Whatever the others are about to report, it would not change this.
+            opinions => is_majority(members.max(opinions.len()), misses),
         };
         is_gone.then_some(gone)
     }

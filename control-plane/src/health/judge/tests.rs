@@ -15,6 +15,8 @@ struct World {
     now: Duration,
     streaks: BTreeMap<(&'static str, &'static str), Streak>,
     standing: BTreeMap<NodeId, Standing>,
+    /// How many of the vantage points report.
+    reporting: usize,
 }
 
 const VANTAGES: [&str; 3] = ["control-1", "control-2", "control-3"];
@@ -23,7 +25,13 @@ const NODES: [&str; 2] = ["edge-1", "edge-2"];
 impl World {
     fn new() -> Self {
         let standing = NODES.iter().map(|name| (node(name), Standing::default())).collect();
-        Self { health: Health::new(at(0)), now: at(0), streaks: BTreeMap::new(), standing }
+        Self {
+            health: Health::new(at(0)),
+            now: at(0),
+            streaks: BTreeMap::new(),
+            standing,
+            reporting: VANTAGES.len(),
+        }
     }
 
     /// One round of probes and reports; `reaches` says who reaches whom, `speaks` which nodes say that they
@@ -38,7 +46,7 @@ impl World {
                 streak.note(outcome, self.now, self.now);
             }
         }
-        for vantage in VANTAGES {
+        for vantage in VANTAGES.into_iter().take(self.reporting) {
             let own = self.streaks.iter().filter(|((by, _), _)| *by == vantage);
             let seen = own.filter_map(|((_, name), s)| s.seen(&node(name), ProbeKind::Https, self.now));
             let report = Report { number: self.now.as_millis() as u64, life: 0, seen: seen.collect() };
@@ -48,7 +56,8 @@ impl World {
             self.health.heard(&node(name), false, self.now);
         }
         self.health.look(self.now);
-        let verdicts = self.health.judge(self.standing.iter().map(|(id, s)| (id, *s)), self.now);
+        let verdicts =
+            self.health.judge(self.standing.iter().map(|(id, s)| (id, *s)), VANTAGES.len(), self.now);
         for verdict in &verdicts {
             let standing = self.standing.get_mut(&verdict.node).unwrap();
             *standing = match verdict.change {
@@ -162,7 +171,25 @@ fn a_leader_that_stood_still_gives_nobody_up_for_it() {
     world.now += at(10_000);
     world.health.look(world.now);
     let standing: Vec<_> = world.standing.iter().map(|(id, standing)| (id, *standing)).collect();
-    assert_eq!(world.health.judge(standing, world.now), []);
+    assert_eq!(world.health.judge(standing, VANTAGES.len(), world.now), []);
+}
+
+#[test]
+fn a_new_leader_waits_only_for_a_word_that_could_change_its_mind() {
+    let mut before = World::new();
+    before.until(10, all, |_| true);
+    let without_it = |_: &str, name: &str| name != "edge-1";
+    before.until(3, without_it, |name| name != "edge-1");
+    let takes_over = |reporting: usize| {
+        let mut next = World { health: Health::new(before.now), ..World::new() };
+        (next.now, next.streaks) = (before.now, before.streaks.clone());
+        next.reporting = reporting;
+        next.until(10, without_it, |name| name != "edge-1").unwrap().1
+    };
+    // The one that led before is gone; both that are left say the same.
+    assert_eq!(takes_over(2), PROBE_EVERY);
+    // One alone may be mistaken: the node has to be silent as well.
+    assert!(takes_over(1) >= SILENT);
 }
 
 #[test]
@@ -172,15 +199,15 @@ fn whoever_goes_as_announced_is_not_lost_and_comes_back_at_once() {
     health.heard(&going, true, at(0));
     health.heard(&other, false, at(2_900));
     let up = [(&going, Standing::default())];
-    assert_eq!(health.judge(up, at(2_999)), []);
-    let verdict = health.judge(up, at(3_000)).remove(0);
+    assert_eq!(health.judge(up, 0, at(2_999)), []);
+    let verdict = health.judge(up, 0, at(3_000)).remove(0);
     assert_eq!(verdict.change, Change::Left);
     health.changed(&going, at(3_000));
     let left = [(&going, Standing::default().left())];
     health.heard(&going, true, at(3_100));
-    assert_eq!(health.judge(left, at(3_100)), [], "it is still going");
+    assert_eq!(health.judge(left, 0, at(3_100)), [], "it is still going");
     health.heard(&going, false, at(3_200));
-    assert_eq!(health.judge(left, at(3_200))[0].change, Change::Back);
+    assert_eq!(health.judge(left, 0, at(3_200))[0].change, Change::Back);
 }
 
 #[test]
@@ -190,15 +217,15 @@ fn a_node_that_nobody_can_probe_lives_by_its_own_word() {
     for ms in (0..5_000).step_by(500) {
         health.heard(&other, false, at(ms));
     }
-    let verdicts = health.judge([(&quiet, Standing::default())], at(3_100));
+    let verdicts = health.judge([(&quiet, Standing::default())], 0, at(3_100));
     assert_eq!(verdicts[0].change, Change::Lost);
     assert_eq!(verdicts[0].after, at(3_100));
     health.changed(&quiet, at(3_100));
     let lost = [(&quiet, Standing::default().lost())];
     for ms in (3_500..7_250).step_by(500) {
         health.heard(&quiet, false, at(ms));
-        assert_eq!(health.judge(lost, at(ms)), [], "{ms}");
+        assert_eq!(health.judge(lost, 0, at(ms)), [], "{ms}");
     }
     health.heard(&quiet, false, at(7_250));
-    assert_eq!(health.judge(lost, at(7_250))[0].change, Change::Back);
+    assert_eq!(health.judge(lost, 0, at(7_250))[0].change, Change::Back);
 }

@@ -373,7 +373,7 @@ impl World {
             if self.fault == Fault::NotDamped { standing.forgiven() } else { standing }
         };
         let standings: Vec<_> = places.iter().map(|place| (&place.node, standing(place))).collect();
-        let verdicts = self.health.judge(standings, now);
+        let verdicts = self.health.judge(standings, self.members.len(), now);
         let (groups, records) = ([self.group()], self.records());
         let sight = Sight {
             places: &places,
