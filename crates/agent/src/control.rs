@@ -114,7 +114,10 @@ impl Control {
         loop {
             let peer = Peer { address, name: PeerName::Role(Role::Control) };
             let answer = client.request(&peer, question, deadline).await;
-            let Err(error) = &answer else { return answer };
+            let Err(error) = &answer else {
+                self.put_first(address);
+                return answer;
+            };
             if !another_may_answer(error) {
                 return answer;
             }
@@ -142,6 +145,14 @@ impl Control {
 
     fn silent(&self) -> MutexGuard<'_, HashMap<SocketAddr, Instant>> {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Also before those that were passed over because they were silent: their rest ends, and nobody waits for them then.
+    fn put_first(&self, address: SocketAddr) {
+        let mut order = self.order();
+        if let Some(place) = order.iter().position(|known| *known == address) {
+            order[..=place].rotate_right(1);
+        }
     }
 
     fn put_last(&self, address: SocketAddr) {
@@ -222,6 +233,18 @@ mod tests {
         control.silent().insert(at(2), now);
         assert_eq!(control.worth_asking(now), [at(1), at(2)], "nobody else is left");
         assert_eq!(control.worth_asking(now + REST), [at(1), at(2)]);
+    }
+
+    #[test]
+    fn whoever_answers_is_asked_first_from_then_on() {
+        let control = Control::new(vec![at(1), at(2), at(3)]);
+        // All three fail once, the first of them silently; then the second answers.
+        control.silent().insert(at(1), Instant::now());
+        for port in [1, 2, 3] {
+            control.put_last(at(port));
+        }
+        control.put_first(at(2));
+        assert_eq!(control.worth_asking(Instant::now() + REST), [at(2), at(1), at(3)]);
     }
 
     #[test]
