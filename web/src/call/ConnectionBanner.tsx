@@ -1,15 +1,13 @@
 import { useConnectionState } from '@livekit/components-react'
 import { ConnectionState } from 'livekit-client'
+import type { Phase } from 'locum-call'
 import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
-import type { Phase } from './keepConnected'
-import { useStillness } from './useStillness'
 
 /** Says how the connection is, only when it is not well. */
 export function ConnectionBanner({ phase, onRetry }: { phase: Phase; onRetry: () => void }) {
   const state = useConnectionState()
-  const still = useStillness(phase === 'connected')
   if (phase === 'failed') {
     return (
       <Notice tone="bad" title={t('call.failed')}>
@@ -18,8 +16,10 @@ export function ConnectionBanner({ phase, onRetry }: { phase: Phase; onRetry: ()
       </Notice>
     )
   }
+  // Picture and sound go on.
+  if (phase === 'moving') return <Notice title={t('call.moving')} />
   // While only the signalling socket is being replaced, picture and sound still flow: nothing to say.
-  if (phase === 'reconnecting' || state === ConnectionState.Reconnecting || still) {
+  if (phase === 'reconnecting' || state === ConnectionState.Reconnecting) {
     return (
       <Notice tone="warm" title={t('call.reconnecting')}>
         <p>{t('call.reconnecting.help')}</p>

@@ -1,14 +1,26 @@
-import { Room, RoomEvent } from 'livekit-client'
+import { Track as MediaTrack, Room } from 'livekit-client'
+import {
+  copyTracks,
+  enterRoom,
+  type Grant,
+  keepConnected,
+  LiveKitStay,
+  type MediaNode,
+  type Phase,
+  type Place,
+  pauseUntilNetworkChange,
+  probe,
+  race,
+  type Track,
+} from 'locum-call'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { isRefusal } from '../api/problem'
 import { type DeviceChoice, type Trouble, troubleOf } from './devices'
-import { type Grant, keepConnected, type Phase } from './keepConnected'
-import { pauseUntilNetworkChange } from './networkChange'
-import { probe } from './probe'
-import { type MediaNode, race, type Track } from './race'
+import { LiveRooms } from './liveRooms'
 import { connectOptions, roomOptions } from './roomOptions'
 
 export interface Call {
+  /** The room that the person sees. Another one after each move. */
   room: Room
   phase: Phase
   cameraTrouble: Trouble | null
@@ -31,78 +43,82 @@ interface Options {
   onRefused: (error: unknown) => void
 }
 
-/** One person's line into a call: connects, publishes, comes back after a loss, and lets go of everything on leaving. */
+/** One person's line into a call: connects, publishes, moves with the call, and lets go of everything on leaving. */
 export function useCall({ join, choice, onRefused }: Options): Call {
-  const [room] = useState(() => new Room(roomOptions(choice)))
+  const [room, setRoom] = useState(() => new Room(roomOptions(choice)))
   const [phase, setPhase] = useState<Phase>('joining')
   const [cameraTrouble, setCameraTrouble] = useState<Trouble | null>(null)
   const [microphoneTrouble, setMicrophoneTrouble] = useState<Trouble | null>(null)
   const [attempt, setAttempt] = useState(0)
-  // What the person last asked for: it must survive a reconnect, and a muted person must come back muted.
+  // What the person last asked for: it must survive a move, and a muted person must arrive muted.
   const wanted = useRef({ camera: choice.camera, microphone: true })
+  const [rooms] = useState(() => new LiveRooms())
   const outside = useRef({ join, onRefused })
   outside.current = { join, onRefused }
 
-  const publish = useCallback(async () => {
+  const publish = useCallback(async (into: Room) => {
     const { camera, microphone } = wanted.current
-    const me = room.localParticipant
-    if (camera && microphone) {
+    const me = into.localParticipant
+    const isNew = me.trackPublications.size === 0
+    if (isNew && camera && microphone) {
       // One browser prompt instead of two; when it fails, each alone tells which device was the reason.
       await me.enableCameraAndMicrophone().catch(() => undefined)
     }
     setMicrophoneTrouble(await troubleWith(() => me.setMicrophoneEnabled(microphone)))
     setCameraTrouble(await troubleWith(() => me.setCameraEnabled(camera)))
-  }, [room])
+  }, [])
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another attempt begins the whole line anew.
   useEffect(() => {
     const stop = new AbortController()
+    const connect = async ({ node, url, token }: Place, before: LiveKitStay | null, signal: AbortSignal) => {
+      const next = before ? new Room(roomOptions(devicesOf(before.room, choice))) : room
+      await enterRoom(next, { url, token, connect: connectOptions }, signal)
+      rooms.add(next)
+      void rooms.publish(before ? copyTracks(before.room) : [], next).then(() => publish(next))
+      return new LiveKitStay(next, node, url)
+    }
     const line = {
       join: (nearest?: string[]) => outside.current.join(nearest),
       race: (nodes: MediaNode[]) => race(nodes, track),
-      connect: (url: string, token: string) => room.connect(url, token, connectOptions),
-      lost: () => disconnected(room, stop.signal),
+      connect,
+      show: (stay: LiveKitStay) => setRoom(stay.room),
       isFinal: isRefusal,
-      say: (next: Phase) => {
-        setPhase(next)
-        if (next === 'connected') void publish()
-      },
+      say: setPhase,
+      nowMs: track.nowMs,
       pause: pauseUntilNetworkChange,
     }
     keepConnected(line, stop.signal).catch((error) => {
       setPhase('failed')
       outside.current.onRefused(error)
     })
-    return () => {
-      stop.abort()
-      void room.disconnect(true)
-    }
-  }, [room, publish, attempt])
+    return () => stop.abort()
+  }, [publish, attempt])
 
   const setCamera = useCallback(
     async (on: boolean) => {
       wanted.current.camera = on
-      setCameraTrouble(await troubleWith(() => room.localParticipant.setCameraEnabled(on)))
+      setCameraTrouble(await troubleWith(() => rooms.set(MediaTrack.Source.Camera, on)))
     },
-    [room],
+    [rooms],
   )
   const setMicrophone = useCallback(
     async (on: boolean) => {
       wanted.current.microphone = on
-      setMicrophoneTrouble(await troubleWith(() => room.localParticipant.setMicrophoneEnabled(on)))
+      setMicrophoneTrouble(await troubleWith(() => rooms.set(MediaTrack.Source.Microphone, on)))
     },
-    [room],
+    [rooms],
   )
   const retry = useCallback(() => setAttempt((before) => before + 1), [])
 
   return { room, phase, cameraTrouble, microphoneTrouble, setCamera, setMicrophone, retry }
 }
 
-function disconnected(room: Room, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    room.once(RoomEvent.Disconnected, () => resolve())
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+/** The devices in use now: they may have been changed during the call. */
+function devicesOf(room: Room, choice: DeviceChoice): DeviceChoice {
+  const cameraId = room.getActiveDevice('videoinput') ?? choice.cameraId
+  const microphoneId = room.getActiveDevice('audioinput') ?? choice.microphoneId
+  return { camera: choice.camera, ...(cameraId && { cameraId }), ...(microphoneId && { microphoneId }) }
 }
 
 async function troubleWith(action: () => Promise<unknown>): Promise<Trouble | null> {

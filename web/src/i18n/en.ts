@@ -178,6 +178,7 @@ export const en = {
   'call.cameraStart': 'Start camera',
   'call.devices': 'Devices',
   'call.leave': 'Leave',
+  'call.moving': 'The call moves to another server. It goes on; you need not do anything.',
   'call.reconnecting': 'The connection was lost. Reconnecting…',
   'call.reconnecting.help': 'You need not do anything. The other side may not see or hear you right now.',
   'call.failed': 'The call could not be connected.',

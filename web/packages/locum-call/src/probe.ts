@@ -12,3 +12,13 @@ export function probeUrl(url: string): string {
   probed.protocol = probed.protocol === 'wss:' ? 'https:' : 'http:'
   return probed.href
 }
+
+/** Whether a media node answers at all, whatever it says. */
+export async function answers(url: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await fetch(probeUrl(url), { signal, credentials: 'omit', cache: 'no-store' })
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,9 @@
+/** Keeps a call alive when its media node goes away. The README tells how. */
+
+export type { Grant, Phase, Plan } from './grant'
+export { keepConnected, type Line, type Place } from './keepConnected'
+export { arrivingIn, copyTracks, type EnterOptions, enterRoom, LiveKitStay, type OwnTrack } from './livekit'
+export { pauseUntilNetworkChange } from './networkChange'
+export { answers, probe } from './probe'
+export { type MediaNode, race, type Track } from './race'
+export type { End, Kind, Seen, Stay } from './stay'

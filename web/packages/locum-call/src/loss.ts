@@ -1,0 +1,138 @@
+/** How often a line is looked at. */
+export const LOOK_EVERY_MS = 250
+/** Looks by which a line is known as busy: three seconds of them. */
+const REMEMBERED_LOOKS = 12
+/** Of a line on which something arrives all the time, so much silence is a reason to ask. */
+const BUSY_SILENCE_MS = 1_500
+/** Once the SDK itself is looking for its connection. */
+const DOUBTED_SILENCE_MS = 300
+/** A quiet line has connectivity checks every 2.5 s (RFC 7675 §5.1 allows up to 6 s between them). */
+const LONGEST_SILENCE_MS = 6_000
+/** Timers of a page that was put to sleep are late, and nobody looked meanwhile. */
+const ASLEEP_MS = 1_000
+/** A node that has not answered a plain question by then does not. */
+const ANSWER_WITHIN_MS = 1_000
+
+/** What is seen of a line at one moment. */
+export interface Look {
+  nowMs: number
+  /** Grows with everything that arrives; `null` while there is nothing to count by. */
+  arrived: number | null
+  /** The SDK is looking for its signalling or its media. */
+  reconnecting: boolean
+}
+
+export type Verdict = 'well' | 'doubtful' | 'lost'
+
+/**
+ * Tells when a line is lost: long before the SDK gives up, and not merely because the others are silent. In doubt the
+ * node is asked whether it is there at all.
+ */
+export class Watchdog {
+  #arrived: number | null = null
+  #heardMs = 0
+  #lookedMs: number | null = null
+  #looks: boolean[] = []
+  #busy = false
+  #answers: boolean | null = null
+
+  look({ nowMs, arrived, reconnecting }: Look): Verdict {
+    this.#note(nowMs, arrived, reconnecting)
+    const silentMs = nowMs - this.#heardMs
+    const patienceMs = this.#busy ? BUSY_SILENCE_MS : LONGEST_SILENCE_MS
+    if (silentMs < (reconnecting ? DOUBTED_SILENCE_MS : patienceMs)) {
+      this.#answers = null
+      return 'well'
+    }
+    if (this.#answers === false || silentMs >= LONGEST_SILENCE_MS) return 'lost'
+    // The node is there, but not for us. A quiet line proves nothing so soon: a mere change of the signalling socket
+    // takes the SDK two seconds.
+    return reconnecting && this.#busy && silentMs >= BUSY_SILENCE_MS ? 'lost' : 'doubtful'
+  }
+
+  /** Whether the node answered when it was asked in doubt. */
+  answered(answers: boolean): void {
+    this.#answers = answers
+  }
+
+  #note(nowMs: number, arrived: number | null, reconnecting: boolean): void {
+    const sinceLastMs = nowMs - (this.#lookedMs ?? nowMs)
+    if (this.#lookedMs === null) this.#heardMs = nowMs
+    if (sinceLastMs > ASLEEP_MS) this.#heardMs += sinceLastMs
+    this.#lookedMs = nowMs
+    const news = arrived !== null && arrived !== this.#arrived
+    this.#looks = [...this.#looks, news].slice(-REMEMBERED_LOOKS)
+    if (news) {
+      this.#arrived = arrived
+      this.#busy = this.#looks.filter(Boolean).length * 3 >= REMEMBERED_LOOKS * 2
+    }
+    if (news || (arrived === null && !reconnecting)) this.#heardMs = nowMs
+  }
+}
+
+/** A line as the watchdog sees it. */
+export interface Watched {
+  arrived: () => Promise<number | null>
+  reconnecting: () => boolean
+}
+
+/** Time, and a way to ask the node. */
+export interface World {
+  nowMs: () => number
+  pause: (ms: number) => Promise<void>
+  answers: (signal: AbortSignal) => Promise<boolean>
+}
+
+/** Resolves when the line is lost, or `signal` aborts; `well` is called after each look that found it well. */
+export async function untilLost(
+  line: Watched,
+  world: World,
+  signal: AbortSignal,
+  well: () => void = () => {},
+): Promise<void> {
+  const watchdog = new Watchdog()
+  let asking = false
+  while (!signal.aborted) {
+    const verdict = watchdog.look(await looked(line, world))
+    if (verdict === 'lost') return
+    if (verdict === 'well') well()
+    if (verdict === 'doubtful' && !asking) {
+      asking = true
+      void answersInTime(world, signal).then((answers) => {
+        asking = false
+        watchdog.answered(answers)
+      })
+    }
+    await world.pause(LOOK_EVERY_MS)
+  }
+}
+
+/** Resolves when something arrives again and goes on arriving; never when `signal` aborts first. */
+export async function untilHeard(line: Watched, world: World, signal: AbortSignal): Promise<void> {
+  let before = await line.arrived()
+  for (let news = 0; news < 2; ) {
+    await world.pause(LOOK_EVERY_MS)
+    if (signal.aborted) return new Promise(() => {})
+    const now = await line.arrived()
+    news = now !== null && now !== before && !line.reconnecting() ? news + 1 : 0
+    before = now
+  }
+}
+
+async function looked(line: Watched, world: World): Promise<Look> {
+  const arrived = await line.arrived()
+  return { nowMs: world.nowMs(), arrived, reconnecting: line.reconnecting() }
+}
+
+async function answersInTime(world: World, signal: AbortSignal): Promise<boolean> {
+  const over = new AbortController()
+  const stop = () => over.abort()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    const late = world.pause(ANSWER_WITHIN_MS).then(() => false)
+    return await Promise.race([world.answers(over.signal), late])
+  } finally {
+    over.abort()
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -1,0 +1,45 @@
+import { type LocalTrack, type Room, RoomEvent, Track } from 'livekit-client'
+import type { OwnTrack } from 'locum-call'
+
+type Device = Track.Source.Camera | Track.Source.Microphone
+
+/**
+ * The rooms that this person is in: one, and in a move two. What is switched on or off is so in all of them, also in
+ * what is only about to be published.
+ */
+export class LiveRooms {
+  #rooms = new Set<Room>()
+  #copies = new Set<OwnTrack>()
+
+  add(room: Room): void {
+    this.#rooms.add(room)
+    room.once(RoomEvent.Disconnected, () => this.#rooms.delete(room))
+  }
+
+  /** Publishes what is published elsewhere. What fails is let go of: the devices are asked anew then. */
+  async publish(copies: OwnTrack[], into: Room): Promise<void> {
+    const publish = async (copy: OwnTrack) => {
+      this.#copies.add(copy)
+      try {
+        await into.localParticipant.publishTrack(copy as LocalTrack)
+      } catch {
+        copy.stop()
+      } finally {
+        this.#copies.delete(copy)
+      }
+    }
+    await Promise.all(copies.map(publish))
+  }
+
+  /** Fails as it does in the newest of the rooms. */
+  async set(device: Device, on: boolean): Promise<void> {
+    if (!on) for (const copy of this.#copies) if (copy.source === device) void copy.mute()
+    const set = [...this.#rooms].map(({ localParticipant: me }) =>
+      device === Track.Source.Camera ? me.setCameraEnabled(on) : me.setMicrophoneEnabled(on),
+    )
+    const newest = set.pop()
+    // One that is lost may never answer.
+    for (const older of set) older.catch(() => undefined)
+    await newest
+  }
+}
