@@ -3,14 +3,17 @@
 //! ```text
 //!  HTTP, WebSocket ── signal ──┐ commands            ┌── transport ── UDP
 //!                    token     └─► shard ── room ────┘  (rtc, stun, addresses)
-//!                      ▲           one thread: rooms decide, the event loop does
-//!                   control
+//!                      ▲           one thread: rooms decide, the event loop does;
+//!                   control         for each receiver: downlink (bandwidth, forward)
 //! ```
 //!
 //! The node knows random ids and opaque packets: no names, no health data, no keys of a call.
 
+pub mod bandwidth;
 pub mod config;
 pub mod control;
+pub mod downlink;
+pub mod forward;
 pub mod node;
 pub mod room;
 pub mod shard;

@@ -5,7 +5,8 @@ use proto::leave_request::Action as LeaveAction;
 use proto::request_response::Reason;
 pub use proto::signal_response::Message;
 
-use crate::transport::Codec;
+use super::ids::{ParticipantSid, TrackSid};
+use crate::transport::{Codec, Layer};
 
 /// Protocol version the node speaks; SDKs choose what to use by it.
 const PROTOCOL_VERSION: i32 = 17;
@@ -78,6 +79,40 @@ pub(super) fn leave(action: LeaveAction, reason: proto::DisconnectReason) -> Mes
 #[must_use]
 pub(super) fn update(participants: Vec<proto::ParticipantInfo>) -> Message {
     Message::Update(proto::ParticipantUpdate { participants })
+}
+
+/// The line carries a track's picture no more, or again.
+#[must_use]
+pub(super) fn stream_state(participant: &ParticipantSid, track: &TrackSid, is_paused: bool) -> Message {
+    let state = if is_paused { proto::StreamState::Paused } else { proto::StreamState::Active };
+    Message::StreamStateUpdate(proto::StreamStateUpdate {
+        stream_states: vec![proto::StreamStateInfo {
+            participant_sid: participant.to_string(),
+            track_sid: track.to_string(),
+            state: state.into(),
+        }],
+    })
+}
+
+/// Which layers of a track somebody wants: all up to `most`.
+#[must_use]
+pub(super) fn wanted_layers(track: &TrackSid, codec: &str, most: Option<Layer>) -> Message {
+    let qualities = [
+        (proto::VideoQuality::Low, Layer::Low),
+        (proto::VideoQuality::Medium, Layer::Medium),
+        (proto::VideoQuality::High, Layer::High),
+    ];
+    let qualities = qualities.map(|(quality, layer)| proto::SubscribedQuality {
+        quality: quality.into(),
+        enabled: most.is_some_and(|most| layer <= most),
+    });
+    let codec = codec.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    #[expect(deprecated, reason = "older SDKs read the qualities here")]
+    Message::SubscribedQualityUpdate(proto::SubscribedQualityUpdate {
+        track_sid: track.to_string(),
+        subscribed_qualities: qualities.to_vec(),
+        subscribed_codecs: vec![proto::SubscribedCodec { codec, qualities: qualities.to_vec() }],
+    })
 }
 
 /// Says what became of a request.

@@ -6,6 +6,7 @@
 mod data;
 mod ids;
 mod keyframes;
+mod layers;
 mod messages;
 mod participant;
 mod publication;
@@ -30,7 +31,7 @@ pub use publication::Leg;
 
 use crate::token::Admission;
 use crate::transport::sdp::{Offer, Section};
-use crate::transport::{Channel, Mid};
+use crate::transport::{Channel, Layer, MediaKind, Mid};
 use single::Room;
 
 /// How often deadlines are looked at.
@@ -137,11 +138,13 @@ pub enum Action {
         session: SessionId,
         /// Its section.
         mid: Mid,
+        /// What it carries.
+        kind: MediaKind,
         /// Receivers.
         legs: Vec<Leg>,
     },
-    /// Ask a publisher for a keyframe.
-    RequestKeyframe(SessionId, Mid),
+    /// Ask a publisher for a keyframe of a layer.
+    RequestKeyframe(SessionId, Mid, Layer),
     /// Send a message on a data channel.
     SendData(SessionId, Channel, Bytes),
     /// End the session: its socket after what was sent, and its media.
@@ -159,8 +162,10 @@ pub enum MediaEvent {
     Heard,
     /// The first packet arrived on a section.
     TrackStarted(Mid),
-    /// The client cannot decode what it gets on a section.
-    KeyframeWanted(Mid),
+    /// What the client gets on a section needs a keyframe of a layer.
+    KeyframeWanted(Mid, Layer),
+    /// The client's line carries the picture of a section no more, or again.
+    Paused(Mid, bool),
     /// A data channel brought a message.
     Data(Channel, Bytes),
 }

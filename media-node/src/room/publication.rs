@@ -1,11 +1,12 @@
 //! A track a participant publishes.
 
 use livekit_protocol as proto;
-use proto::{TrackSource, TrackType};
+use proto::{TrackSource, TrackType, VideoQuality};
 
 use super::ids::{SessionId, TrackSid};
 use super::keyframes::KeyframeFloor;
-use crate::transport::{Codec, MediaKind, Mid};
+use super::layers::{Demanded, Setting};
+use crate::transport::{Codec, Layer, MediaKind, Mid};
 
 /// Longest free text of a client that is passed on (stream grouping, client track ids).
 const MAX_TEXT_BYTES: usize = 128;
@@ -28,8 +29,10 @@ pub(super) struct Publication {
     pub mid: Option<Mid>,
     /// Whether media has arrived: only then do others learn of it.
     pub started: bool,
-    /// Requests for keyframes.
-    pub keyframes: KeyframeFloor,
+    /// Requests for keyframes, by layer.
+    pub keyframes: [KeyframeFloor; 3],
+    /// Layers its publisher was told that somebody wants.
+    pub demanded: Demanded,
     /// Where its packets go now.
     pub legs: Vec<Leg>,
 }
@@ -41,6 +44,8 @@ pub struct Leg {
     pub session: SessionId,
     /// Its section.
     pub mid: Mid,
+    /// The largest layer it has use for.
+    pub most: Layer,
 }
 
 impl Publication {
@@ -61,8 +66,8 @@ impl Publication {
             return None;
         }
         let info = track_info(&sid, codec, request);
-        let keyframes = KeyframeFloor::default();
-        Some(Self { sid, kind, info, cids, mid: None, started: false, keyframes, legs: Vec::new() })
+        let (keyframes, demanded) = Default::default();
+        Some(Self { sid, kind, info, cids, mid: None, started: false, keyframes, demanded, legs: Vec::new() })
     }
 
     /// Whether the client calls it so.
@@ -78,6 +83,19 @@ impl Publication {
         for codec in &mut self.info.codecs {
             codec.mid = mid.to_string();
         }
+    }
+
+    /// The smallest layer that shows all a viewer has use for.
+    #[must_use]
+    pub(super) fn most_for(&self, setting: &Setting) -> Layer {
+        let layers = self.info.codecs.first().map_or(&[][..], |codec| &codec.layers);
+        setting.most_of(layers.iter().filter_map(|l| Some((layer(l.quality)?, l.width.max(l.height)))))
+    }
+
+    /// Whether it has layers that can be switched off one by one.
+    #[must_use]
+    pub(super) fn is_layered(&self) -> bool {
+        self.info.codecs.first().is_some_and(|codec| codec.layers.len() > 1)
     }
 
     /// Where it comes from.
@@ -100,9 +118,7 @@ impl Publication {
 
 /// Of what a client says of its track, what others need. Its name stays out: people put people's names there.
 fn track_info(sid: &TrackSid, codec: Codec, request: &proto::AddTrackRequest) -> proto::TrackInfo {
-    // One layer is forwarded (see `transport::sdp`), so one is announced: the largest.
-    let largest = request.layers.iter().max_by_key(|layer| u64::from(layer.width) * u64::from(layer.height));
-    let layers: Vec<_> = largest.cloned().into_iter().collect();
+    let layers: Vec<_> = request.layers.iter().take(MAX_LAYERS).cloned().collect();
     let codec_info = proto::SimulcastCodecInfo {
         mime_type: codec.mime().to_owned(),
         cid: request.cid.clone(),
@@ -117,6 +133,7 @@ fn track_info(sid: &TrackSid, codec: Codec, request: &proto::AddTrackRequest) ->
         muted: request.muted,
         width: request.width,
         height: request.height,
+        simulcast: layers.len() > 1,
         mime_type: codec.mime().to_owned(),
         layers,
         codecs: vec![codec_info],
@@ -125,6 +142,15 @@ fn track_info(sid: &TrackSid, codec: Codec, request: &proto::AddTrackRequest) ->
         stream: request.stream.clone(),
         audio_features: request.audio_features.iter().copied().take(8).collect(),
         ..proto::TrackInfo::default()
+    }
+}
+
+fn layer(quality: i32) -> Option<Layer> {
+    match VideoQuality::try_from(quality) {
+        Ok(VideoQuality::Low) => Some(Layer::Low),
+        Ok(VideoQuality::Medium) => Some(Layer::Medium),
+        Ok(VideoQuality::High) => Some(Layer::High),
+        _ => None,
     }
 }
 
@@ -139,8 +165,8 @@ mod tests {
             r#type: TrackType::Video as i32,
             source: TrackSource::Camera as i32,
             layers: vec![
-                proto::VideoLayer { width: 320, height: 180, ..Default::default() },
-                proto::VideoLayer { width: 1280, height: 720, ..Default::default() },
+                proto::VideoLayer { width: 320, height: 180, quality: 0, ..Default::default() },
+                proto::VideoLayer { width: 1280, height: 720, quality: 2, ..Default::default() },
             ],
             ..Default::default()
         }
@@ -151,10 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_dropped_and_one_layer_announced() {
+    fn the_name_is_dropped_and_the_layers_announced() {
         let publication = publication(&request()).unwrap();
         assert_eq!(publication.info.name, "");
-        assert_eq!(publication.info.codecs[0].layers.iter().map(|l| l.width).collect::<Vec<_>>(), [1280]);
+        assert_eq!(
+            publication.info.codecs[0].layers.iter().map(|l| l.width).collect::<Vec<_>>(),
+            [320, 1280]
+        );
+        let small = Setting { width: 300, height: 200, ..Setting::default() };
+        assert_eq!(publication.most_for(&small), Layer::Low);
+        assert_eq!(publication.most_for(&Setting::default()), Layer::High);
         assert_eq!(publication.stream(), "camera");
         assert!(publication.is_called("cam") && !publication.is_called(""));
     }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::ids::{SessionId, TrackSid};
+use super::layers::Setting;
 use crate::transport::sdp::{Direction, OfferedSection, Section, SectionRole};
 use crate::transport::{MediaKind, Mid};
 
@@ -57,7 +58,7 @@ pub(super) struct Missing {
 pub(super) struct Receiving {
     slots: Vec<Slot>,
     choices: HashMap<TrackSid, bool>,
-    paused: Vec<TrackSid>,
+    settings: HashMap<TrackSid, Setting>,
     asked_at: Option<Instant>,
     /// Whether tracks are received without asking for them.
     pub automatic: bool,
@@ -75,28 +76,28 @@ impl Receiving {
         self.choices.insert(track.clone(), wanted);
     }
 
-    /// The participant does not look at a track for now, or does again. `true` when that is a change.
-    pub(super) fn pause(&mut self, track: &TrackSid, paused: bool) -> bool {
-        let was_paused = self.paused.contains(track);
-        match (was_paused, paused) {
-            (false, true) => self.paused.push(track.clone()),
-            (true, false) => self.paused.retain(|known| known != track),
-            _ => {}
-        }
-        was_paused != paused
+    /// The participant said how it shows a track, or that it does not for now.
+    pub(super) fn set(&mut self, track: &TrackSid, setting: Setting) {
+        self.settings.insert(track.clone(), setting);
+    }
+
+    /// How the participant shows a track.
+    #[must_use]
+    pub(super) fn setting(&self, track: &TrackSid) -> Setting {
+        self.settings.get(track).copied().unwrap_or_default()
     }
 
     /// Forgets choices about a track that is gone.
     pub(super) fn forget(&mut self, track: &TrackSid) {
         self.choices.remove(track);
-        self.paused.retain(|known| known != track);
+        self.settings.remove(track);
     }
 
     /// The section a track is to be sent on now.
     #[must_use]
     pub(super) fn leg(&self, track: &TrackSid) -> Option<Mid> {
         let carried = |slot: &&Slot| slot.carries.as_ref().is_some_and(|c| c.answered && c.track == *track);
-        self.slots.iter().find(carried).filter(|_| !self.paused.contains(track)).map(|slot| slot.mid)
+        self.slots.iter().find(carried).filter(|_| !self.setting(track).is_disabled).map(|slot| slot.mid)
     }
 
     /// Publisher and id of the track a section carries.
@@ -210,7 +211,7 @@ mod tests {
             kind: Some(*kind),
             direction: *direction,
             track: None,
-            layer: None,
+            layers: Vec::new(),
         };
         sections.iter().map(section).collect()
     }
@@ -282,11 +283,11 @@ mod tests {
         let wanted = [want("TR_1", Video)];
         receiving.plan(&offered(&[("0", Video, Receive)]), &wanted);
         receiving.answered();
-        assert!(receiving.pause(&wanted[0].track, true));
-        assert!(!receiving.pause(&wanted[0].track, true));
+        let pause = |is_disabled| Setting { is_disabled, ..Setting::default() };
+        receiving.set(&wanted[0].track, pause(true));
         assert_eq!(receiving.leg(&wanted[0].track), None);
         assert_eq!(receiving.track_ids().len(), 1);
-        assert!(receiving.pause(&wanted[0].track, false));
+        receiving.set(&wanted[0].track, pause(false));
         assert!(receiving.leg(&wanted[0].track).is_some());
     }
 

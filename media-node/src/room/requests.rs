@@ -8,6 +8,7 @@ use proto::signal_request::Message as Request;
 use tracing::debug;
 
 use super::ids::{SessionId, TrackSid};
+use super::layers::Setting;
 use super::messages::{self, Message};
 use super::publication::Publication;
 use super::single::{Room, unroute};
@@ -69,7 +70,7 @@ impl Room {
         }
         if !ended.is_empty() {
             for publication in &ended {
-                unroute(cx, session, publication.mid);
+                unroute(cx, session, publication);
                 self.forget_track(&publication.sid);
             }
             self.announce(cx, session);
@@ -145,7 +146,7 @@ impl Room {
         let tracks = self.existing_tracks(&setting.track_sids);
         let Some(participant) = self.participants.get_mut(&session) else { return };
         for track in &tracks {
-            participant.receiving.pause(track, setting.disabled);
+            participant.receiving.set(track, Setting::of(setting));
         }
         self.refresh(cx);
     }

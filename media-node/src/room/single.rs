@@ -10,11 +10,11 @@ use proto::leave_request::Action as LeaveAction;
 use super::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
 use super::messages::{self, Message};
 use super::participant::{Media, Participant};
-use super::publication::Leg;
+use super::publication::{Leg, Publication};
 use super::receiving::Wanted;
 use super::{Action, Context, JoinError, MediaEvent, data};
 use crate::token::Admission;
-use crate::transport::{Channel, Codec, MediaKind, Mid};
+use crate::transport::{Channel, Codec, Layer, MediaKind};
 
 /// A room and who is in it.
 pub(super) struct Room {
@@ -127,11 +127,21 @@ impl Room {
                     self.announce(cx, session);
                 }
             }
-            MediaEvent::KeyframeWanted(mid) => {
+            MediaEvent::KeyframeWanted(mid, layer) => {
                 let carried =
                     participant.receiving.carried_on(mid).map(|(from, track)| (from, track.clone()));
                 if let Some((publisher, track)) = carried {
-                    self.want_keyframe(cx, publisher, &track);
+                    self.want_keyframe(cx, publisher, &track, layer);
+                }
+                return;
+            }
+            MediaEvent::Paused(mid, is_paused) => {
+                let carried =
+                    participant.receiving.carried_on(mid).map(|(from, track)| (from, track.clone()));
+                if let Some((publisher, track)) = carried
+                    && let Some(publisher) = self.participants.get(&publisher)
+                {
+                    cx.signal(session, messages::stream_state(&publisher.sid, &track, is_paused));
                 }
                 return;
             }
@@ -173,10 +183,11 @@ impl Room {
         }
         for (session, participant) in &mut self.participants {
             for publication in &mut participant.publications {
-                if let Some(mid) = publication.mid
-                    && publication.keyframes.due(cx.now.at)
-                {
-                    cx.actions.push_back(Action::RequestKeyframe(*session, mid));
+                let Some(mid) = publication.mid else { continue };
+                for (layer, floor) in Layer::ALL.into_iter().zip(&mut publication.keyframes) {
+                    if floor.due(cx.now.at) {
+                        cx.actions.push_back(Action::RequestKeyframe(*session, mid, layer));
+                    }
                 }
             }
         }
@@ -202,6 +213,7 @@ impl Room {
     /// Brings packets and sections in line with who publishes and who wants what.
     pub(super) fn refresh(&mut self, cx: &mut Context<'_>) {
         self.refresh_routes(cx);
+        self.refresh_demand(cx);
         for session in self.participants.keys().copied().collect::<Vec<_>>() {
             let wanted = self.wanted(session);
             let Some(participant) = self.participants.get_mut(&session) else { continue };
@@ -240,7 +252,7 @@ impl Room {
         let mut changed = Vec::new();
         for (session, participant) in &self.participants {
             for publication in &participant.publications {
-                let legs = self.legs(*session, &publication.sid);
+                let legs = self.legs(*session, publication);
                 if legs != publication.legs {
                     changed.push((*session, publication.sid.clone(), legs));
                 }
@@ -248,40 +260,49 @@ impl Room {
         }
         for (session, track, legs) in changed {
             let Some(publication) = self.publication_mut(session, &track) else { continue };
-            let joined = legs.iter().any(|leg| !publication.legs.contains(leg));
             publication.legs.clone_from(&legs);
             let (kind, Some(mid)) = (publication.kind, publication.mid) else { continue };
-            cx.actions.push_back(Action::Route { session, mid, legs });
-            if joined && kind == MediaKind::Video {
-                self.want_keyframe(cx, session, &track);
+            cx.actions.push_back(Action::Route { session, mid, kind, legs });
+        }
+    }
+
+    /// Tells publishers which layers nobody wants: they need not be sent, nor encoded.
+    fn refresh_demand(&mut self, cx: &mut Context<'_>) {
+        for (session, participant) in &mut self.participants {
+            let started = participant.publications.iter_mut().filter(|p| p.started && p.is_layered());
+            for publication in started {
+                let most = publication.legs.iter().map(|leg| leg.most).max();
+                if let Some(most) = publication.demanded.update(cx.now.at, most) {
+                    let codec = &publication.info.mime_type;
+                    cx.signal(*session, messages::wanted_layers(&publication.sid, codec, most));
+                }
             }
         }
     }
 
-    fn legs(&self, publisher: SessionId, track: &TrackSid) -> Vec<Leg> {
+    fn legs(&self, publisher: SessionId, publication: &Publication) -> Vec<Leg> {
         let others =
             self.participants.iter().filter(|(session, p)| **session != publisher && p.is_connected());
-        others
-            .filter_map(|(session, p)| Some(Leg { session: *session, mid: p.receiving.leg(track)? }))
-            .collect()
+        let leg = |(session, participant): (&SessionId, &Participant)| {
+            let mid = participant.receiving.leg(&publication.sid)?;
+            let most = publication.most_for(&participant.receiving.setting(&publication.sid));
+            Some(Leg { session: *session, mid, most })
+        };
+        others.filter_map(leg).collect()
     }
 
-    fn want_keyframe(&mut self, cx: &mut Context<'_>, publisher: SessionId, track: &TrackSid) {
+    fn want_keyframe(&mut self, cx: &mut Context<'_>, publisher: SessionId, track: &TrackSid, layer: Layer) {
         let now = cx.now.at;
         let Some(publication) = self.publication_mut(publisher, track) else { return };
         if let Some(mid) = publication.mid
             && publication.kind == MediaKind::Video
-            && publication.keyframes.want(now)
+            && publication.keyframes[layer.index()].want(now)
         {
-            cx.actions.push_back(Action::RequestKeyframe(publisher, mid));
+            cx.actions.push_back(Action::RequestKeyframe(publisher, mid, layer));
         }
     }
 
-    fn publication_mut(
-        &mut self,
-        session: SessionId,
-        track: &TrackSid,
-    ) -> Option<&mut super::publication::Publication> {
+    fn publication_mut(&mut self, session: SessionId, track: &TrackSid) -> Option<&mut Publication> {
         self.participants.get_mut(&session)?.publications.iter_mut().find(|p| p.sid == *track)
     }
 
@@ -323,9 +344,10 @@ impl Room {
     }
 }
 
-/// Section a publication was bound to, and that it is gone from there.
-pub(super) fn unroute(cx: &mut Context<'_>, session: SessionId, mid: Option<Mid>) {
-    if let Some(mid) = mid {
-        cx.actions.push_back(Action::Route { session, mid, legs: Vec::new() });
+/// What was published is gone from its section.
+pub(super) fn unroute(cx: &mut Context<'_>, session: SessionId, publication: &Publication) {
+    if let Some(mid) = publication.mid {
+        let kind = publication.kind;
+        cx.actions.push_back(Action::Route { session, mid, kind, legs: Vec::new() });
     }
 }

@@ -250,7 +250,6 @@ fn a_track_is_told_when_its_media_arrives_and_then_sent() {
     assert_eq!(told, [HashMap::from([("0".to_owned(), track.sid)])]);
     let actions = world.take_actions();
     assert_eq!(routes(&actions), [(publisher, vec![viewer])]);
-    assert!(actions.iter().any(|a| matches!(a, Action::RequestKeyframe(who, _) if *who == publisher)));
 }
 
 #[test]
@@ -430,21 +429,21 @@ fn keyframe_requests_reach_the_publisher_with_a_floor() {
     world.take_actions();
     let mid = Mid::parse("0").unwrap();
     for _ in 0..10 {
-        world.media(viewer, MediaEvent::KeyframeWanted(mid));
+        world.media(viewer, MediaEvent::KeyframeWanted(mid, Layer::High));
     }
     let requests = |world: &mut World| {
-        let is_request = |a: &Action| matches!(a, Action::RequestKeyframe(who, _) if *who == publisher);
+        let is_request = |a: &Action| matches!(a, Action::RequestKeyframe(who, ..) if *who == publisher);
         world.take_actions().iter().filter(|a| is_request(a)).count()
     };
     assert_eq!(requests(&mut world), 1);
     world.pass(Duration::from_millis(500));
     assert_eq!(requests(&mut world), 1);
-    world.media(viewer, MediaEvent::KeyframeWanted(Mid::parse("9").unwrap()));
+    world.media(viewer, MediaEvent::KeyframeWanted(Mid::parse("9").unwrap(), Layer::High));
     assert_eq!(requests(&mut world), 0, "that section carries nothing");
 }
 
 #[test]
-fn a_paused_track_is_not_sent_and_starts_with_a_keyframe() {
+fn a_paused_track_is_not_sent() {
     let mut world = World::new();
     let (publisher, viewer) = (world.join("p-1"), world.join("p-2"));
     let sid = world.publish(publisher);
@@ -458,9 +457,99 @@ fn a_paused_track_is_not_sent_and_starts_with_a_keyframe() {
         world.take_actions()
     };
     assert_eq!(routes(&setting(true)), [(publisher, vec![])]);
-    let resumed = setting(false);
-    assert_eq!(routes(&resumed), [(publisher, vec![viewer])]);
-    assert!(resumed.iter().any(|a| matches!(a, Action::RequestKeyframe(..))));
+    assert_eq!(routes(&setting(false)), [(publisher, vec![viewer])]);
+}
+
+/// A publisher of a camera with three layers, a viewer, and the track.
+fn layered(world: &mut World) -> (SessionId, SessionId, String) {
+    let (publisher, viewer) = (world.join("p-1"), world.join("p-2"));
+    let Request::AddTrack(mut track) = add_track("cam", TrackSource::Camera) else { unreachable!() };
+    let layer = |quality, width| proto::VideoLayer { quality, width, ..Default::default() };
+    track.layers = vec![layer(0, 320), layer(1, 640), layer(2, 1_280)];
+    world.request(publisher, Request::AddTrack(track));
+    let sid = published(&world.hear(publisher)).expect("published");
+    world.offer(publisher, "v:video:sendonly:cam");
+    world.media(publisher, MediaEvent::TrackStarted(Mid::parse("v").unwrap()));
+    world.offer(viewer, "0:video:recvonly");
+    world.hear(publisher);
+    world.hear(viewer);
+    (publisher, viewer, sid)
+}
+
+/// Which layers somebody wants, as the publisher was told last.
+fn demanded(said: &[Message]) -> Option<Vec<bool>> {
+    let told = said.iter().filter_map(|message| match message {
+        Message::SubscribedQualityUpdate(update) => Some(&update.subscribed_codecs[0]),
+        _ => None,
+    });
+    told.last().map(|codec| codec.qualities.iter().map(|quality| quality.enabled).collect())
+}
+
+#[test]
+fn a_small_window_gets_a_small_layer_and_the_publisher_stops_sending_the_others() {
+    let mut world = World::new();
+    let (publisher, viewer, sid) = layered(&mut world);
+    let shows = |world: &mut World, width| {
+        world.take_actions();
+        let track_sids = vec![sid.clone()];
+        let setting = proto::UpdateTrackSettings { track_sids, width, height: 10, ..Default::default() };
+        world.request(viewer, Request::TrackSetting(setting));
+        let actions = world.take_actions();
+        let legs = actions.iter().filter_map(|action| match action {
+            Action::Route { legs, .. } => Some(legs.clone()),
+            _ => None,
+        });
+        legs.flatten().map(|leg| leg.most).collect::<Vec<_>>()
+    };
+    assert_eq!(shows(&mut world, 300), [Layer::Low]);
+    assert_eq!(demanded(&world.hear(publisher)), None, "the window may grow again");
+    world.pass(Duration::from_secs(4));
+    assert_eq!(demanded(&world.hear(publisher)), Some(vec![true, false, false]));
+    assert_eq!(shows(&mut world, 600), [Layer::Medium]);
+    assert_eq!(demanded(&world.hear(publisher)), Some(vec![true, true, false]), "at once");
+    world.rooms.abandon(world.now, viewer, DisconnectReason::ClientInitiated);
+    world.act();
+    world.pass(Duration::from_secs(1));
+    world.pass(Duration::from_secs(4));
+    assert_eq!(demanded(&world.hear(publisher)), Some(vec![false, false, false]));
+}
+
+#[test]
+fn a_viewer_is_told_when_its_line_carries_no_picture() {
+    let mut world = World::new();
+    let (_, viewer, sid) = layered(&mut world);
+    let mut told = |is_paused| {
+        world.media(viewer, MediaEvent::Paused(Mid::parse("0").unwrap(), is_paused));
+        let said = world.hear(viewer);
+        let states = said.iter().filter_map(|message| match message {
+            Message::StreamStateUpdate(update) => Some(update.stream_states.clone()),
+            _ => None,
+        });
+        let states: Vec<_> = states.flatten().collect();
+        assert_eq!((states.len(), &states[0].track_sid), (1, &sid));
+        states[0].state()
+    };
+    assert_eq!(told(true), proto::StreamState::Paused);
+    assert_eq!(told(false), proto::StreamState::Active);
+}
+
+#[test]
+fn keyframes_of_different_layers_do_not_wait_for_each_other() {
+    let mut world = World::new();
+    let (publisher, viewer, _) = layered(&mut world);
+    world.take_actions();
+    for layer in [Layer::Low, Layer::High, Layer::Low, Layer::High] {
+        world.media(viewer, MediaEvent::KeyframeWanted(Mid::parse("0").unwrap(), layer));
+    }
+    let asked: Vec<_> = world
+        .take_actions()
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::RequestKeyframe(who, _, layer) => Some((who, layer)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [(publisher, Layer::Low), (publisher, Layer::High)]);
 }
 
 #[test]

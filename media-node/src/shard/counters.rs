@@ -10,7 +10,7 @@ use crate::transport::datagrams::Sent;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// Names and meanings, in the order they are published.
-const DESCRIBED: [(&str, &str); 10] = [
+const DESCRIBED: [(&str, &str); 11] = [
     ("locum_media_datagrams_received_total", "Datagrams on the media port."),
     ("locum_media_datagrams_from_strangers_total", "Of those, from nobody in a room, or unsigned checks."),
     ("locum_media_connectivity_checks_total", "Signed connectivity checks, answered."),
@@ -21,6 +21,7 @@ const DESCRIBED: [(&str, &str); 10] = [
     ("locum_media_data_dropped_total", "Data messages a receiver's connection did not take."),
     ("locum_media_datagrams_sent_total", "Datagrams sent."),
     ("locum_media_datagrams_not_sent_total", "Datagrams the kernel did not take."),
+    ("locum_media_probe_bytes_total", "Bytes sent only to try what a receiver's line carries."),
 ];
 
 /// Describes what this process counts.
@@ -62,6 +63,7 @@ pub(super) struct Counters {
     pub(super) not_forwarded: u64,
     pub(super) keyframe_requests: u64,
     pub(super) data_dropped: u64,
+    pub(super) probe_bytes: u64,
     sent: u64,
     send_failed: u64,
     published_at: Option<Instant>,
@@ -89,6 +91,7 @@ impl Counters {
             self.data_dropped,
             self.sent,
             self.send_failed,
+            self.probe_bytes,
         ]) {
             counter!(*name).increment(count);
         }

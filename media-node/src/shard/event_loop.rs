@@ -16,10 +16,11 @@ use tracing::{debug, warn};
 use super::probes::Probes;
 use super::session::{Outbox, Sending, Session};
 use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
+use crate::downlink::{DownlinkEvent, Meter};
 use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Rooms, SessionId};
 use crate::transport::datagrams::{BATCH, Inbound};
 use crate::transport::sdp::{Offer, Section};
-use crate::transport::{MediaPacket, Mid, Peer, PeerEvent, Transport, stun};
+use crate::transport::{MediaKind, MediaPacket, Mid, Peer, PeerEvent, Transport, stun};
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -29,6 +30,9 @@ const MAX_BATCHES: usize = 8;
 
 /// Timers closer together are served together: a backend would otherwise wake the loop for each.
 const TIMER_GRAIN: Duration = Duration::from_millis(5);
+
+/// How often receivers learn at which rates tracks arrive.
+const METER_EVERY: Duration = Duration::from_millis(250);
 
 /// Longest sleep; deadlines further away than this are no reason for precision.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
@@ -44,9 +48,17 @@ pub(super) struct EventLoop<T: Transport> {
     sessions: HashMap<SessionId, Session<T::Peer>>,
     probes: Probes<T::Peer>,
     /// Where media goes, by publisher and section.
-    routes: HashMap<(SessionId, Mid), Vec<Leg>>,
+    routes: HashMap<(SessionId, Mid), Route>,
+    metered_at: Option<Instant>,
     next_connection: u64,
     session_count: Arc<AtomicU32>,
+}
+
+/// A published track and where it goes.
+#[derive(Default)]
+struct Route {
+    legs: Vec<Leg>,
+    meter: Meter,
 }
 
 impl<T: Transport> EventLoop<T> {
@@ -72,6 +84,7 @@ impl<T: Transport> EventLoop<T> {
             sessions: HashMap::new(),
             probes: Probes::default(),
             routes: HashMap::new(),
+            metered_at: None,
             next_connection: 0,
             session_count,
         };
@@ -250,10 +263,10 @@ impl<T: Transport> EventLoop<T> {
                     let answer = self.negotiate(now, session, &offer, &plan);
                     self.rooms.negotiated(now, session, offer_id, answer);
                 }
-                Action::Route { session, mid, legs } => self.route(session, mid, legs),
-                Action::RequestKeyframe(session, mid) => {
+                Action::Route { session, mid, kind, legs } => self.route(now, (session, mid), kind, legs),
+                Action::RequestKeyframe(session, mid, layer) => {
                     self.io.counters.keyframe_requests += 1;
-                    self.with_peer(session, |peer| peer.request_keyframe(now.at, mid));
+                    self.with_peer(session, |peer| peer.request_keyframe(now.at, mid, layer));
                 }
                 Action::SendData(session, channel, message) => {
                     let sent = self.with_peer(session, |peer| peer.send_data(now.at, channel, &message));
@@ -287,17 +300,26 @@ impl<T: Transport> EventLoop<T> {
         Some(answer.sdp)
     }
 
-    fn route(&mut self, session: SessionId, mid: Mid, legs: Vec<Leg>) {
-        let before = self.routes.get(&(session, mid)).map_or(&[][..], Vec::as_slice);
-        for leg in legs.iter().filter(|leg| !before.contains(leg)) {
-            if let Some(live) = self.sessions.get_mut(&leg.session) {
-                live.numbers.entry(leg.mid).or_default().resume();
+    fn route(&mut self, now: Now, source: (SessionId, Mid), kind: MediaKind, legs: Vec<Leg>) {
+        let route = self.routes.entry(source).or_default();
+        let is_same = |a: &Leg, b: &Leg| (a.session, a.mid) == (b.session, b.mid);
+        for leg in &legs {
+            let Some(live) = self.sessions.get_mut(&leg.session) else { continue };
+            if route.legs.iter().any(|before| is_same(before, leg)) {
+                live.downlink.limit(leg.mid, leg.most);
+            } else {
+                live.downlink.route(leg.mid, kind, leg.most);
+                live.downlink.arriving(leg.mid, route.meter.rates(now.at));
             }
         }
-        if legs.is_empty() {
-            self.routes.remove(&(session, mid));
-        } else {
-            self.routes.insert((session, mid), legs);
+        for gone in route.legs.iter().filter(|before| !legs.iter().any(|leg| is_same(before, leg))) {
+            if let Some(live) = self.sessions.get_mut(&gone.session) {
+                live.downlink.unroute(gone.mid);
+            }
+        }
+        route.legs = legs;
+        if route.legs.is_empty() {
+            self.routes.remove(&source);
         }
     }
 
@@ -314,13 +336,23 @@ impl<T: Transport> EventLoop<T> {
         while let Some(event) = self.with_peer(session, |peer| peer.poll_event(now.at)).flatten() {
             let event = match event {
                 PeerEvent::Media(mid, packet) => {
-                    self.forward(now, session, mid, packet);
+                    self.forward(now, session, mid, &packet);
                     continue;
+                }
+                PeerEvent::Fates(fates) => {
+                    if let Some(live) = self.sessions.get_mut(&session) {
+                        live.downlink.reported(now.at, &fates);
+                    }
+                    continue;
+                }
+                PeerEvent::KeyframeWanted(mid) => {
+                    let live = self.sessions.get(&session);
+                    let Some(layer) = live.and_then(|live| live.downlink.keyframe_of(mid)) else { continue };
+                    MediaEvent::KeyframeWanted(mid, layer)
                 }
                 PeerEvent::Connected => MediaEvent::Connected,
                 PeerEvent::Closed => MediaEvent::Closed,
                 PeerEvent::TrackStarted(mid) => MediaEvent::TrackStarted(mid),
-                PeerEvent::KeyframeWanted(mid) => MediaEvent::KeyframeWanted(mid),
                 PeerEvent::Data(channel, message) => MediaEvent::Data(channel, message),
             };
             self.rooms.media(now, session, event);
@@ -328,26 +360,75 @@ impl<T: Transport> EventLoop<T> {
         }
     }
 
-    fn forward(&mut self, now: Now, session: SessionId, mid: Mid, mut packet: MediaPacket) {
-        let Some(legs) = self.routes.get(&(session, mid)) else { return };
-        let sequence = packet.sequence;
-        for leg in legs {
+    fn forward(&mut self, now: Now, session: SessionId, mid: Mid, packet: &MediaPacket) {
+        let Some(route) = self.routes.get_mut(&(session, mid)) else { return };
+        let begins = route.meter.add(now.at, packet.layer, packet.payload.len());
+        for leg in &route.legs {
             let Some(live) = self.sessions.get_mut(&leg.session) else { continue };
-            let Some(number) = live.numbers.entry(leg.mid).or_default().number(sequence) else { continue };
-            packet.sequence = number;
+            if begins {
+                live.downlink.arriving(leg.mid, route.meter.rates(now.at));
+            }
+            let Some(sent) = live.downlink.forward(now.at, leg.mid, packet) else { continue };
+            let bytes = sent.payload.len();
+            let (sequence, timestamp, payload) = (sent.sequence, sent.timestamp, sent.payload);
+            let packet = MediaPacket { sequence, timestamp, payload, ..*packet };
             match live.call(|peer| peer.send_media(now.at, leg.mid, &packet)) {
-                Some(true) => self.io.counters.forwarded += 1,
+                Some(true) => {
+                    live.downlink.sent(now.at, bytes);
+                    self.io.counters.forwarded += 1;
+                }
                 _ => self.io.counters.not_forwarded += 1,
             }
         }
     }
 
+    /// Tells receivers at which rates arrives what they could get.
+    fn meter(&mut self, now: Instant) {
+        if self.metered_at.is_some_and(|at| now.saturating_duration_since(at) < METER_EVERY) {
+            return;
+        }
+        self.metered_at = Some(now);
+        for route in self.routes.values() {
+            let rates = route.meter.rates(now);
+            for leg in &route.legs {
+                if let Some(live) = self.sessions.get_mut(&leg.session) {
+                    live.downlink.arriving(leg.mid, rates);
+                }
+            }
+        }
+    }
+
+    /// Lets a session choose what it gets, and try what its line carries.
+    fn run_downlink(&mut self, now: Now, session: SessionId) {
+        let Some(live) = self.sessions.get_mut(&session) else { return };
+        live.dirty = true;
+        live.downlink.handle_timeout(now.at);
+        let bytes = live.downlink.probe_bytes(now.at);
+        if bytes > 0 {
+            let sent = live.call(|peer| peer.probe(now.at, bytes)).unwrap_or(0);
+            live.downlink.sent(now.at, sent);
+            self.io.counters.probe_bytes += u64::try_from(sent).unwrap_or(u64::MAX);
+        }
+        while let Some(event) = self.sessions.get_mut(&session).and_then(|live| live.downlink.poll_event()) {
+            let event = match event {
+                DownlinkEvent::KeyframeWanted(mid, layer) => MediaEvent::KeyframeWanted(mid, layer),
+                DownlinkEvent::Paused(mid, is_paused) => MediaEvent::Paused(mid, is_paused),
+            };
+            self.rooms.media(now, session, event);
+        }
+        self.act(now);
+    }
+
     fn run_timers(&mut self, now: Now) {
-        let is_due = |session: &Session<T::Peer>| session.next_timeout.is_some_and(|at| at <= now.at);
+        self.meter(now.at);
+        let is_due = |session: &Session<T::Peer>| {
+            session.downlink.is_due() || session.next_timeout.is_some_and(|at| at <= now.at)
+        };
         let due = self.sessions.iter().filter(|(_, session)| is_due(session)).map(|(id, _)| *id);
         for session in due.collect::<Vec<_>>() {
             self.with_peer(session, |peer| peer.handle_timeout(now.at));
             self.drain_events(now, session);
+            self.run_downlink(now, session);
         }
         self.rooms.handle_timeout(now);
         self.act(now);
@@ -357,6 +438,7 @@ impl<T: Transport> EventLoop<T> {
         for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.dirty) {
             self.io.send(&self.socket, *id, session);
             let next = session.call(Peer::poll_timeout).flatten();
+            let next = next.into_iter().chain(session.downlink.poll_timeout(now.at)).min();
             session.next_timeout = next.map(|at| at.max(now.at + TIMER_GRAIN));
             session.dirty = false;
         }

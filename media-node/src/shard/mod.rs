@@ -3,7 +3,6 @@
 //! All state has one owner, so nothing here is locked. The rest of the process talks to it by a bounded
 //! queue.
 
-mod continuity;
 mod counters;
 mod event_loop;
 mod probes;

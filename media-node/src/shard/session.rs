@@ -1,18 +1,17 @@
 //! One session as the event loop sees it, and what sends for all of them.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::ConnectionId;
-use super::continuity::Continuity;
 use super::counters::Counters;
+use crate::downlink::Downlink;
 use crate::room::{Message, SessionId};
+use crate::transport::Peer;
 use crate::transport::addresses::Addresses;
 use crate::transport::datagrams::Outbound;
-use crate::transport::{Mid, Peer};
 
 /// What sends: kept together so that a session can be served while it is borrowed.
 #[derive(Default)]
@@ -26,7 +25,8 @@ pub(super) struct Sending {
 pub(super) struct Session<P> {
     peer: P,
     pub(super) socket: Option<Outbox>,
-    pub(super) numbers: HashMap<Mid, Continuity>,
+    /// What it receives of others' tracks.
+    pub(super) downlink: Downlink,
     /// Has something to send, or timers that may have moved.
     pub(super) dirty: bool,
     pub(super) next_timeout: Option<Instant>,
@@ -36,7 +36,14 @@ pub(super) struct Session<P> {
 
 impl<P> Session<P> {
     pub(super) fn new(peer: P) -> Self {
-        Self { peer, socket: None, numbers: HashMap::new(), dirty: true, next_timeout: None, broken: false }
+        Self {
+            peer,
+            socket: None,
+            downlink: Downlink::default(),
+            dirty: true,
+            next_timeout: None,
+            broken: false,
+        }
     }
 
     /// Calls the peer. What a client sends goes through a great deal of parsing that is not ours: should it

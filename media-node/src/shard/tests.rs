@@ -15,7 +15,7 @@ use crate::token::{Admission, Grants};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::stun::{IntegrityKey, nomination};
 use crate::transport::{
-    Answer, Channel, Codec, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError,
+    Answer, Channel, Codec, Layer, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError,
 };
 
 /// A peer that is connected by its first datagram, takes each further one for a packet of section `v` (its
@@ -55,13 +55,15 @@ impl Peer for FakePeer {
             return;
         }
         let packet = MediaPacket {
+            layer: Layer::High,
             codec: Codec::Vp8,
             sequence: u16::from(datagram[0]),
             timestamp: 0,
             marker: false,
             audio_level: None,
             orientation: None,
-            payload: Bytes::new(),
+            // A keyframe.
+            payload: Bytes::from_static(&[0x10, 0]),
         };
         self.events.push_back(PeerEvent::Media(mid, packet));
     }
@@ -85,7 +87,11 @@ impl Peer for FakePeer {
         true
     }
 
-    fn request_keyframe(&mut self, _: Instant, _: Mid) {}
+    fn request_keyframe(&mut self, _: Instant, _: Mid, _: Layer) {}
+
+    fn probe(&mut self, _: Instant, _: usize) -> usize {
+        0
+    }
 
     fn send_data(&mut self, _: Instant, _: Channel, _: &Bytes) -> bool {
         true

@@ -13,7 +13,7 @@ pub mod sdp;
 pub mod stun;
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -58,8 +58,12 @@ pub trait Peer {
     /// sent.
     fn send_media(&mut self, now: Instant, mid: Mid, packet: &MediaPacket) -> bool;
 
-    /// Asks the client for a keyframe of what it publishes on the section.
-    fn request_keyframe(&mut self, now: Instant, mid: Mid);
+    /// Asks the client for a keyframe of a layer of what it publishes on the section.
+    fn request_keyframe(&mut self, now: Instant, mid: Mid, layer: Layer);
+
+    /// Sends once more what was just sent, so that the line shows whether it carries so much. Returns the bytes
+    /// sent: none when the client takes no repeated packets, or nothing was sent yet.
+    fn probe(&mut self, now: Instant, bytes: usize) -> usize;
 
     /// Sends a message on one of the client's data channels. `false` when it was not taken.
     fn send_data(&mut self, now: Instant, channel: Channel, message: &Bytes) -> bool;
@@ -92,6 +96,8 @@ pub enum PeerEvent {
     Media(Mid, MediaPacket),
     /// The client cannot decode what it receives on the section.
     KeyframeWanted(Mid),
+    /// What became of packets sent to the client, in the order they were sent.
+    Fates(Vec<Fate>),
     /// A message on a data channel.
     Data(Channel, Bytes),
 }
@@ -100,6 +106,8 @@ pub enum PeerEvent {
 /// ids).
 #[derive(Clone, Debug)]
 pub struct MediaPacket {
+    /// Which layer of its track it belongs to.
+    pub layer: Layer,
     /// Codec of the payload.
     pub codec: Codec,
     /// RTP sequence number.
@@ -114,6 +122,49 @@ pub struct MediaPacket {
     pub orientation: Option<u8>,
     /// Payload, which may be encrypted end to end.
     pub payload: Bytes,
+}
+
+/// Layer of a video track, from small to large. A track without layers is all [`Layer::High`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Layer {
+    /// A quarter of the width; `q`.
+    Low,
+    /// Half the width; `h`.
+    Medium,
+    /// As captured; `f`.
+    High,
+}
+
+impl Layer {
+    /// From small to large.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
+    /// Place in [`Layer::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// RFC 8851 stream id LiveKit clients send it under.
+    #[must_use]
+    pub const fn rid(self) -> &'static str {
+        match self {
+            Self::Low => "q",
+            Self::Medium => "h",
+            Self::High => "f",
+        }
+    }
+}
+
+/// What became of one sent packet, as the client reported it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fate {
+    /// When it was sent.
+    pub sent: Instant,
+    /// Size of the RTP packet.
+    pub bytes: u32,
+    /// When it arrived, on the client's clock; `None` when it did not.
+    pub arrived: Option<Duration>,
 }
 
 /// Codecs the node forwards.
@@ -132,6 +183,15 @@ impl Codec {
     #[must_use]
     pub fn from_mime(mime: &str) -> Option<Self> {
         [Self::Opus, Self::Vp8, Self::H264].into_iter().find(|codec| codec.mime().eq_ignore_ascii_case(mime))
+    }
+
+    /// Ticks a second of RTP timestamps.
+    #[must_use]
+    pub const fn clock_hz(self) -> u32 {
+        match self {
+            Self::Opus => 48_000,
+            Self::Vp8 | Self::H264 => 90_000,
+        }
     }
 
     /// MIME type.
@@ -181,7 +241,7 @@ impl Channel {
 }
 
 /// Identification of a media section (RFC 8843 `mid`), short enough to copy: it keys every forwarded packet.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Mid {
     bytes: [u8; Self::MAX_BYTES],
     len: u8,

@@ -1,6 +1,6 @@
 //! The little of SDP (RFC 8866, RFC 9429) the node must understand itself; the backend does the rest.
 
-use super::{MediaKind, Mid};
+use super::{Layer, MediaKind, Mid};
 
 /// Longest offer that is looked at. Browsers send 2 to 30 KiB.
 pub const MAX_OFFER_BYTES: usize = 256 << 10;
@@ -8,8 +8,9 @@ pub const MAX_OFFER_BYTES: usize = 256 << 10;
 /// Media sections of one connection. A client adds one for each track it ever publishes or receives.
 pub const MAX_SECTIONS: usize = 128;
 
-/// Layer names of LiveKit clients, best first.
-const LAYERS_BEST_FIRST: [&str; 3] = ["f", "h", "q"];
+/// Between the `mid` of a section and the name of a layer, in sections that only the backend sees. Browsers
+/// never use it.
+const LAYER_MARK: char = '~';
 
 /// A client's offer, read and made ready for the backend.
 #[derive(Clone, Debug)]
@@ -35,8 +36,8 @@ pub struct OfferedSection {
     pub direction: Direction,
     /// The client's name of the track it sends: the second word of `msid`.
     pub track: Option<String>,
-    /// The layer to ask for, when the client names layers (RFC 8851) instead of SSRCs.
-    pub layer: Option<String>,
+    /// Layers and their names (RFC 8851), best first, when the client names them instead of SSRCs.
+    pub layers: Vec<(Layer, String)>,
 }
 
 /// Direction of a section, seen from the client.
@@ -114,10 +115,11 @@ impl Offer {
         let mut sections: Vec<OfferedSection> = Vec::new();
         for block in blocks.iter_mut().skip(1) {
             let section = parse_section(block).ok_or(OfferError::Mid)?;
-            if sections.iter().any(|other| other.mid == section.mid) {
+            let is_taken = sections.iter().any(|other| other.mid == section.mid);
+            if is_taken || section.mid.as_str().contains(LAYER_MARK) {
                 return Err(OfferError::Mid);
             }
-            if section.layer.is_some() {
+            if !section.layers.is_empty() {
                 let layered = ["a=rid:", "a=simulcast:", "a=ssrc:", "a=ssrc-group:"];
                 block.retain(|line| !layered.iter().any(|name| line.starts_with(name)));
             }
@@ -153,11 +155,56 @@ pub fn with_lines(sdp: &str, mid: Mid, lines: &[String]) -> String {
     join(&blocks)
 }
 
-/// Lines of an answer that ask for one layer alone. A client sends no layer that the answer leaves out
-/// (RFC 8853 §5.3.2), so what arrives can be forwarded as it is.
+/// Lines of an answer that take all layers.
 #[must_use]
-pub fn one_layer(layer: &str) -> [String; 2] {
-    [format!("a=rid:{layer} recv"), format!("a=simulcast:recv {layer}")]
+pub fn take_layers(names: &[&str]) -> Vec<String> {
+    let mut lines: Vec<_> = names.iter().map(|name| format!("a=rid:{name} recv")).collect();
+    lines.push(format!("a=simulcast:recv {}", names.join(";")));
+    lines
+}
+
+/// The section that stands for a layer towards the backend. `None` when the name would be too long.
+#[must_use]
+pub fn layer_mid(mid: Mid, layer: Layer) -> Option<Mid> {
+    Mid::parse(&format!("{mid}{LAYER_MARK}{}", layer.rid()))
+}
+
+/// Copies a section under another `mid`, right behind it, with `lines` added. Without any it is inactive.
+#[must_use]
+pub fn with_copy(sdp: &str, of: Mid, mid: Mid, lines: &[String]) -> String {
+    let directions = ["a=sendonly", "a=sendrecv", "a=recvonly", "a=inactive"];
+    let (named, bundled) = (format!("a=mid:{mid}"), format!("a=group:BUNDLE {mid}"));
+    let mut blocks = split_sections(sdp);
+    let original = format!("a=mid:{of}");
+    let Some(at) = blocks.iter().position(|block| block.contains(&original.as_str())) else {
+        return sdp.to_owned();
+    };
+    let kept = blocks[at].iter().copied().filter(|line| !line.starts_with("a=mid:"));
+    let mut copy: Vec<&str> = match lines {
+        [] => kept.filter(|line| !directions.contains(line)).chain(["a=inactive"]).collect(),
+        lines => kept.chain(lines.iter().map(String::as_str)).collect(),
+    };
+    copy.push(&named);
+    blocks.insert(at + 1, copy);
+    join(&blocks).replacen("a=group:BUNDLE", &bundled, 1)
+}
+
+/// An answer without the sections that only the backend sees.
+#[must_use]
+pub fn without_layer_sections(answer: &str) -> String {
+    let mut blocks = split_sections(answer);
+    let is_layer = |line: &&str| line.strip_prefix("a=mid:").is_some_and(|mid| mid.contains(LAYER_MARK));
+    blocks.retain(|block| !block.iter().any(|line| is_layer(line)));
+    let group = |line: &str| line.strip_prefix("a=group:BUNDLE").map(str::to_owned);
+    let bundle = blocks.first().and_then(|session| session.iter().find_map(|line| group(line)));
+    let joined = join(&blocks);
+    let Some(bundle) = bundle else { return joined };
+    let kept: String = bundle
+        .split(' ')
+        .filter(|mid| !mid.is_empty() && !mid.contains(LAYER_MARK))
+        .flat_map(|mid| [" ", mid])
+        .collect();
+    joined.replacen(&format!("a=group:BUNDLE{bundle}"), &format!("a=group:BUNDLE{kept}"), 1)
 }
 
 /// Id of a header extension, the same in all sections (RFC 8843 §9.1).
@@ -220,20 +267,30 @@ fn parse_section(block: &mut Vec<&str>) -> Option<OfferedSection> {
         kind,
         direction,
         track,
-        layer: best_layer(block),
+        layers: layers(block),
     })
 }
 
-fn best_layer(block: &[&str]) -> Option<String> {
+/// Best first. Unknown names count from small to large, as clients list them.
+fn layers(block: &[&str]) -> Vec<(Layer, String)> {
+    let is_token = |rid: &&str| {
+        !rid.is_empty() && rid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
     let rids: Vec<&str> = block
         .iter()
         .filter_map(|line| line.strip_prefix("a=rid:")?.split_once(" send").map(|(rid, _)| rid))
+        .filter(is_token)
+        .take(Layer::ALL.len())
         .collect();
-    // Of unknown names the last: clients list them from small to large.
-    let best = LAYERS_BEST_FIRST.into_iter().find(|name| rids.contains(name)).or(rids.last().copied())?;
-    let is_token =
-        !best.is_empty() && best.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    is_token.then(|| best.to_owned())
+    let known = |rid: &str| Layer::ALL.into_iter().find(|layer| layer.rid() == rid);
+    let mut layers: Vec<(Layer, String)> = match rids.iter().map(|rid| known(rid)).collect::<Option<Vec<_>>>()
+    {
+        Some(layers) => layers.into_iter().zip(rids.iter().map(|rid| (*rid).to_owned())).collect(),
+        None => Layer::ALL.into_iter().zip(rids.iter().map(|rid| (*rid).to_owned())).collect(),
+    };
+    layers.sort_by(|a, b| b.0.cmp(&a.0));
+    layers.dedup_by_key(|(layer, _)| *layer);
+    layers
 }
 
 #[cfg(test)]
@@ -277,27 +334,46 @@ mod tests {
     }
 
     #[test]
-    fn the_best_layer_is_found_and_layers_do_not_reach_the_backend() {
+    fn layers_are_found_and_do_not_reach_the_backend() {
         let section = "m=video 9 X 96\r\na=mid:0\r\na=sendonly\r\na=ssrc:1 cname:x\r\n";
-        let layer = |lines: &str| {
+        let names = |lines: &str| {
             let offer = offer(&format!("{section}{lines}")).unwrap();
-            let layer = offer.sections[0].layer.clone();
-            assert_eq!(layer.is_none(), offer.sdp.contains("a=ssrc:1"), "{}", offer.sdp);
+            let layers = offer.sections[0].layers.clone();
+            assert_eq!(layers.is_empty(), offer.sdp.contains("a=ssrc:1"), "{}", offer.sdp);
             assert!(!offer.sdp.contains("rid") && !offer.sdp.contains("simulcast"), "{}", offer.sdp);
-            layer
+            layers.into_iter().map(|(layer, name)| format!("{}={name}", layer.rid())).collect::<Vec<_>>()
         };
         let three = "a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n";
-        assert_eq!(layer(three).as_deref(), Some("f"));
-        assert_eq!(layer("a=rid:q send\r\na=rid:h send pt=96\r\n").as_deref(), Some("h"));
-        assert_eq!(layer("a=rid:lo send\r\na=rid:hi send\r\n").as_deref(), Some("hi"));
-        assert_eq!(layer(""), None);
+        assert_eq!(names(three), ["f=f", "h=h", "q=q"]);
+        assert_eq!(names("a=rid:q send\r\na=rid:h send pt=96\r\n"), ["h=h", "q=q"]);
+        assert_eq!(names("a=rid:lo send\r\na=rid:hi send\r\n"), ["h=hi", "q=lo"]);
+        assert_eq!(names("a=rid:f send\r\na=rid:f send\r\n"), ["f=f"]);
+        assert_eq!(names(&"a=rid:x send\r\n".repeat(9)).len(), 3);
+        assert!(names("").is_empty());
+    }
+
+    #[test]
+    fn a_layers_section_follows_its_track_and_the_client_never_sees_it() {
+        let sdp = "v=0\r\na=group:BUNDLE 0 1\r\nm=video 9 X 96\r\na=mid:0\r\na=sendonly\r\n\
+                   m=audio 9 X 111\r\na=mid:1\r\n";
+        let (of, copy) = (Mid::parse("0").unwrap(), layer_mid(Mid::parse("0").unwrap(), Layer::Low).unwrap());
+        let told = with_copy(sdp, of, copy, &["a=ssrc:7 cname:-".to_owned()]);
+        let mids: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("a=mid:")).collect();
+        assert_eq!(mids, ["0", "0~q", "1"]);
+        assert!(told.contains("a=group:BUNDLE 0~q 0 1\r\n") && told.contains("a=ssrc:7"), "{told}");
+        assert_eq!(without_layer_sections(&told), sdp);
+        let idle = with_copy(sdp, of, copy, &[]);
+        assert_eq!(idle.matches("a=inactive").count(), 1, "{idle}");
+        assert_eq!(without_layer_sections(&idle), sdp);
+        assert_eq!(offer("m=video 9 X 96\r\na=mid:0~q\r\n").unwrap_err(), OfferError::Mid);
     }
 
     #[test]
     fn lines_are_added_to_their_section_only() {
         let sdp = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\nm=video 9 X 96\r\na=mid:1\r\n";
-        let added = with_lines(sdp, Mid::parse("0").unwrap(), &one_layer("f"));
-        assert_eq!(added, sdp.replace("a=mid:0\r\n", "a=mid:0\r\na=rid:f recv\r\na=simulcast:recv f\r\n"));
+        let added = with_lines(sdp, Mid::parse("0").unwrap(), &take_layers(&["f", "q"]));
+        let lines = "a=mid:0\r\na=rid:f recv\r\na=rid:q recv\r\na=simulcast:recv f;q\r\n";
+        assert_eq!(added, sdp.replace("a=mid:0\r\n", lines));
     }
 
     #[test]

@@ -11,7 +11,7 @@ import { chromium } from 'playwright-core';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const BINARY = process.env.LOCUM_MEDIA ?? here('../../../target/debug/locum-media');
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--headless=new', '--disable-gpu', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--no-first-run', '--use-fake-device-for-media-stream',
@@ -45,7 +45,7 @@ export class Edge {
 
 /** A `locum-media` process. */
 export class MediaNode {
-  static async start(edge) {
+  static async start(edge, host = '127.0.0.1') {
     const node = new MediaNode();
     node.dir = await mkdtemp(join(tmpdir(), 'locum-media-'));
     await writeFile(join(node.dir, 'keys.json'), JSON.stringify({ keys: [edge.jwk] }));
@@ -54,9 +54,9 @@ export class MediaNode {
       region = "eu-central"
       state_dir = "state"
       ready_file = "ready.json"
-      signal_listen = "127.0.0.1:0"
-      media_listen = "127.0.0.1:0"
-      announce_host = "127.0.0.1"
+      signal_listen = "${host}:0"
+      media_listen = "${host}:0"
+      announce_host = "${host}"
       jwks_file = "keys.json"
     `);
     node.log = '';
@@ -89,7 +89,7 @@ export class MediaNode {
 
 /** Chromium, and the page it opens. */
 export class Browsers {
-  static async start() {
+  static async start(host = '127.0.0.1', executablePath = CHROMIUM) {
     const browsers = new Browsers();
     const files = { '/': ['text/html', await readFile(here('page.html'))] };
     for (const script of ['livekit-client.umd.js', 'livekit-client.e2ee.worker.js']) {
@@ -99,10 +99,12 @@ export class Browsers {
     browsers.server = createServer((request, response) => {
       const [type, body] = files[new URL(request.url, 'http://x').pathname] ?? [];
       response.writeHead(body ? 200 : 404, { 'content-type': type ?? 'text/plain' }).end(body);
-    }).listen(0, '127.0.0.1');
+    }).listen(0, host);
     await once(browsers.server, 'listening');
-    browsers.origin = `http://127.0.0.1:${browsers.server.address().port}/`;
-    browsers.chromium = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+    browsers.origin = `http://${host}:${browsers.server.address().port}/`;
+    // Devices and workers are for secure contexts, which loopback is without being told.
+    const args = [...CHROMIUM_FLAGS, `--unsafely-treat-insecure-origin-as-secure=${browsers.origin}`];
+    browsers.chromium = await chromium.launch({ executablePath, args });
     return browsers;
   }
 

@@ -2,13 +2,14 @@ import type { RoomConnectOptions, RoomOptions } from 'livekit-client'
 import { VideoPresets } from 'livekit-client'
 import type { DeviceChoice } from './devices'
 
-/** One layer of VP8 and plain Opus: what every node forwards and every browser of the last years decodes. */
+/** Layers of VP8 and plain Opus: what every node forwards and every browser of the last years decodes. */
 export function roomOptions(choice: DeviceChoice): RoomOptions {
   return {
     // Our nodes speak version 1 of the signalling protocol: one peer connection, offered by the client.
     singlePeerConnection: true,
-    adaptiveStream: false,
-    dynacast: false,
+    // Each viewer gets the layer its window and its line have use for, and nobody sends what no one looks at.
+    adaptiveStream: true,
+    dynacast: true,
     stopLocalTrackOnUnpublish: true,
     audioCaptureDefaults: {
       echoCancellation: true,
@@ -21,7 +22,7 @@ export function roomOptions(choice: DeviceChoice): RoomOptions {
       ...(choice.cameraId ? { deviceId: { ideal: choice.cameraId } } : {}),
     },
     publishDefaults: {
-      simulcast: false,
+      simulcast: true,
       videoCodec: 'vp8',
       backupCodec: false,
       red: false,

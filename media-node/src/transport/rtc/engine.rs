@@ -3,9 +3,7 @@
 //! Only what the node forwards is registered: the backend's default codecs answer Chromium with a payload
 //! type twice.
 
-use ::rtc::interceptor::{
-    NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot,
-};
+use ::rtc::interceptor::{NackGeneratorBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
 use ::rtc::peer_connection::configuration::interceptor_registry::{
     configure_simulcast_extension_headers, configure_twcc_receiver_only,
 };
@@ -14,9 +12,11 @@ use ::rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability,
     RTCRtpHeaderExtensionParameters, RtpCodecKind,
 };
+use ::rtc::sdp::extmap::TRANSPORT_CC_URI;
 use ::rtc::shared::error::Result;
 
 use super::feedback::DeliverKeyframeRequests;
+use super::outgoing::Outgoing;
 use crate::transport::{Codec, MediaKind};
 
 /// RFC 6464: stays readable under end-to-end encryption, so active speakers can be told.
@@ -24,9 +24,6 @@ const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
 /// 3GPP TS 26.114: how a phone is held.
 const ORIENTATION_URI: &str = "urn:3gpp:video-orientation";
-
-/// Sent packets kept for retransmission on each section: about two seconds of camera video. A power of two.
-const RETRANSMISSION_PACKETS: u16 = 512;
 
 const VIDEO_CLOCK_HZ: u32 = 90_000;
 
@@ -37,18 +34,24 @@ pub(super) struct Extensions {
     pub(super) audio_level: Option<u8>,
     /// [`ORIENTATION_URI`]
     pub(super) orientation: Option<u8>,
+    /// [`TRANSPORT_CC_URI`]
+    pub(super) transport_number: Option<u8>,
 }
 
 impl Extensions {
     /// Finds them among all that were negotiated.
     pub(super) fn of(negotiated: &[RTCRtpHeaderExtensionParameters]) -> Self {
         let id = |uri: &str| negotiated.iter().find(|e| e.uri == uri).and_then(|e| u8::try_from(e.id).ok());
-        Self { audio_level: id(AUDIO_LEVEL_URI), orientation: id(ORIENTATION_URI) }
+        Self {
+            audio_level: id(AUDIO_LEVEL_URI),
+            orientation: id(ORIENTATION_URI),
+            transport_number: id(TRANSPORT_CC_URI),
+        }
     }
 }
 
 /// What a connection negotiates with.
-pub(super) fn media() -> Result<(MediaEngine, Registry)> {
+pub(super) fn media(outgoing: &Outgoing) -> Result<(MediaEngine, Registry)> {
     let mut engine = MediaEngine::default();
     register_codecs(&mut engine)?;
     for (uri, kind) in [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (ORIENTATION_URI, RtpCodecKind::Video)] {
@@ -58,7 +61,7 @@ pub(super) fn media() -> Result<(MediaEngine, Registry)> {
     configure_simulcast_extension_headers(&mut engine)?;
     // Tells publishers how their packets arrive; without it browsers stay at their starting bit rate.
     let registry = configure_twcc_receiver_only(Registry::new(), &mut engine)?
-        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RETRANSMISSION_PACKETS).build())
+        .with(Slot::NackResponder, outgoing.interceptor())
         .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
@@ -72,6 +75,18 @@ pub(super) fn default_codec(kind: MediaKind) -> RTCRtpCodec {
         MediaKind::Audio => codec(Codec::Opus.mime(), 48_000, 2, "", &[]),
         MediaKind::Video => codec(Codec::Vp8.mime(), VIDEO_CLOCK_HZ, 0, "", &[]),
     }
+}
+
+/// Payload types of media and of their repair (RFC 4588 §8.1: `apt`).
+pub(super) fn repair_payload_types(codecs: &[RTCRtpCodecParameters]) -> Vec<(u8, u8)> {
+    let is_repair =
+        |codec: &&RTCRtpCodecParameters| codec.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_RTX);
+    let associated = |codec: &RTCRtpCodecParameters| {
+        let parameters = codec.rtp_codec.sdp_fmtp_line.split(';');
+        let mut apt = parameters.filter_map(|parameter| parameter.trim().strip_prefix("apt="));
+        Some((apt.next()?.parse().ok()?, codec.payload_type))
+    };
+    codecs.iter().filter(is_repair).filter_map(associated).collect()
 }
 
 /// The backend's name for a kind.

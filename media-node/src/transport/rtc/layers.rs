@@ -1,20 +1,19 @@
 //! Sections whose client names layers instead of SSRCs.
 //!
 //! The backend finds a layer by header extensions that browsers stop sending after the first packets, forgets
-//! it at every negotiation, and never finds its repair stream. So it is not told of layers at all: RTP
-//! headers are in the clear, the SSRCs are read there, and the backend gets the offer again with them written
-//! in.
+//! it at every negotiation, never finds its repair stream, and holds one SSRC a section. So it is not told of
+//! layers at all: RTP headers are in the clear, the SSRCs are read there, and the backend gets the offer again
+//! with a section of its own for each layer. The best layer has the section of the track.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use ::rtc::rtp;
 use ::rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI};
 use ::rtc::shared::marshal::Unmarshal as _;
 
 use super::random_ssrc;
-use crate::transport::sdp::{self, Direction, Offer};
-use crate::transport::{Mid, TransportError};
+use crate::transport::sdp::{self, Direction, Offer, Section, SectionRole};
+use crate::transport::{Layer, MediaKind, Mid, TransportError};
 
 /// First byte of RTP and RTCP (RFC 7983), and where RTCP's packet types lie among RTP's (RFC 5761 §4).
 const RTP_FIRST: std::ops::RangeInclusive<u8> = 128..=191;
@@ -26,12 +25,18 @@ const MAX_LESSONS: u8 = 16;
 /// Layers of one connection.
 #[derive(Default)]
 pub(super) struct Layers {
-    sections: HashMap<Mid, Layer>,
+    sections: HashMap<Mid, Vec<Stream>>,
     extensions: Extensions,
 }
 
-struct Layer {
+/// One layer.
+struct Stream {
+    layer: Layer,
     name: String,
+    /// The backend's section for it.
+    mid: Mid,
+    /// Whether the last offer had it: the backend keeps a section for ever.
+    is_offered: bool,
     /// How often an SSRC was learnt; each costs a negotiation, so a client gets a few.
     lessons: u8,
     /// Made up until the true one is known: the backend insists on one.
@@ -57,42 +62,92 @@ impl Layers {
             layer: id(SDES_RTP_STREAM_ID_URI),
             repaired: id(SDES_REPAIR_RTP_STREAM_ID_URI),
         };
-        self.sections.retain(|mid, _| {
-            offer
-                .sections
-                .iter()
-                .any(|s| s.mid == *mid && s.layer.is_some() && s.direction == Direction::Send)
-        });
-        for section in offer.sections.iter().filter(|section| section.direction == Direction::Send) {
-            if let (Some(name), Entry::Vacant(entry)) = (&section.layer, self.sections.entry(section.mid)) {
-                entry.insert(Layer {
-                    name: name.clone(),
-                    lessons: 0,
-                    ssrc: random_ssrc()?,
-                    is_known: false,
-                    repair: None,
-                });
+        self.sections.retain(|mid, _| offer.sections.iter().any(|section| section.mid == *mid));
+        for section in &offer.sections {
+            let mut offered = match section.direction {
+                Direction::Send => section.layers.as_slice(),
+                _ => &[],
+            };
+            // Without room for the names of further sections there is one layer, the best.
+            if offered.len() > 1 && sdp::layer_mid(section.mid, Layer::Low).is_none() {
+                offered = &offered[..1];
+            }
+            self.take_section(section.mid, offered)?;
+        }
+        Ok(())
+    }
+
+    fn take_section(&mut self, mid: Mid, offered: &[(Layer, String)]) -> Result<(), TransportError> {
+        if offered.is_empty() && !self.sections.contains_key(&mid) {
+            return Ok(());
+        }
+        let streams = self.sections.entry(mid).or_default();
+        for stream in streams.iter_mut() {
+            stream.is_offered = false;
+        }
+        for (nth, (layer, name)) in offered.iter().enumerate() {
+            let Some(own) = (if nth == 0 { Some(mid) } else { sdp::layer_mid(mid, *layer) }) else {
+                continue;
+            };
+            match streams.iter_mut().find(|stream| stream.mid == own) {
+                Some(stream) if stream.name == *name => stream.is_offered = true,
+                known => {
+                    let stream = Stream::new(*layer, name.clone(), own)?;
+                    match known {
+                        Some(known) => *known = stream,
+                        None => streams.push(stream),
+                    }
+                }
             }
         }
+        streams.retain(|stream| stream.is_offered || stream.mid != mid);
+        streams.sort_by(|a, b| b.layer.cmp(&a.layer));
         Ok(())
     }
 
     /// The offer as the backend is to see it.
     pub(super) fn in_offer(&self, offer: &str) -> String {
-        self.sections.iter().fold(offer.to_owned(), |sdp, (mid, layer)| {
-            let repair = layer.repair.map(|repair| {
-                [format!("a=ssrc-group:FID {} {repair}", layer.ssrc), format!("a=ssrc:{repair} cname:-")]
-            });
-            let mut lines = vec![format!("a=ssrc:{} cname:-", layer.ssrc)];
-            lines.extend(repair.into_iter().flatten());
-            sdp::with_lines(&sdp, *mid, &lines)
+        self.sections.iter().fold(offer.to_owned(), |sdp, (mid, streams)| {
+            // Copies before the original is given an SSRC; the last one copied comes first.
+            let copies = streams.iter().rev().filter(|stream| stream.mid != *mid);
+            let sdp = copies.fold(sdp, |sdp, copy| sdp::with_copy(&sdp, *mid, copy.mid, &copy.lines()));
+            let original = streams.iter().find(|stream| stream.mid == *mid);
+            original.map_or(sdp.clone(), |stream| sdp::with_lines(&sdp, *mid, &stream.lines()))
         })
+    }
+
+    /// What the backend's own sections are for, given what the client's are.
+    pub(super) fn sections(&self, plan: &[Section]) -> Vec<Section> {
+        let mut sections = Vec::new();
+        for (mid, streams) in &self.sections {
+            let role = plan.iter().find(|section| section.mid == *mid).map(|section| &section.role);
+            for stream in streams.iter().filter(|stream| stream.mid != *mid) {
+                let role = match role {
+                    Some(SectionRole::Receive) if stream.is_offered => SectionRole::Receive,
+                    Some(SectionRole::Retired) => SectionRole::Retired,
+                    _ => SectionRole::Idle,
+                };
+                sections.push(Section { mid: stream.mid, kind: MediaKind::Video, role });
+            }
+        }
+        sections
+    }
+
+    /// The client's section and the layer that a section of the backend stands for.
+    pub(super) fn place(&self, mid: Mid) -> (Mid, Layer) {
+        let streams = self.sections.iter().flat_map(|(of, streams)| streams.iter().map(move |s| (*of, s)));
+        let mut places = streams.filter(|(_, stream)| stream.mid == mid);
+        places.next().map_or((mid, Layer::High), |(of, stream)| (of, stream.layer))
     }
 
     /// The answer as the client is to see it.
     pub(super) fn in_answer(&self, answer: &str) -> String {
-        self.sections.iter().fold(answer.to_owned(), |sdp, (mid, layer)| {
-            sdp::with_lines(&sdp, *mid, &sdp::one_layer(&layer.name))
+        let answer = sdp::without_layer_sections(answer);
+        self.sections.iter().fold(answer, |sdp, (mid, streams)| {
+            // From small to large, as clients offer them.
+            let offered = streams.iter().rev().filter(|stream| stream.is_offered);
+            let names: Vec<&str> = offered.map(|stream| stream.name.as_str()).collect();
+            if names.is_empty() { sdp } else { sdp::with_lines(&sdp, *mid, &sdp::take_layers(&names)) }
         })
     }
 
@@ -106,11 +161,8 @@ impl Layers {
         else {
             return false;
         };
-        if self
-            .sections
-            .values()
-            .any(|layer| (layer.is_known && layer.ssrc == ssrc) || layer.repair == Some(ssrc))
-        {
+        let knows = |stream: &Stream| (stream.is_known && stream.ssrc == ssrc) || stream.repair == Some(ssrc);
+        if self.sections.values().flatten().any(knows) {
             return false;
         }
         self.learn_from_header(ssrc, datagram).unwrap_or(false)
@@ -119,19 +171,40 @@ impl Layers {
     fn learn_from_header(&mut self, ssrc: u32, mut datagram: &[u8]) -> Option<bool> {
         let header = rtp::Header::unmarshal(&mut datagram).ok()?;
         let text = |id: Option<u8>| String::from_utf8(header.get_extension(id?)?.to_vec()).ok();
-        let layer = self.sections.get_mut(&Mid::parse(&text(self.extensions.mid)?)?)?;
-        if layer.lessons >= MAX_LESSONS {
+        let streams = self.sections.get_mut(&Mid::parse(&text(self.extensions.mid)?)?)?;
+        let (repaired, named) = (text(self.extensions.repaired), text(self.extensions.layer));
+        let name = repaired.as_ref().or(named.as_ref())?;
+        let stream = streams.iter_mut().find(|stream| stream.is_offered && stream.name == *name)?;
+        if stream.lessons >= MAX_LESSONS {
             return None;
         }
-        if text(self.extensions.repaired).as_ref() == Some(&layer.name) {
-            layer.repair = Some(ssrc);
-        } else if text(self.extensions.layer).as_ref() == Some(&layer.name) {
-            (layer.ssrc, layer.is_known) = (ssrc, true);
+        if repaired.is_some() {
+            stream.repair = Some(ssrc);
         } else {
-            return None;
+            (stream.ssrc, stream.is_known) = (ssrc, true);
         }
-        layer.lessons += 1;
+        stream.lessons += 1;
         Some(true)
+    }
+}
+
+impl Stream {
+    fn new(layer: Layer, name: String, mid: Mid) -> Result<Self, TransportError> {
+        let ssrc = random_ssrc()?;
+        Ok(Self { layer, name, mid, is_offered: true, lessons: 0, ssrc, is_known: false, repair: None })
+    }
+
+    /// Lines of its section; none when the client does not send it.
+    fn lines(&self) -> Vec<String> {
+        if !self.is_offered {
+            return Vec::new();
+        }
+        let repair = self.repair.map(|repair| {
+            [format!("a=ssrc-group:FID {} {repair}", self.ssrc), format!("a=ssrc:{repair} cname:-")]
+        });
+        let mut lines = vec![format!("a=ssrc:{} cname:-", self.ssrc)];
+        lines.extend(repair.into_iter().flatten());
+        lines
     }
 }
 
@@ -166,21 +239,67 @@ mod tests {
         (offer, layers)
     }
 
+    fn mid(mid: &str) -> Mid {
+        Mid::parse(mid).unwrap()
+    }
+
+    /// What the backend is told of each section: its `mid` and the lines that name SSRCs.
+    fn told(sdp: &str) -> Vec<String> {
+        let wanted = ["a=mid:", "a=ssrc", "a=inactive"];
+        let lines = sdp.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name)));
+        lines.map(str::to_owned).collect()
+    }
+
     #[test]
     fn ssrcs_are_learnt_once_and_written_into_the_offer() {
         let (offer, mut layers) = layers();
-        assert!(layers.in_offer(&offer.sdp).contains("a=ssrc:"), "the backend insists on one");
+        assert_eq!(
+            layers.in_offer(&offer.sdp).matches("a=ssrc:").count(),
+            2,
+            "the backend insists on one each"
+        );
         let primary = packet(77, &[(4, "v"), (10, "f")]);
         assert!(layers.learn(&primary));
         assert!(!layers.learn(&primary));
         assert!(!layers.learn(&packet(77, &[])), "browsers stop naming it");
         assert!(layers.learn(&packet(78, &[(4, "v"), (11, "f")])));
-        let told = layers.in_offer(&offer.sdp);
-        assert!(told.contains("a=ssrc-group:FID 77 78\r\n") && told.contains("a=ssrc:77 cname"), "{told}");
+        assert!(layers.learn(&packet(79, &[(4, "v"), (10, "q")])));
+        let expected = [
+            "a=mid:v",
+            "a=ssrc:77 cname:-",
+            "a=ssrc-group:FID 77 78",
+            "a=ssrc:78 cname:-",
+            "a=ssrc:79 cname:-",
+            "a=mid:v~q",
+        ];
+        assert_eq!(told(&layers.in_offer(&offer.sdp)), expected);
 
         layers.take(&offer).unwrap();
-        assert!(layers.in_offer(&offer.sdp).contains("a=ssrc:77 cname"), "kept over negotiations");
-        assert!(layers.in_answer("m=video 9 X 96\r\na=mid:v\r\n").ends_with("a=simulcast:recv f\r\n"));
+        assert_eq!(told(&layers.in_offer(&offer.sdp)), expected, "kept over negotiations");
+        let answer = layers.in_answer("m=video 9 X 96\r\na=mid:v\r\nm=video 9 X 96\r\na=mid:v~q\r\n");
+        let lines = "a=mid:v\r\na=rid:q recv\r\na=rid:f recv\r\na=simulcast:recv q;f\r\n";
+        assert_eq!(answer, format!("m=video 9 X 96\r\n{lines}"));
+    }
+
+    #[test]
+    fn the_backends_sections_stand_for_the_clients() {
+        let (offer, mut layers) = layers();
+        assert_eq!(layers.place(mid("v")), (mid("v"), Layer::High));
+        assert_eq!(layers.place(mid("v~q")), (mid("v"), Layer::Low));
+        assert_eq!(layers.place(mid("w")), (mid("w"), Layer::High), "without layers");
+        let role = |layers: &Layers, role: SectionRole| {
+            layers.sections(&[Section { mid: mid("v"), kind: MediaKind::Video, role }])[0].role.clone()
+        };
+        assert_eq!(role(&layers, SectionRole::Receive), SectionRole::Receive);
+        assert_eq!(role(&layers, SectionRole::Idle), SectionRole::Idle);
+
+        let plain = Offer::parse(&OFFER.replace("a=rid:", "a=x:").replace("a=simulcast:", "a=y:")).unwrap();
+        layers.take(&plain).unwrap();
+        assert_eq!(role(&layers, SectionRole::Receive), SectionRole::Idle, "no layers any more");
+        assert_eq!(told(&layers.in_offer(&plain.sdp)), ["a=mid:v", "a=inactive", "a=mid:v~q"]);
+        assert_eq!(layers.place(mid("v")), (mid("v"), Layer::High));
+        layers.take(&offer).unwrap();
+        assert_eq!(role(&layers, SectionRole::Receive), SectionRole::Receive, "and again");
     }
 
     #[test]
@@ -194,9 +313,10 @@ mod tests {
     fn other_layers_sections_and_protocols_teach_nothing() {
         let (_, mut layers) = layers();
         for datagram in [
-            packet(5, &[(4, "v"), (10, "q")]),
+            packet(5, &[(4, "v"), (10, "h")]),
             packet(5, &[(4, "w"), (10, "f")]),
             packet(5, &[(10, "f")]),
+            packet(5, &[(4, "v")]),
             vec![0x80, 200, 0, 1, 0, 0, 0, 5, 0, 0, 0, 5],
             vec![0x90, 96],
             vec![22; 40],

@@ -7,9 +7,12 @@ mod engine;
 mod feedback;
 mod ice;
 mod layers;
+mod outgoing;
 mod peer;
 mod published;
+mod repair;
 mod sections;
+mod sent;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,6 +23,7 @@ use ::rtc::peer_connection::configuration::setting_engine::{SettingEngine, Setti
 use ::rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate};
 use ::rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 
+use outgoing::Outgoing;
 pub use peer::RtcPeer;
 
 use super::{Transport, TransportError};
@@ -61,7 +65,8 @@ impl Transport for RtcTransport {
     type Peer = RtcPeer;
 
     fn open(&mut self, now: Instant) -> Result<RtcPeer, TransportError> {
-        let (engine, interceptors) = engine::media().map_err(backend("set up codecs"))?;
+        let outgoing = Outgoing::default();
+        let (engine, interceptors) = engine::media(&outgoing).map_err(backend("set up codecs"))?;
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![self.certificate.clone()]).build();
         let mut connection = RTCPeerConnectionBuilder::new()
@@ -72,7 +77,7 @@ impl Transport for RtcTransport {
             .build(now)
             .map_err(backend("open a connection"))?;
         announce(&mut connection, self.announced)?;
-        Ok(RtcPeer::new(connection, self.announced))
+        Ok(RtcPeer::new(connection, self.announced, outgoing))
     }
 }
 

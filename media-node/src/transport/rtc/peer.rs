@@ -17,11 +17,12 @@ use tracing::debug;
 use super::channels::Channels;
 use super::ice::{Credentials, Pair};
 use super::layers::Layers;
+use super::outgoing::Outgoing;
 use super::published::Published;
 use super::sections::Sections;
 use super::{backend, feedback};
 use crate::transport::sdp::{self, Offer, Section, SectionRole};
-use crate::transport::{Answer, Channel, MediaPacket, Mid, Peer, PeerEvent, TransportError, stun};
+use crate::transport::{Answer, Channel, Layer, MediaPacket, Mid, Peer, PeerEvent, TransportError, stun};
 
 /// SSRC a node signs its feedback with; nothing is ever sent under it.
 const FEEDBACK_SSRC: u32 = 1;
@@ -35,6 +36,7 @@ pub struct RtcPeer {
     sections: Sections,
     published: Published,
     layers: Layers,
+    outgoing: Outgoing,
     /// As the client sent it last.
     offer: Option<Offer>,
     channels: Channels,
@@ -43,14 +45,15 @@ pub struct RtcPeer {
 }
 
 impl RtcPeer {
-    pub(super) fn new(connection: RTCPeerConnection, announced: SocketAddr) -> Self {
+    pub(super) fn new(connection: RTCPeerConnection, announced: SocketAddr, outgoing: Outgoing) -> Self {
         Self {
             connection,
             pair: Pair::new(announced),
             ufrags: Default::default(),
-            sections: Sections::default(),
+            sections: Sections::new(outgoing.clone()),
             published: Published::default(),
             layers: Layers::default(),
+            outgoing,
             offer: None,
             channels: Channels::default(),
             events: VecDeque::new(),
@@ -105,7 +108,8 @@ impl RtcPeer {
                 RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed,
             ) => self.events.push_back(PeerEvent::Closed),
             RTCPeerConnectionEvent::OnTrack(RTCTrackEvent::OnOpen(track)) => {
-                let opened = self.published.open(&mut self.connection, track.receiver_id, track.ssrc);
+                let opened =
+                    self.published.open(&mut self.connection, &self.layers, track.receiver_id, track.ssrc);
                 self.events.extend(opened.map(PeerEvent::TrackStarted));
             }
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(id)) => {
@@ -145,7 +149,8 @@ impl Peer for RtcPeer {
         self.layers.take(offer)?;
         self.offer = Some(offer.clone());
         self.apply_offer(now, offer)?;
-        self.sections.plan(&mut self.connection, plan)?;
+        let plan: Vec<Section> = plan.iter().cloned().chain(self.layers.sections(plan)).collect();
+        self.sections.plan(&mut self.connection, &plan)?;
         for retired in plan.iter().filter(|section| section.role == SectionRole::Retired) {
             self.published.close(retired.mid);
         }
@@ -195,6 +200,10 @@ impl Peer for RtcPeer {
                 None => break,
             }
         }
+        if self.events.is_empty() {
+            let fates = self.outgoing.take_fates();
+            self.events.extend((!fates.is_empty()).then_some(PeerEvent::Fates(fates)));
+        }
         self.events.pop_front()
     }
 
@@ -206,13 +215,17 @@ impl Peer for RtcPeer {
         self.connection.rtp_sender(id).is_some_and(|mut sender| sender.write_rtp(now, packet).is_ok())
     }
 
-    fn request_keyframe(&mut self, now: Instant, mid: Mid) {
-        for (id, media_ssrc) in self.published.of_section(mid) {
+    fn request_keyframe(&mut self, now: Instant, mid: Mid, layer: Layer) {
+        for (id, media_ssrc) in self.published.of_layer(mid, layer) {
             if let Some(mut receiver) = self.connection.rtp_receiver(id) {
                 let request = PictureLossIndication { sender_ssrc: FEEDBACK_SSRC, media_ssrc };
                 let _ = receiver.write_rtcp(now, vec![Box::new(request)]);
             }
         }
+    }
+
+    fn probe(&mut self, now: Instant, bytes: usize) -> usize {
+        if self.connected { self.outgoing.fill(now, bytes) } else { 0 }
     }
 
     fn send_data(&mut self, now: Instant, channel: Channel, message: &Bytes) -> bool {

@@ -7,10 +7,11 @@ use ::rtc::rtp;
 use ::rtc::rtp_transceiver::RTCRtpReceiverId;
 
 use super::engine::Extensions;
-use crate::transport::{Codec, MediaPacket, Mid};
+use super::layers::Layers;
+use crate::transport::{Codec, Layer, MediaPacket, Mid};
 
-/// SSRCs one section may bring.
-const MAX_SSRCS_PER_SECTION: usize = 8;
+/// SSRCs one section may bring: three layers, others after a client restarts its encoder.
+const MAX_SSRCS_PER_SECTION: usize = 16;
 
 /// Streams of one client, by SSRC.
 #[derive(Default)]
@@ -18,6 +19,7 @@ pub(super) struct Published(HashMap<u32, Stream>);
 
 struct Stream {
     mid: Mid,
+    layer: Layer,
     receiver: RTCRtpReceiverId,
     codecs: Vec<(u8, Codec)>,
     extensions: Extensions,
@@ -29,6 +31,7 @@ impl Published {
     pub(super) fn open(
         &mut self,
         connection: &mut RTCPeerConnection,
+        layers: &Layers,
         receiver: RTCRtpReceiverId,
         ssrc: u32,
     ) -> Option<Mid> {
@@ -38,6 +41,7 @@ impl Published {
             let is_it = transceiver.receiver() == Some(receiver);
             is_it.then(|| transceiver.mid().as_deref().and_then(Mid::parse)).flatten()
         })?;
+        let (mid, layer) = layers.place(mid);
         let mut handle = connection.rtp_receiver(receiver)?;
         let parameters = &handle.get_parameters().rtp_parameters;
         let codecs = parameters.codecs.iter();
@@ -50,7 +54,7 @@ impl Published {
         if of_section >= MAX_SSRCS_PER_SECTION && !self.0.contains_key(&ssrc) {
             return None;
         }
-        self.0.insert(ssrc, Stream { mid, receiver, codecs, extensions }).is_none().then_some(mid)
+        self.0.insert(ssrc, Stream { mid, layer, receiver, codecs, extensions }).is_none().then_some(mid)
     }
 
     /// The section is not published on any more.
@@ -58,9 +62,9 @@ impl Published {
         self.0.retain(|_, stream| stream.mid != mid);
     }
 
-    /// Receivers and SSRCs of a section.
-    pub(super) fn of_section(&self, mid: Mid) -> impl Iterator<Item = (RTCRtpReceiverId, u32)> {
-        let streams = self.0.iter().filter(move |(_, stream)| stream.mid == mid);
+    /// Receivers and SSRCs of a layer.
+    pub(super) fn of_layer(&self, mid: Mid, layer: Layer) -> impl Iterator<Item = (RTCRtpReceiverId, u32)> {
+        let streams = self.0.iter().filter(move |(_, stream)| stream.mid == mid && stream.layer == layer);
         streams.map(|(ssrc, stream)| (stream.receiver, *ssrc))
     }
 
@@ -72,6 +76,7 @@ impl Published {
         // One byte each (RFC 8285 §4.2).
         let extension = |id: Option<u8>| packet.header.get_extension(id?)?.first().copied();
         let media = MediaPacket {
+            layer: stream.layer,
             codec: *codec,
             sequence: packet.header.sequence_number,
             timestamp: packet.header.timestamp,

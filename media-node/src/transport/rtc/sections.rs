@@ -5,18 +5,25 @@ use std::collections::HashMap;
 use ::rtc::media_stream::MediaStreamTrack;
 use ::rtc::peer_connection::RTCPeerConnection;
 use ::rtc::rtp;
-use ::rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters};
+use ::rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
+};
 use ::rtc::rtp_transceiver::{RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverId};
 use bytes::Bytes;
 
 use super::engine::{self, Extensions};
+use super::outgoing::Outgoing;
+use super::repair::RepairStream;
 use super::{backend, random_ssrc};
 use crate::transport::sdp::{Section, SectionRole};
 use crate::transport::{Codec, MediaKind, MediaPacket, Mid, TransportError};
 
 /// The sections of one connection.
 #[derive(Default)]
-pub(super) struct Sections(HashMap<Mid, Known>);
+pub(super) struct Sections {
+    known: HashMap<Mid, Known>,
+    outgoing: Outgoing,
+}
 
 struct Known {
     /// `None` until the backend has made one for the offer's section.
@@ -29,11 +36,18 @@ struct Known {
 struct Sending {
     track: String,
     ssrc: u32,
+    /// SSRC of repeated packets.
+    repair_ssrc: u32,
     payload_types: Vec<(Codec, u8)>,
     extensions: Extensions,
 }
 
 impl Sections {
+    /// No sections yet.
+    pub(super) fn new(outgoing: Outgoing) -> Self {
+        Self { known: HashMap::new(), outgoing }
+    }
+
     /// Brings the backend's transceivers in line with the plan. The offer is already applied.
     pub(super) fn plan(
         &mut self,
@@ -42,7 +56,7 @@ impl Sections {
     ) -> Result<(), TransportError> {
         for section in plan {
             let known = Known { transceiver: None, kind: section.kind, sending: None };
-            self.0.entry(section.mid).or_insert(known);
+            self.known.entry(section.mid).or_insert(known);
         }
         self.adopt(connection)?;
         plan.iter().try_for_each(|wanted| self.apply(connection, wanted))
@@ -50,7 +64,7 @@ impl Sections {
 
     /// Takes over payload types and extension ids as the client numbers them. The answer is already made.
     pub(super) fn learn_numbers(&mut self, connection: &mut RTCPeerConnection) {
-        for known in self.0.values_mut() {
+        for known in self.known.values_mut() {
             let sender = known.transceiver.and_then(|id| connection.rtp_sender(RTCRtpSenderId::from(id)));
             let (Some(sending), Some(mut sender)) = (&mut known.sending, sender) else { continue };
             let parameters = &sender.get_parameters().rtp_parameters;
@@ -59,19 +73,27 @@ impl Sections {
                 .filter_map(|codec| Some((Codec::from_mime(&codec.rtp_codec.mime_type)?, codec.payload_type)))
                 .collect();
             sending.extensions = Extensions::of(&parameters.header_extensions);
+            let repair = (known.kind == MediaKind::Video).then(|| RepairStream {
+                ssrc: sending.repair_ssrc,
+                payload_types: engine::repair_payload_types(&parameters.codecs),
+            });
+            self.outgoing.learn(sending.ssrc, sending.extensions.transport_number, repair);
         }
+        let sending = self.known.values().filter_map(|known| known.sending.as_ref());
+        let ssrcs: Vec<u32> = sending.map(|sending| sending.ssrc).collect();
+        self.outgoing.retain(|ssrc| ssrcs.contains(&ssrc));
     }
 
     /// The section on which an SSRC of ours is sent.
     pub(super) fn by_ssrc(&self, ssrc: u32) -> Option<Mid> {
         let sends = |known: &Known| known.sending.as_ref().is_some_and(|sending| sending.ssrc == ssrc);
-        self.0.iter().find(|(_, known)| sends(known)).map(|(mid, _)| *mid)
+        self.known.iter().find(|(_, known)| sends(known)).map(|(mid, _)| *mid)
     }
 
     /// The packet as it goes out on a section, and by which sender. `None` when the section sends nothing, or
     /// the client does not take the codec.
     pub(super) fn packet(&self, mid: Mid, packet: &MediaPacket) -> Option<(RTCRtpSenderId, rtp::Packet)> {
-        let known = self.0.get(&mid)?;
+        let known = self.known.get(&mid)?;
         let sending = known.sending.as_ref()?;
         let (_, payload_type) = sending.payload_types.iter().find(|(codec, _)| *codec == packet.codec)?;
         let mut header = rtp::Header {
@@ -107,7 +129,7 @@ impl Sections {
             let Some(transceiver) = connection.rtp_transceiver(id) else { continue };
             let (mid, is_new) =
                 (transceiver.mid().as_deref().and_then(Mid::parse), transceiver.sender().is_none());
-            let Some(known) = mid.and_then(|mid| self.0.get_mut(&mid)) else { continue };
+            let Some(known) = mid.and_then(|mid| self.known.get_mut(&mid)) else { continue };
             known.transceiver = Some(id);
             if is_new {
                 set_sender(connection, id, known.kind, None)?;
@@ -117,7 +139,7 @@ impl Sections {
     }
 
     fn apply(&mut self, connection: &mut RTCPeerConnection, wanted: &Section) -> Result<(), TransportError> {
-        let Some(known) = self.0.get_mut(&wanted.mid) else { return Ok(()) };
+        let Some(known) = self.known.get_mut(&wanted.mid) else { return Ok(()) };
         let Some(id) = known.transceiver else { return Ok(()) };
         let direction = match &wanted.role {
             SectionRole::Receive => RTCRtpTransceiverDirection::Recvonly,
@@ -136,6 +158,7 @@ impl Sections {
                 let sending = Sending {
                     track: track.clone(),
                     ssrc: random_ssrc()?,
+                    repair_ssrc: random_ssrc()?,
                     payload_types: Vec::new(),
                     extensions: Extensions::default(),
                 };
@@ -166,7 +189,7 @@ fn set_sender(
         connection.remove_track(RTCRtpSenderId::from(id)).map_err(backend(OPERATION))?;
     }
     let (stream, track, codings) = match outgoing {
-        Some((stream, sending)) => (stream, sending.track.as_str(), vec![encoding(kind, sending.ssrc)]),
+        Some((stream, sending)) => (stream, sending.track.as_str(), vec![encoding(kind, sending)]),
         None => ("-", "-", Vec::new()),
     };
     let (label, kind) = (track.to_owned(), engine::codec_kind(kind));
@@ -178,10 +201,11 @@ fn set_sender(
     Ok(())
 }
 
-fn encoding(kind: MediaKind, ssrc: u32) -> RTCRtpEncodingParameters {
+fn encoding(kind: MediaKind, sending: &Sending) -> RTCRtpEncodingParameters {
     RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters {
-            ssrc: Some(ssrc),
+            ssrc: Some(sending.ssrc),
+            rtx: (kind == MediaKind::Video).then_some(RTCRtpRtxParameters { ssrc: sending.repair_ssrc }),
             ..RTCRtpCodingParameters::default()
         },
         codec: engine::default_codec(kind),
