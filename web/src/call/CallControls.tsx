@@ -26,11 +26,20 @@ export function CallControls({ call, onLeave }: { call: Call; onLeave: () => voi
         <button
           type="button"
           className={isCameraEnabled || !connected ? 'control' : 'control off'}
-          disabled={!connected}
+          disabled={!connected || call.soundOnly}
           onClick={() => void call.setCamera(!isCameraEnabled)}
         >
           <Icon name={isCameraEnabled ? 'camera' : 'cameraOff'} />
           {isCameraEnabled ? t('call.cameraStop') : t('call.cameraStart')}
+        </button>
+        <button
+          type="button"
+          className={call.soundOnly ? 'control off' : 'control'}
+          disabled={!connected}
+          onClick={() => void call.setSoundOnly(!call.soundOnly)}
+        >
+          <Icon name="sound" />
+          {call.soundOnly ? t('call.withPictures') : t('call.soundOnly')}
         </button>
         <button
           type="button"

@@ -33,7 +33,7 @@ export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
           }}
         />
         <SoundGate />
-        <CallStage other={other} connected={call.phase === 'connected'} />
+        <CallStage other={other} connected={call.phase === 'connected'} soundOnly={call.soundOnly} />
         <CallControls call={call} onLeave={onLeave} />
         <RoomAudioRenderer />
       </div>

@@ -3,8 +3,14 @@ import { t } from '../i18n/text'
 import { RemotePerson } from './RemotePerson'
 import { SelfView } from './SelfView'
 
+interface Props {
+  other: string
+  connected: boolean
+  soundOnly: boolean
+}
+
 /** The other side large, oneself small. */
-export function CallStage({ other, connected }: { other: string; connected: boolean }) {
+export function CallStage({ other, connected, soundOnly }: Props) {
   const people = useRemoteParticipants()
   return (
     <section className="stage" aria-label={t('call.stage')}>
@@ -21,6 +27,7 @@ export function CallStage({ other, connected }: { other: string; connected: bool
               key={person.identity}
               participant={person}
               name={people.length === 1 ? other : null}
+              soundOnly={soundOnly}
             />
           ))}
         </div>

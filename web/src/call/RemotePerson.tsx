@@ -7,10 +7,12 @@ interface Props {
   participant: RemoteParticipant
   /** `null` where it cannot be known: media nodes and their tokens carry no names. */
   name: string | null
+  /** Pictures are not asked for. */
+  soundOnly: boolean
 }
 
 /** Somebody else in the call: their picture, or in words that there is none. */
-export function RemotePerson({ participant, name }: Props) {
+export function RemotePerson({ participant, name, soundOnly }: Props) {
   const [camera] = useParticipantTracks([Track.Source.Camera], participant.identity)
   const { isMuted } = useTrackMutedIndicator({ participant, source: Track.Source.Microphone })
   const seen = camera && !camera.publication.isMuted && camera.publication.isSubscribed
@@ -19,7 +21,9 @@ export function RemotePerson({ participant, name }: Props) {
       {seen ? (
         <VideoTrack trackRef={camera} className="remote-video" />
       ) : (
-        <p className="stage-empty">{t('call.cameraOff', { name: name ?? t('call.someone') })}</p>
+        <p className="stage-empty">
+          {t(soundOnly ? 'call.soundOnly.on' : 'call.cameraOff', { name: name ?? t('call.someone') })}
+        </p>
       )}
       <figcaption className="caption">
         {name ?? t('call.someone')}

@@ -1,4 +1,4 @@
-import { type LocalTrack, type Room, RoomEvent, Track } from 'livekit-client'
+import { type LocalTrack, type RemoteTrackPublication, type Room, RoomEvent, Track } from 'livekit-client'
 import type { OwnTrack } from 'locum-call'
 
 type Device = Track.Source.Camera | Track.Source.Microphone
@@ -10,10 +10,35 @@ type Device = Track.Source.Camera | Track.Source.Microphone
 export class LiveRooms {
   #rooms = new Set<Room>()
   #copies = new Set<OwnTrack>()
+  #pictures = true
 
   add(room: Room): void {
     this.#rooms.add(room)
-    room.once(RoomEvent.Disconnected, () => this.#rooms.delete(room))
+    const published = (publication: RemoteTrackPublication) => this.#choose(publication)
+    room.on(RoomEvent.TrackPublished, published)
+    room.once(RoomEvent.Disconnected, () => {
+      room.off(RoomEvent.TrackPublished, published)
+      this.#rooms.delete(room)
+    })
+    if (!this.#pictures) this.#chooseAll(room)
+  }
+
+  /** Whether pictures of the others are received at all, from now on and of whoever comes. */
+  receivePictures(on: boolean): void {
+    this.#pictures = on
+    for (const room of this.#rooms) this.#chooseAll(room)
+  }
+
+  #chooseAll(room: Room): void {
+    for (const person of room.remoteParticipants.values()) {
+      for (const publication of person.trackPublications.values()) this.#choose(publication)
+    }
+  }
+
+  #choose(publication: RemoteTrackPublication): void {
+    if (publication.kind === Track.Kind.Video && publication.isDesired !== this.#pictures) {
+      publication.setSubscribed(this.#pictures)
+    }
   }
 
   /** Publishes what is published elsewhere. What fails is let go of: the devices are asked anew then. */

@@ -27,6 +27,9 @@ export interface Call {
   microphoneTrouble: Trouble | null
   setCamera: (on: boolean) => Promise<void>
   setMicrophone: (on: boolean) => Promise<void>
+  /** No pictures in either direction, for a line that carries no more than sound. */
+  soundOnly: boolean
+  setSoundOnly: (on: boolean) => Promise<void>
   retry: () => void
 }
 
@@ -49,6 +52,7 @@ export function useCall({ join, choice, onRefused }: Options): Call {
   const [phase, setPhase] = useState<Phase>('joining')
   const [cameraTrouble, setCameraTrouble] = useState<Trouble | null>(null)
   const [microphoneTrouble, setMicrophoneTrouble] = useState<Trouble | null>(null)
+  const [soundOnly, keepSoundOnly] = useState(false)
   const [attempt, setAttempt] = useState(0)
   // What the person last asked for: it must survive a move, and a muted person must arrive muted.
   const wanted = useRef({ camera: choice.camera, microphone: true })
@@ -109,9 +113,29 @@ export function useCall({ join, choice, onRefused }: Options): Call {
     },
     [rooms],
   )
+  const cameraBefore = useRef(false)
+  const setSoundOnly = useCallback(
+    async (on: boolean) => {
+      keepSoundOnly(on)
+      rooms.receivePictures(!on)
+      if (on) cameraBefore.current = wanted.current.camera
+      await setCamera(!on && cameraBefore.current)
+    },
+    [rooms, setCamera],
+  )
   const retry = useCallback(() => setAttempt((before) => before + 1), [])
 
-  return { room, phase, cameraTrouble, microphoneTrouble, setCamera, setMicrophone, retry }
+  return {
+    room,
+    phase,
+    cameraTrouble,
+    microphoneTrouble,
+    setCamera,
+    setMicrophone,
+    soundOnly,
+    setSoundOnly,
+    retry,
+  }
 }
 
 /** The devices in use now: they may have been changed during the call. */

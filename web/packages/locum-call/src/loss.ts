@@ -1,17 +1,21 @@
-/** How often a line is looked at. */
+/** How often a line is looked at, and in doubt. */
 export const LOOK_EVERY_MS = 250
+const LOOK_IN_DOUBT_MS = 50
 /** Looks by which a line is known as busy: three seconds of them. */
 const REMEMBERED_LOOKS = 12
-/** Of a line on which something arrives all the time, so much silence is a reason to ask. */
+/** Of a line on which something arrives all the time, so much silence is a reason to ask… */
+const STRANGE_SILENCE_MS = 500
+/** …and so much is too much when the SDK has noticed too. */
 const BUSY_SILENCE_MS = 1_500
 /** Once the SDK itself is looking for its connection. */
 const DOUBTED_SILENCE_MS = 300
 /** A quiet line has connectivity checks every 2.5 s (RFC 7675 §5.1 allows up to 6 s between them). */
 const LONGEST_SILENCE_MS = 6_000
-/** Timers of a page that was put to sleep are late, and nobody looked meanwhile. */
-const ASLEEP_MS = 1_000
+/** Timers of a hidden page are up to a second late; beyond that it slept, and nobody looked meanwhile. */
+const ASLEEP_MS = 3_000
 /** A node that has not answered a plain question by then does not. */
 const ANSWER_WITHIN_MS = 1_000
+const ASK_AGAIN_MS = 1_000
 
 /** What is seen of a line at one moment. */
 export interface Look {
@@ -39,7 +43,7 @@ export class Watchdog {
   look({ nowMs, arrived, reconnecting }: Look): Verdict {
     this.#note(nowMs, arrived, reconnecting)
     const silentMs = nowMs - this.#heardMs
-    const patienceMs = this.#busy ? BUSY_SILENCE_MS : LONGEST_SILENCE_MS
+    const patienceMs = this.#busy ? STRANGE_SILENCE_MS : LONGEST_SILENCE_MS
     if (silentMs < (reconnecting ? DOUBTED_SILENCE_MS : patienceMs)) {
       this.#answers = null
       return 'well'
@@ -98,12 +102,13 @@ export async function untilLost(
     if (verdict === 'well') well()
     if (verdict === 'doubtful' && !asking) {
       asking = true
-      void answersInTime(world, signal).then((answers) => {
-        asking = false
+      void answersInTime(world, signal).then(async (answers) => {
         watchdog.answered(answers)
+        await world.pause(ASK_AGAIN_MS)
+        asking = false
       })
     }
-    await world.pause(LOOK_EVERY_MS)
+    await world.pause(verdict === 'well' ? LOOK_EVERY_MS : LOOK_IN_DOUBT_MS)
   }
 }
 
