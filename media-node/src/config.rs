@@ -24,7 +24,8 @@ pub struct Config {
     /// Health and metrics.
     #[serde(default = "any_loopback_port")]
     pub telemetry_listen: SocketAddr,
-    /// How long the node waits for its clients to move elsewhere when told to stop.
+    /// How long the node waits for its clients to move elsewhere when told to stop. Those who have not after half of it,
+    /// or 5 s, are sent.
     #[serde(default = "default_drain_grace_ms")]
     pub drain_grace_ms: u64,
     /// Signalling, HTTP and WebSocket.
@@ -102,7 +103,7 @@ const fn any_loopback_port() -> SocketAddr {
 }
 
 const fn default_drain_grace_ms() -> u64 {
-    5_000
+    10_000
 }
 
 /// Some 30 µs a forwarded packet and 250 packets a second for each participant of a call of two: half a core.

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::control;
-use crate::room::{Ids, Limits, Rooms};
+use crate::room::{Ids, Limits, MOVE_WITHIN, Rooms};
 use crate::shard::{self, Shard};
 use crate::signal::{self, Door, Signal};
 use crate::token::KeySet;
@@ -108,6 +108,8 @@ fn rooms(config: &Config) -> Rooms {
         sessions: usize::try_from(config.capacity).unwrap_or(usize::MAX),
         participants: MAX_PARTICIPANTS,
         tracks: MAX_TRACKS,
+        // The other half is for those who have to be sent.
+        move_within: MOVE_WITHIN.min(config.drain_grace() / 2),
     };
     Rooms::new(limits, config.region.to_string(), Ids::new(random))
 }
@@ -162,7 +164,7 @@ async fn wait(stop: &CancellationToken, shard_ended: oneshot::Receiver<()>) -> a
     }
 }
 
-/// Sends everybody away and waits for the last socket to be closed.
+/// Has everybody move elsewhere and waits for the last socket to be closed.
 async fn drain(shard: &Shard, sockets: &TaskTracker, grace: Duration) {
     let (sessions, clients) = (shard.session_count(), sockets.len());
     info!(sessions, clients, "draining");

@@ -206,10 +206,14 @@ fn status_line(read: &mut impl std::io::BufRead) -> String {
 
 #[tokio::test]
 async fn a_drain_sends_clients_elsewhere_and_ends_cleanly() {
-    let mut node = Node::start();
+    let mut node = Node::start_with("drain_grace_ms = 2000");
     let mut client = node.join("p-1", "room", &Default::default()).await;
     client.joined().await;
     node.terminate();
+    let moving = |m| if let Response::RoomUpdate(update) = m { update.room } else { None };
+    let room = client.hear_until(moving).await;
+    assert_eq!(room.metadata, r#"{"moving":{"withinMs":1000}}"#);
+    assert_eq!(node.get("signal", "/probe").0, 503, "nobody should come any more");
     let leave = leave_of(&mut client).await;
     assert_eq!((leave.action(), leave.can_reconnect), (LeaveAction::Reconnect, true));
     while client.hear().await.is_some() {}

@@ -1,12 +1,15 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 export const RESULTS = join(ROOT, 'tests/results/browser')
+
+const BINARY = join(process.env.LOCUM_BIN_DIR ?? join(ROOT, 'target/debug'), 'locum')
 
 const START_DEADLINE_MS = 60_000
 const STOP_DEADLINE_MS = 20_000
@@ -39,13 +42,12 @@ export class Network {
   }
 
   async start() {
-    const binary = join(process.env.LOCUM_BIN_DIR ?? join(ROOT, 'target/debug'), 'locum')
-    if (!existsSync(binary)) throw new Error(`no ${binary}: build the binaries or set LOCUM_BIN_DIR`)
+    if (!existsSync(BINARY)) throw new Error(`no ${BINARY}: build the binaries or set LOCUM_BIN_DIR`)
     mkdirSync(RESULTS, { recursive: true })
     const log = createWriteStream(join(RESULTS, 'network.log'), { flags: 'a' })
     // A process group of its own: whatever happens to this test, nothing of the network stays behind.
     const args = ['up', '--json', '--port', '0', '--regions', `${this.#regions}`]
-    const up = spawn(binary, [...args, '--data', join(this.#data, 'data')], {
+    const up = spawn(BINARY, [...args, '--data', join(this.#data, 'data')], {
       cwd: ROOT,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -102,6 +104,18 @@ export class Network {
     const pid = this.#ready?.processes[name]?.pid
     if (!pid) throw new Error(`the network has no process ${name}`)
     process.kill(pid, signal)
+  }
+
+  /**
+   * Has `locum` do something to the network, as an operator would; answers what it said.
+   *
+   * @param {string} what
+   * @param {string[]} words
+   */
+  async command(what, ...words) {
+    const run = promisify(execFile)
+    const { stdout } = await run(BINARY, [what, ...words, '--data', join(this.#data, 'data')], { cwd: ROOT })
+    return stdout
   }
 
   /**

@@ -28,7 +28,7 @@ const VOTERS_WITHIN: Duration = Duration::from_secs(40);
 /// Between two looks at what runs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longer than a process's own grace period.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
+const STOP_WITHIN: Duration = Duration::from_secs(12);
 
 /// A network on this machine.
 pub(super) struct Network {

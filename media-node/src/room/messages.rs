@@ -1,5 +1,7 @@
 //! What the node says in the LiveKit protocol.
 
+use std::time::Duration;
+
 use livekit_protocol as proto;
 use proto::leave_request::Action as LeaveAction;
 use proto::request_response::Reason;
@@ -113,6 +115,18 @@ pub(super) fn wanted_layers(track: &TrackSid, codec: &str, most: Option<Layer>) 
         subscribed_qualities: qualities.to_vec(),
         subscribed_codecs: vec![proto::SubscribedCodec { codec, qualities: qualities.to_vec() }],
     })
+}
+
+/// News of the room itself.
+#[must_use]
+pub(super) fn room(room: proto::Room) -> Message {
+    Message::RoomUpdate(proto::RoomUpdate { room: Some(room) })
+}
+
+/// Metadata of a room whose node drains: who is elsewhere within that time loses nothing of the call.
+#[must_use]
+pub(super) fn moving(within: Duration) -> String {
+    format!(r#"{{"moving":{{"withinMs":{}}}}}"#, within.as_millis())
 }
 
 /// Says what became of a request.

@@ -37,6 +37,9 @@ use single::Room;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// From when a node drains, people have so long to be elsewhere first; who has not gone by then is sent away.
+pub const MOVE_WITHIN: Duration = Duration::from_secs(5);
+
 /// An empty room keeps its id for so long, for somebody who reloads the page.
 const EMPTY_ROOM_LASTS: Duration = Duration::from_secs(20);
 
@@ -58,6 +61,8 @@ pub struct Limits {
     pub participants: usize,
     /// Published tracks of one participant.
     pub tracks: usize,
+    /// How long people may take to move elsewhere when the node drains.
+    pub move_within: Duration,
 }
 
 impl Limits {
@@ -181,6 +186,8 @@ pub struct Rooms {
     next_tick: Option<Instant>,
     actions: VecDeque<Action>,
     draining: bool,
+    /// When those who have not moved by themselves are sent away.
+    move_by: Option<Instant>,
 }
 
 /// What a room may use while it decides.
@@ -212,6 +219,7 @@ impl Rooms {
             next_tick: None,
             actions: VecDeque::new(),
             draining: false,
+            move_by: None,
         }
     }
 
@@ -220,11 +228,12 @@ impl Rooms {
     /// # Errors
     /// See [`JoinError`].
     pub fn join(&mut self, now: Now, joining: Joining) -> Result<SessionId, JoinError> {
-        if self.draining {
-            return Err(JoinError::Draining);
-        }
-        let session =
-            if joining.request.reconnect { self.resume(now, &joining) } else { self.enter(now, joining) };
+        // Who is here already may still come back to it: a move begins from a call that works.
+        let session = match joining.request.reconnect {
+            true => self.resume(now, &joining),
+            false if self.draining => Err(JoinError::Draining),
+            false => self.enter(now, joining),
+        };
         self.settle();
         session
     }
@@ -258,17 +267,38 @@ impl Rooms {
         self.with_room(now, session, |room, cx| room.remove(cx, session, LeaveAction::Reconnect, reason));
     }
 
-    /// Sends everybody to another node, and lets nobody in any more.
+    /// Lets nobody in any more and tells everybody to move elsewhere; after [`Limits::move_within`] they are sent.
     pub fn drain(&mut self, now: Now) {
         self.draining = true;
-        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.abandon(now, session, DisconnectReason::ServerShutdown);
+        let by = *self.move_by.get_or_insert(now.at + self.limits.move_within);
+        self.tell_to_move(now, Some(by));
+        self.next_tick.get_or_insert(by);
+    }
+
+    /// Lets people in again, and those who are here need not move.
+    pub fn take_in(&mut self, now: Now) {
+        self.draining = false;
+        self.move_by = None;
+        self.tell_to_move(now, None);
+    }
+
+    fn tell_to_move(&mut self, now: Now, by: Option<Instant>) {
+        let Self { limits, region, ids, rooms, actions, .. } = self;
+        for room in rooms.values_mut() {
+            room.tell_to_move(&mut Context { now, limits, region, ids, actions }, by);
         }
     }
 
-    /// Lets people in again.
-    pub fn take_in(&mut self) {
-        self.draining = false;
+    /// Sends away who has not moved in time.
+    fn end_move(&mut self, now: Now) {
+        if self.move_by.take_if(|by| *by <= now.at).is_none() {
+            return;
+        }
+        metrics::counter!("locum_media_sent_away_total")
+            .increment(u64::try_from(self.sessions.len()).unwrap_or(u64::MAX));
+        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.abandon(now, session, DisconnectReason::ServerShutdown);
+        }
     }
 
     /// Looks at deadlines.
@@ -276,6 +306,7 @@ impl Rooms {
         if self.next_tick.is_some_and(|at| now.at < at) {
             return;
         }
+        self.end_move(now);
         let Self { limits, region, ids, rooms, actions, .. } = self;
         for room in rooms.values_mut() {
             room.tick(&mut Context { now, limits, region, ids, actions });

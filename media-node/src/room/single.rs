@@ -23,12 +23,21 @@ pub(super) struct Room {
     created_ms: i64,
     pub(super) participants: BTreeMap<SessionId, Participant>,
     empty_since: Option<Instant>,
+    /// Until when everybody should be elsewhere: the node drains.
+    move_by: Option<Instant>,
 }
 
 impl Room {
     pub(super) fn new(cx: &mut Context<'_>, name: RoomName) -> Self {
         let (sid, created_ms) = (cx.ids.room(), cx.now.unix_ms);
-        Self { name, sid, created_ms, participants: BTreeMap::new(), empty_since: Some(cx.now.at) }
+        Self {
+            name,
+            sid,
+            created_ms,
+            participants: BTreeMap::new(),
+            empty_since: Some(cx.now.at),
+            move_by: None,
+        }
     }
 
     /// The session of an identity, if it is here.
@@ -70,7 +79,7 @@ impl Room {
         self.broadcast(cx, session, messages::update(vec![info.clone()]));
         self.participants.insert(session, participant);
         self.empty_since = None;
-        cx.signal(session, messages::joined(cx.region, self.info(), info, others));
+        cx.signal(session, messages::joined(cx.region, self.info(cx.now.at), info, others));
         for track in request.add_track_requests {
             self.add_track(cx, session, track);
         }
@@ -87,7 +96,19 @@ impl Room {
         // Whatever changed meanwhile.
         let everybody = self.participants.values().map(Participant::info).collect();
         cx.signal(session, messages::update(everybody));
+        if self.move_by.is_some() {
+            cx.signal(session, messages::room(self.info(cx.now.at)));
+        }
         self.refresh(cx);
+    }
+
+    /// Tells everybody until when to be elsewhere, or that they need not move after all.
+    pub(super) fn tell_to_move(&mut self, cx: &mut Context<'_>, by: Option<Instant>) {
+        if self.move_by != by {
+            self.move_by = by;
+            let message = messages::room(self.info(cx.now.at));
+            self.participants.keys().for_each(|session| cx.signal(*session, message.clone()));
+        }
     }
 
     pub(super) fn signal_lost(&mut self, cx: &mut Context<'_>, session: SessionId) {
@@ -331,7 +352,7 @@ impl Room {
         }
     }
 
-    fn info(&self) -> proto::Room {
+    fn info(&self, now: Instant) -> proto::Room {
         proto::Room {
             sid: self.sid.to_string(),
             name: self.name.to_string(),
@@ -339,6 +360,10 @@ impl Room {
             creation_time_ms: self.created_ms,
             num_participants: u32::try_from(self.participants.len()).unwrap_or(u32::MAX),
             enabled_codecs: messages::codecs(&[Codec::Opus, Codec::Vp8, Codec::H264]),
+            metadata: self
+                .move_by
+                .map(|by| messages::moving(by.saturating_duration_since(now)))
+                .unwrap_or_default(),
             ..proto::Room::default()
         }
     }

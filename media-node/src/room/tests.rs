@@ -14,7 +14,7 @@ use proto::{DisconnectReason, TrackSource, TrackType};
 use super::*;
 use crate::token::Grants;
 
-const LIMITS: Limits = Limits { sessions: 8, participants: 4, tracks: 2 };
+const LIMITS: Limits = Limits { sessions: 8, participants: 4, tracks: 2, move_within: MOVE_WITHIN };
 
 /// Rooms, a clock, and all that was said.
 struct World {
@@ -180,6 +180,15 @@ fn updates(said: &[Message]) -> Vec<proto::ParticipantInfo> {
         _ => None,
     });
     updates.flatten().collect()
+}
+
+/// The room's metadata as it was last told.
+fn metadata(heard: &[Message]) -> Option<String> {
+    let told = heard.iter().rev().find_map(|message| match message {
+        Message::RoomUpdate(update) => update.room.clone(),
+        _ => None,
+    });
+    told.map(|room| room.metadata)
 }
 
 fn left(said: &[Message]) -> Option<(LeaveAction, DisconnectReason)> {
@@ -649,11 +658,33 @@ fn attributes_are_told_and_names_refused() {
 }
 
 #[test]
-fn a_drain_sends_everybody_elsewhere_and_lets_nobody_in() {
+fn a_drain_says_until_when_to_move_then_sends_everybody_elsewhere() {
     let mut world = World::new();
     let sessions = ["p-1", "p-2"].map(|identity| world.join(identity));
+    sessions.map(|session| world.hear(session));
     world.rooms.drain(world.now);
     world.act();
+    for session in sessions {
+        let heard = world.hear(session);
+        assert_eq!(metadata(&heard).as_deref(), Some(r#"{"moving":{"withinMs":5000}}"#));
+        assert_eq!(left(&heard), None, "the call goes on meanwhile");
+    }
+    assert_eq!(world.try_join("p-3", "room", proto::JoinRequest::default()), Err(JoinError::Draining));
+
+    // A socket that is lost just then comes back to what is left of the time; told twice, the time is the same.
+    world.pass(Duration::from_secs(3));
+    world.rooms.drain(world.now);
+    let resume = proto::JoinRequest {
+        reconnect: true,
+        participant_sid: "PA_0000000000000002".into(),
+        ..Default::default()
+    };
+    assert_eq!(world.try_join("p-1", "room", resume), Ok(sessions[0]));
+    assert_eq!(metadata(&world.hear(sessions[0])).as_deref(), Some(r#"{"moving":{"withinMs":2000}}"#));
+
+    world.pass(Duration::from_secs(2) - Duration::from_millis(1));
+    assert_eq!(world.rooms.session_count(), 2);
+    world.pass(TICK);
     for session in sessions {
         assert_eq!(
             left(&world.hear(session)),
@@ -662,6 +693,29 @@ fn a_drain_sends_everybody_elsewhere_and_lets_nobody_in() {
     }
     assert_eq!(world.rooms.session_count(), 0);
     assert_eq!(world.try_join("p-1", "room", proto::JoinRequest::default()), Err(JoinError::Draining));
+}
+
+#[test]
+fn who_need_not_move_after_all_is_told_and_stays() {
+    let mut world = World::new();
+    let session = world.join("p-1");
+    world.rooms.drain(world.now);
+    world.act();
+    world.hear(session);
+    world.rooms.take_in(world.now);
+    world.act();
+    assert_eq!(metadata(&world.hear(session)).as_deref(), Some(""));
+    world.pass(2 * MOVE_WITHIN);
+    assert_eq!(left(&world.hear(session)), None);
+    world.join("p-2");
+}
+
+#[test]
+fn a_node_without_people_drains_at_once() {
+    let mut world = World::new();
+    world.rooms.drain(world.now);
+    world.pass(MOVE_WITHIN);
+    assert_eq!(world.rooms.poll_timeout(), None);
 }
 
 #[test]

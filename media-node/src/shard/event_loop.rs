@@ -203,7 +203,7 @@ impl<T: Transport> EventLoop<T> {
             }
             Command::Detach { session, connection } => self.detach(now, session, connection),
             Command::Drain => self.rooms.drain(now),
-            Command::TakeIn => self.rooms.take_in(),
+            Command::TakeIn => self.rooms.take_in(now),
             Command::AnswerProbes { ufrag, password } => self.probes.expect(ufrag, &password),
             Command::Stop => {}
         }

@@ -13,7 +13,7 @@ mod tests;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -71,6 +71,7 @@ pub struct Shard {
     commands: mpsc::Sender<Command>,
     waker: Arc<mio::Waker>,
     sessions: Arc<AtomicU32>,
+    draining: Arc<AtomicBool>,
 }
 
 impl Shard {
@@ -100,7 +101,8 @@ impl Shard {
             }
             let _ = ended.send(());
         })?;
-        Ok((Self { commands, waker: Arc::new(waker), sessions }, has_ended))
+        let draining = Arc::default();
+        Ok((Self { commands, waker: Arc::new(waker), sessions, draining }, has_ended))
     }
 
     /// Lets somebody in.
@@ -130,11 +132,12 @@ impl Shard {
         self.send(Command::Detach { session, connection }).await
     }
 
-    /// Sends everybody to another node.
+    /// Has everybody move to another node.
     ///
     /// # Errors
     /// [`Overloaded`].
     pub async fn drain(&self) -> Result<(), Overloaded> {
+        self.draining.store(true, Ordering::Relaxed);
         self.send(Command::Drain).await
     }
 
@@ -143,6 +146,7 @@ impl Shard {
     /// # Errors
     /// [`Overloaded`].
     pub async fn take_in(&self) -> Result<(), Overloaded> {
+        self.draining.store(false, Ordering::Relaxed);
         self.send(Command::TakeIn).await
     }
 
@@ -166,6 +170,12 @@ impl Shard {
     #[must_use]
     pub fn session_count(&self) -> u32 {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody is let in any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     async fn send(&self, command: Command) -> Result<(), Overloaded> {

@@ -190,7 +190,7 @@ fn start() -> (Shard, SocketAddr) {
         count += 1;
         count.to_be_bytes()
     });
-    let limits = Limits { sessions: 8, participants: 4, tracks: 4 };
+    let limits = Limits { sessions: 8, participants: 4, tracks: 4, move_within: Duration::from_millis(50) };
     let rooms = Rooms::new(limits, "here".to_owned(), ids);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let media = socket.local_addr().unwrap();

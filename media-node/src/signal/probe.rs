@@ -45,7 +45,9 @@ impl Door {
 pub(super) async fn probe(State(signal): State<Signal>) -> Response {
     let status = match signal.door.may_be_asked() {
         false => StatusCode::TOO_MANY_REQUESTS,
-        true if signal.door.is_open(signal.shard.session_count()) => StatusCode::NO_CONTENT,
+        true if !signal.shard.is_draining() && signal.door.is_open(signal.shard.session_count()) => {
+            StatusCode::NO_CONTENT
+        }
         true => StatusCode::SERVICE_UNAVAILABLE,
     };
     counter!("locum_media_probes_total", "status" => status.as_str().to_owned()).increment(1);

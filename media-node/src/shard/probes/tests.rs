@@ -22,7 +22,8 @@ impl World {
     async fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let node = socket.local_addr().unwrap();
-        let limits = Limits { sessions: 4, participants: 4, tracks: 4 };
+        let limits =
+            Limits { sessions: 4, participants: 4, tracks: 4, move_within: Duration::from_millis(50) };
         let rooms = Rooms::new(limits, "eu-central".to_owned(), Ids::new(|| [7; 8]));
         let (shard, _) = Shard::start(socket, RtcTransport::new(node).unwrap(), rooms).unwrap();
         shard.answer_probes("ufrag".to_owned(), PASSWORD.to_owned()).await.unwrap();

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Person } from './browser.js'
+import { LOOKS } from './camera.js'
+import { seesAndHears } from './media.js'
+import { Network } from './network.js'
+import { Standstill } from './standstill.js'
+import {
+  dayAt,
+  findInvitation,
+  giveDetails,
+  goToWaitingRoom,
+  signIn,
+  signOut,
+  takeFirstTime,
+} from './steps.js'
+import { until } from './until.js'
+
+// One call that outlives its nodes: drained, killed, and without any for a while.
+
+const PATIENT = { name: 'Mo Mover', email: 'mo@patients.example' }
+/** Generous: seven builds may run on the machine that tests. What was seen is printed. */
+const LONGEST_MS = 15_000
+
+/** @type {Network} */
+let network
+/** @type {Person} */
+let patient
+/** @type {Person} */
+let clinic
+/** @type {import('playwright-core').Page} */
+let patientPage
+/** @type {import('playwright-core').Page} */
+let clinicPage
+/** @type {string[]} */
+let patientNodes
+/** @type {string[]} */
+let clinicNodes
+
+before(async () => {
+  network = await Network.start(2)
+  patient = await Person.open('patient', {}, LOOKS.patient)
+  clinic = await Person.open('clinic', {}, LOOKS.clinic)
+  patientPage = await patient.page()
+  clinicPage = await clinic.page()
+  patientNodes = nodesOf(patientPage)
+  clinicNodes = nodesOf(clinicPage)
+})
+
+after(async () => {
+  await Promise.allSettled([patient?.close(), clinic?.close()])
+  await network?.remove()
+})
+
+let broken = false
+
+/**
+ * @param {string} name
+ * @param {() => Promise<void>} part
+ */
+function step(name, part) {
+  test(name, async (context) => {
+    if (broken) return context.skip('an earlier step failed')
+    try {
+      await part()
+      assert.deepEqual([...patient.uncaught, ...clinic.uncaught], [])
+    } catch (error) {
+      broken = true
+      await Promise.all([patient.keepEvidence(name), clinic.keepEvidence(name)])
+      throw error
+    }
+  })
+}
+
+step('two people are in a call', async () => {
+  await patientPage.goto(network.page('/c/demo'))
+  const start = await takeFirstTime(patientPage)
+  await giveDetails(patientPage, PATIENT)
+  await clinicPage.goto(network.page('/clinic/demo'))
+  await signIn(clinicPage, network.account('front-desk'))
+  const invitation = await findInvitation(clinicPage, PATIENT.email)
+  await signOut(clinicPage)
+  await goToWaitingRoom(patientPage, invitation)
+  await signIn(clinicPage, network.account('doctor'))
+  await clinicPage.goto(network.page(`/clinic/demo/day/${dayAt(start, 'Europe/Berlin')}`))
+  await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).click()
+  await bothSeeAndHear()
+  assert.equal(node(), node(patientNodes), 'they met')
+})
+
+step('a drained node: the call moves, who is muted stays muted, nobody does anything', async () => {
+  await clinicPage.getByRole('button', { name: 'Mute', exact: true }).click()
+  await patientPage.locator('.remote').getByText('muted').waitFor()
+  const stills = await Standstill.of(patientPage, clinicPage)
+  const [from, asked] = [node(), await countJoins()]
+  const drained = network.command('drain', from, '--yes')
+  await bothAreAtAnother(from)
+  await until('the old node is left', () => ![...patientNodes, ...clinicNodes].includes(from))
+  assert.equal(asked(), 0, 'the same token is used')
+  await patientPage.locator('.remote').getByText('muted').waitFor()
+  await clinicPage.getByRole('button', { name: 'Unmute', exact: true }).click()
+  await bothSeeAndHear()
+  await stills.tell('drain', LONGEST_MS)
+  await drained
+  await network.command('undrain', from, '--yes')
+})
+
+step('a killed node: the call goes on at the other one', async () => {
+  const stills = await Standstill.of(patientPage, clinicPage)
+  const [from, asked] = [node(), await countJoins()]
+  network.signal(from, 'SIGKILL')
+  await bothAreAtAnother(from)
+  await bothSeeAndHear()
+  assert.equal(asked(), 0, 'the same token is used')
+  await patientPage.getByText('The connection was lost').waitFor({ state: 'detached' })
+  await stills.tell('kill', LONGEST_MS)
+})
+
+async function bothSeeAndHear() {
+  await Promise.all([
+    seesAndHears(patientPage, 'the patient', LOOKS.clinic),
+    seesAndHears(clinicPage, 'the clinician', LOOKS.patient),
+  ])
+}
+
+/** @param {string} from */
+async function bothAreAtAnother(from) {
+  const moved = () => node(patientNodes) !== from && node(clinicNodes) !== from
+  await until(`both are elsewhere than at ${from}`, moved, LONGEST_MS)
+  assert.equal(node(), node(patientNodes), 'they meet again')
+}
+
+/** How often the pages ask for a token from now on. */
+async function countJoins() {
+  let count = 0
+  for (const page of [patientPage, clinicPage]) {
+    page.on('request', (request) => {
+      if (request.url().endsWith('/tokens/join')) count += 1
+    })
+  }
+  return () => count
+}
+
+function node(nodes = clinicNodes) {
+  return nodes.at(-1) ?? 'none'
+}
+
+/**
+ * Names of the media nodes to which a page has sockets, the newest last. One that is refused is closed at once.
+ *
+ * @param {import('playwright-core').Page} page
+ */
+function nodesOf(page) {
+  /** @type {string[]} */
+  const names = []
+  page.on('websocket', (socket) => {
+    const name = new URL(socket.url()).hostname.split('.').slice(0, 2).join('-')
+    names.push(name)
+    socket.on('close', () => names.splice(names.lastIndexOf(name), 1))
+  })
+  return names
+}
