@@ -9,7 +9,7 @@ type Device = Track.Source.Camera | Track.Source.Microphone
  */
 export class LiveRooms {
   #rooms = new Set<Room>()
-  #copies = new Set<OwnTrack>()
+  #copies = new Map<OwnTrack, Room>()
   #pictures = true
 
   add(room: Room): void {
@@ -19,6 +19,8 @@ export class LiveRooms {
     room.once(RoomEvent.Disconnected, () => {
       room.off(RoomEvent.TrackPublished, published)
       this.#rooms.delete(room)
+      // Devices stay open no longer than the call, wherever publishing stands.
+      for (const [copy, into] of this.#copies) if (into === room) copy.stop()
     })
     if (!this.#pictures) this.#chooseAll(room)
   }
@@ -44,7 +46,7 @@ export class LiveRooms {
   /** Publishes what is published elsewhere. What fails is let go of: the devices are asked anew then. */
   async publish(copies: OwnTrack[], into: Room): Promise<void> {
     const publish = async (copy: OwnTrack) => {
-      this.#copies.add(copy)
+      this.#copies.set(copy, into)
       try {
         await into.localParticipant.publishTrack(copy as LocalTrack)
       } catch {
@@ -58,7 +60,7 @@ export class LiveRooms {
 
   /** Fails as it does in the newest of the rooms. */
   async set(device: Device, on: boolean): Promise<void> {
-    if (!on) for (const copy of this.#copies) if (copy.source === device) void copy.mute()
+    if (!on) for (const copy of this.#copies.keys()) if (copy.source === device) void copy.mute()
     const set = [...this.#rooms].map(({ localParticipant: me }) =>
       device === Track.Source.Camera ? me.setCameraEnabled(on) : me.setMicrophoneEnabled(on),
     )

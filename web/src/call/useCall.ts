@@ -1,4 +1,4 @@
-import { Track as MediaTrack, Room } from 'livekit-client'
+import { ConnectionState, Track as MediaTrack, Room } from 'livekit-client'
 import {
   copyTracks,
   enterRoom,
@@ -22,6 +22,8 @@ import { connectOptions, roomOptions } from './roomOptions'
 export interface Call {
   /** The room that the person sees. Another one after each move. */
   room: Room
+  /** Id of the media node that the person is at. */
+  node: string | null
   phase: Phase
   cameraTrouble: Trouble | null
   microphoneTrouble: Trouble | null
@@ -49,6 +51,7 @@ interface Options {
 /** One person's line into a call: connects, publishes, moves with the call, and lets go of everything on leaving. */
 export function useCall({ join, choice, onRefused }: Options): Call {
   const [room, setRoom] = useState(() => new Room(roomOptions(choice)))
+  const [node, setNode] = useState<string | null>(null)
   const [phase, setPhase] = useState<Phase>('joining')
   const [cameraTrouble, setCameraTrouble] = useState<Trouble | null>(null)
   const [microphoneTrouble, setMicrophoneTrouble] = useState<Trouble | null>(null)
@@ -61,6 +64,7 @@ export function useCall({ join, choice, onRefused }: Options): Call {
   outside.current = { join, onRefused }
 
   const publish = useCallback(async (into: Room) => {
+    if (into.state === ConnectionState.Disconnected) return
     const { camera, microphone } = wanted.current
     const me = into.localParticipant
     const isNew = me.trackPublications.size === 0
@@ -86,7 +90,10 @@ export function useCall({ join, choice, onRefused }: Options): Call {
       join: (nearest?: string[]) => outside.current.join(nearest),
       race: (nodes: MediaNode[]) => race(nodes, track),
       connect,
-      show: (stay: LiveKitStay) => setRoom(stay.room),
+      show: (stay: LiveKitStay) => {
+        setRoom(stay.room)
+        setNode(stay.node)
+      },
       isFinal: isRefusal,
       say: setPhase,
       nowMs: track.nowMs,
@@ -127,6 +134,7 @@ export function useCall({ join, choice, onRefused }: Options): Call {
 
   return {
     room,
+    node,
     phase,
     cameraTrouble,
     microphoneTrouble,
