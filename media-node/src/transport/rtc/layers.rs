@@ -6,6 +6,7 @@
 //! with a section of its own for each layer. The best layer has the section of the track.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use ::rtc::rtp;
 use ::rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI};
@@ -22,11 +23,19 @@ const RTCP_SECOND: std::ops::RangeInclusive<u8> = 192..=223;
 /// A layer has two SSRCs, and others after a client restarts its encoder.
 const MAX_LESSONS: u8 = 16;
 
+/// What is learnt is told the backend this long after the time before. A negotiation holds everything up for a
+/// moment; half a dozen of them, when a camera starts, look to a browser like a line that is full, and it then
+/// takes half a minute to send its larger layers.
+const TELL_EVERY: Duration = Duration::from_millis(400);
+
 /// Layers of one connection.
 #[derive(Default)]
 pub(super) struct Layers {
     sections: HashMap<Mid, Vec<Stream>>,
     extensions: Extensions,
+    told_at: Option<Instant>,
+    /// Something was learnt that the backend does not know.
+    is_ahead: bool,
 }
 
 /// One layer.
@@ -151,8 +160,27 @@ impl Layers {
         })
     }
 
-    /// Looks at a datagram. `true` when it brought an SSRC the backend has to be told of.
-    pub(super) fn learn(&mut self, datagram: &[u8]) -> bool {
+    /// When the backend is to be told of what was learnt.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.told_at.filter(|_| self.is_ahead).map(|told| told + TELL_EVERY)
+    }
+
+    /// Whether the backend is to be told now.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let waits = self.told_at.is_some_and(|told| now.saturating_duration_since(told) < TELL_EVERY);
+        let is_due = self.is_ahead && !waits;
+        if is_due {
+            (self.told_at, self.is_ahead) = (Some(now), false);
+        }
+        is_due
+    }
+
+    /// Looks at a datagram: it may bring an SSRC the backend has to be told of.
+    pub(super) fn learn(&mut self, datagram: &[u8]) {
+        self.is_ahead |= self.teaches(datagram);
+    }
+
+    fn teaches(&mut self, datagram: &[u8]) -> bool {
         if self.sections.is_empty() || !is_rtp(datagram) {
             return false;
         }
@@ -259,11 +287,11 @@ mod tests {
             "the backend insists on one each"
         );
         let primary = packet(77, &[(4, "v"), (10, "f")]);
-        assert!(layers.learn(&primary));
-        assert!(!layers.learn(&primary));
-        assert!(!layers.learn(&packet(77, &[])), "browsers stop naming it");
-        assert!(layers.learn(&packet(78, &[(4, "v"), (11, "f")])));
-        assert!(layers.learn(&packet(79, &[(4, "v"), (10, "q")])));
+        assert!(layers.teaches(&primary));
+        assert!(!layers.teaches(&primary));
+        assert!(!layers.teaches(&packet(77, &[])), "browsers stop naming it");
+        assert!(layers.teaches(&packet(78, &[(4, "v"), (11, "f")])));
+        assert!(layers.teaches(&packet(79, &[(4, "v"), (10, "q")])));
         let expected = [
             "a=mid:v",
             "a=ssrc:77 cname:-",
@@ -303,9 +331,26 @@ mod tests {
     }
 
     #[test]
+    fn the_backend_is_told_at_once_and_then_now_and_then() {
+        let (_, mut layers) = layers();
+        let start = Instant::now();
+        assert!(!layers.is_due(start));
+        layers.learn(&packet(77, &[(4, "v"), (10, "f")]));
+        assert!(layers.is_due(start), "without it nothing is received");
+        for (ssrc, rid) in [(78, "q"), (79, "q")] {
+            layers.learn(&packet(ssrc, &[(4, "v"), (10, rid)]));
+        }
+        assert!(!layers.is_due(start + TELL_EVERY / 2));
+        assert_eq!(layers.poll_timeout(), Some(start + TELL_EVERY));
+        assert!(layers.is_due(start + TELL_EVERY), "nothing is forgotten");
+        assert_eq!(layers.poll_timeout(), None);
+        assert!(!layers.is_due(start + TELL_EVERY * 3));
+    }
+
+    #[test]
     fn a_client_that_changes_its_ssrc_for_ever_is_not_followed() {
         let (_, mut layers) = layers();
-        let learnt = (100..200).filter(|ssrc| layers.learn(&packet(*ssrc, &[(4, "v"), (10, "f")]))).count();
+        let learnt = (100..200).filter(|ssrc| layers.teaches(&packet(*ssrc, &[(4, "v"), (10, "f")]))).count();
         assert_eq!(learnt, usize::from(MAX_LESSONS));
     }
 
@@ -321,7 +366,7 @@ mod tests {
             vec![0x90, 96],
             vec![22; 40],
         ] {
-            assert!(!layers.learn(&datagram), "{datagram:?}");
+            assert!(!layers.teaches(&datagram), "{datagram:?}");
         }
     }
 }

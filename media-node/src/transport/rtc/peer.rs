@@ -80,6 +80,15 @@ impl RtcPeer {
         applied
     }
 
+    fn tell_layers(&mut self, now: Instant) {
+        if self.layers.is_due(now)
+            && let Err(error) = self.apply_again(now)
+        {
+            debug!(error = &error as &dyn std::error::Error, "layer not applied");
+            self.events.push_back(PeerEvent::Closed);
+        }
+    }
+
     fn answer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, TransportError> {
         self.apply_answer(now)?;
         let local = self.connection.local_description().map(|local| local.sdp).unwrap_or_default();
@@ -160,22 +169,19 @@ impl Peer for RtcPeer {
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if self.layers.learn(datagram)
-            && let Err(error) = self.apply_again(now)
-        {
-            debug!(error = &error as &dyn std::error::Error, "layer not applied");
-            self.events.push_back(PeerEvent::Closed);
-        }
+        self.layers.learn(datagram);
+        self.tell_layers(now);
         // The backend reports nothing here that is not also an event.
         let _ = self.connection.handle_read(self.pair.received(now, datagram));
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.tell_layers(now);
         let _ = self.connection.handle_timeout(now);
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.connection.poll_timeout()
+        self.connection.poll_timeout().into_iter().chain(self.layers.poll_timeout()).min()
     }
 
     fn poll_datagram(&mut self) -> Option<BytesMut> {
