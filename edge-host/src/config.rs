@@ -43,7 +43,7 @@ pub struct EdgeConfig {
     /// 32 random bytes in hexadecimal (0600) that wrap the record groups' keys.
     pub store_key_file: PathBuf,
     /// HTTPS instead of HTTP.
-    pub tls: Option<TlsConfig>,
+    pub tls: Option<locum_tls::Files>,
     /// The control plane to join. Without it the host runs alone and knows no media nodes.
     pub control: Option<ControlConfig>,
     /// Where other edge hosts call this one (UDP), and, where it names one address, where this host calls from;
@@ -72,16 +72,6 @@ pub struct EdgeConfig {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
-}
-
-/// Certificate chain and key, both PEM.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// The chain, the host's own certificate first.
-    pub certificate: PathBuf,
-    /// Its key (0600).
-    pub key: PathBuf,
 }
 
 /// What a host needs to take part in record replication; who leads is the control plane's to say.

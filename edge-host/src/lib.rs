@@ -32,7 +32,6 @@ pub use backup::{
     StageError, restore,
 };
 pub use clinic::{ClinicId, Clinics};
-pub use http::TlsError;
 pub use problem::Problem;
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
 pub use tails::{ReadTailError, TailOptions, read_tails};

@@ -12,7 +12,9 @@ use locum_cluster::Load;
 use locum_identity::{SigningKey, private_file};
 use locum_telemetry::config::{ConfigError, invalid};
 use locum_telemetry::{Health, Telemetry, TelemetryError, signals, write_ready_file};
+use locum_tls::{Certificate, TlsError};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +22,7 @@ use crate::audit::{Audit, AuditSettings};
 use crate::backup::{self, BackupError, StageError};
 use crate::blob::Blobs;
 use crate::config::{EdgeConfig, Limits};
-use crate::http::{Edge, FunctionRoute, Kept, Pages, Server, TlsError, tls_acceptor};
+use crate::http::{Edge, FunctionRoute, Kept, Pages, Server};
 use crate::idempotency;
 use crate::manifest::{Application, Component};
 use crate::mesh::{HostHandler, RecordLinks};
@@ -179,9 +181,9 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     let told = tokio::spawn(locum_telemetry::serve(listener, health.clone(), telemetry, gone.clone()));
 
     let (listeners, http_address) = listen(&config).await?;
-    let tls = config.tls.as_ref().map(tls_acceptor).transpose().map_err(StartError::Tls)?;
     let host = Host::build(&config, &application, http_address)?;
     let tasks = TaskTracker::new();
+    let tls = tls(&config, &stop, &tasks).map_err(StartError::Tls)?;
     let server = Arc::new(Server::new(tls, &config.limits));
     for listener in listeners {
         let (server, edge) = (Arc::clone(&server), Arc::clone(&host.edge));
@@ -480,6 +482,19 @@ async fn listen(config: &EdgeConfig) -> Result<(Vec<TcpListener>, SocketAddr), S
     }
     let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
     Ok((listeners, first.ok_or_else(none).map_err(io_error("http_listen"))?))
+}
+
+/// HTTP/2 and HTTP/1.1 over TLS, if certificates are configured; they are followed until `stop`.
+fn tls(
+    config: &EdgeConfig,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<Option<TlsAcceptor>, TlsError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let certificate = Certificate::load(files.clone())?;
+    let server = certificate.server(&[b"h2", b"http/1.1"])?;
+    tasks.spawn(certificate.follow(stop.clone()));
+    Ok(Some(TlsAcceptor::from(server)))
 }
 
 async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +13,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::service::Edge;
-use crate::config::{Limits, TlsConfig};
+use crate::config::Limits;
 
 /// A request's head, all headers together.
 const MAX_HEAD_BYTES: usize = 16 << 10;
@@ -39,47 +35,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// After a failed accept (no file descriptors, say): a pause instead of a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The TLS files cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A PEM file.
-    #[error("read {path}")]
-    Pem {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// Certificate and key do not fit.
-    #[error("use certificate and key")]
-    Config(#[source] rustls::Error),
-}
-
 /// Accepts connections for an [`Edge`].
 pub(crate) struct Server {
     tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
     builder: Builder<TokioExecutor>,
     read_timeout: Duration,
-}
-
-/// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1.
-pub(crate) fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
-    let pem = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| TlsError::Pem { path, source }
-    };
-    let certificates = CertificateDer::pem_file_iter(&config.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(pem(&config.certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&config.key).map_err(pem(&config.key))?;
-    let mut server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
-        .map_err(TlsError::Config)?;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
 impl Server {

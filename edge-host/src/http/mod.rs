@@ -13,8 +13,7 @@ mod seen;
 mod service;
 mod visit;
 
-pub use connection::TlsError;
-pub(crate) use connection::{Server, tls_acceptor};
+pub(crate) use connection::Server;
 pub(crate) use pages::Pages;
 pub(crate) use seen::SEEN_COOKIES;
 pub(crate) use service::{Edge, FunctionRoute, Kept};
