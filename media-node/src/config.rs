@@ -9,6 +9,11 @@ use locum_identity::{RegionId, Zone};
 use locum_telemetry::config::{self, ConfigError};
 use serde::Deserialize;
 
+use crate::sandbox::Folders;
+
+/// Each is a candidate that every client tries.
+const MAX_ADDRESSES: usize = 8;
+
 /// What stands in `media.toml`. Paths are relative to the file's folder.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,14 +33,19 @@ pub struct Config {
     /// or 5 s, are sent.
     #[serde(default = "default_drain_grace_ms")]
     pub drain_grace_ms: u64,
-    /// Signalling, HTTP and WebSocket.
-    pub signal_listen: SocketAddr,
-    /// Media, UDP, all sessions.
-    pub media_listen: SocketAddr,
+    /// Signalling, HTTP and WebSocket, and media by TCP: an address, or several. Port 0 after the first one is the port
+    /// of the first.
+    pub signal_listen: Addresses,
+    /// Media, UDP, all sessions: an address, or several, as above.
+    pub media_listen: Addresses,
+    /// HTTPS and WebSocket over TLS, and nothing in the clear but media, which is encrypted in itself.
+    pub tls: Option<locum_tls::Files>,
     /// Host name clients reach the signalling by.
     pub announce_host: String,
-    /// Address clients send media to; default: the address of `media_listen`.
-    pub announce_ip: Option<IpAddr>,
+    /// Addresses clients send media to, where they are others than those listened at (a NAT in front that keeps the
+    /// ports); default: those of `media_listen`.
+    #[serde(default)]
+    pub announce_ips: Vec<IpAddr>,
     /// Participants of all rooms together. From 70 % on the node takes no new calls.
     #[serde(default = "default_capacity")]
     pub capacity: u32,
@@ -68,6 +78,7 @@ impl Config {
         let resolve = |relative: &mut PathBuf| *relative = config::resolve(path, relative);
         resolve(&mut read.state_dir);
         read.ready_file.iter_mut().chain(&mut read.jwks_file).for_each(resolve);
+        read.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]).for_each(resolve);
         read.control.iter_mut().filter_map(|control| control.join_token_file.as_mut()).for_each(resolve);
 
         match (&read.control, &read.jwks_file) {
@@ -75,20 +86,45 @@ impl Config {
             (None, None) => {
                 Err(config::invalid(path, "control", "either `[control]` or `jwks_file` is needed"))
             }
-            _ if read.announced_ip().is_unspecified() => Err(config::invalid(
+            _ if read.announced_ips().iter().any(IpAddr::is_unspecified) => Err(config::invalid(
                 path,
-                "announce_ip",
+                "announce_ips",
                 "`media_listen` is no address clients could send to",
             )),
+            _ if [&read.signal_listen, &read.media_listen]
+                .iter()
+                .any(|all| all.all().len() > MAX_ADDRESSES) =>
+            {
+                Err(config::invalid(path, "media_listen", "too many addresses"))
+            }
+            _ if read.announce_ips.len() > MAX_ADDRESSES => {
+                Err(config::invalid(path, "announce_ips", "too many addresses"))
+            }
             _ if read.capacity == 0 => Err(config::invalid(path, "capacity", "must be at least 1")),
             _ => Ok(read),
         }
     }
 
-    /// Address clients send media to.
+    /// Addresses clients send media to.
     #[must_use]
-    pub fn announced_ip(&self) -> IpAddr {
-        self.announce_ip.unwrap_or(self.media_listen.ip())
+    pub fn announced_ips(&self) -> Vec<IpAddr> {
+        if self.announce_ips.is_empty() {
+            return self.media_listen.all().iter().map(SocketAddr::ip).collect();
+        }
+        self.announce_ips.clone()
+    }
+
+    /// Folders the node reads and writes once it has started; those it writes exist by then.
+    #[must_use]
+    pub fn folders(&self) -> Folders {
+        let beside = |path: &PathBuf| path.parent().unwrap_or(Path::new("/")).to_owned();
+        let tls = self.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        let token = self.control.iter().filter_map(|control| control.join_token_file.as_ref());
+        Folders {
+            own: [self.state_dir.clone()].into_iter().chain(self.ready_file.as_ref().map(beside)).collect(),
+            // Folders, not files: what is replaced is another file.
+            read: tls.chain(&self.jwks_file).chain(token).map(beside).collect(),
+        }
     }
 
     /// How long a drain may take.
@@ -134,7 +170,7 @@ mod tests {
     #[test]
     fn a_small_file_is_enough() {
         let config = load(&format!("{GOOD}\njwks_file = \"keys.json\"")).unwrap();
-        assert_eq!(config.announced_ip(), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(config.announced_ips(), [IpAddr::from([127, 0, 0, 1])]);
         assert!(config.jwks_file.unwrap().is_absolute());
         assert!(load(&format!("{GOOD}\n[control]\naddress = \"127.0.0.1:4443\"")).is_ok());
     }
@@ -145,8 +181,11 @@ mod tests {
         assert!(error(format!("{GOOD}\nsignal_lisen = \"x\"")).contains("unknown key `signal_lisen`"));
         assert!(error(GOOD.to_owned()).contains("key `control`"));
         let anywhere = GOOD.replace("media_listen = \"127.0.0.1:0\"", "media_listen = \"0.0.0.0:0\"");
-        assert!(error(format!("{anywhere}\njwks_file = \"k\"")).contains("key `announce_ip`"));
+        assert!(error(format!("{anywhere}\njwks_file = \"k\"")).contains("key `announce_ips`"));
         assert!(error(format!("{GOOD}\ncapacity = 0\njwks_file = \"k\"")).contains("key `capacity`"));
+        let mapped =
+            format!("{anywhere}\njwks_file = \"k\"\nannounce_ips = [\"192.0.2.1\", \"2001:db8::1\"]");
+        assert_eq!(load(&mapped).unwrap().announced_ips().len(), 2);
         let both = format!("{GOOD}\njwks_file = \"k\"\n[control]\naddress = \"127.0.0.1:1\"");
         assert!(error(both).contains("key `jwks_file`"));
     }

@@ -1,8 +1,8 @@
 //! The media node: LiveKit signalling, and a forwarding unit for calls that stay encrypted end to end.
 //!
 //! ```text
-//!  HTTP, WebSocket ── signal ──┐ commands            ┌── transport ── UDP
-//!                    token     └─► shard ── room ────┘  (rtc, stun, addresses)
+//!  HTTP, WebSocket ── signal ──┐ commands            ┌── transport ── UDP, TCP
+//!                    token     └─► shard ── room ────┘  (rtc, stun, links, addresses)
 //!                      ▲           one thread: rooms decide, the event loop does;
 //!                   control         for each receiver: downlink (bandwidth, forward)
 //! ```
@@ -14,8 +14,12 @@ pub mod config;
 pub mod control;
 pub mod downlink;
 pub mod forward;
+#[cfg(test)]
+mod fuzz;
+pub mod listen;
 pub mod node;
 pub mod room;
+pub mod sandbox;
 pub mod shard;
 pub mod signal;
 pub mod token;

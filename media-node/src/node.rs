@@ -1,7 +1,6 @@
 //! A running media node: start, serve, drain.
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use locum_agent::{Agent, Announcement};
 use locum_cluster::probe::{MediaProbe, ProbePassword};
 use locum_cluster::protocol::HEARTBEAT_INTERVAL_MS;
 use locum_telemetry::{Health, Telemetry};
+use locum_tls::Certificate;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,9 +20,10 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::control;
+use crate::listen::Sockets;
 use crate::room::{Ids, Limits, MOVE_WITHIN, Rooms};
 use crate::shard::{self, Shard};
-use crate::signal::{self, Door, Signal};
+use crate::signal::{self, Acceptor, Door, Signal};
 use crate::token::KeySet;
 use crate::transport::rtc::RtcTransport;
 
@@ -40,25 +41,22 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL_MS
 ///
 /// # Errors
 /// When the node cannot start, or its event loop ends under it.
-pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    sockets: Sockets,
+    telemetry: Telemetry,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     shard::describe();
     metrics::gauge!("locum_media_capacity").set(f64::from(config.capacity));
-    create_private(&config.state_dir).context("create state_dir")?;
     let health = Health::new();
-    let telemetry_listener = listen(config.telemetry_listen, "telemetry_listen").await?;
-    let signal_listener = listen(config.signal_listen, "signal_listen").await?;
-    let media_socket = UdpSocket::bind(config.media_listen).context("bind media_listen")?;
-    let media = media_socket.local_addr()?;
-    let addresses = BTreeMap::from([
-        ("signal".to_owned(), signal_listener.local_addr()?),
-        ("media".to_owned(), media),
-        ("telemetry".to_owned(), telemetry_listener.local_addr()?),
-    ]);
+    let Sockets { telemetry: telemetry_listener, signal: signal_listeners, media, addresses, announced } =
+        sockets;
+    let telemetry_listener = TcpListener::from_std(telemetry_listener).context("use telemetry_listen")?;
 
-    let announced = SocketAddr::new(config.announced_ip(), media.port());
-    let transport = RtcTransport::new(announced).context("set up the media transport")?;
+    let transport = RtcTransport::new(&announced).context("set up the media transport")?;
     let (shard, shard_ended) =
-        Shard::start(media_socket, transport, rooms(&config)).context("start the event loop")?;
+        Shard::start(media, transport, rooms(&config)).context("start the event loop")?;
 
     // Outlives the drain: clients are still told to leave, and operators that the node drains.
     let over = CancellationToken::new();
@@ -69,12 +67,14 @@ pub async fn run(config: Config, telemetry: Telemetry, stop: CancellationToken) 
     let sockets = TaskTracker::new();
     let door = Door::new(config.capacity, stop.clone());
     let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door };
-    tasks.spawn(signal::serve(signal_listener, signal::router(signal), over.clone()));
+    let acceptor = Acceptor::new(signal::router(signal), shard.clone(), tls(&config, &tasks, &over)?);
+    accept(acceptor, signal_listeners, &tasks, &over)?;
 
-    let url = format!("ws://{}:{}", config.announce_host, addresses["signal"].port());
-    let probe = answer_probes(&shard, announced).await?;
+    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
+    let url = format!("{scheme}://{}:{}", config.announce_host, addresses["signal"].port());
+    let probe = answer_probes(&shard, announced.udp).await?;
     let announcement =
-        Announcement { addresses: vec![url], jwks: None, public: vec![announced.ip()], probe: Some(probe) };
+        Announcement { addresses: vec![url], jwks: None, public: config.announced_ips(), probe: Some(probe) };
     let agent = tokio::select! {
         agent = connect(&config, &shard, keys, announcement, &tasks, &over) => agent?,
         () = stop.cancelled() => return Ok(()),
@@ -125,12 +125,41 @@ fn random() -> [u8; 8] {
     bytes
 }
 
-/// Lets the control plane look whether media gets through to `announced`, under credentials of this start.
-async fn answer_probes(shard: &Shard, announced: SocketAddr) -> anyhow::Result<MediaProbe> {
+/// Takes connections at each listener, until `over`.
+fn accept(
+    acceptor: Acceptor,
+    listeners: Vec<std::net::TcpListener>,
+    tasks: &TaskTracker,
+    over: &CancellationToken,
+) -> anyhow::Result<()> {
+    // Its tasks' alone: a node ends only when nobody can ask for anything any more.
+    let acceptor = Arc::new(acceptor);
+    for listener in listeners {
+        let listener = TcpListener::from_std(listener).context("use signal_listen")?;
+        tasks.spawn(Arc::clone(&acceptor).serve(listener, over.clone()));
+    }
+    Ok(())
+}
+
+/// HTTP/1.1 over TLS, if certificates are configured; they are followed until `over`.
+fn tls(
+    config: &Config,
+    tasks: &TaskTracker,
+    over: &CancellationToken,
+) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let certificate = Certificate::load(files.clone()).context("set up TLS")?;
+    let server = certificate.server(&[b"http/1.1"]).context("set up TLS")?;
+    tasks.spawn(certificate.follow(over.clone()));
+    Ok(Some(server))
+}
+
+/// Lets the control plane look whether media gets through to these addresses, under credentials of this start.
+async fn answer_probes(shard: &Shard, addresses: Vec<SocketAddr>) -> anyhow::Result<MediaProbe> {
     let hex = |bytes: [u8; 8]| bytes.map(|byte| format!("{byte:02x}")).concat();
     let (ufrag, password) = (hex(random()), hex(random()) + &hex(random()));
     shard.answer_probes(ufrag.clone(), password.clone()).await?;
-    Ok(MediaProbe { addresses: vec![announced], ufrag, password: ProbePassword::new(password) })
+    Ok(MediaProbe { addresses, ufrag, password: ProbePassword::new(password) })
 }
 
 /// Learns whose tokens to believe: from the control plane, or from a file when the node stands alone.
@@ -179,10 +208,10 @@ async fn drain(shard: &Shard, sockets: &TaskTracker, grace: Duration) {
     let _ = shard.stop().await;
 }
 
-async fn listen(address: SocketAddr, key: &'static str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("bind {key}"))
-}
-
-fn create_private(dir: &Path) -> std::io::Result<()> {
+/// Creates the folder the node keeps its state in, for its owner alone.
+///
+/// # Errors
+/// When it can neither be found nor created.
+pub fn create_private(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -7,10 +7,10 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use livekit_protocol as proto;
-use locum_media::transport::{sdp, stun};
+use locum_media::transport::stun;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
-use support::{Client, Node, offer, until};
+use support::{Node, join_with_media, offer, until};
 
 /// SplitMix64: the same datagrams in every run.
 struct Random(u64);
@@ -57,19 +57,6 @@ impl Random {
     }
 }
 
-/// Joins with an offer; returns the client and credentials for its checks.
-async fn join_with_media(node: &Node, identity: &str) -> (Client, String, stun::IntegrityKey) {
-    let request = proto::JoinRequest { publisher_offer: Some(offer()), ..Default::default() };
-    let mut client = node.join(identity, "room", &request).await;
-    client.joined().await;
-    let answer =
-        client.hear_until(|m| if let Response::Answer(answer) = m { Some(answer) } else { None }).await;
-    assert_eq!(answer.id, 1);
-    let ufrag = sdp::value(&answer.sdp, "a=ice-ufrag:").unwrap();
-    let password = sdp::value(&answer.sdp, "a=ice-pwd:").unwrap();
-    (client, format!("{ufrag}:clnt"), stun::IntegrityKey::new(password))
-}
-
 fn media_socket(node: &Node) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(node.addresses["media"]).unwrap();
@@ -90,7 +77,7 @@ fn is_answered(socket: &UdpSocket, check: &[u8]) -> bool {
 #[tokio::test]
 async fn only_signed_checks_are_answered() {
     let node = Node::start();
-    let (_client, username, key) = join_with_media(&node, "p-1").await;
+    let (_client, _, username, key) = join_with_media(&node, "p-1").await;
     let socket = media_socket(&node);
     let good = stun::nomination([9; 12], &username, &key);
     let forged = stun::nomination([9; 12], &username, &stun::IntegrityKey::new("guess"));
@@ -106,7 +93,7 @@ async fn only_signed_checks_are_answered() {
 #[tokio::test]
 async fn garbage_from_strangers_and_from_members_stops_nobody() {
     let mut node = Node::start();
-    let (mut client, username, key) = join_with_media(&node, "p-1").await;
+    let (mut client, _, username, key) = join_with_media(&node, "p-1").await;
     let (member, stranger) = (media_socket(&node), media_socket(&node));
     let check = stun::nomination([7; 12], &username, &key);
     assert!(is_answered(&member, &check));

@@ -31,6 +31,8 @@ pub(crate) fn describe() {
     }
     describe_gauge!("locum_media_sessions", "Participants of all rooms.");
     describe_gauge!("locum_media_rooms", "Rooms, with those kept for somebody to come back.");
+    describe_gauge!("locum_media_addresses", "Addresses of clients that proved to be theirs.");
+    describe_gauge!("locum_media_streams", "TCP connections that carry media.");
     describe_gauge!(
         "locum_media_capacity",
         "Participants there may be; new calls are taken up to 70 % of them."
@@ -41,7 +43,8 @@ pub(crate) fn describe() {
         ("locum_media_probes_total", "Probes answered, by status."),
         ("locum_media_sockets_ended_total", "WebSockets ended, by how."),
         ("locum_media_sockets_behind_total", "WebSockets let go because they did not take their messages."),
-        ("locum_media_connections_refused_total", "HTTP connections beyond the bound."),
+        ("locum_media_connections_refused_total", "TCP connections beyond the bound."),
+        ("locum_media_connections_total", "TCP connections, by what they turned out to carry."),
         ("locum_media_commands_refused_total", "Requests the event loop did not take in time."),
         ("locum_media_offers_refused_total", "Offers that could not be answered."),
         ("locum_media_data_refused_total", "Data messages of clients that may not be sent on."),
@@ -49,6 +52,14 @@ pub(crate) fn describe() {
     ] {
         describe_counter!(name, meaning);
     }
+}
+
+/// What there is now.
+pub(super) struct Gauges {
+    pub(super) sessions: usize,
+    pub(super) rooms: usize,
+    pub(super) addresses: usize,
+    pub(super) streams: usize,
 }
 
 /// Counts since they were last published.
@@ -76,7 +87,7 @@ impl Counters {
     }
 
     /// Publishes about once a second.
-    pub(super) fn publish(&mut self, now: Instant, sessions: usize, rooms: usize) {
+    pub(super) fn publish(&mut self, now: Instant, gauges: &Gauges) {
         if self.published_at.is_some_and(|at| now.saturating_duration_since(at) < PUBLISH_EVERY) {
             return;
         }
@@ -95,8 +106,10 @@ impl Counters {
         ]) {
             counter!(*name).increment(count);
         }
-        gauge!("locum_media_sessions").set(as_f64(sessions));
-        gauge!("locum_media_rooms").set(as_f64(rooms));
+        gauge!("locum_media_sessions").set(as_f64(gauges.sessions));
+        gauge!("locum_media_rooms").set(as_f64(gauges.rooms));
+        gauge!("locum_media_addresses").set(as_f64(gauges.addresses));
+        gauge!("locum_media_streams").set(as_f64(gauges.streams));
         *self = Self { published_at: Some(now), ..Self::default() };
     }
 }

@@ -2,31 +2,37 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use livekit_protocol::DisconnectReason;
 use metrics::counter;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use super::counters::Gauges;
 use super::probes::Probes;
 use super::session::{Outbox, Sending, Session};
 use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
 use crate::downlink::{DownlinkEvent, Meter};
 use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Rooms, SessionId};
-use crate::transport::datagrams::{BATCH, Inbound};
+use crate::transport::datagrams::Inbound;
+use crate::transport::links::{Chunk, Link, Links, More, Via};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{MediaKind, MediaPacket, Mid, Peer, PeerEvent, Transport, stun};
 
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
+const WAKER: Token = Token(0);
+/// From here on sockets and streams.
+const FIRST_LINK: usize = 1;
 
-/// Batches read before timers and commands get their turn.
+/// Batches read from a socket before timers and commands get their turn.
 const MAX_BATCHES: usize = 8;
+
+/// Reads from a TCP connection before the others get their turn.
+const MAX_READS: usize = 4;
 
 /// Timers closer together are served together: a backend would otherwise wake the loop for each.
 const TIMER_GRAIN: Duration = Duration::from_millis(5);
@@ -38,10 +44,10 @@ const METER_EVERY: Duration = Duration::from_millis(250);
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 pub(super) struct EventLoop<T: Transport> {
-    socket: mio::net::UdpSocket,
     poll: Poll,
     inbox: mpsc::Receiver<Command>,
     inbound: Inbound,
+    chunk: Chunk,
     io: Sending,
     transport: T,
     rooms: Rooms,
@@ -63,7 +69,7 @@ struct Route {
 
 impl<T: Transport> EventLoop<T> {
     pub(super) fn new(
-        socket: UdpSocket,
+        sockets: Vec<UdpSocket>,
         transport: T,
         rooms: Rooms,
         inbox: mpsc::Receiver<Command>,
@@ -71,14 +77,13 @@ impl<T: Transport> EventLoop<T> {
     ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let mut socket = mio::net::UdpSocket::from_std(socket);
-        poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
+        let links = Links::new(sockets, poll.registry().try_clone()?, FIRST_LINK)?;
         let event_loop = Self {
-            socket,
             poll,
             inbox,
             inbound: Inbound::default(),
-            io: Sending::default(),
+            chunk: Chunk::default(),
+            io: Sending::new(links),
             transport,
             rooms,
             sessions: HashMap::new(),
@@ -93,16 +98,17 @@ impl<T: Transport> EventLoop<T> {
 
     /// Runs until told to stop.
     pub(super) fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(8);
-        let mut more_waits = false;
+        let mut events = Events::with_capacity(256);
         loop {
-            let sleep = if more_waits { Duration::ZERO } else { self.sleep() };
+            let sleep = if self.io.links.more_waits() { Duration::ZERO } else { self.sleep() };
             match self.poll.poll(&mut events, Some(sleep)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
+                Ok(()) => self.io.links.woken(&events, FIRST_LINK),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
             let now = now();
-            more_waits = self.receive(now)?;
+            self.receive(now)?;
+            self.read_streams(now);
             while let Ok(command) = self.inbox.try_recv() {
                 if matches!(command, Command::Stop) {
                     return Ok(());
@@ -113,9 +119,16 @@ impl<T: Transport> EventLoop<T> {
             self.abandon_broken(now);
             self.probes.end_old(now.at);
             self.flush(now);
+            self.close_left();
             self.session_count
                 .store(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
-            self.io.counters.publish(now.at, self.rooms.session_count(), self.rooms.room_count());
+            let gauges = Gauges {
+                sessions: self.rooms.session_count(),
+                rooms: self.rooms.room_count(),
+                addresses: self.io.addresses.len(),
+                streams: self.io.links.stream_count(),
+            };
+            self.io.counters.publish(now.at, &gauges);
         }
     }
 
@@ -128,31 +141,77 @@ impl<T: Transport> EventLoop<T> {
         next.min().map_or(MAX_SLEEP, |at| at.saturating_duration_since(Instant::now()).min(MAX_SLEEP))
     }
 
-    /// Reads what waits. `true` when more may.
-    fn receive(&mut self, now: Now) -> io::Result<bool> {
+    /// Reads what waits at the sockets, or some of it.
+    fn receive(&mut self, now: Now) -> io::Result<()> {
         let mut inbound = std::mem::take(&mut self.inbound);
-        let mut full = false;
-        for _ in 0..MAX_BATCHES {
-            full = inbound.receive(&self.socket)? == BATCH;
-            for (from, datagram) in inbound.iter() {
-                self.datagram(now, from, datagram);
-            }
-            self.flush(now);
-            if !full {
-                break;
+        for socket in 0..self.io.links.socket_count() {
+            let via = Via::Socket(socket);
+            for _ in 0..MAX_BATCHES {
+                if !self.io.links.is_readable(socket) {
+                    break;
+                }
+                self.io.links.receive(socket, &mut inbound)?;
+                for (remote, datagram) in inbound.iter() {
+                    self.datagram(now, Link { via, remote }, datagram);
+                }
+                self.flush(now);
             }
         }
         self.inbound = inbound;
-        Ok(full)
+        Ok(())
     }
 
-    fn datagram(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+    /// Reads what waits at the TCP connections, or some of it.
+    fn read_streams(&mut self, now: Now) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        for (stream, remote) in self.io.links.take_readable_streams() {
+            let link = Link { via: Via::Stream(stream), remote };
+            let mut more = More::Waits;
+            for _ in 0..MAX_READS {
+                more = self.io.links.read(stream, &mut chunk);
+                for packet in chunk.iter() {
+                    self.datagram(now, link, packet);
+                }
+                if more != More::Waits {
+                    break;
+                }
+            }
+            match more {
+                More::Waits => self.io.links.reads_on(stream, remote),
+                More::Later => {}
+                More::Never => {
+                    self.io.addresses.lost(link);
+                    self.io.links.close(link);
+                }
+            }
+        }
+        self.flush(now);
+        self.chunk = chunk;
+    }
+
+    /// Ends TCP connections that belong to no session any more. After a flush: the last packet was still theirs.
+    fn close_left(&mut self) {
+        while let Some(link) = self.io.addresses.poll_left() {
+            self.io.links.close(link);
+        }
+    }
+
+    /// A connection whose first packet is a check. It stays if the check is a client's.
+    fn take_stream(&mut self, now: Now, stream: TcpStream, remote: SocketAddr, first: &[u8]) {
+        let Ok(link) = self.io.links.add(stream, remote) else { return };
+        self.datagram(now, link, first);
+        if self.io.addresses.session(link).is_none() {
+            self.io.links.close(link);
+        }
+    }
+
+    pub(super) fn datagram(&mut self, now: Now, from: Link, datagram: &[u8]) {
         self.io.counters.received += 1;
         if stun::is_stun(datagram) {
             match self.io.addresses.check(from, datagram) {
                 Some(checked) => {
                     self.io.counters.checks += 1;
-                    self.io.outbound.push(from, checked.reply.as_slice().into());
+                    self.io.push(from, checked.reply.as_slice().into());
                     self.rooms.media(now, checked.session, MediaEvent::Heard);
                 }
                 None => self.probe_check(now, from, datagram),
@@ -168,23 +227,23 @@ impl<T: Transport> EventLoop<T> {
         }
     }
 
-    fn probe_check(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+    fn probe_check(&mut self, now: Now, from: Link, datagram: &[u8]) {
         match self.probes.check(now.at, from, datagram, &mut self.transport) {
             Some(answer) => {
                 self.io.counters.probes += 1;
-                self.io.outbound.push(from, answer.as_slice().into());
+                self.io.push(from, answer.as_slice().into());
             }
             None => self.io.counters.strangers += 1,
         }
     }
 
-    fn probe_handshake(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) {
+    fn probe_handshake(&mut self, now: Now, from: Link, datagram: &[u8]) {
         let Some(answers) = self.probes.handshake(now.at, from, datagram) else {
             self.io.counters.strangers += 1;
             return;
         };
         for answer in answers {
-            self.io.outbound.push(from, answer);
+            self.io.push(from, answer);
         }
     }
 
@@ -202,6 +261,7 @@ impl<T: Transport> EventLoop<T> {
                 }
             }
             Command::Detach { session, connection } => self.detach(now, session, connection),
+            Command::TakeStream { stream, remote, first } => self.take_stream(now, stream, remote, &first),
             Command::Drain => self.rooms.drain(now),
             Command::TakeIn => self.rooms.take_in(now),
             Command::AnswerProbes { ufrag, password } => self.probes.expect(ufrag, &password),
@@ -210,7 +270,7 @@ impl<T: Transport> EventLoop<T> {
         self.act(now);
     }
 
-    fn join(&mut self, now: Now, joining: Joining) -> Result<Attached, JoinError> {
+    pub(super) fn join(&mut self, now: Now, joining: Joining) -> Result<Attached, JoinError> {
         let session = self.rooms.join(now, joining)?;
         self.next_connection += 1;
         let connection = ConnectionId(self.next_connection);
@@ -326,7 +386,7 @@ impl<T: Transport> EventLoop<T> {
     fn close(&mut self, now: Now, session: SessionId) {
         self.with_peer(session, |peer| peer.close(now.at));
         if let Some(mut live) = self.sessions.remove(&session) {
-            self.io.send(&self.socket, session, &mut live);
+            self.io.send(session, &mut live);
         }
         self.io.addresses.remove(session);
         self.routes.retain(|(publisher, _), _| *publisher != session);
@@ -436,13 +496,13 @@ impl<T: Transport> EventLoop<T> {
 
     fn flush(&mut self, now: Now) {
         for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.dirty) {
-            self.io.send(&self.socket, *id, session);
+            self.io.send(*id, session);
             let next = session.call(Peer::poll_timeout).flatten();
             let next = next.into_iter().chain(session.downlink.poll_timeout(now.at)).min();
             session.next_timeout = next.map(|at| at.max(now.at + TIMER_GRAIN));
             session.dirty = false;
         }
-        self.io.counters.add_sent(self.io.outbound.flush(&self.socket));
+        self.io.flush();
     }
 
     fn with_peer<R>(&mut self, session: SessionId, call: impl FnOnce(&mut T::Peer) -> R) -> Option<R> {
@@ -460,7 +520,23 @@ impl<T: Transport> EventLoop<T> {
     }
 }
 
-fn now() -> Now {
+pub(super) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { at: Instant::now(), unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
+}
+
+#[cfg(test)]
+impl<T: Transport> EventLoop<T> {
+    pub(super) fn probe_credentials(&mut self, ufrag: &str, password: &str) {
+        self.probes.expect(ufrag.to_owned(), password);
+    }
+
+    /// What is kept of whoever sent something: addresses, connections, probes.
+    pub(super) fn lasting(&self) -> (usize, usize, usize) {
+        (self.io.addresses.len(), self.io.links.stream_count(), self.probes.count())
+    }
+
+    pub(super) fn strangers(&self) -> u64 {
+        self.io.counters.strangers
+    }
 }

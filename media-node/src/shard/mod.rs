@@ -1,4 +1,4 @@
-//! One event loop on its own thread: a UDP socket, the rooms, and every session's media.
+//! One event loop on its own thread: the media sockets, the rooms, and every session's media.
 //!
 //! All state has one owner, so nothing here is locked. The rest of the process talks to it by a bounded
 //! queue.
@@ -8,10 +8,12 @@ mod event_loop;
 mod probes;
 mod session;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -59,6 +61,7 @@ enum Command {
     Join { joining: Box<Joining>, reply: oneshot::Sender<Result<Attached, JoinError>> },
     Request { session: SessionId, connection: ConnectionId, request: Box<Request> },
     Detach { session: SessionId, connection: ConnectionId },
+    TakeStream { stream: TcpStream, remote: SocketAddr, first: Vec<u8> },
     Drain,
     TakeIn,
     AnswerProbes { ufrag: String, password: String },
@@ -75,13 +78,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Starts an event loop on a bound socket. The receiver resolves when it has ended, which it does on
+    /// Starts an event loop on bound sockets. The receiver resolves when it has ended, which it does on
     /// [`Shard::stop`] only.
     ///
     /// # Errors
-    /// When the socket, the poller or the thread cannot be set up.
+    /// When a socket, the poller or the thread cannot be set up.
     pub fn start<T>(
-        socket: UdpSocket,
+        sockets: Vec<UdpSocket>,
         transport: T,
         rooms: Rooms,
     ) -> io::Result<(Self, oneshot::Receiver<()>)>
@@ -89,11 +92,10 @@ impl Shard {
         T: Transport + Send + 'static,
         T::Peer: Send + 'static,
     {
-        socket.set_nonblocking(true)?;
-        datagrams::enlarge_buffers(&socket)?;
+        sockets.iter().try_for_each(datagrams::enlarge_buffers)?;
         let (commands, inbox) = mpsc::channel(MAX_COMMANDS);
         let sessions = Arc::new(AtomicU32::new(0));
-        let (event_loop, waker) = EventLoop::new(socket, transport, rooms, inbox, Arc::clone(&sessions))?;
+        let (event_loop, waker) = EventLoop::new(sockets, transport, rooms, inbox, Arc::clone(&sessions))?;
         let (ended, has_ended) = oneshot::channel();
         thread::Builder::new().name("media".to_owned()).spawn(move || {
             if let Err(error) = event_loop.run() {
@@ -130,6 +132,19 @@ impl Shard {
     /// [`Overloaded`].
     pub async fn detach(&self, session: SessionId, connection: ConnectionId) -> Result<(), Overloaded> {
         self.send(Command::Detach { session, connection }).await
+    }
+
+    /// Hands over a connection that carries media, with its first packet. It is closed if that is no client's check.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub async fn take_stream(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        first: Vec<u8>,
+    ) -> Result<(), Overloaded> {
+        self.send(Command::TakeStream { stream, remote, first }).await
     }
 
     /// Has everybody move to another node.

@@ -4,13 +4,13 @@
 //! Without those credentials nothing of this can be reached: a stranger's packet costs what it always did.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tracing::debug;
 
 use super::session::Session;
+use crate::transport::links::Link;
 use crate::transport::sdp::Offer;
 use crate::transport::stun::{BindingRequest, IntegrityKey};
 use crate::transport::{Peer, Transport};
@@ -39,7 +39,7 @@ const OFFER: &str = "v=0\r\n\
 /// Who may probe, and who does.
 pub(super) struct Probes<P> {
     credentials: Option<(String, IntegrityKey)>,
-    open: HashMap<SocketAddr, Probe<P>>,
+    open: HashMap<Link, Probe<P>>,
 }
 
 struct Probe<P> {
@@ -63,7 +63,7 @@ impl<P: Peer> Probes<P> {
     pub(super) fn check<T>(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Link,
         datagram: &[u8],
         transport: &mut T,
     ) -> Option<Vec<u8>>
@@ -75,7 +75,7 @@ impl<P: Peer> Probes<P> {
         if request.local_ufrag() != ufrag || !request.is_authentic(key) {
             return None;
         }
-        let answer = request.success(from, key);
+        let answer = request.success(from.remote, key);
         if !self.open.contains_key(&from) && self.open.len() < MOST {
             let peer = begin(now, transport)?;
             self.open.insert(from, Probe { peer, until: now + LASTS });
@@ -84,12 +84,7 @@ impl<P: Peer> Probes<P> {
     }
 
     /// What a handshake's datagram is answered with, if its sender passed a check; `None`: it is nobody here.
-    pub(super) fn handshake(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-    ) -> Option<Vec<BytesMut>> {
+    pub(super) fn handshake(&mut self, now: Instant, from: Link, datagram: &[u8]) -> Option<Vec<BytesMut>> {
         let probe = self.open.get_mut(&from)?;
         probe.peer.call(|peer| {
             peer.handle_datagram(now, datagram);
@@ -98,6 +93,11 @@ impl<P: Peer> Probes<P> {
         });
         let next = || probe.peer.call(Peer::poll_datagram).flatten();
         Some(std::iter::from_fn(next).collect())
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
     }
 
     /// Forgets those that are over.

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use tokio::sync::mpsc;
 
 use super::ConnectionId;
@@ -11,12 +12,11 @@ use crate::downlink::Downlink;
 use crate::room::{Message, SessionId};
 use crate::transport::Peer;
 use crate::transport::addresses::Addresses;
-use crate::transport::datagrams::Outbound;
+use crate::transport::links::{Link, Links};
 
 /// What sends: kept together so that a session can be served while it is borrowed.
-#[derive(Default)]
 pub(super) struct Sending {
-    pub(super) outbound: Outbound,
+    pub(super) links: Links,
     pub(super) addresses: Addresses,
     pub(super) counters: Counters,
 }
@@ -66,20 +66,29 @@ pub(super) struct Outbox {
 }
 
 impl Sending {
+    pub(super) fn new(links: Links) -> Self {
+        Self { links, addresses: Addresses::default(), counters: Counters::default() }
+    }
+
+    /// Queues a packet.
+    pub(super) fn push(&mut self, to: Link, datagram: BytesMut) {
+        let sent = self.links.push(to, datagram);
+        self.counters.add_sent(sent);
+    }
+
     /// Queues what a session has to send to where its client was last.
-    pub(super) fn send<P: Peer>(
-        &mut self,
-        socket: &mio::net::UdpSocket,
-        session: SessionId,
-        live: &mut Session<P>,
-    ) {
+    pub(super) fn send<P: Peer>(&mut self, session: SessionId, live: &mut Session<P>) {
         let remote = self.addresses.remote(session);
         while let Some(datagram) = live.call(Peer::poll_datagram).flatten() {
-            let Some(remote) = remote else { continue };
-            if self.outbound.push(remote, datagram) {
-                let sent = self.outbound.flush(socket);
-                self.counters.add_sent(sent);
+            if let Some(remote) = remote {
+                self.push(remote, datagram);
             }
         }
+    }
+
+    /// Sends what is queued.
+    pub(super) fn flush(&mut self) {
+        let sent = self.links.flush();
+        self.counters.add_sent(sent);
     }
 }

@@ -22,14 +22,14 @@ use crate::transport::{
 /// first byte is the sequence number), and sends packets as `section, sequence number`. The datagram `panic`
 /// makes it panic.
 #[derive(Default)]
-struct FakePeer {
+pub(super) struct FakePeer {
     ufrag: String,
     events: VecDeque<PeerEvent>,
     datagrams: VecDeque<BytesMut>,
     connected: bool,
 }
 
-struct FakeTransport(u32);
+pub(super) struct FakeTransport(pub(super) u32);
 
 impl Transport for FakeTransport {
     type Peer = FakePeer;
@@ -172,29 +172,32 @@ fn nominated(media: SocketAddr, username: &str) -> UdpSocket {
     socket
 }
 
-fn offer() -> proto::SessionDescription {
+pub(super) fn offer() -> proto::SessionDescription {
     let sdp = "a=ice-ufrag:u\r\na=ice-pwd:p\r\nm=video 9 X 96\r\na=mid:v\r\na=sendonly\r\na=msid:- cam\r\n\
                m=video 9 X 96\r\na=mid:r\r\na=recvonly\r\n";
     proto::SessionDescription { r#type: "offer".into(), sdp: sdp.into(), id: 1, ..Default::default() }
 }
 
-fn joining(identity: &str, request: proto::JoinRequest) -> Joining {
+pub(super) fn joining(identity: &str, request: proto::JoinRequest) -> Joining {
     let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
     let (identity, room) = (Identity::parse(identity).unwrap(), RoomName::parse("room").unwrap());
     Joining { admission: Admission { identity, room, grants, running: false }, request }
 }
 
-fn start() -> (Shard, SocketAddr) {
+pub(super) fn rooms() -> Rooms {
     let mut count = 0_u64;
     let ids = Ids::new(move || {
         count += 1;
         count.to_be_bytes()
     });
     let limits = Limits { sessions: 8, participants: 4, tracks: 4, move_within: Duration::from_millis(50) };
-    let rooms = Rooms::new(limits, "here".to_owned(), ids);
+    Rooms::new(limits, "here".to_owned(), ids)
+}
+
+fn start() -> (Shard, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let media = socket.local_addr().unwrap();
-    (Shard::start(socket, FakeTransport(0), rooms).unwrap().0, media)
+    (Shard::start(vec![socket], FakeTransport(0), rooms()).unwrap().0, media)
 }
 
 #[tokio::test]

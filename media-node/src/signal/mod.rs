@@ -26,7 +26,7 @@ use tower_http::cors::{Any, CorsLayer};
 use tracing::info;
 
 pub use probe::Door;
-pub use server::serve;
+pub use server::Acceptor;
 
 use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;
@@ -142,6 +142,12 @@ fn not_joined(error: JoinError) -> Response {
 
 fn unavailable(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], reason.to_owned()).into_response()
+}
+
+/// A join request as it stands in a query.
+#[cfg(test)]
+pub(crate) fn parse_join_request(text: &str) -> Option<livekit_protocol::JoinRequest> {
+    join_request::parse(Some(text)).ok()
 }
 
 async fn log_access(request: Request, next: Next) -> Response {

@@ -1,11 +1,11 @@
 //! Which session an address belongs to.
 //!
-//! An address enters only behind a connectivity check that carries the session's password, so a stranger can
+//! An address is a [`Link`]: what a client sends from, and the socket of the node it sends to. It enters only behind a connectivity check that carries the session's password, so a stranger can
 //! neither divert a session's media nor reach its DTLS. Every table is bounded by the number of sessions.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 
+use super::links::Link;
 use super::stun::{BindingRequest, IntegrityKey};
 use crate::room::SessionId;
 
@@ -17,8 +17,10 @@ const MAX_ADDRESSES_PER_SESSION: usize = 8;
 #[derive(Default)]
 pub struct Addresses {
     by_ufrag: HashMap<String, Credential>,
-    by_address: HashMap<SocketAddr, SessionId>,
+    by_address: HashMap<Link, SessionId>,
     sessions: HashMap<SessionId, Entry>,
+    /// Known no more, since they were last asked for.
+    left: Vec<Link>,
 }
 
 struct Credential {
@@ -31,8 +33,8 @@ struct Entry {
     /// Newest last; the one before stays valid while an ICE restart is under way.
     ufrags: VecDeque<String>,
     /// Oldest first.
-    addresses: VecDeque<SocketAddr>,
-    remote: Option<SocketAddr>,
+    addresses: VecDeque<Link>,
+    remote: Option<Link>,
 }
 
 /// A check that was accepted.
@@ -61,13 +63,13 @@ impl Addresses {
     }
 
     /// Judges a connectivity check. `None` when it is not for a session here, or not from its client.
-    pub fn check(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<Checked> {
+    pub fn check(&mut self, from: Link, datagram: &[u8]) -> Option<Checked> {
         let request = BindingRequest::parse(datagram)?;
         let credential = self.by_ufrag.get(request.local_ufrag())?;
         if !request.is_authentic(&credential.key) {
             return None;
         }
-        let reply = request.success(from, &credential.key);
+        let reply = request.success(from.remote, &credential.key);
         let session = credential.session;
         self.admit(session, from);
         let entry = self.sessions.get_mut(&session)?;
@@ -79,14 +81,41 @@ impl Addresses {
 
     /// The session whose client was seen at the address.
     #[must_use]
-    pub fn session(&self, from: SocketAddr) -> Option<SessionId> {
+    pub fn session(&self, from: Link) -> Option<SessionId> {
         self.by_address.get(&from).copied()
     }
 
     /// Where a session's packets go: its client's last nomination.
     #[must_use]
-    pub fn remote(&self, session: SessionId) -> Option<SocketAddr> {
+    pub fn remote(&self, session: SessionId) -> Option<Link> {
         self.sessions.get(&session)?.remote
+    }
+
+    /// An address that no session is known by any more.
+    pub fn poll_left(&mut self) -> Option<Link> {
+        self.left.pop()
+    }
+
+    /// Addresses of all sessions together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    /// Whether no address is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+
+    /// Forgets an address that leads nowhere any more. Its session then sends to where the next check comes from.
+    pub fn lost(&mut self, link: Link) {
+        let Some(session) = self.by_address.remove(&link) else { return };
+        let Some(entry) = self.sessions.get_mut(&session) else { return };
+        entry.addresses.retain(|address| *address != link);
+        if entry.remote == Some(link) {
+            entry.remote = None;
+        }
     }
 
     /// Forgets a session.
@@ -97,10 +126,11 @@ impl Addresses {
         }
         for address in entry.addresses {
             self.by_address.remove(&address);
+            self.left.push(address);
         }
     }
 
-    fn admit(&mut self, session: SessionId, from: SocketAddr) {
+    fn admit(&mut self, session: SessionId, from: Link) {
         match self.by_address.insert(from, session) {
             Some(previous) if previous == session => return,
             // The same client came back with a new session before the old one was noticed to be gone.
@@ -117,19 +147,23 @@ impl Addresses {
             && let Some(oldest) = entry.addresses.pop_front()
         {
             self.by_address.remove(&oldest);
+            self.left.push(oldest);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::links::Via;
     use super::super::stun;
     use super::*;
 
     const SESSION: SessionId = SessionId::for_test(1);
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn address(port: u16) -> Link {
+        Link { via: Via::Socket(0), remote: SocketAddr::from(([192, 0, 2, 1], port)) }
     }
 
     fn nomination(ufrag: &str, password: &str) -> Vec<u8> {
@@ -191,6 +225,30 @@ mod tests {
         addresses.check(address(1), &nomination("other", "password")).unwrap();
         addresses.remove(SESSION);
         assert_eq!(addresses.session(address(1)), Some(other));
+    }
+
+    #[test]
+    fn after_a_lost_address_the_next_check_is_followed() {
+        let mut addresses = expecting();
+        addresses.check(address(1), &nomination("ufrag", "password")).unwrap();
+        addresses.lost(address(1));
+        assert_eq!((addresses.remote(SESSION), addresses.session(address(1))), (None, None));
+        addresses.check(address(2), &nomination("ufrag", "password")).unwrap();
+        addresses.lost(address(1));
+        assert_eq!(addresses.remote(SESSION), Some(address(2)));
+    }
+
+    #[test]
+    fn what_leads_to_nobody_any_more_is_told_once() {
+        let mut addresses = expecting();
+        let ports = 1..=MAX_ADDRESSES_PER_SESSION as u16 + 1;
+        for port in ports {
+            addresses.check(address(port), &nomination("ufrag", "password")).unwrap();
+        }
+        assert_eq!((addresses.poll_left(), addresses.poll_left()), (Some(address(1)), None));
+        addresses.remove(SESSION);
+        let left: Vec<_> = std::iter::from_fn(|| addresses.poll_left()).collect();
+        assert_eq!(left.len(), MAX_ADDRESSES_PER_SESSION);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::io;
 use std::mem::{MaybeUninit, zeroed};
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
@@ -17,7 +18,7 @@ use socket2::{SockAddr, SockAddrStorage, SockRef};
 pub const BATCH: usize = 32;
 
 /// Longest datagram received: WebRTC keeps to path MTUs of at most 1,500 bytes.
-const MAX_DATAGRAM_BYTES: usize = 2_048;
+pub const MAX_DATAGRAM_BYTES: usize = 2_048;
 
 /// Kernel buffers either way: half a second of a busy node.
 const SOCKET_BUFFER_BYTES: usize = 8 << 20;
@@ -118,6 +119,18 @@ pub struct Sent {
     pub datagrams: u64,
     /// Refused by it, and dropped: media is worth nothing later, and the rest is retransmitted.
     pub dropped: u64,
+}
+
+impl Sent {
+    /// One that was not.
+    pub(super) const NOT: Self = Self { datagrams: 0, dropped: 1 };
+}
+
+impl AddAssign for Sent {
+    fn add_assign(&mut self, more: Self) {
+        self.datagrams += more.datagrams;
+        self.dropped += more.dropped;
+    }
 }
 
 impl Outbound {

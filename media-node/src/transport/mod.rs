@@ -1,15 +1,19 @@
 //! Media transport: what carries a client's packets, behind one trait.
 //!
 //! [`Transport`] and [`Peer`] are sans-I/O: they own no socket and read no clock, so the event loop and the
-//! tests do. ICE is not theirs either: the node is ICE-lite on one UDP socket, and answers every connectivity
-//! check itself ([`stun`], [`addresses`]). A peer is handed only datagrams from an address that proved
+//! tests do. ICE is not theirs either: the node is ICE-lite on a few UDP sockets and the TCP connections clients
+//! make ([`links`]), and answers every connectivity check itself ([`stun`], [`addresses`]). A peer is handed only datagrams from an address that proved
 //! knowledge of the session's password, so DTLS may start at once, a change of network is followed at the
 //! client's next nomination, and no backend ever learns a client's address.
 
 pub mod addresses;
+pub mod candidates;
 pub mod datagrams;
+pub mod framing;
+pub mod links;
 pub mod rtc;
 pub mod sdp;
+mod streams;
 pub mod stun;
 
 use std::fmt;

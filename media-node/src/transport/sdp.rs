@@ -104,6 +104,9 @@ impl Offer {
             return Err(OfferError::TooLarge);
         }
         let mut blocks = split_sections(sdp);
+        for block in &mut blocks {
+            block.retain(|line| !line.starts_with("a=candidate:") && *line != "a=end-of-candidates");
+        }
         if blocks.len() > MAX_SECTIONS + 1 {
             return Err(OfferError::TooLarge);
         }
@@ -153,6 +156,24 @@ pub fn with_lines(sdp: &str, mid: Mid, lines: &[String]) -> String {
         block.extend(lines.iter().map(String::as_str));
     }
     join(&blocks)
+}
+
+/// Names these candidates wherever the description named any: the backend knows one address only.
+#[must_use]
+pub fn with_candidates(sdp: &str, candidates: &[String]) -> String {
+    let mut out = String::with_capacity(sdp.len());
+    let mut named = false;
+    for line in sdp.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
+        if line.starts_with("m=") {
+            named = false;
+        }
+        if !line.starts_with("a=candidate:") {
+            out.extend([line, "\r\n"]);
+        } else if !std::mem::replace(&mut named, true) {
+            out.extend(candidates.iter().flat_map(|candidate| ["a=", candidate, "\r\n"]));
+        }
+    }
+    out
 }
 
 /// Lines of an answer that take all layers.
@@ -243,8 +264,7 @@ fn join(blocks: &[Vec<&str>]) -> String {
     blocks.iter().flatten().flat_map(|line| [*line, "\r\n"]).collect()
 }
 
-fn parse_section(block: &mut Vec<&str>) -> Option<OfferedSection> {
-    block.retain(|line| !line.starts_with("a=candidate:") && *line != "a=end-of-candidates");
+fn parse_section(block: &[&str]) -> Option<OfferedSection> {
     let mut media = block.first()?.strip_prefix("m=")?.split(' ');
     let kind = match media.next()? {
         "audio" => Some(MediaKind::Audio),
@@ -374,6 +394,16 @@ mod tests {
         let added = with_lines(sdp, Mid::parse("0").unwrap(), &take_layers(&["f", "q"]));
         let lines = "a=mid:0\r\na=rid:f recv\r\na=rid:q recv\r\na=simulcast:recv f;q\r\n";
         assert_eq!(added, sdp.replace("a=mid:0\r\n", lines));
+    }
+
+    #[test]
+    fn candidates_stand_where_one_stood() {
+        let sdp = "v=0\r\nm=audio 9 X 111\r\na=candidate:1 1 udp 1 a 1 typ host\r\na=candidate:1 2 udp 1 a 1 typ host\r\n\
+                   a=end-of-candidates\r\nm=video 9 X 96\r\na=mid:1\r\n";
+        let named = with_candidates(sdp, &["candidate:x".to_owned(), "candidate:y".to_owned()]);
+        let expected = "v=0\r\nm=audio 9 X 111\r\na=candidate:x\r\na=candidate:y\r\na=end-of-candidates\r\n\
+                        m=video 9 X 96\r\na=mid:1\r\n";
+        assert_eq!(named, expected);
     }
 
     #[test]

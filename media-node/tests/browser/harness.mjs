@@ -45,7 +45,8 @@ export class Edge {
 
 /** A `locum-media` process. */
 export class MediaNode {
-  static async start(edge, host = '127.0.0.1') {
+  /** `listen`: address; `more`: lines of configuration; `under`: a program that runs the node. */
+  static async start(edge, { listen = '127.0.0.1:0', more = '', under = [] } = {}) {
     const node = new MediaNode();
     node.dir = await mkdtemp(join(tmpdir(), 'locum-media-'));
     await writeFile(join(node.dir, 'keys.json'), JSON.stringify({ keys: [edge.jwk] }));
@@ -54,14 +55,15 @@ export class MediaNode {
       region = "eu-central"
       state_dir = "state"
       ready_file = "ready.json"
-      signal_listen = "${host}:0"
-      media_listen = "${host}:0"
-      announce_host = "${host}"
+      signal_listen = "${listen}"
+      media_listen = "${listen}"
+      announce_host = "${listen.split(':')[0]}"
       jwks_file = "keys.json"
+      ${more}
     `);
     node.log = '';
-    const arguments_ = ['--config', join(node.dir, 'media.toml')];
-    node.process = spawn(BINARY, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [program, ...arguments_] = [...under, BINARY, '--config', join(node.dir, 'media.toml')];
+    node.process = spawn(program, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] });
     node.process.stderr.on('data', (chunk) => { node.log += chunk; });
     node.exited = once(node.process, 'exit');
     const ready = await until('the node to be ready', async () => {
@@ -69,6 +71,7 @@ export class MediaNode {
       return JSON.parse(await readFile(join(node.dir, 'ready.json'), 'utf8').catch(() => 'null'));
     });
     node.addresses = ready.addresses;
+    node.pid = ready.pid;
     node.url = `ws://${ready.addresses.signal}`;
     return node;
   }
@@ -89,6 +92,7 @@ export class MediaNode {
 
 /** Chromium, and the page it opens. */
 export class Browsers {
+  /** `host`: where pages come from; `executablePath`: Chromium, or what runs it elsewhere. */
   static async start(host = '127.0.0.1', executablePath = CHROMIUM) {
     const browsers = new Browsers();
     const files = { '/': ['text/html', await readFile(here('page.html'))] };
@@ -140,6 +144,8 @@ export async function until(what, condition, deadlineMs = 20_000) {
 
 export const arriving = (page) => page.evaluate(() => call.arriving());
 export const people = (page) => page.evaluate(() => call.people());
+/** The candidates the page's packets come and go by. */
+export const way = (page) => page.evaluate(() => call.way());
 export const events = (page) => page.evaluate(() => call.events);
 
 /** Waits until pictures move and sound is heard, both grown since now. */

@@ -13,7 +13,7 @@ if (await alone(import.meta.url)) {
       edge = new Edge();
       cable = await Cable.lay(CHROMIUM);
       [node, near, far] = await Promise.all([
-        MediaNode.start(edge, NODE_ADDRESS),
+        MediaNode.start(edge, { listen: `${NODE_ADDRESS}:0` }),
         Browsers.start(NODE_ADDRESS),
         Browsers.start(NODE_ADDRESS, cable.chromium),
       ]);

@@ -1,5 +1,7 @@
-// A viewer behind a line of its own: a second network namespace, joined to the test's by a shaped cable.
-import { execFile, spawn } from 'node:child_process';
+// A viewer behind a line of its own: a second network namespace, joined to the test's by a shaped cable, or by links that
+// come and go, behind a firewall.
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,4 +66,63 @@ export class Cable {
     this.holder.kill('SIGKILL');
     await rm(this.dir, { recursive: true });
   }
+}
+
+/** Where a client is: links to the node's network, which is on none of them, and a firewall. */
+export class Place {
+  static async open(chromium) {
+    const place = new Place();
+    now('ip', 'link', 'set', 'lo', 'up');
+    now('ip', 'address', 'add', `${NODE_ADDRESS}/32`, 'dev', 'lo');
+    // It ends with this process, whose pipe it reads.
+    place.holder = spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    place.holder.stdin.write('\n');
+    await once(place.holder.stdout, 'data');
+    place.run('ip', 'link', 'set', 'lo', 'up');
+    place.links = 0;
+    place.dir = await mkdtemp(join(tmpdir(), 'locum-place-'));
+    place.chromium = join(place.dir, 'chromium');
+    const enter = `exec nsenter --net --target ${place.holder.pid} ${chromium} "$@"`;
+    await writeFile(place.chromium, `#!/bin/sh\n${enter}\n`);
+    await chmod(place.chromium, 0o755);
+    return place;
+  }
+
+  run(...command) {
+    return now('nsenter', '--net', '--target', String(this.holder.pid), ...command);
+  }
+
+  /** A link to the node, and the way to it from now on. */
+  link() {
+    this.links += 1;
+    const [near, far, net] = [`near${this.links}`, `far${this.links}`, `10.77.${this.links}`];
+    now('ip', 'link', 'add', near, 'type', 'veth', 'peer', 'name', far, 'netns', String(this.holder.pid));
+    now('ip', 'address', 'add', `${net}.1/24`, 'dev', near);
+    now('ip', 'link', 'set', near, 'up');
+    this.run('ip', 'address', 'add', `${net}.2/24`, 'dev', far);
+    this.run('ip', 'link', 'set', far, 'up');
+    this.run('ip', 'route', 'replace', 'default', 'via', `${net}.1`, 'dev', far);
+    return { near, far, net };
+  }
+
+  /** The link is gone, as when a phone leaves its network: the interface has no address any more. */
+  unlink({ far }) {
+    this.run('ip', 'link', 'delete', far);
+  }
+
+  /** Sets the firewall, in place of the one before. */
+  rules(text) {
+    this.run('nft', `flush ruleset; ${text}`);
+  }
+
+  async close() {
+    this.holder.stdin.end();
+    await once(this.holder, 'exit');
+    await rm(this.dir, { recursive: true });
+  }
+}
+
+/** Runs a program of the system to its end. */
+export function now(program, ...words) {
+  return execFileSync(program, words, { encoding: 'utf8' });
 }

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use livekit_protocol as proto;
 use locum_identity::SigningKey;
+use locum_media::transport::{sdp, stun};
 use prost::Message as _;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
@@ -41,13 +42,18 @@ impl Node {
 
     /// Starts a node with more keys in its configuration.
     pub fn start_with(more: &str) -> Self {
+        Self::start_at("\"127.0.0.1:0\"", more)
+    }
+
+    /// Starts a node that listens there, for signalling and for media.
+    pub fn start_at(listen: &str, more: &str) -> Self {
         let (dir, key) = (tempfile::tempdir().unwrap(), SigningKey::generate().unwrap());
         let jwks = serde_json::to_vec(&key.jwks()).unwrap();
         fs::write(dir.path().join("keys.json"), jwks).unwrap();
         let config = format!(
             "zone = \"locum.localhost\"\nregion = \"eu-central\"\nstate_dir = \"state\"\n\
              ready_file = \"ready.json\"\njwks_file = \"keys.json\"\nannounce_host = \"127.0.0.1\"\n\
-             signal_listen = \"127.0.0.1:0\"\nmedia_listen = \"127.0.0.1:0\"\n{more}\n"
+             signal_listen = {listen}\nmedia_listen = {listen}\n{more}\n"
         );
         let path = dir.path().join("media.toml");
         fs::write(&path, config).unwrap();
@@ -112,6 +118,10 @@ impl Node {
     pub fn terminate(&self) {
         let kill = Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
         assert!(kill.success());
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn is_alive(&mut self) -> bool {
@@ -192,6 +202,23 @@ impl Client {
 pub fn join_request(request: &proto::JoinRequest) -> String {
     let wrapped = proto::WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
     URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec())
+}
+
+/// Joins with an offer; the client, the answer, and the user name and key of its checks.
+pub async fn join_with_media(
+    node: &Node,
+    identity: &str,
+) -> (Client, proto::SessionDescription, String, stun::IntegrityKey) {
+    let request = proto::JoinRequest { publisher_offer: Some(offer()), ..Default::default() };
+    let mut client = node.join(identity, "room", &request).await;
+    client.joined().await;
+    let answer =
+        client.hear_until(|m| if let Response::Answer(answer) = m { Some(answer) } else { None }).await;
+    assert_eq!(answer.id, 1);
+    let ufrag = sdp::value(&answer.sdp, "a=ice-ufrag:").unwrap();
+    let key = stun::IntegrityKey::new(sdp::value(&answer.sdp, "a=ice-pwd:").unwrap());
+    let username = format!("{ufrag}:clnt");
+    (client, answer, username, key)
 }
 
 /// Waits for a condition.

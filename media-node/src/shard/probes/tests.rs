@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::super::Shard;
 use super::*;
 use crate::room::{Ids, Limits, Rooms};
+use crate::transport::candidates::Announced;
+use crate::transport::links::Via;
 use crate::transport::rtc::RtcTransport;
 use crate::transport::stun::nomination;
 
@@ -18,6 +20,10 @@ struct World {
     own: UdpSocket,
 }
 
+fn transport(node: SocketAddr) -> RtcTransport {
+    RtcTransport::new(&Announced { udp: vec![node], tcp: Vec::new() }).unwrap()
+}
+
 impl World {
     async fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -25,7 +31,7 @@ impl World {
         let limits =
             Limits { sessions: 4, participants: 4, tracks: 4, move_within: Duration::from_millis(50) };
         let rooms = Rooms::new(limits, "eu-central".to_owned(), Ids::new(|| [7; 8]));
-        let (shard, _) = Shard::start(socket, RtcTransport::new(node).unwrap(), rooms).unwrap();
+        let (shard, _) = Shard::start(vec![socket], transport(node), rooms).unwrap();
         shard.answer_probes("ufrag".to_owned(), PASSWORD.to_owned()).await.unwrap();
         let own = UdpSocket::bind("127.0.0.1:0").unwrap();
         own.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -101,13 +107,13 @@ async fn strangers_hear_nothing() {
 #[test]
 fn probes_are_bounded_and_do_not_last() {
     let node = SocketAddr::from(([127, 0, 0, 1], 7882));
-    let mut transport = RtcTransport::new(node).unwrap();
+    let mut transport = transport(node);
     let mut probes = Probes::default();
     probes.expect("ufrag".to_owned(), PASSWORD);
     let check = nomination([3; 12], "ufrag:x", &IntegrityKey::new(PASSWORD));
     let now = Instant::now();
     for port in 1..=2 * MOST as u16 {
-        let from = SocketAddr::from(([192, 0, 2, 1], port));
+        let from = Link { via: Via::Socket(0), remote: SocketAddr::from(([192, 0, 2, 1], port)) };
         assert!(probes.check(now, from, &check, &mut transport).is_some());
     }
     assert_eq!(probes.open.len(), MOST);

@@ -14,7 +14,9 @@ mod repair;
 mod sections;
 mod sent;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
@@ -26,27 +28,32 @@ use ::rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use outgoing::Outgoing;
 pub use peer::RtcPeer;
 
+use super::candidates::Announced;
 use super::{Transport, TransportError};
 
-/// Connections of one node: all share its certificate and announce its address.
+/// Connections of one node: all share its certificate and announce its addresses.
 pub struct RtcTransport {
     certificate: RTCCertificate,
-    announced: SocketAddr,
+    /// The one address the backend knows of, and believes all packets to come to.
+    address: SocketAddr,
+    candidates: Arc<[String]>,
 }
 
 impl RtcTransport {
-    /// A transport that announces one address as its only candidate.
+    /// A transport that announces these addresses.
     ///
     /// # Errors
-    /// When no certificate can be made.
-    pub fn new(announced: SocketAddr) -> Result<Self, TransportError> {
+    /// When there is none, or no certificate can be made.
+    pub fn new(announced: &Announced) -> Result<Self, TransportError> {
+        let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let address = *announced.udp.first().ok_or_else(none).map_err(backend("announce an address"))?;
         let provider = ::rtc::crypto::default_provider().map_err(backend("choose a crypto provider"))?;
         let params = CertificateParams::new(vec!["media".to_owned()])
             .map_err(backend("describe the DTLS certificate"))?;
         let scheme = ::rtc::crypto::SignatureScheme::EcdsaP256Sha256;
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, params)
             .map_err(backend("generate the DTLS certificate"))?;
-        Ok(Self { certificate, announced })
+        Ok(Self { certificate, address, candidates: announced.lines().into() })
     }
 
     fn settings() -> SettingEngine {
@@ -76,8 +83,8 @@ impl Transport for RtcTransport {
             .with_interceptor_registry(interceptors)
             .build(now)
             .map_err(backend("open a connection"))?;
-        announce(&mut connection, self.announced)?;
-        Ok(RtcPeer::new(connection, self.announced, outgoing))
+        announce(&mut connection, self.address)?;
+        Ok(RtcPeer::new(connection, self.address, Arc::clone(&self.candidates), outgoing))
     }
 }
 

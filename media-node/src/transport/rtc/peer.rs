@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ::rtc::peer_connection::RTCPeerConnection;
@@ -31,6 +32,8 @@ const FEEDBACK_SSRC: u32 = 1;
 pub struct RtcPeer {
     connection: RTCPeerConnection,
     pair: Pair,
+    /// What clients are told, in place of what the backend would tell.
+    candidates: Arc<[String]>,
     /// The client's user name fragment and the node's of the negotiation before.
     ufrags: (String, String),
     sections: Sections,
@@ -45,10 +48,16 @@ pub struct RtcPeer {
 }
 
 impl RtcPeer {
-    pub(super) fn new(connection: RTCPeerConnection, announced: SocketAddr, outgoing: Outgoing) -> Self {
+    pub(super) fn new(
+        connection: RTCPeerConnection,
+        address: SocketAddr,
+        candidates: Arc<[String]>,
+        outgoing: Outgoing,
+    ) -> Self {
         Self {
             connection,
-            pair: Pair::new(announced),
+            pair: Pair::new(address),
+            candidates,
             ufrags: Default::default(),
             sections: Sections::new(outgoing.clone()),
             published: Published::default(),
@@ -101,6 +110,7 @@ impl RtcPeer {
             self.pair.select(now, &mut self.connection, &node, &client);
             self.ufrags = ufrags;
         }
+        let local = sdp::with_candidates(&local, &self.candidates);
         let sdp = self.layers.in_answer(&sdp::without_idle_senders(&local));
         Ok(Answer { sdp, ufrag, password })
     }
