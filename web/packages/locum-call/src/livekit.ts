@@ -161,9 +161,9 @@ async function arrivedIn(room: Room): Promise<number | null> {
   return report ? arrivedBy(report.values()) : null
 }
 
-/** What the others send: all of theirs that is not muted. */
+/** What the others send: all of theirs that is not muted, as far as this person's line carries it. */
 function sentIn(room: Room): Seen {
-  return seen(room, (publication) => !publication.isMuted && publication.track !== undefined)
+  return seen(room, ({ isMuted, track }) => !isMuted && track?.streamState === Track.StreamState.Active)
 }
 
 /** What of the others arrives. Who is muted sends nothing, and is not waited for. */
