@@ -75,6 +75,7 @@ async function received(page) {
       /** @type {unknown} */ (window)
     )
     for (const connection of peerConnections) {
+      if (connection.connectionState === 'closed') continue
       for (const entry of (await connection.getStats()).values()) {
         if (entry.type !== 'inbound-rtp') continue
         if (entry.kind === 'video') framesDecoded += entry.framesDecoded ?? 0

@@ -95,7 +95,7 @@ step('a drained node: the call moves, who is muted stays muted, nobody does anyt
   const [from, asked] = [node(), await countJoins()]
   const drained = network.command('drain', from, '--yes')
   await bothAreAtAnother(from)
-  await until('the old node is left', () => ![...patientNodes, ...clinicNodes].includes(from))
+  await until('the old node is left', bothAreAtOne)
   assert.equal(asked(), 0, 'the same token is used')
   await patientPage.locator('.remote').getByText('muted').waitFor()
   await clinicPage.getByRole('button', { name: 'Unmute', exact: true }).click()
@@ -110,6 +110,7 @@ step('a killed node: the call goes on at the other one', async () => {
   const [from, asked] = [node(), await countJoins()]
   network.signal(from, 'SIGKILL')
   await bothAreAtAnother(from)
+  await until('the old node is left', bothAreAtOne)
   await bothSeeAndHear()
   assert.equal(asked(), 0, 'the same token is used')
   await patientPage.getByText('The connection was lost').waitFor({ state: 'detached' })
@@ -128,6 +129,21 @@ async function bothAreAtAnother(from) {
   const moved = () => node(patientNodes) !== from && node(clinicNodes) !== from
   await until(`both are elsewhere than at ${from}`, moved, LONGEST_MS)
   assert.equal(node(), node(patientNodes), 'they meet again')
+}
+
+/** Whether each page has one connection that is not closed. */
+async function bothAreAtOne() {
+  const pages = [patientPage, clinicPage]
+  const counts = await Promise.all(pages.map((page) => page.evaluate(connections)))
+  return counts.every((count) => count === 1)
+}
+
+/** Runs in the page. */
+function connections() {
+  const { peerConnections } = /** @type {{ peerConnections: RTCPeerConnection[] }} */ (
+    /** @type {unknown} */ (window)
+  )
+  return peerConnections.filter(({ connectionState }) => connectionState !== 'closed').length
 }
 
 /** How often the pages ask for a token from now on. */

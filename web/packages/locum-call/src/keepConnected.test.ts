@@ -19,6 +19,7 @@ class FakeStay implements Stay {
   #revived = () => {}
   #isRevived = false
   left = false
+  alone = false
   seen: Seen = NOBODY
 
   constructor(
@@ -42,6 +43,7 @@ class FakeStay implements Stay {
   }
   showed = () => OTHER
   shows = async () => this.seen
+  isAlone = () => this.alone
   leave = () => {
     this.left = true
   }
@@ -206,8 +208,11 @@ test('a move goes on at the old node until all that was seen there is seen at th
   next.seen = OTHER
   await call.within(50)
   expect([call.shown, call.said.at(-1), first.left]).toEqual([['a', 'b'], 'connected', false])
-  // The others may still look there.
-  await call.within(1_500)
+  // The others still look there.
+  await call.within(1_000)
+  expect(first.left).toBe(false)
+  first.alone = true
+  await call.within(250)
   expect([first.left, next.left]).toEqual([true, false])
   expect(call.asked).toHaveLength(1)
 })
@@ -219,6 +224,8 @@ test('a move is made before the node sends anybody away, whoever came along', as
   expect(call.shown).toEqual(['a'])
   await call.within(200)
   expect(call.shown).toEqual(['a', 'b'])
+  await call.within(300)
+  expect(call.stays.map(({ left }) => left)).toEqual([true, false])
 })
 
 test('a node that goes away is not entered again, and kept when it stays after all', async () => {

@@ -31,8 +31,7 @@ export interface Line<S extends Stay> {
 const LONGEST_PAUSE_MS = 8_000
 /** About a minute of trying: then the person decides. */
 const ATTEMPTS = 12
-/** The others may look at the old node a moment longer than this person does. */
-const LINGER_MS = 1_500
+const LOOK_EVERY_MS = 250
 
 /**
  * Enters a call and stays in it until `signal` says to leave or the clinic refuses; rejects with the refusal. When a
@@ -170,9 +169,16 @@ class Keeper<S extends Stay> {
       return null
     }
     this.line.show(stay)
-    if (before && this.#end.why === 'moving') void this.line.pause(LINGER_MS).then(() => this.#leave(before))
+    if (before && this.#end.why === 'moving') void this.#linger(before, this.#end.byMs)
     else if (before) this.#leave(before)
     return stay
+  }
+
+  /** Whoever has not moved yet still looks at the old node: it is left when all have, or just before it sends them away. */
+  async #linger(before: S, byMs: number): Promise<void> {
+    do await this.line.pause(LOOK_EVERY_MS)
+    while (!before.isAlone() && this.line.nowMs() < byMs - LOOK_EVERY_MS)
+    this.#leave(before)
   }
 
   #leave(stay: S): void {

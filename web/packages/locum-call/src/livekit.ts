@@ -139,6 +139,8 @@ export class LiveKitStay implements Stay {
 
   shows = (): Promise<Seen> => arrivingIn(this.room)
 
+  isAlone = (): boolean => this.room.remoteParticipants.size === 0
+
   leave = (): void => void this.room.disconnect(true)
 }
 

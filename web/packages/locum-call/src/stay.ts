@@ -21,6 +21,8 @@ export interface Stay {
   showed: () => Seen
   /** What of the others arrives here now. */
   shows: () => Promise<Seen>
+  /** Whether nobody else is here. */
+  isAlone: () => boolean
   /** Ends it and lets go of everything. May be called again. */
   leave: () => void
 }
