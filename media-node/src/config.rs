@@ -122,8 +122,9 @@ impl Config {
         let token = self.control.iter().filter_map(|control| control.join_token_file.as_ref());
         Folders {
             own: [self.state_dir.clone()].into_iter().chain(self.ready_file.as_ref().map(beside)).collect(),
-            // Folders, not files: what is replaced is another file.
-            read: tls.chain(&self.jwks_file).chain(token).map(beside).collect(),
+            // Folders, not files: what is replaced is another file. A join token may be gone, with its folder, once
+            // there is a certificate.
+            read: tls.chain(&self.jwks_file).chain(token).map(beside).filter(|dir| dir.is_dir()).collect(),
         }
     }
 
