@@ -1,5 +1,6 @@
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react'
 import type { Grant } from 'locum-call'
+import { useClinicApi } from '../api/ClinicApi'
 import { CallControls } from './CallControls'
 import { CallStage } from './CallStage'
 import { ConnectionBanner } from './ConnectionBanner'
@@ -20,7 +21,9 @@ interface Props {
 
 /** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
 export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
-  const call = useCall({ join, choice, onRefused })
+  const { clockOffsetMs } = useClinicApi()
+  const clinicMs = () => Date.now() + clockOffsetMs
+  const call = useCall({ join, choice, clinicMs, onRefused })
   return (
     <RoomContext.Provider value={call.room}>
       <div className="call">

@@ -44,12 +44,14 @@ const track: Track = {
 interface Options {
   join: (nearest?: string[]) => Promise<Grant>
   choice: DeviceChoice
+  /** Milliseconds since 1970 by the clinic's clock. */
+  clinicMs: () => number
   /** The clinic says that there is no call to be in (any more). */
   onRefused: (error: unknown) => void
 }
 
 /** One person's line into a call: connects, publishes, moves with the call, and lets go of everything on leaving. */
-export function useCall({ join, choice, onRefused }: Options): Call {
+export function useCall({ join, choice, clinicMs, onRefused }: Options): Call {
   const [room, setRoom] = useState(() => new Room(roomOptions(choice)))
   const [node, setNode] = useState<string | null>(null)
   const [phase, setPhase] = useState<Phase>('joining')
@@ -60,8 +62,8 @@ export function useCall({ join, choice, onRefused }: Options): Call {
   // What the person last asked for: it must survive a move, and a muted person must arrive muted.
   const wanted = useRef({ camera: choice.camera, microphone: true })
   const [rooms] = useState(() => new LiveRooms())
-  const outside = useRef({ join, onRefused })
-  outside.current = { join, onRefused }
+  const outside = useRef({ join, clinicMs, onRefused })
+  outside.current = { join, clinicMs, onRefused }
 
   const publish = useCallback(async (into: Room) => {
     if (into.state === ConnectionState.Disconnected) return
@@ -97,6 +99,7 @@ export function useCall({ join, choice, onRefused }: Options): Call {
       isFinal: isRefusal,
       say: setPhase,
       nowMs: track.nowMs,
+      clinicMs: () => outside.current.clinicMs(),
       pause: pauseUntilNetworkChange,
     }
     keepConnected(line, stop.signal).catch((error) => {

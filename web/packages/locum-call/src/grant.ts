@@ -7,6 +7,8 @@ import type { MediaNode } from './race'
 export interface Grant {
   token: string
   nodes: { id: string; url: string; urls?: string[] }[]
+  /** When the token ends, as RFC 3339. */
+  expiresAt?: string
   /** Somebody else is in the call: at the first of the nodes, however far it is. */
   running?: boolean
 }
@@ -15,12 +17,16 @@ export interface Grant {
 export interface Plan {
   token: string
   nodes: MediaNode[]
+  /** When the token ends, by the clinic's clock. */
+  endsAtMs?: number
 }
 
 /** What a person is to be told of their line. */
 export type Phase = 'joining' | 'connected' | 'moving' | 'reconnecting' | 'failed'
 
 /** The order of the grant. */
-export function asTold({ token, nodes }: Grant): Plan {
-  return { token, nodes: nodes.map(({ id, url, urls = [url] }) => ({ id, urls })) }
+export function asTold({ token, nodes, expiresAt }: Grant): Plan {
+  const endsAtMs = Date.parse(expiresAt ?? '')
+  const plan = { token, nodes: nodes.map(({ id, url, urls = [url] }) => ({ id, urls })) }
+  return Number.isNaN(endsAtMs) ? plan : { ...plan, endsAtMs }
 }

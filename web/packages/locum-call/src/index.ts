@@ -6,4 +6,5 @@ export { arrivingIn, copyTracks, type EnterOptions, enterRoom, LiveKitStay, type
 export { pauseUntilNetworkChange } from './networkChange'
 export { answers, probe } from './probe'
 export { type MediaNode, race, type Track } from './race'
+export { type Renewing, renew } from './renewal'
 export type { End, Kind, Seen, Stay } from './stay'

@@ -41,6 +41,8 @@ class FakeStay implements Stay {
     this.#isRevived = true
     this.#revived()
   }
+  tokens: string[] = []
+  renew = (token: string) => void this.tokens.push(token)
   showed = () => OTHER
   shows = async () => this.seen
   isAlone = () => this.alone
@@ -56,6 +58,8 @@ interface Script {
   /** Others are in the call; `unsaid` by the release before. */
   running?: boolean | 'unsaid'
   race?: (nodes: MediaNode[]) => MediaNode[]
+  /** How long a grant is good. */
+  lastsMs?: number
   /** Fails when the node does; `nth` is that of this attempt. */
   connect?: (url: string, nth: number) => void | Promise<void>
   /** What is seen at a stay from when it was entered. */
@@ -78,7 +82,8 @@ function line(script: Script = {}) {
       const token = `token-${asked.length}`
       if (script.running === 'unsaid') return { token, nodes: ids.map((id) => ({ id, url: `ws://${id}` })) }
       const nodes = ids.map((id) => ({ id, url: `ws://${id}`, urls: [`ws://${id}`, `ws://${id}-2`] }))
-      return { token, nodes, running: script.running ?? false }
+      const expiresAt = script.lastsMs && new Date(Date.now() + script.lastsMs).toISOString()
+      return { token, nodes, running: script.running ?? false, ...(expiresAt && { expiresAt }) }
     },
     race: async (nodes) => (script.race ?? ((same: MediaNode[]) => same))(nodes),
     connect: async ({ node, url, token }: Place, before, signal) => {
@@ -94,6 +99,7 @@ function line(script: Script = {}) {
     isFinal: (error) => error instanceof Refused,
     say: (phase) => said.push(phase),
     nowMs: () => Date.now(),
+    clinicMs: () => Date.now(),
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   }
   const ended = keepConnected(parts, stop.signal)
@@ -139,6 +145,15 @@ test('a lost node is tried last, also when the clinic names it first, and for a 
   expect(call.urls).toEqual(['ws://a token-1', 'ws://b token-1', 'ws://c token-2'])
   ;(await call.within(60_000)).end(LOST)
   expect((await call.within(0)).node).toBe('a')
+})
+
+test('a visit that overruns goes on with a fresh token, also when its node is lost later', async () => {
+  const call = line({ lastsMs: 30 * 60_000 })
+  const first = await call.within(26 * 60_000)
+  expect([first.tokens, first.left]).toEqual([['token-2'], false])
+  first.end(LOST)
+  await call.within(0)
+  expect(call.urls).toEqual(['ws://a token-1', 'ws://b token-2'])
 })
 
 test('who is sent away asks the clinic before coming back', async () => {

@@ -2,6 +2,7 @@ import { carryOver } from './carryOver'
 import { asTold, type Grant, type Phase, type Plan } from './grant'
 import { LostNodes } from './lostNodes'
 import type { MediaNode } from './race'
+import { renew } from './renewal'
 import type { End, Stay } from './stay'
 
 /** Where to connect, and with what. */
@@ -25,6 +26,8 @@ export interface Line<S extends Stay> {
   isFinal: (error: unknown) => boolean
   say: (phase: Phase) => void
   nowMs: () => number
+  /** Milliseconds since 1970 by the clinic's clock. */
+  clinicMs: () => number
   pause: (ms: number) => Promise<void>
 }
 
@@ -96,7 +99,16 @@ class Keeper<S extends Stay> {
     const { line, signal } = this
     this.#stay = stay
     line.say('connected')
+    const over = new AbortController()
+    if (this.#plan) {
+      const { join, clinicMs, pause } = line
+      void renew(this.#plan, { join: () => join(), clinicMs, pause }, over.signal, (plan) => {
+        this.#plan = plan
+        stay.renew(plan.token)
+      })
+    }
     const end = await stay.ends(signal)
+    over.abort()
     if (signal.aborted) return false
     this.#end = end
     this.#lost.note(stay.node, line.nowMs())

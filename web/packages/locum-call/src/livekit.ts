@@ -141,6 +141,9 @@ export class LiveKitStay implements Stay {
 
   isAlone = (): boolean => this.room.remoteParticipants.size === 0
 
+  /** As if the node had sent it: the SDK resumes with it when the line breaks for a moment. */
+  renew = (token: string): void => this.room.engine?.client.onTokenRefresh?.(token)
+
   leave = (): void => void this.room.disconnect(true)
 }
 

@@ -23,6 +23,8 @@ export interface Stay {
   shows: () => Promise<Seen>
   /** Whether nobody else is here. */
   isAlone: () => boolean
+  /** Another token for the time after the one it was entered with. */
+  renew: (token: string) => void
   /** Ends it and lets go of everything. May be called again. */
   leave: () => void
 }
