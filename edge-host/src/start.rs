@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{Audit, AuditSettings};
 use crate::backup::{self, BackupError, StageError};
 use crate::blob::Blobs;
-use crate::config::{EdgeConfig, Limits};
+use crate::config::{EdgeConfig, Limits, Secret};
 use crate::http::{Edge, FunctionRoute, Kept, Pages, Server};
 use crate::idempotency;
 use crate::manifest::{Application, Component};
@@ -289,7 +289,8 @@ impl Host {
         let cache = config.cache_dir.clone().unwrap_or_else(|| config.state_dir.join("cache"));
         let engine = FunctionEngine::new(&config.limits, cache).map_err(StartError::Engine)?;
         let ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
-        let suppliers = suppliers(&network, token_pem);
+        let host_key = draw_key().map_err(io_error("draw a key"))?;
+        let suppliers = suppliers(&network, token_pem, host_key.clone());
         let variables =
             Variables::new(application, &config.variables, &suppliers).map_err(StartError::Variables)?;
         let functions = load_functions(&engine, config, application, &variables)?;
@@ -300,19 +301,31 @@ impl Host {
         let blobs = config.state_dir.join("blobs");
         let blobs = Arc::new(Blobs::new(blobs, Arc::clone(&store), config.replication.is_some()));
         let kept = Kept { store, audit, blobs };
+        let calls = (application.call_events.clone(), host_key);
         let of_edge = Arc::clone(&network);
-        let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
+        let edge = Edge::new(functions, clinics, kept, calls, pages, of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
         Ok(Self { edge: Arc::new(edge), network, records, drivers, _ticker: ticker })
     }
 }
 
 /// Names of the variables this host can supply.
-const SUPPLIED: [&str; 6] =
-    ["zone", "token_signing_key", "token_key_id", "issuer", "media_nodes", "pages_origin"];
+const SUPPLIED: [&str; 7] =
+    ["zone", "token_signing_key", "token_key_id", "issuer", "media_nodes", "pages_origin", "host_key"];
 
-fn suppliers(network: &Arc<Network>, token_pem: String) -> BTreeMap<&'static str, Supplier> {
-    let token_pem = crate::config::Secret::new(token_pem);
+/// Known to this process and its functions only, and only until it ends.
+fn draw_key() -> std::io::Result<Secret> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(Secret::new(bytes.map(|byte| format!("{byte:02x}")).concat()))
+}
+
+fn suppliers(
+    network: &Arc<Network>,
+    token_pem: String,
+    host_key: Secret,
+) -> BTreeMap<&'static str, Supplier> {
+    let token_pem = Secret::new(token_pem);
     let read = |value: fn(&Network) -> String| -> Supplier {
         let network = Arc::clone(network);
         Arc::new(move || value(&network))
@@ -323,6 +336,7 @@ fn suppliers(network: &Arc<Network>, token_pem: String) -> BTreeMap<&'static str
         ("issuer", read(|network| network.node_id().to_owned())),
         ("media_nodes", read(Network::media_nodes)),
         ("token_key_id", read(|network| network.token_key_id().to_owned())),
+        ("host_key", Arc::new(move || host_key.expose().to_owned()) as Supplier),
         ("token_signing_key", Arc::new(move || token_pem.expose().to_owned()) as Supplier),
     ])
 }

@@ -5,6 +5,7 @@
 //!                    token     └─► shard ── room ────┘  (rtc, stun, links, addresses)
 //!                      ▲           one thread: rooms decide, the event loop does;
 //!                   control         for each receiver: downlink (bandwidth, forward)
+//!                                   events: who joined and left, for the record
 //! ```
 //!
 //! The node knows random ids and opaque packets: no names, no health data, no keys of a call.
@@ -13,6 +14,7 @@ pub mod bandwidth;
 pub mod config;
 pub mod control;
 pub mod downlink;
+pub mod events;
 pub mod forward;
 #[cfg(test)]
 mod fuzz;

@@ -13,13 +13,14 @@ use locum_cluster::protocol::HEARTBEAT_INTERVAL_MS;
 use locum_telemetry::{Health, Telemetry};
 use locum_tls::Certificate;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::control;
+use crate::events::{self, Happened, Keeper, Recorder};
 use crate::listen::Sockets;
 use crate::room::{Ids, Limits, MOVE_WITHIN, Rooms};
 use crate::shard::{self, Shard};
@@ -48,6 +49,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     shard::describe();
+    events::describe();
     metrics::gauge!("locum_media_capacity").set(f64::from(config.capacity));
     let health = Health::new();
     let Sockets { telemetry: telemetry_listener, signal: signal_listeners, media, addresses, announced } =
@@ -55,8 +57,9 @@ pub async fn run(
     let telemetry_listener = TcpListener::from_std(telemetry_listener).context("use telemetry_listen")?;
 
     let transport = RtcTransport::new(&announced).context("set up the media transport")?;
-    let (shard, shard_ended) =
-        Shard::start(media, transport, rooms(&config)).context("start the event loop")?;
+    let (recorder, happened) = Recorder::new();
+    let (shard, shard_ended) = Shard::start(media, transport, rooms(&config), recorder.clone())
+        .context("start the event loop")?;
 
     // Outlives the drain: clients are still told to leave, and operators that the node drains.
     let over = CancellationToken::new();
@@ -66,7 +69,7 @@ pub async fn run(
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
     let sockets = TaskTracker::new();
     let door = Door::new(config.capacity, stop.clone());
-    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door };
+    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door, recorder };
     let acceptor = Acceptor::new(signal::router(signal), shard.clone(), tls(&config, &tasks, &over)?);
     accept(acceptor, signal_listeners, &tasks, &over)?;
 
@@ -82,6 +85,7 @@ pub async fn run(
     if let Some(agent) = &agent {
         // Not beyond `stop`: a node that goes takes nobody in.
         tasks.spawn(control::follow_orders(agent.clone(), shard.clone(), stop.clone()));
+        tasks.spawn(deliver_events(&config, happened, agent.clone(), over.clone())?);
     }
     if let Some(path) = &config.ready_file {
         locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;
@@ -101,6 +105,21 @@ pub async fn run(
     tasks.close();
     tasks.wait().await;
     ended
+}
+
+/// Tells the record of calls, also of how they end while the node drains.
+fn deliver_events(
+    config: &Config,
+    happened: mpsc::Receiver<Happened>,
+    agent: Agent,
+    over: CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let keeper = Keeper::open(&config.state_dir, hex(random())).context("open the queue of call events")?;
+    Ok(events::deliver(keeper, happened, agent, config.region.clone(), over))
+}
+
+fn hex(bytes: [u8; 8]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).concat()
 }
 
 fn rooms(config: &Config) -> Rooms {
@@ -156,7 +175,6 @@ fn tls(
 
 /// Lets the control plane look whether media gets through to these addresses, under credentials of this start.
 async fn answer_probes(shard: &Shard, addresses: Vec<SocketAddr>) -> anyhow::Result<MediaProbe> {
-    let hex = |bytes: [u8; 8]| bytes.map(|byte| format!("{byte:02x}")).concat();
     let (ufrag, password) = (hex(random()), hex(random()) + &hex(random()));
     shard.answer_probes(ufrag.clone(), password.clone()).await?;
     Ok(MediaProbe { addresses, ufrag, password: ProbePassword::new(password) })

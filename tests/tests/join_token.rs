@@ -1,5 +1,7 @@
 //! The media node refuses every token but the one the clinic's edge host signed for this room.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -28,6 +30,21 @@ async fn only_a_genuine_token_is_accepted() -> Result<()> {
         ensure!(status == 401, "{kind} token: {status} {said}");
         ensure!(!said.is_empty(), "{kind}: no clear error");
         ensure!(bad.is_empty() || !said.contains(&bad), "{kind}: the error repeats the token");
+    }
+    told_of(&network).await
+}
+
+/// One of them is genuine and too old: the node tells the clinic's record of it. It knows nothing of the others.
+async fn told_of(network: &Network) -> Result<()> {
+    let begun = Instant::now();
+    while network.sum("edge-1", "locum_edge_call_events_total", "outcome=\"kept\"").await? < 1.0 {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "the record is not told of a refused token");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for outcome in ["unknown", "not-now"] {
+        let label = format!("outcome=\"{outcome}\"");
+        let others = network.sum("edge-1", "locum_edge_call_events_total", &label).await?;
+        ensure!(others == 0.0, "{others} events are {outcome}");
     }
     Ok(())
 }

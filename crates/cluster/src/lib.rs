@@ -1,6 +1,7 @@
 //! The vocabulary of the control plane: nodes, their load and state, the signed node list, and what nodes and
 //! members of the control plane say to each other. Pure: no clock, no I/O.
 
+pub mod calls;
 mod list;
 mod load;
 pub mod operate;

@@ -48,6 +48,10 @@ pub enum Action {
     NoteRead,
     /// A note was written.
     NoteWritten,
+    /// A media node did not take a genuine join token.
+    TokenRefused,
+    /// Who was in a call, and for how long, was read.
+    CallRead,
     /// The messages to patients were read.
     OutboxRead,
 }
@@ -97,6 +101,8 @@ impl Action {
             Self::TokenMinted => ("token-minted", 'E', "Appointment"),
             Self::NoteRead => ("note-read", 'R', "Encounter"),
             Self::NoteWritten => ("note-written", 'U', "Encounter"),
+            Self::TokenRefused => ("token-refused", 'E', "Appointment"),
+            Self::CallRead => ("call-read", 'R', "Encounter"),
             Self::OutboxRead => ("outbox-read", 'R', "Communication"),
         }
     }
@@ -129,6 +135,9 @@ impl Named {
             (Some(staff), _) => ("staff", Some(staff.user.to_string())),
             (None, Some(visitor)) => ("visitor", Some(visitor.appointment.to_string())),
             (None, None) if caller.operator => ("operator", None),
+            (None, None) if caller.node.is_some() => {
+                ("node", caller.node.as_ref().map(|node| node.as_str().to_owned()))
+            }
             (None, None) => ("anonymous", None),
         };
         Self { kind, id }

@@ -49,6 +49,26 @@ pub struct Caller {
     pub visitor: Option<Visitor>,
     /// The holder of the network's set-up token.
     pub operator: bool,
+    /// A node of this network.
+    pub node: Option<NodeId>,
+}
+
+/// The name of a node of this network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// The name in a header of the host; `None` when it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let valid = (1..=63).contains(&text.len()) && text.bytes().all(plain);
+        valid.then(|| Self(text.to_owned()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A member of staff.
@@ -93,6 +113,11 @@ impl Context<'_> {
     /// The member of staff who calls.
     pub fn staff(&self) -> Result<&Staff, Problem> {
         self.caller.staff.as_ref().ok_or_else(Problem::sign_in_required)
+    }
+
+    /// The node that tells something.
+    pub fn node(&self) -> Result<&NodeId, Problem> {
+        self.caller.node.as_ref().ok_or_else(Problem::sign_in_required)
     }
 
     /// The patient who calls.

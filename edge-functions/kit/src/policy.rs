@@ -85,6 +85,8 @@ pub enum Access {
     Anyone,
     /// Only these roles.
     Roles(&'static [Role]),
+    /// A node of this network, as the edge host knows it by its certificate. No person.
+    Node,
 }
 
 impl Access {
@@ -93,6 +95,7 @@ impl Access {
         match self {
             Self::Anyone => true,
             Self::Roles(roles) => roles.contains(&role),
+            Self::Node => false,
         }
     }
 }
@@ -185,7 +188,7 @@ macro_rules! policy {
     };
 }
 
-use Access::{Anyone, Roles};
+use Access::{Anyone, Node, Roles};
 use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Nurse, Ops, Patient, Proxy};
 
 const VISITOR: Access = Roles(&[Patient, Proxy]);
@@ -235,6 +238,10 @@ policy! {
         GetEncounter: GET "/records/encounters/{id}" Roles(&[Doctor, Nurse]);
         /// Writes the note of an encounter.
         PutNote: PUT "/records/encounters/{id}/note" Roles(&[Doctor]);
+        /// Who was in the call of an encounter, and for how long.
+        GetCall: GET "/records/encounters/{id}/call" Roles(&[Doctor, Nurse]);
+        /// Keeps what a media node tells of a call.
+        CreateCallEvents: POST "/records/call-events" Node;
     }
     Messages "messages" {
         /// What was sent, for the demonstration.

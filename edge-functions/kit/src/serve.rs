@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::audit::Trail;
 use crate::clock;
-use crate::context::{Caller, Context, Host};
+use crate::context::{Caller, Context, Host, NodeId};
 use crate::cookies;
 use crate::ids::ClinicId;
 use crate::policy::{Access, Operation, Role, Rule};
@@ -107,7 +107,14 @@ async fn identify(
     now: Timestamp,
 ) -> Result<Known, Problem> {
     let mut known = Known { caller: Caller::default(), renewed: None };
-    let Access::Roles(roles) = access else { return Ok(known) };
+    let roles = match access {
+        Access::Roles(roles) => roles,
+        Access::Node => {
+            known.caller.node = node(host, headers).await?;
+            return Ok(known);
+        }
+        Access::Anyone => return Ok(known),
+    };
     if roles.iter().any(|role| role.is_staff())
         && let Some(live) = sessions::staff(host.database, clinic, headers, now).await?
     {
@@ -123,6 +130,16 @@ async fn identify(
     Ok(known)
 }
 
+/// The node that the host names. Under a host that has no key of its own nobody is a node.
+async fn node(host: Host<'_>, headers: &HeaderMap) -> Result<Option<NodeId>, Problem> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some((node, key)) = header("locum-node").zip(header("locum-host-key")) else { return Ok(None) };
+    let wanted = host.variables.get("host_key").await?;
+    let named_by_host =
+        !wanted.is_empty() && Secret::presented(key).hash() == Secret::presented(&wanted).hash();
+    Ok(NodeId::parse(node).filter(|_| named_by_host))
+}
+
 async fn holds_setup_token(host: Host<'_>, headers: &HeaderMap) -> Result<bool, Problem> {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else { return Ok(false) };
@@ -133,7 +150,8 @@ async fn holds_setup_token(host: Host<'_>, headers: &HeaderMap) -> Result<bool, 
 }
 
 fn authorize(caller: &Caller, access: Access) -> Result<(), Problem> {
-    if access == Access::Anyone || caller.acts_as(|role| access.allows(role)) {
+    let is_node = access == Access::Node && caller.node.is_some();
+    if access == Access::Anyone || is_node || caller.acts_as(|role| access.allows(role)) {
         return Ok(());
     }
     let known = caller.acts_as(|_| true);

@@ -50,12 +50,14 @@ impl Clinics {
             let columns = self.columns(&table).await;
             let value = |column: &String| match (table.as_str(), column.as_str()) {
                 (_, "clinic") => format!("'{TWIN}'"),
-                ("room" | "room_participant", "name" | "sink") => format!("'!TWIN' || {column}"),
+                ("room" | "room_participant" | "call_meter", "name" | "sink")
+                | ("call_event" | "call_person", "participant") => format!("'!TWIN' || {column}"),
                 // Where these are read by mistake the answer shows it, or the function fails.
                 (_, "name" | "recipient" | "body" | "note_text" | "time_zone" | "rrule") => twin.clone(),
                 ("clinic", "document_hash") | ("staff_user", "password_hash") => twin.clone(),
                 ("visit_session", "appointment") => twin.clone(),
                 ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + {DAY_MS}"),
+                ("call_event", "at") => format!("{column} * 2"),
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
                 _ => column.clone(),
@@ -153,6 +155,27 @@ async fn book(clinics: &Clinics, patient: &Client<'_>, desk: &Client<'_>) -> (St
     (link.split_once('#').unwrap().1.to_owned(), confirmed.body["appointment"]["id"].clone())
 }
 
+/// A minute of a call, as a media node tells it, and what staff see of it.
+async fn call(clinics: &Clinics, doctor: &Client<'_>, (encounter, joined): (&str, &Answer)) {
+    let rows = clinics.world.query("SELECT sink FROM room WHERE clinic = 'demo'", vec![]).await;
+    let event = |sequence: i64, kind: &str| {
+        json!({
+            "start": "s", "sequence": sequence, "atMs": sequence * 60_000, "sink": rows[0].text(0).unwrap(),
+            "participant": joined.text("/participant"), "kind": kind, "stay": "PA_1",
+        })
+    };
+    let told = json!({"events": [event(1, "joined"), event(2, "left")]});
+    let headers = [("locum-node", "media-1"), ("locum-host-key", "host-key")];
+    clinics.copy_twin().await;
+    let before = clinics.twin().await;
+    let kept =
+        doctor.send::<RecordsFunction>(Method::POST, "/records/call-events", Some(told), &headers).await;
+    assert_eq!(kept.status, 204, "{}", kept.body);
+    assert_eq!(clinics.twin().await, before, "events went to the twin");
+    let call = clinics.get::<RecordsFunction>(doctor, &format!("{encounter}/call")).await;
+    assert_eq!(call.body["participants"][0]["connectedSeconds"], 60, "{}", call.body);
+}
+
 #[tokio::test]
 async fn a_visit_from_set_up_to_end_beside_a_twin() {
     let world = World::new().await;
@@ -161,6 +184,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
         ("setup_token", "set-up-token"),
         ("issuer", "edge-1"),
         ("token_key_id", "k"),
+        ("host_key", "host-key"),
         (
             "media_nodes",
             r#"{"version": 1, "nodes": [{"id": "m", "region": "r", "urls": ["ws://m"], "full": false}]}"#,
@@ -197,6 +221,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     assert_eq!(again.body["participant"], mine.body["participant"]);
 
     let encounter = format!("/records/encounters/{}", listed["encounter"].as_str().unwrap());
+    call(&clinics, &doctor, (&encounter, &mine)).await;
     let read = clinics.get::<RecordsFunction>(&doctor, &encounter).await;
     let (note, tag) = (format!("{encounter}/note"), read.headers["etag"].to_str().unwrap());
     clinics.step::<RecordsFunction>(&doctor, Method::PUT, &note, Some(json!({"text": "Well."})), tag).await;

@@ -115,13 +115,14 @@ fn a_component_has_the_least_that_it_needs() {
         .filter(|(_, variable)| variable.secret)
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(secrets, ["setup_token", "token_signing_key"]);
+    assert_eq!(secrets, ["host_key", "setup_token", "token_signing_key"]);
     for (id, component) in &manifest.component {
         assert!(component.allowed_outbound_hosts.is_empty(), "{id} may go out");
         assert_eq!(component.sqlite_databases, ["default"], "{id}");
         assert!(component.key_value_stores.is_empty() && component.environment.is_empty(), "{id}");
         assert_eq!(component.variables.contains_key("token_signing_key"), id == "tokens", "{id}");
         assert_eq!(component.variables.contains_key("setup_token"), id == "auth", "{id}");
+        assert_eq!(component.variables.contains_key("host_key"), id == "records", "{id}");
     }
 }
 

@@ -1,8 +1,10 @@
-//! Edge function `records`: encounters and their notes.
+//! Edge function `records`: encounters, their notes and their calls.
 
+pub mod call;
 pub mod encounter;
 #[cfg(target_family = "wasm")]
 mod entry;
+pub mod meter;
 pub mod precondition;
 
 use kit::context::Context;
@@ -22,6 +24,8 @@ impl Function for RecordsFunction {
         match operation {
             Records::GetEncounter => encounter::get_encounter(context).await,
             Records::PutNote => encounter::put_note(context).await,
+            Records::GetCall => call::get_call(context).await,
+            Records::CreateCallEvents => call::create_call_events(context).await,
         }
     }
 }

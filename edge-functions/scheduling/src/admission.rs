@@ -77,7 +77,7 @@ async fn end(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> 
     }
     let sql = "UPDATE encounter SET status = 'finished', ended_at = ? WHERE clinic = ? AND appointment = ?";
     database.execute(sql, params![context.now, clinic, id]).await?;
-    // Of the call nothing stays, not even its random names.
+    // Of the call nothing stays but what meters it.
     for sql in [
         "DELETE FROM room_participant WHERE clinic = ? AND appointment = ?",
         "DELETE FROM room WHERE clinic = ? AND appointment = ?",

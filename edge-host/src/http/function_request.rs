@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use locum_identity::NodeId;
 use uuid::Uuid;
 
+use crate::config::Secret;
 use crate::idempotency;
 use crate::problem::Problem;
 use crate::routes::{Route, RouteMatch};
@@ -17,6 +19,8 @@ pub(super) struct Meeting<'a> {
     pub(super) route: &'a Route,
     pub(super) found: &'a RouteMatch<'a>,
     pub(super) client: SocketAddr,
+    /// The node that tells something, and what proves to the function that the host says so.
+    pub(super) node: Option<(&'a NodeId, &'a Secret)>,
     pub(super) id: Uuid,
     pub(super) scheme: &'static str,
 }
@@ -44,6 +48,10 @@ pub(super) fn prepare(request: Request<Bytes>, meeting: &Meeting<'_>) -> Result<
         set(&format!("spin-path-match-{name}"), value)?;
     }
     set("locum-request-id", &meeting.id.to_string())?;
+    if let Some((node, key)) = meeting.node {
+        set("locum-node", node.as_str())?;
+        set("locum-host-key", key.expose())?;
+    }
     Ok(Request::from_parts(parts, body))
 }
 
@@ -100,7 +108,10 @@ mod tests {
         let path = request.uri().path().to_owned();
         let found = route.matches(&path).unwrap();
         let client = "192.0.2.1:5".parse().unwrap();
-        prepare(request, &Meeting { route: &route, found: &found, client, id: Uuid::nil(), scheme: "http" })
+        prepare(
+            request,
+            &Meeting { route: &route, found: &found, client, node: None, id: Uuid::nil(), scheme: "http" },
+        )
     }
 
     #[test]
@@ -110,6 +121,8 @@ mod tests {
             .header("spin-client-addr", "forged")
             .header("spin-anything", "forged")
             .header("locum-request-id", "forged")
+            .header("locum-node", "forged")
+            .header("locum-host-key", "forged")
             .header("idempotency-key", "k")
             .header("cookie", "a=1")
             .body(Bytes::new())
@@ -124,7 +137,7 @@ mod tests {
         assert_eq!(header("spin-full-url"), Some("http://eu.locum.localhost:8080/c/demo/auth/session?x=1"));
         assert_eq!(header("locum-request-id"), Some(Uuid::nil().to_string().as_str()));
         assert_eq!(header("cookie"), Some("a=1"));
-        for gone in ["spin-anything", "idempotency-key"] {
+        for gone in ["spin-anything", "idempotency-key", "locum-node", "locum-host-key"] {
             assert_eq!(header(gone), None, "{gone}");
         }
     }

@@ -4,6 +4,7 @@ mod access_log;
 mod answer;
 mod audited;
 mod body;
+mod calls;
 mod connection;
 mod function_request;
 mod origin;
@@ -13,6 +14,7 @@ mod seen;
 mod service;
 mod visit;
 
+pub(crate) use calls::Kept as CallKept;
 pub(crate) use connection::Server;
 pub(crate) use pages::Pages;
 pub(crate) use seen::SEEN_COOKIES;

@@ -33,10 +33,11 @@ pub(crate) struct Unlike;
 impl Edge {
     /// Carries out what another host sent, if this one is the writer, or holds what is read.
     pub(crate) async fn carry_out(&self, replayed: ReplayedRequest) -> Result<Outcome, Unlike> {
-        let ReplayedRequest { id, client, within, request } = replayed;
+        let ReplayedRequest { id, client, node, within, request } = replayed;
         let path = request.uri().path().to_owned();
         let Target::Function { to, found } = self.target(&path) else { return Err(Unlike) };
         let visit = self.visit(to, found, (request.method(), &path), client, id).map_err(|_| Unlike)?;
+        let visit = Visit { node, ..visit };
         let (clinic, group) = visit.clinic.ok_or(Unlike)?;
         let writer = match visit.written() {
             Some(_) => self.store.writer(group),
@@ -137,7 +138,7 @@ impl Visit<'_> {
 
     async fn ask(&self, node: &NodeId, request: &Request<Bytes>, left: Duration) -> Result<Outcome, Problem> {
         let begun = Instant::now();
-        let replay = Replay { id: self.id, client: self.client, request };
+        let replay = Replay { id: self.id, client: self.client, node: self.node.as_ref(), request };
         let question = replay.question(left - TRAVEL).map_err(|_| Problem::BAD_REQUEST)?;
         let answer = self.edge.peers.ask(node, &question, left.min(PATIENCE)).await;
         let outcome = match answer {

@@ -21,8 +21,9 @@ use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::blob::Blobs;
 use crate::clinic::{ClinicId, Clinics};
-use crate::config::Limits;
+use crate::config::{Limits, Secret};
 use crate::idempotency::InFlight;
+use crate::manifest::CallEventsTool;
 use crate::mesh::Peers;
 use crate::network::Network;
 use crate::problem::Problem;
@@ -36,6 +37,8 @@ const DISCOVERY: &str = "/.well-known/locum.json";
 const JWKS: &str = "/.well-known/jwks.json";
 /// A control plane has five members at most, and each asks every few seconds.
 const CANARIES: usize = 5;
+/// Each writes; people come first.
+const CALL_EVENTS: usize = 2;
 
 /// A route of the application and the function behind it.
 pub(crate) struct FunctionRoute {
@@ -77,6 +80,12 @@ pub(crate) struct Edge {
     pub(super) in_flight: InFlight,
     /// Members of the control plane that look how records are, at once.
     pub(crate) canaries: Semaphore,
+    /// Where what media nodes tell of calls is kept.
+    pub(super) call_events: Option<CallEventsTool>,
+    /// Media nodes that tell something, at once.
+    pub(crate) call_events_taken: Semaphore,
+    /// Marks requests that this host makes itself.
+    pub(super) host_key: Secret,
     headers: AnswerHeaders,
 }
 
@@ -104,6 +113,7 @@ impl Edge {
         functions: Vec<FunctionRoute>,
         clinics: Clinics,
         Kept { store, audit, blobs }: Kept,
+        (call_events, host_key): (Option<CallEventsTool>, Secret),
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,
@@ -124,6 +134,9 @@ impl Edge {
             bodies: BodyReader::new(limits),
             in_flight: InFlight::default(),
             canaries: Semaphore::new(CANARIES),
+            call_events,
+            call_events_taken: Semaphore::new(CALL_EVENTS),
+            host_key,
             headers,
         }
     }
@@ -224,7 +237,7 @@ impl Edge {
         let clinic = named.map(|name| self.clinics.find(name).ok_or(Problem::UNKNOWN_CLINIC)).transpose()?;
         let access = to.access(method, path)?;
         let shows_health_data = to.health.iter().any(|route| route.matches(path).is_some());
-        Ok(Visit { edge: self, to, found, clinic, access, shows_health_data, client, id })
+        Ok(Visit { edge: self, to, found, clinic, access, shows_health_data, client, node: None, id })
     }
 
     fn preflight<B>(&self, request: &Request<B>, sender: Sender) -> Response<Bytes> {

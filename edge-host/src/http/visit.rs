@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
+use locum_identity::NodeId;
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ pub(super) struct Visit<'a> {
     pub(super) access: Access,
     pub(super) shows_health_data: bool,
     pub(super) client: SocketAddr,
+    /// The node of this network that tells something, by its certificate; people's requests name none.
+    pub(super) node: Option<NodeId>,
     pub(super) id: Uuid,
 }
 
@@ -46,6 +49,11 @@ enum RunError {
 }
 
 impl Visit<'_> {
+    /// A node's own.
+    pub(super) fn told_by(self, node: NodeId) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
     /// Whatever becomes of it.
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
     where
@@ -230,6 +238,7 @@ impl Visit<'_> {
             route: &self.to.route,
             found: &self.found,
             client: self.client,
+            node: self.node.as_ref().map(|node| (node, &self.edge.host_key)),
             id: self.id,
             scheme: self.edge.network.origins.scheme,
         };

@@ -27,6 +27,8 @@ pub struct Application {
     pub pages: Option<PathBuf>,
     /// Folder of schema files.
     pub migrations: Option<PathBuf>,
+    /// Where what media nodes tell of calls is kept.
+    pub call_events: Option<CallEventsTool>,
     /// Names of variables whose values the host itself supplies.
     pub supplied: Vec<String>,
     /// Declared variables.
@@ -164,6 +166,17 @@ struct ApplicationTool {
     openapi: Option<PathBuf>,
     #[serde(default)]
     supplied: Vec<String>,
+    call_events: Option<CallEventsTool>,
+}
+
+/// `[application.tool.locum.call_events]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallEventsTool {
+    /// SQL that answers with the clinic of a call, by the `sink` of its join tokens (`?1`).
+    pub clinic: String,
+    /// Takes the events of one call, below `/c/:clinic`.
+    pub path: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -216,6 +229,7 @@ impl Application {
             name: raw.application.name,
             pages: tool.pages.map(from_file),
             migrations: tool.migrations.map(from_file),
+            call_events: tool.call_events,
             supplied: tool.supplied,
             variables: raw.variables,
             components,

@@ -7,7 +7,7 @@ use locum_identity::{NodeIdentity, Role};
 use locum_mesh::{Caller, Carrier, Handler, Refusal, RefusalCode};
 
 use super::envelope::{self, Malformed};
-use super::{Question, audit, blob, canary, records};
+use super::{Question, audit, blob, calls, canary, records};
 use crate::http::Edge;
 use crate::store::ReplicatedStore;
 
@@ -32,6 +32,11 @@ impl Handler for HostHandler {
     async fn answer(&self, caller: Caller, question: Bytes) -> Result<Vec<u8>, Refusal> {
         if is_member(&caller) {
             return canary::answer(&self.edge, &question).await;
+        }
+        if let Caller::Node(node) = &caller
+            && node.role == Role::Media
+        {
+            return calls::answer(&self.edge, &node.node, &question).await;
         }
         let caller = edge_host(caller)?;
         let (question, bytes) = envelope::open(&question).map_err(invalid)?;

@@ -19,6 +19,9 @@ pub(crate) struct Head {
     id: Uuid,
     /// Who sent it, as the host saw it that it arrived at.
     client: SocketAddr,
+    /// The node of this network that it comes from, if it is not a person's.
+    #[serde(default)]
+    node: Option<NodeId>,
     /// How long whoever asks goes on waiting.
     within_ms: u64,
     method: String,
@@ -30,6 +33,7 @@ pub(crate) struct Head {
 pub(crate) struct ReplayedRequest {
     pub(crate) id: Uuid,
     pub(crate) client: SocketAddr,
+    pub(crate) node: Option<NodeId>,
     pub(crate) within: Duration,
     pub(crate) request: Request<Bytes>,
 }
@@ -38,6 +42,7 @@ pub(crate) struct ReplayedRequest {
 pub(crate) struct Replay<'a> {
     pub(crate) id: Uuid,
     pub(crate) client: SocketAddr,
+    pub(crate) node: Option<&'a NodeId>,
     pub(crate) request: &'a Request<Bytes>,
 }
 
@@ -65,6 +70,7 @@ impl Replay<'_> {
         let head = Head {
             id: self.id,
             client: self.client,
+            node: self.node.cloned(),
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             method: self.request.method().to_string(),
             uri: self.request.uri().to_string(),
@@ -81,6 +87,7 @@ impl Head {
         Ok(ReplayedRequest {
             id: self.id,
             client: self.client,
+            node: self.node,
             within: Duration::from_millis(self.within_ms),
             request: request.body(body).map_err(|_| Malformed)?,
         })
@@ -143,7 +150,9 @@ mod tests {
             .body(Bytes::from_static(b"\0body\xff"))
             .unwrap();
         let (id, client) = (Uuid::now_v7(), "192.0.2.1:5".parse().unwrap());
-        let sealed = Replay { id, client, request: &request }.question(Duration::from_millis(900)).unwrap();
+        let sealed = Replay { id, client, node: None, request: &request }
+            .question(Duration::from_millis(900))
+            .unwrap();
         let (question, body) = envelope::open::<Question>(&Bytes::from(sealed)).unwrap();
         let Question::Replay(head) = question else { panic!("a replay") };
         let arrived = head.with(body).unwrap();

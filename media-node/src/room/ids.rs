@@ -71,6 +71,10 @@ opaque_name!(
     Identity
 );
 opaque_name!(
+    /// What meters a call, as tokens name it: only edge hosts know whose call it is.
+    Sink
+);
+opaque_name!(
     /// One stay of a participant in a room (`PA_…`).
     ParticipantSid
 );

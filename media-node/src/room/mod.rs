@@ -8,6 +8,7 @@ mod ids;
 mod keyframes;
 mod layers;
 mod messages;
+mod meter;
 mod participant;
 mod publication;
 mod receiving;
@@ -25,10 +26,11 @@ use locum_cluster::Load;
 use proto::DisconnectReason;
 use proto::leave_request::Action as LeaveAction;
 
-pub use ids::{Identity, Ids, ParticipantSid, RoomName, RoomSid, SessionId, TrackSid};
+pub use ids::{Identity, Ids, ParticipantSid, RoomName, RoomSid, SessionId, Sink, TrackSid};
 pub use messages::Message;
 pub use publication::Leg;
 
+use crate::events::Happened;
 use crate::token::Admission;
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{Channel, Layer, MediaKind, Mid};
@@ -152,6 +154,8 @@ pub enum Action {
     RequestKeyframe(SessionId, Mid, Layer),
     /// Send a message on a data channel.
     SendData(SessionId, Channel, Bytes),
+    /// Tell the record.
+    Record(Happened),
     /// End the session: its socket after what was sent, and its media.
     Close(SessionId),
 }
@@ -202,6 +206,10 @@ struct Context<'a> {
 impl Context<'_> {
     fn signal(&mut self, session: SessionId, message: Message) {
         self.actions.push_back(Action::Signal(session, Box::new(message)));
+    }
+
+    fn record(&mut self, happened: Option<Happened>) {
+        self.actions.extend(happened.map(Action::Record));
     }
 }
 

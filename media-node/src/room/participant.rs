@@ -7,7 +7,8 @@ use livekit_protocol as proto;
 use proto::participant_info::State;
 
 use super::Now;
-use super::ids::{Identity, ParticipantSid};
+use super::ids::{Identity, ParticipantSid, Sink};
+use super::meter::Meter;
 use super::publication::Publication;
 use super::receiving::Receiving;
 use crate::token::Grants;
@@ -41,6 +42,8 @@ pub(super) struct Participant {
     pub publications: Vec<Publication>,
     /// What it receives.
     pub receiving: Receiving,
+    /// What the record is told of its stay.
+    pub meter: Meter,
     /// State of its media.
     pub media: Media,
     /// When its socket was lost, if it is.
@@ -77,6 +80,7 @@ impl Participant {
         identity: Identity,
         grants: Grants,
         client_protocol: i32,
+        sink: Option<Sink>,
     ) -> Self {
         Self {
             sid,
@@ -84,6 +88,7 @@ impl Participant {
             grants,
             publications: Vec::new(),
             receiving: Receiving::default(),
+            meter: Meter::new(sink),
             media: Media::ConnectingSince(now.at),
             signal_lost_at: None,
             last_data_sequence: 0,
@@ -186,7 +191,7 @@ mod tests {
     fn participant(at: Instant) -> Participant {
         let now = Now { at, unix_ms: 0 };
         let (sid, identity) = (ParticipantSid::parse("PA_1").unwrap(), Identity::parse("p").unwrap());
-        Participant::new(now, sid, identity, Grants::default(), 0)
+        Participant::new(now, sid, identity, Grants::default(), 0, None)
     }
 
     #[test]

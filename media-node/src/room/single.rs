@@ -67,8 +67,9 @@ impl Room {
             return Err(JoinError::RoomFull);
         }
         let protocol = request.client_info.as_ref().map_or(0, |client| client.client_protocol);
-        let (identity, grants) = (admission.identity, admission.grants);
-        let mut participant = Participant::new(cx.now, cx.ids.participant(), identity, grants, protocol);
+        let (identity, grants, sink) = (admission.identity, admission.grants, admission.sink);
+        let sid = cx.ids.participant();
+        let mut participant = Participant::new(cx.now, sid, identity, grants, protocol, sink);
         participant.receiving.automatic =
             request.connection_settings.as_ref().is_none_or(|settings| settings.auto_subscribe);
         // Beyond the bound they are left out: a join is no place to argue.
@@ -132,10 +133,14 @@ impl Room {
         match event {
             MediaEvent::Connected => {
                 participant.media = Media::ConnectedAndHeard(cx.now.at);
+                let joined = participant.meter.connected(cx.now, (&participant.identity, &participant.sid));
+                cx.record(joined);
                 self.announce(cx, session);
             }
             MediaEvent::Heard => {
                 if let Media::ConnectedAndHeard(last) = &mut participant.media {
+                    let who = (&participant.identity, &participant.sid);
+                    cx.record(participant.meter.heard(cx.now, *last, who));
                     *last = cx.now.at;
                 }
                 return;
@@ -179,7 +184,8 @@ impl Room {
         action: LeaveAction,
         reason: DisconnectReason,
     ) {
-        let Some(gone) = self.participants.remove(&session) else { return };
+        let Some(mut gone) = self.participants.remove(&session) else { return };
+        cx.record(gone.meter.over(cx.now, reason, (&gone.identity, &gone.sid)));
         cx.signal(session, messages::leave(action, reason));
         cx.actions.push_back(Action::Close(session));
         self.broadcast(cx, session, messages::update(vec![gone.farewell(reason)]));
@@ -203,6 +209,7 @@ impl Room {
             self.remove(cx, session, LeaveAction::Reconnect, reason);
         }
         for (session, participant) in &mut self.participants {
+            cx.record(participant.meter.tick(cx.now, (&participant.identity, &participant.sid)));
             for publication in &mut participant.publications {
                 let Some(mid) = publication.mid else { continue };
                 for (layer, floor) in Layer::ALL.into_iter().zip(&mut publication.keyframes) {

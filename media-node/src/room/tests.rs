@@ -11,6 +11,8 @@ use proto::request_response::Reason;
 use proto::signal_request::Message as Request;
 use proto::{DisconnectReason, TrackSource, TrackType};
 
+use locum_cluster::calls::CallEventKind;
+
 use super::*;
 use crate::token::Grants;
 
@@ -87,6 +89,7 @@ impl World {
             room: RoomName::parse(room).unwrap(),
             grants,
             running,
+            sink: Sink::parse("sink"),
         };
         let joined = self.rooms.join(self.now, Joining { admission, request });
         self.act();
@@ -740,4 +743,35 @@ fn an_offer_that_cannot_be_read_ends_the_stay_only() {
     assert_eq!(left(&world.hear(good)), None);
     world.request(bad, Request::Ping(1));
     assert!(world.hear(bad).is_empty(), "whoever is gone is not answered");
+}
+
+/// What the record was told since the last look: who, and what.
+fn recorded(world: &mut World) -> Vec<(String, CallEventKind)> {
+    let told = world.take_actions().into_iter().filter_map(|action| match action {
+        Action::Record(happened) => Some((happened.participant.to_string(), happened.what)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn the_record_is_told_of_who_was_there() {
+    let mut world = World::new();
+    world.try_join("ana", "room", Default::default()).unwrap();
+    assert_eq!(recorded(&mut world), [], "media is not connected yet");
+    let bert = world.join("bert");
+    let joined = recorded(&mut world);
+    let [(name, CallEventKind::Joined { stay })] = joined.as_slice() else { panic!("{joined:?}") };
+    assert_eq!(name, "bert");
+    let stay = stay.clone();
+
+    world.now.at += Duration::from_secs(20);
+    world.media(bert, MediaEvent::Heard);
+    let gap = CallEventKind::Gap { stay: stay.clone(), gap_ms: 20_000 };
+    assert_eq!(recorded(&mut world), [("bert".to_owned(), gap)]);
+
+    world.request(bert, Request::Leave(proto::LeaveRequest::default()));
+    let told = recorded(&mut world);
+    let [(_, CallEventKind::Left { stay: left, reason })] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((left, reason.as_str()), (&stay, "client-initiated"));
 }

@@ -18,6 +18,7 @@ use super::probes::Probes;
 use super::session::{Outbox, Sending, Session};
 use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
 use crate::downlink::{DownlinkEvent, Meter};
+use crate::events::Recorder;
 use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Rooms, SessionId};
 use crate::transport::datagrams::Inbound;
 use crate::transport::links::{Chunk, Link, Links, More, Via};
@@ -51,6 +52,7 @@ pub(super) struct EventLoop<T: Transport> {
     io: Sending,
     transport: T,
     rooms: Rooms,
+    recorder: Recorder,
     sessions: HashMap<SessionId, Session<T::Peer>>,
     probes: Probes<T::Peer>,
     /// Where media goes, by publisher and section.
@@ -71,7 +73,7 @@ impl<T: Transport> EventLoop<T> {
     pub(super) fn new(
         sockets: Vec<UdpSocket>,
         transport: T,
-        rooms: Rooms,
+        (rooms, recorder): (Rooms, Recorder),
         inbox: mpsc::Receiver<Command>,
         session_count: Arc<AtomicU32>,
     ) -> io::Result<(Self, Waker)> {
@@ -86,6 +88,7 @@ impl<T: Transport> EventLoop<T> {
             io: Sending::new(links),
             transport,
             rooms,
+            recorder,
             sessions: HashMap::new(),
             probes: Probes::default(),
             routes: HashMap::new(),
@@ -332,6 +335,7 @@ impl<T: Transport> EventLoop<T> {
                     let sent = self.with_peer(session, |peer| peer.send_data(now.at, channel, &message));
                     self.io.counters.data_dropped += u64::from(sent != Some(true));
                 }
+                Action::Record(happened) => self.recorder.record(happened),
                 Action::Close(session) => self.close(now, session),
             }
         }

@@ -23,6 +23,7 @@ use livekit_protocol::signal_request::Message as Request;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
+use crate::events::Recorder;
 use crate::room::{JoinError, Joining, Message, Rooms, SessionId};
 use crate::transport::{Transport, datagrams};
 pub(crate) use counters::describe;
@@ -87,6 +88,7 @@ impl Shard {
         sockets: Vec<UdpSocket>,
         transport: T,
         rooms: Rooms,
+        recorder: Recorder,
     ) -> io::Result<(Self, oneshot::Receiver<()>)>
     where
         T: Transport + Send + 'static,
@@ -95,7 +97,7 @@ impl Shard {
         sockets.iter().try_for_each(datagrams::enlarge_buffers)?;
         let (commands, inbox) = mpsc::channel(MAX_COMMANDS);
         let sessions = Arc::new(AtomicU32::new(0));
-        let (event_loop, waker) = EventLoop::new(sockets, transport, rooms, inbox, Arc::clone(&sessions))?;
+        let (event_loop, waker) = EventLoop::new(sockets, transport, (rooms, recorder), inbox, Arc::clone(&sessions))?;
         let (ended, has_ended) = oneshot::channel();
         thread::Builder::new().name("media".to_owned()).spawn(move || {
             if let Err(error) = event_loop.run() {

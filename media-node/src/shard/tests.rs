@@ -10,6 +10,7 @@ use proto::signal_request::Message as Request;
 use proto::{TrackSource, TrackType};
 
 use super::*;
+use crate::events::Recorder;
 use crate::room::{Identity, Ids, Limits, RoomName};
 use crate::token::{Admission, Grants};
 use crate::transport::sdp::{Offer, Section};
@@ -181,7 +182,7 @@ pub(super) fn offer() -> proto::SessionDescription {
 pub(super) fn joining(identity: &str, request: proto::JoinRequest) -> Joining {
     let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
     let (identity, room) = (Identity::parse(identity).unwrap(), RoomName::parse("room").unwrap());
-    Joining { admission: Admission { identity, room, grants, running: false }, request }
+    Joining { admission: Admission { identity, room, grants, running: false, sink: None }, request }
 }
 
 pub(super) fn rooms() -> Rooms {
@@ -197,7 +198,7 @@ pub(super) fn rooms() -> Rooms {
 fn start() -> (Shard, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let media = socket.local_addr().unwrap();
-    (Shard::start(vec![socket], FakeTransport(0), rooms()).unwrap().0, media)
+    (Shard::start(vec![socket], FakeTransport(0), rooms(), Recorder::to_nobody()).unwrap().0, media)
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ use tracing::info;
 pub use probe::Door;
 pub use server::Acceptor;
 
+use crate::events::Recorder;
 use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;
 use crate::token::{self, Admission, KeySet, Refusal};
@@ -48,6 +49,8 @@ pub struct Signal {
     pub sockets: TaskTracker,
     /// Whether new calls may come.
     pub door: Door,
+    /// Tells the record of refused tokens.
+    pub recorder: Recorder,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +125,9 @@ fn admit(signal: &Signal, parameters: &Parameters, headers: &HeaderMap) -> Resul
     let admission = token.ok_or(Refusal::Missing).and_then(|token| token::verify(token, &keys, now));
     if let Err(refusal) = &admission {
         counter!("locum_media_tokens_refused_total", "reason" => refusal.label()).increment(1);
+        if let Some((sink, participant)) = token.and_then(|token| token::named(token, &keys)) {
+            signal.recorder.refused(sink, participant, refusal.label());
+        }
     }
     admission
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use keys::KeySet;
 
-use crate::room::{Identity, RoomName};
+use crate::room::{Identity, RoomName, Sink};
 
 /// Whom tokens are for.
 const AUDIENCE: &str = "locum-media";
@@ -36,6 +36,8 @@ pub struct Admission {
     pub grants: Grants,
     /// Others are in the call already, here or at a node that it lost.
     pub running: bool,
+    /// What meters the call.
+    pub sink: Option<Sink>,
 }
 
 /// What a participant may do. What a token does not grant is denied.
@@ -148,6 +150,7 @@ struct Claims {
     nbf: u64,
     #[serde(default)]
     running: bool,
+    sink: Option<String>,
     video: VideoGrant,
 }
 
@@ -215,7 +218,19 @@ fn admission(claims: &Claims) -> Result<Admission, Refusal> {
         subscribe: grant.can_subscribe,
         data: grant.can_publish_data,
     };
-    Ok(Admission { identity, room, grants, running: claims.running })
+    let sink = claims.sink.as_deref().map(|sink| Sink::parse(sink).ok_or(Refusal::Malformed)).transpose()?;
+    Ok(Admission { identity, room, grants, running: claims.running, sink })
+}
+
+/// Whose genuine token it is that was refused: only what an edge host signed is worth telling the record.
+#[must_use]
+pub fn named(token: &str, keys: &KeySet) -> Option<(Sink, Identity)> {
+    let header =
+        header(token).filter(|_| token.len() <= MAX_TOKEN_BYTES).filter(|header| header.alg == "EdDSA")?;
+    let key = keys.get(&header.kid?)?;
+    let claims = decode::<Claims>(token, key.decoding(), &validation()).ok()?.claims;
+    let names = Sink::parse(&claims.sink?).zip(Identity::parse(&claims.sub));
+    names.filter(|_| key.is_of(&claims.iss))
 }
 
 fn validation() -> Validation {
@@ -300,6 +315,19 @@ mod tests {
         assert!(!admission.grants.allows(TrackSource::ScreenShareAudio));
         assert!(admission.grants.subscribe && admission.grants.data);
         assert!(!format!("{admission:?}").contains("Ana"), "names end at the door");
+    }
+
+    #[test]
+    fn only_a_genuine_token_names_whose_it_is() {
+        let key = SigningKey::generate().unwrap();
+        let old = key.sign_jws(&with("/exp", json!(1))).unwrap();
+        assert_eq!(verify(&old, &keys(&key), NOW), Err(Refusal::Expired));
+        let (sink, participant) = named(&old, &keys(&key)).unwrap();
+        assert_eq!((sink.as_str(), participant.as_str()), ("s", "p-1"));
+        let other = SigningKey::generate().unwrap();
+        assert_eq!(named(&old, &keys(&other)), None, "signed by somebody else");
+        let elsewhere = key.sign_jws(&with("/iss", json!("edge-2"))).unwrap();
+        assert_eq!(named(&elsewhere, &keys(&key)), None, "another host's key");
     }
 
     #[test]

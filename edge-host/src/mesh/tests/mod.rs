@@ -162,7 +162,7 @@ async fn a_request_of_another_manifest_is_not_carried_out() {
     let (id, client_address) = (uuid::Uuid::now_v7(), PERSON.parse().unwrap());
     for (method, path) in [("GET", "/c/nobody/test"), ("POST", "/c/nobody/test"), ("POST", "/elsewhere")] {
         let request = http::Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
-        let replay = super::Replay { id, client: client_address, request: &request };
+        let replay = super::Replay { id, client: client_address, node: None, request: &request };
         let question = replay.question(Duration::from_secs(5)).unwrap();
         let asked = client.request(&network.peer("edge-1"), &question, Duration::from_secs(5)).await;
         assert_eq!(refusal(asked), RefusalCode::Invalid, "{method} {path}");
@@ -175,8 +175,12 @@ async fn only_edge_hosts_may_ask() {
     let network = Zoned::new();
     let one = network.start("edge-1", "");
     let request = post("/c/demo/test").body(Bytes::from(INSERT)).unwrap();
-    let replay =
-        super::Replay { id: uuid::Uuid::now_v7(), client: PERSON.parse().unwrap(), request: &request };
+    let replay = super::Replay {
+        id: uuid::Uuid::now_v7(),
+        client: PERSON.parse().unwrap(),
+        node: None,
+        request: &request,
+    };
     let question = replay.question(Duration::from_secs(5)).unwrap();
     for role in ["media", "control"] {
         let client = network.client(role, "nosy");

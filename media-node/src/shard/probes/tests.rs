@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Shard;
 use super::*;
+use crate::events::Recorder;
 use crate::room::{Ids, Limits, Rooms};
 use crate::transport::candidates::Announced;
 use crate::transport::links::Via;
@@ -31,7 +32,7 @@ impl World {
         let limits =
             Limits { sessions: 4, participants: 4, tracks: 4, move_within: Duration::from_millis(50) };
         let rooms = Rooms::new(limits, "eu-central".to_owned(), Ids::new(|| [7; 8]));
-        let (shard, _) = Shard::start(vec![socket], transport(node), rooms).unwrap();
+        let (shard, _) = Shard::start(vec![socket], transport(node), rooms, Recorder::to_nobody()).unwrap();
         shard.answer_probes("ufrag".to_owned(), PASSWORD.to_owned()).await.unwrap();
         let own = UdpSocket::bind("127.0.0.1:0").unwrap();
         own.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
