@@ -49,6 +49,8 @@ pub struct Grants {
     pub subscribe: bool,
     /// Send data packets.
     pub data: bool,
+    /// Mute others' tracks.
+    pub admin: bool,
 }
 
 impl Grants {
@@ -166,6 +168,8 @@ struct VideoGrant {
     can_subscribe: bool,
     #[serde(default)]
     can_publish_data: bool,
+    #[serde(default)]
+    room_admin: bool,
 }
 
 /// Judges a token at a time (seconds since 1970).
@@ -214,6 +218,7 @@ fn admission(claims: &Claims) -> Result<Admission, Refusal> {
         sources: sources.ok_or(Refusal::Malformed)?,
         subscribe: grant.can_subscribe,
         data: grant.can_publish_data,
+        admin: grant.room_admin,
     };
     Ok(Admission { identity, room, grants, running: claims.running })
 }
