@@ -339,8 +339,9 @@ impl Room {
     /// Tells publishers which layers nobody wants: they need not be sent, nor encoded.
     fn refresh_demand(&mut self, cx: &mut Context<'_>) {
         for (session, participant) in &mut self.participants {
-            let started = participant.publications.iter_mut().filter(|p| p.started && p.is_layered());
-            for publication in started {
+            // What is muted is wanted again in a moment.
+            let is_sent = |p: &&mut Publication| p.started && p.is_layered() && !p.info.muted;
+            for publication in participant.publications.iter_mut().filter(is_sent) {
                 let most = publication.legs.iter().map(|leg| leg.most).max();
                 if let Some(most) = publication.demanded.update(cx.now.at, most) {
                     let codec = &publication.info.mime_type;

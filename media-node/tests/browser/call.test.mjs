@@ -42,6 +42,20 @@ describe('a call between two browsers', { timeout: 180_000 }, () => {
     await seesAndHears(doctor);
   });
 
+  it('lets a moderator close a microphone, which its owner opens again', async () => {
+    const { doctor, patient } = await twoInACall({ grants: { roomAdmin: true } });
+    const microphone = async () => (await people(doctor))[0].tracks[1];
+    await doctor.evaluate(() => {
+      const [other] = room.remoteParticipants.values();
+      room.engine.client.sendMuteTrack(other.getTrackPublication('microphone').trackSid, true);
+    });
+    await until('the patient to know', () => patient.evaluate(() => !room.localParticipant.isMicrophoneEnabled));
+    await until('the doctor to know', async () => (await microphone()) === 'microphone:muted');
+    await patient.evaluate(() => room.localParticipant.setMicrophoneEnabled(true));
+    await until('the microphone to be open', async () => (await microphone()) === 'microphone');
+    await seesAndHears(doctor);
+  });
+
   it('tells when the other leaves, at once', async () => {
     const { doctor, patient } = await twoInACall();
     await patient.evaluate(() => room.disconnect());

@@ -74,6 +74,11 @@ describe('a client that is no browser', { timeout: 120_000 }, () => {
       await browser.evaluate(() => room.localParticipant.publishData(
         new TextEncoder().encode('to you'), { reliable: true, topic: 't' }));
       await client.until('the words of the browser', () => client.has({ event: 'data', text: 'to you' }));
+      const told = () => browser.evaluate(() => {
+        const [other] = room.remoteParticipants.values();
+        return room.activeSpeakers.includes(other) && other.connectionQuality === 'excellent';
+      });
+      await until('to be told that the client speaks, on a good line', told);
       assert.equal(await client.leave(), 0, client.errors);
       await until('the client to be gone', async () => (await people(browser)).length === 0, 5_000);
     });
