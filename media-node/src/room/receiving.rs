@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn sections_are_filled_by_kind_and_the_rest_stays_idle() {
-        let mut receiving = Receiving::default();
+        let mut receiving = Receiving { automatic: true, ..Default::default() };
         let sections = offered(&[("0", Audio, Receive), ("1", Audio, Receive), ("2", Video, Receive)]);
         let wanted = [want("TR_v", Video), want("TR_a", Audio)];
         assert_eq!(roles(&receiving.plan(&sections, &wanted)), ["TR_a", "Idle", "TR_v"]);
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_paused_track_keeps_its_section_but_gets_no_packets() {
-        let mut receiving = Receiving::default();
+        let mut receiving = Receiving { automatic: true, ..Default::default() };
         let wanted = [want("TR_1", Video)];
         receiving.plan(&offered(&[("0", Video, Receive)]), &wanted);
         receiving.answered();

@@ -112,7 +112,7 @@ fn the_quality_of_a_line_is_told_when_it_changes() {
     let (sender, other) = (world.join("p-1"), world.join("p-2"));
     publish_microphone(&mut world, sender);
     let five_seconds = |world: &mut World, from, lost_of| {
-        for second in 0..5 {
+        for second in 0..5_u16 {
             sends(world, sender, 90, from + second * 50, lost_of);
             world.media(other, MediaEvent::Heard);
         }
