@@ -40,12 +40,37 @@ async fn a_join_is_answered_and_others_see_it_and_its_end() {
 }
 
 #[tokio::test]
+async fn a_v0_client_is_offered_what_it_receives() {
+    let node = Node::start();
+    let mut client =
+        node.try_join_v0(&node.token("p-1", "room"), "auto_subscribe=1&sdk=android").await.unwrap();
+    let joined = client.joined().await;
+    assert!(joined.subscriber_primary);
+    let offer = client.hear_until(|m| if let Response::Offer(offer) = m { Some(offer) } else { None }).await;
+    assert_eq!((offer.r#type.as_str(), offer.id), ("offer", 1));
+    for line in ["m=application ", "a=ice-lite", "a=setup:actpass", "a=candidate:", "a=ice-ufrag:"] {
+        assert!(offer.sdp.contains(line), "{line} in {}", offer.sdp);
+    }
+
+    let sid = joined.participant.unwrap().sid;
+    let back = format!("reconnect=1&sid={sid}");
+    let mut again = node.try_join_v0(&node.token("p-1", "room"), &back).await.unwrap();
+    assert!(matches!(again.hear().await, Some(Response::Reconnect(_))));
+    again.hear_until(|m| matches!(m, Response::Offer(offer) if offer.id == 2).then_some(())).await;
+
+    let garbage = proto::SessionDescription { sdp: "m=".into(), id: 2, ..Default::default() };
+    again.request(Request::Answer(garbage)).await;
+    assert_eq!(leave_of(&mut again).await.action(), LeaveAction::Reconnect);
+    assert!(node.try_join_v0("nonsense", "").await.is_err());
+}
+
+#[tokio::test]
 async fn paths_and_requests_that_are_wrong_say_so() {
     let node = Node::start();
     let (status, _, body) = node.get("signal", "/");
     assert_eq!((status, body.as_str()), (200, "OK"), "whether anybody is there");
     let status_of = |path: &str| node.get("signal", path).0;
-    assert_eq!(status_of("/rtc"), 501, "v0 is not there, and not a 404");
+    assert_eq!(status_of("/rtc"), 400, "no WebSocket, and not a 404: that means another version");
     assert_eq!(status_of("/elsewhere"), 404);
     assert_eq!(node.get("telemetry", "/readyz").0, 200);
 

@@ -13,7 +13,9 @@ use serde_json::json;
 use super::fuzz;
 use super::messages::{PASSWORD, UFRAG, checks, data, join_requests, media, offer, requests};
 use crate::forward::ForwardLeg;
-use crate::room::{Action, Identity, Ids, Joining, Limits, MediaEvent, Now, RoomName, Rooms, SessionId};
+use crate::room::{
+    Action, Identity, Ids, Joining, Limits, MediaEvent, Now, RoomName, Rooms, SessionId, Signalling,
+};
 use crate::signal::parse_join_request;
 use crate::token::{self, Admission, Grants, KeySet};
 use crate::transport::addresses::Addresses;
@@ -149,7 +151,7 @@ fn tokens() {
     });
 }
 
-/// A room of two who may do everything.
+/// A room of two who may do everything, one of each version of signalling.
 fn room() -> (Rooms, [SessionId; 2], Now) {
     let mut count = 0_u64;
     let ids = Ids::new(move || {
@@ -159,19 +161,21 @@ fn room() -> (Rooms, [SessionId; 2], Now) {
     let limits = Limits { sessions: 4, participants: 4, tracks: 4, move_within: Duration::from_secs(5) };
     let mut rooms = Rooms::new(limits, "here".to_owned(), ids);
     let now = Now { at: Instant::now(), unix_ms: 1 };
-    let join = |identity: &str| {
-        let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
+    let join = |(identity, signalling): (&str, Signalling)| {
+        let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true, admin: true };
         let admission = Admission {
             identity: Identity::parse(identity).unwrap(),
             room: RoomName::parse("room").unwrap(),
             grants,
             running: false,
         };
-        rooms.join(now, Joining { admission, request: proto::JoinRequest::default() }).unwrap()
+        let request = proto::JoinRequest::default();
+        rooms.join(now, Joining { admission, request, signalling }).unwrap()
     };
-    let sessions = ["a", "b"].map(join);
+    let sessions = [("a", Signalling::V1), ("b", Signalling::V0)].map(join);
     for session in sessions {
         rooms.media(now, session, MediaEvent::Connected);
+        rooms.media(now, session.next().unwrap(), MediaEvent::Connected);
     }
     (rooms, sessions, now)
 }
@@ -185,6 +189,10 @@ fn act(rooms: &mut Rooms, now: Now) -> bool {
             Action::Negotiate { session, offer_id, .. } => {
                 rooms.negotiated(now, session, offer_id, Some("answer".to_owned()));
             }
+            Action::Offer { session, offer_id, .. } => {
+                rooms.offered(now, session, offer_id, Some("offer".to_owned()));
+            }
+            Action::Accept { session, offer_id, .. } => rooms.accepted(now, session, offer_id, true),
             Action::Close(_) => all_in = false,
             _ => {}
         }
@@ -202,7 +210,8 @@ fn signalling() {
         let Some(request) = request.message else { return };
         let (rooms, sessions, now) = &mut *world.borrow_mut();
         now.at += Duration::from_millis(20);
-        rooms.request(*now, sessions[0], request);
+        rooms.request(*now, sessions[0], request.clone());
+        rooms.request(*now, sessions[1], request);
         rooms.handle_timeout(*now);
         // Who keeps nothing up is out after a while, as they are who leave.
         for session in *sessions {

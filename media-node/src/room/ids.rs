@@ -6,12 +6,13 @@ use std::sync::Arc;
 /// Longest name a token may carry.
 const MAX_NAME_BYTES: usize = 64;
 
-/// One join of one client, known to this process only.
+/// One media connection of one join, known to this process only. A client of signalling v0 has two: the one
+/// it joined with, on which it publishes, and another on which it receives.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(u64);
 
 impl SessionId {
-    /// The id after this one. `None` once spent, which 2⁶⁴ joins do not do.
+    /// The id after this one. `None` once spent, which 2⁶⁴ connections do not do.
     #[must_use]
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)

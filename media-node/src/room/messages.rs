@@ -7,6 +7,7 @@ use proto::leave_request::Action as LeaveAction;
 use proto::request_response::Reason;
 pub use proto::signal_response::Message;
 
+use super::Signalling;
 use super::ids::{ParticipantSid, TrackSid};
 use crate::transport::{Codec, Layer};
 
@@ -40,6 +41,7 @@ pub(super) fn joined(
     room: proto::Room,
     participant: proto::ParticipantInfo,
     others: Vec<proto::ParticipantInfo>,
+    signalling: Signalling,
 ) -> Message {
     Message::Join(proto::JoinResponse {
         room: Some(room),
@@ -52,6 +54,7 @@ pub(super) fn joined(
         ping_timeout: PING_TIMEOUT_SECONDS,
         enabled_publish_codecs: codecs(&[Codec::Opus, Codec::Vp8, Codec::H264]),
         fast_publish: true,
+        subscriber_primary: signalling == Signalling::V0,
         ..proto::JoinResponse::default()
     })
 }
@@ -74,6 +77,17 @@ pub(super) fn leave(action: LeaveAction, reason: proto::DisconnectReason) -> Mes
         reason: reason.into(),
         action: action.into(),
         ..proto::LeaveRequest::default()
+    })
+}
+
+/// What the client is to receive, on the connection the node offers.
+#[must_use]
+pub(super) fn offer(id: u32, sdp: String) -> Message {
+    Message::Offer(proto::SessionDescription {
+        r#type: "offer".to_owned(),
+        sdp,
+        id,
+        ..proto::SessionDescription::default()
     })
 }
 
@@ -129,6 +143,29 @@ pub(super) fn moving(within: Duration) -> String {
     format!(r#"{{"moving":{{"withinMs":{}}}}}"#, within.as_millis())
 }
 
+/// Who speaks, or does not any more.
+#[must_use]
+pub(super) fn speakers(speakers: Vec<proto::SpeakerInfo>) -> Message {
+    Message::SpeakersChanged(proto::SpeakersChanged { speakers })
+}
+
+/// How good lines are.
+#[must_use]
+pub(super) fn quality(updates: Vec<proto::ConnectionQualityInfo>) -> Message {
+    Message::ConnectionQuality(proto::ConnectionQualityUpdate { updates })
+}
+
+/// Says that a request is refused, and which.
+#[must_use]
+pub(super) fn refusal(reason: Reason, request: proto::request_response::Request) -> Message {
+    Message::RequestResponse(proto::RequestResponse {
+        reason: reason.into(),
+        message: "refused".to_owned(),
+        request: Some(request),
+        ..proto::RequestResponse::default()
+    })
+}
+
 /// Says what became of a request.
 #[must_use]
 pub(super) fn outcome(request_id: u32, reason: Reason, message: &str) -> Message {
@@ -138,6 +175,19 @@ pub(super) fn outcome(request_id: u32, reason: Reason, message: &str) -> Message
         message: message.to_owned(),
         ..proto::RequestResponse::default()
     })
+}
+
+/// Says that the node knows no such thing.
+#[must_use]
+pub(super) fn unsupported(request_id: u32) -> Message {
+    outcome(request_id, Reason::UnsupportedType, "not supported by this node")
+}
+
+/// Says that a track asked for is not there.
+#[must_use]
+pub(super) fn no_such_track(track_sid: String) -> Message {
+    let err = proto::SubscriptionError::SeTrackNotfound.into();
+    Message::SubscriptionResponse(proto::SubscriptionResponse { track_sid, err })
 }
 
 /// Codecs as the protocol lists them.

@@ -9,13 +9,16 @@ mod keyframes;
 mod layers;
 mod messages;
 mod meter;
+mod observed;
 mod participant;
 mod publication;
+mod quality;
 mod receiving;
 mod requests;
 mod single;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -87,6 +90,18 @@ pub struct Joining {
     pub admission: Admission,
     /// What the client says of itself.
     pub request: proto::JoinRequest,
+    /// How it signals.
+    pub signalling: Signalling,
+}
+
+/// Versions of the signalling protocol.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Signalling {
+    /// Two connections: the client offers the one it publishes on, the node the one the client receives on.
+    V0,
+    /// One connection, which the client offers.
+    #[default]
+    V1,
 }
 
 /// Why somebody may not come in.
@@ -139,6 +154,27 @@ pub enum Action {
         /// What each of its sections is for.
         plan: Vec<Section>,
     },
+    /// Offer what the client receives, on a connection that is opened if need be, and report by
+    /// [`Rooms::offered`].
+    Offer {
+        /// The connection the client receives on.
+        session: SessionId,
+        /// The node's number of its offer.
+        offer_id: u32,
+        /// Every section there ever was.
+        plan: Vec<Section>,
+        /// With new ICE credentials.
+        restart: bool,
+    },
+    /// Take the client's answer to the last offer, and report by [`Rooms::accepted`].
+    Accept {
+        /// The connection the client receives on.
+        session: SessionId,
+        /// The node's number of its offer.
+        offer_id: u32,
+        /// The answer.
+        answer: Box<Offer>,
+    },
     /// From now on, send what arrives on a section to these.
     Route {
         /// Publisher.
@@ -186,6 +222,8 @@ pub struct Rooms {
     ids: Ids,
     rooms: HashMap<RoomName, Room>,
     sessions: HashMap<SessionId, RoomName>,
+    /// Of each connection a client only receives on, the session it belongs to.
+    receiving: HashMap<SessionId, SessionId>,
     next_session: SessionId,
     next_tick: Option<Instant>,
     actions: VecDeque<Action>,
@@ -223,6 +261,7 @@ impl Rooms {
             ids,
             rooms: HashMap::new(),
             sessions: HashMap::new(),
+            receiving: HashMap::new(),
             next_session: SessionId::first(),
             next_tick: None,
             actions: VecDeque::new(),
@@ -248,31 +287,64 @@ impl Rooms {
 
     /// A client asked for something.
     pub fn request(&mut self, now: Now, session: SessionId, request: proto::signal_request::Message) {
-        self.with_room(now, session, |room, cx| room.request(cx, session, request));
+        self.with_room(now, session, |room, cx, session| room.request(cx, session, request));
     }
 
     /// The client's socket is gone; it may come back.
     pub fn signal_lost(&mut self, now: Now, session: SessionId) {
-        self.with_room(now, session, |room, cx| room.signal_lost(cx, session));
+        self.with_room(now, session, |room, cx, session| room.signal_lost(cx, session));
     }
 
     /// What became of [`Action::Negotiate`]: the answer, or `None` when there is none.
     pub fn negotiated(&mut self, now: Now, session: SessionId, offer_id: u32, answer: Option<String>) {
-        self.with_room(now, session, |room, cx| match answer {
+        self.with_room(now, session, |room, cx, session| match answer {
             Some(sdp) => room.answered(cx, session, offer_id, sdp),
             // With a new connection it may work; with this one it will not.
             None => room.remove(cx, session, LeaveAction::Reconnect, DisconnectReason::MediaFailure),
         });
     }
 
+    /// What became of [`Action::Offer`]: the offer, or `None` when there is none.
+    pub fn offered(&mut self, now: Now, session: SessionId, offer_id: u32, offer: Option<String>) {
+        self.with_room(now, session, |room, cx, session| match offer {
+            Some(sdp) => cx.signal(session, messages::offer(offer_id, sdp)),
+            None => room.remove(cx, session, LeaveAction::Reconnect, DisconnectReason::MediaFailure),
+        });
+    }
+
+    /// What became of [`Action::Accept`].
+    pub fn accepted(&mut self, now: Now, session: SessionId, offer_id: u32, accepted: bool) {
+        self.with_room(now, session, |room, cx, session| match accepted {
+            true => room.accepted(cx, session, offer_id),
+            false => room.remove(cx, session, LeaveAction::Reconnect, DisconnectReason::MediaFailure),
+        });
+    }
+
     /// Something happened to a session's media.
-    pub fn media(&mut self, now: Now, session: SessionId, event: MediaEvent) {
-        self.with_room(now, session, |room, cx| room.media(cx, session, event));
+    pub fn media(&mut self, now: Now, via: SessionId, event: MediaEvent) {
+        self.with_room(now, via, |room, cx, session| room.media(cx, session, via, event));
+    }
+
+    /// A media packet arrived: its number, and how loud it is if it is sound.
+    pub fn packet(
+        &mut self,
+        session: SessionId,
+        mid: Mid,
+        layer: Layer,
+        sequence: u16,
+        audio_level: Option<u8>,
+    ) {
+        let room = self.sessions.get(&session).and_then(|name| self.rooms.get_mut(name));
+        if let Some(room) = room {
+            room.packet(session, mid, layer, sequence, audio_level);
+        }
     }
 
     /// The session cannot go on, for a reason the rooms do not know.
     pub fn abandon(&mut self, now: Now, session: SessionId, reason: DisconnectReason) {
-        self.with_room(now, session, |room, cx| room.remove(cx, session, LeaveAction::Reconnect, reason));
+        self.with_room(now, session, |room, cx, session| {
+            room.remove(cx, session, LeaveAction::Reconnect, reason);
+        });
     }
 
     /// Lets nobody in any more and tells everybody to move elsewhere; after [`Limits::move_within`] they are sent.
@@ -348,7 +420,7 @@ impl Rooms {
     }
 
     fn enter(&mut self, now: Now, joining: Joining) -> Result<SessionId, JoinError> {
-        let Joining { admission, request } = joining;
+        let Joining { admission, request, signalling } = joining;
         let Self { limits, region, ids, rooms, actions, sessions, .. } = self;
         let room = rooms.get(&admission.room);
         let returning = room.and_then(|room| room.session_of(&admission.identity));
@@ -356,15 +428,18 @@ impl Rooms {
             limits.admit(sessions.len(), room.is_some() || admission.running)?;
         }
         let session = self.next_session;
-        self.next_session = session.next().ok_or(JoinError::NodeFull)?;
+        let second = session.next().ok_or(JoinError::NodeFull)?;
+        self.next_session = second.next().ok_or(JoinError::NodeFull)?;
+        let receives_on = (signalling == Signalling::V0).then_some(second);
         let mut cx = Context { now, limits, region, ids, actions };
         let name = admission.room.clone();
         let room = rooms.entry(name.clone()).or_insert_with(|| Room::new(&mut cx, name.clone()));
         if let Some(old) = returning {
             room.remove(&mut cx, old, LeaveAction::Disconnect, DisconnectReason::DuplicateIdentity);
         }
-        room.enter(&mut cx, session, admission, request)?;
+        room.enter(&mut cx, session, receives_on, admission, request)?;
         sessions.insert(session, name);
+        self.receiving.extend(receives_on.map(|second| (second, session)));
         self.next_tick.get_or_insert(now.at + TICK);
         Ok(session)
     }
@@ -378,10 +453,17 @@ impl Rooms {
         Ok(session)
     }
 
-    fn with_room(&mut self, now: Now, session: SessionId, act: impl FnOnce(&mut Room, &mut Context<'_>)) {
-        let Self { limits, region, ids, rooms, actions, sessions, .. } = self;
+    /// Lets the room of a session act on it, by whichever of its connections it is named.
+    fn with_room(
+        &mut self,
+        now: Now,
+        via: SessionId,
+        act: impl FnOnce(&mut Room, &mut Context<'_>, SessionId),
+    ) {
+        let Self { limits, region, ids, rooms, actions, sessions, receiving, .. } = self;
+        let session = receiving.get(&via).copied().unwrap_or(via);
         let Some(room) = sessions.get(&session).and_then(|name| rooms.get_mut(name)) else { return };
-        act(room, &mut Context { now, limits, region, ids, actions });
+        act(room, &mut Context { now, limits, region, ids, actions }, session);
         self.settle();
     }
 
@@ -390,6 +472,7 @@ impl Rooms {
         for action in &self.actions {
             if let Action::Close(session) = action {
                 self.sessions.remove(session);
+                self.receiving.remove(session);
             }
         }
     }

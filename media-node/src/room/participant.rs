@@ -7,7 +7,7 @@ use livekit_protocol as proto;
 use proto::participant_info::State;
 
 use super::Now;
-use super::ids::{Identity, ParticipantSid, Sink};
+use super::ids::{Identity, ParticipantSid, SessionId, Sink};
 use super::meter::Meter;
 use super::publication::Publication;
 use super::receiving::Receiving;
@@ -44,8 +44,12 @@ pub(super) struct Participant {
     pub receiving: Receiving,
     /// What the record is told of its stay.
     pub meter: Meter,
-    /// State of its media.
+    /// The connection it receives on, if that is another than the one it joined with.
+    pub receives_on: Option<SessionId>,
+    /// State of its media: in v0 of what it receives on, for it publishes when it has something to.
     pub media: Media,
+    /// How good its line is, as everybody was told.
+    pub quality: Option<proto::ConnectionQuality>,
     /// When its socket was lost, if it is.
     pub signal_lost_at: Option<Instant>,
     /// Last number of its reliable data packets that arrived.
@@ -89,7 +93,9 @@ impl Participant {
             publications: Vec::new(),
             receiving: Receiving::default(),
             meter: Meter::new(sink),
+            receives_on: None,
             media: Media::ConnectingSince(now.at),
+            quality: None,
             signal_lost_at: None,
             last_data_sequence: 0,
             attributes: HashMap::new(),
@@ -123,7 +129,8 @@ impl Participant {
             // Without socket and without media, nobody is there to wait for.
             Media::ClosedSince(since) => self.signal_lost_at.is_some() || over(since, RECONNECT_WITHIN),
         };
-        media_is_over.then_some(proto::DisconnectReason::ConnectionTimeout)
+        let is_over = media_is_over || (self.signal_lost_at.is_none() && self.receiving.is_unanswered(now));
+        is_over.then_some(proto::DisconnectReason::ConnectionTimeout)
     }
 
     /// Sets attributes; an empty value removes one. They are opaque here, and bounded.

@@ -6,6 +6,8 @@ use proto::{TrackSource, TrackType, VideoQuality};
 use super::ids::{SessionId, TrackSid};
 use super::keyframes::KeyframeFloor;
 use super::layers::{Demanded, Setting};
+use super::quality::Arrivals;
+use super::voice::Voice;
 use crate::transport::{Codec, Layer, MediaKind, Mid};
 
 /// Longest free text of a client that is passed on (stream grouping, client track ids).
@@ -35,6 +37,12 @@ pub(super) struct Publication {
     pub demanded: Demanded,
     /// Where its packets go now.
     pub legs: Vec<Leg>,
+    /// Whether its publisher knows that somebody receives it.
+    pub is_subscribed: bool,
+    /// How loud it is.
+    pub voice: Voice,
+    /// How much of it arrives, by layer.
+    pub arrivals: [Arrivals; 3],
 }
 
 /// One receiver of a track.
@@ -66,8 +74,20 @@ impl Publication {
             return None;
         }
         let info = track_info(&sid, codec, request);
-        let (keyframes, demanded) = Default::default();
-        Some(Self { sid, kind, info, cids, mid: None, started: false, keyframes, demanded, legs: Vec::new() })
+        Some(Self {
+            sid,
+            kind,
+            info,
+            cids,
+            mid: None,
+            started: false,
+            keyframes: Default::default(),
+            demanded: Demanded::default(),
+            legs: Vec::new(),
+            is_subscribed: false,
+            voice: Voice::default(),
+            arrivals: Default::default(),
+        })
     }
 
     /// Whether the client calls it so.

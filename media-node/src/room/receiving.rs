@@ -1,8 +1,10 @@
-//! What one participant receives, and on which section of its offers.
+//! What one participant receives, and on which section.
 //!
 //! In LiveKit's v1 protocol the client always offers: it brings receive-only sections, the node fills them. A
 //! section that stops carrying a track has to be answered `inactive` once before it carries another, for only
-//! then does a browser announce a new track on it.
+//! then does a browser announce a new track on it. In v0 the node offers: see [`offering`].
+
+mod offering;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,6 +13,8 @@ use super::ids::{SessionId, TrackSid};
 use super::layers::Setting;
 use crate::transport::sdp::{Direction, OfferedSection, Section, SectionRole};
 use crate::transport::{MediaKind, Mid};
+pub(super) use offering::NextOffer;
+use offering::Offering;
 
 /// After this, a client that was asked for an offer and made none is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -28,12 +32,14 @@ pub(super) struct Wanted {
     pub stream: String,
 }
 
-/// A receive-only section of the client.
+/// A section on which the client receives.
 #[derive(Debug)]
 struct Slot {
     mid: Mid,
     kind: MediaKind,
     carries: Option<Carried>,
+    /// It carried another track before.
+    used: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +66,8 @@ pub(super) struct Receiving {
     choices: HashMap<TrackSid, bool>,
     settings: HashMap<TrackSid, Setting>,
     asked_at: Option<Instant>,
+    /// The node's offers, when it is the node that makes them.
+    offering: Option<Offering>,
     /// Whether tracks are received without asking for them.
     pub automatic: bool,
 }
@@ -97,7 +105,8 @@ impl Receiving {
     #[must_use]
     pub(super) fn leg(&self, track: &TrackSid) -> Option<Mid> {
         let carried = |slot: &&Slot| slot.carries.as_ref().is_some_and(|c| c.answered && c.track == *track);
-        self.slots.iter().find(carried).filter(|_| !self.setting(track).is_disabled).map(|slot| slot.mid)
+        let flows = self.wants(track) && !self.setting(track).is_disabled;
+        self.slots.iter().find(carried).filter(|_| flows).map(|slot| slot.mid)
     }
 
     /// Publisher and id of the track a section carries.
@@ -122,10 +131,14 @@ impl Receiving {
         for section in offered {
             let Some(kind) = section.kind else { continue };
             if section.direction == Direction::Inactive {
-                self.slots.retain(|slot| slot.mid != section.mid);
+                self.slots.retain(|slot| self.offering.is_some() || slot.mid != section.mid);
                 plan.push(Section { mid: section.mid, kind, role: SectionRole::Retired });
             } else if section.direction == Direction::Receive {
-                let role = self.fill(section.mid, kind, wanted, &mut waiting);
+                let role = match self.offering {
+                    // What the client receives is offered by the node, elsewhere.
+                    Some(_) => SectionRole::Idle,
+                    None => self.fill(section.mid, kind, wanted, &mut waiting),
+                };
                 plan.push(Section { mid: section.mid, kind, role });
             }
         }
@@ -144,7 +157,8 @@ impl Receiving {
 
     /// Whether the client should be asked for an offer now, and for how many sections.
     pub(super) fn ask(&mut self, now: Instant, wanted: &[Wanted]) -> Option<Missing> {
-        if self.asked_at.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_AGAIN_AFTER) {
+        let is_fresh = |asked| now.saturating_duration_since(asked) < ASK_AGAIN_AFTER;
+        if self.offering.is_some() || self.asked_at.is_some_and(is_fresh) {
             return None;
         }
         let ended = |slot: &Slot| slot.carries.as_ref().is_some_and(|carried| !is_wanted(wanted, carried));
@@ -174,7 +188,7 @@ impl Receiving {
     ) -> SectionRole {
         let known = self.slots.iter().position(|slot| slot.mid == mid);
         let at = known.unwrap_or_else(|| {
-            self.slots.push(Slot { mid, kind, carries: None });
+            self.slots.push(Slot { mid, kind, carries: None, used: false });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[at];
@@ -234,7 +248,7 @@ mod tests {
 
     #[test]
     fn sections_are_filled_by_kind_and_the_rest_stays_idle() {
-        let mut receiving = Receiving::default();
+        let mut receiving = Receiving { automatic: true, ..Default::default() };
         let sections = offered(&[("0", Audio, Receive), ("1", Audio, Receive), ("2", Video, Receive)]);
         let wanted = [want("TR_v", Video), want("TR_a", Audio)];
         assert_eq!(roles(&receiving.plan(&sections, &wanted)), ["TR_a", "Idle", "TR_v"]);
@@ -279,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_paused_track_keeps_its_section_but_gets_no_packets() {
-        let mut receiving = Receiving::default();
+        let mut receiving = Receiving { automatic: true, ..Default::default() };
         let wanted = [want("TR_1", Video)];
         receiving.plan(&offered(&[("0", Video, Receive)]), &wanted);
         receiving.answered();

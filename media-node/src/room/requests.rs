@@ -3,22 +3,32 @@
 use livekit_protocol as proto;
 use proto::DisconnectReason;
 use proto::leave_request::Action as LeaveAction;
-use proto::request_response::Reason;
+use proto::request_response::{Reason, Request as Answered};
 use proto::signal_request::Message as Request;
+use proto::simulate_scenario::Scenario;
 use tracing::debug;
 
 use super::ids::{SessionId, TrackSid};
 use super::layers::Setting;
 use super::messages::{self, Message};
+use super::participant::Participant;
 use super::publication::Publication;
 use super::single::{Room, unroute};
 use super::{Action, Context};
 use crate::transport::sdp::{Direction, Offer, OfferedSection, Section, SectionRole};
 
+/// Features of a microphone that are passed on.
+const MAX_FEATURES: usize = 8;
+
+/// Unknown tracks of one request that are named in answers.
+const MAX_REFUSALS: usize = 16;
+
 impl Room {
+    #[expect(deprecated, reason = "older SDKs still tell their layers")]
     pub(super) fn request(&mut self, cx: &mut Context<'_>, session: SessionId, request: Request) {
         match request {
             Request::Offer(offer) => self.offer(cx, session, offer),
+            Request::Answer(answer) => self.answer(cx, session, &answer),
             Request::AddTrack(track) => self.add_track(cx, session, track),
             Request::Mute(mute) => self.mute(cx, session, &mute),
             Request::Subscription(subscription) => self.subscription(cx, session, &subscription),
@@ -32,15 +42,36 @@ impl Room {
                 let pong = proto::Pong { last_ping_timestamp: ping.timestamp, timestamp: cx.now.unix_ms };
                 cx.signal(session, Message::PongResp(pong));
             }
-            Request::PublishDataTrackRequest(_) | Request::UpdateDataSubscription(_) => {
-                cx.signal(
-                    session,
-                    messages::outcome(0, Reason::UnsupportedType, "not supported by this node"),
-                );
+            Request::UpdateAudioTrack(update) => {
+                let features = update.features.iter().copied().take(MAX_FEATURES).collect();
+                let correct = |info: &mut proto::TrackInfo| info.audio_features = features;
+                if !self.correct_track(cx, session, &update.track_sid, correct) {
+                    let refused = Answered::UpdateAudioTrack(update);
+                    cx.signal(session, messages::refusal(Reason::NotFound, refused));
+                }
             }
+            Request::UpdateVideoTrack(update) => {
+                let correct =
+                    |info: &mut proto::TrackInfo| (info.width, info.height) = (update.width, update.height);
+                if !self.correct_track(cx, session, &update.track_sid, correct) {
+                    let refused = Answered::UpdateVideoTrack(update);
+                    cx.signal(session, messages::refusal(Reason::NotFound, refused));
+                }
+            }
+            Request::Simulate(simulate) => self.simulate(cx, session, simulate),
+            Request::StoreDataBlobRequest(request) => {
+                cx.signal(session, messages::unsupported(request.request_id))
+            }
+            Request::GetDataBlobRequest(request) => {
+                cx.signal(session, messages::unsupported(request.request_id))
+            }
+            Request::PublishDataTrackRequest(_)
+            | Request::UnpublishDataTrackRequest(_)
+            | Request::UpdateDataSubscription(_)
+            | Request::SubscriptionPermission(_) => cx.signal(session, messages::unsupported(0)),
             // Candidates: an ICE-lite node needs none. State after a resume: it is all still here.
-            Request::Trickle(_) | Request::SyncState(_) => {}
-            _ => debug!("request without effect"),
+            // Layers in use: seen by what arrives.
+            Request::Trickle(_) | Request::SyncState(_) | Request::UpdateLayers(_) => {}
         }
     }
 
@@ -78,6 +109,27 @@ impl Room {
         let (offer_id, offer) = (offer.id, Box::new(parsed));
         cx.actions.push_back(Action::Negotiate { session, offer_id, offer, plan });
         self.refresh(cx);
+    }
+
+    /// The client's answer to the node's offer (v0).
+    fn answer(&mut self, cx: &mut Context<'_>, session: SessionId, answer: &proto::SessionDescription) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        let Some((receives_on, offer_id)) =
+            participant.receives_on.zip(participant.receiving.answers(answer.id))
+        else {
+            return debug!("answer to no offer");
+        };
+        match Offer::parse(&answer.sdp) {
+            Ok(parsed) => cx.actions.push_back(Action::Accept {
+                session: receives_on,
+                offer_id,
+                answer: Box::new(parsed),
+            }),
+            Err(error) => {
+                debug!(%error, "answer refused");
+                self.remove(cx, session, LeaveAction::Reconnect, DisconnectReason::MediaFailure);
+            }
+        }
     }
 
     pub(super) fn add_track(
@@ -119,17 +171,69 @@ impl Room {
     }
 
     fn mute(&mut self, cx: &mut Context<'_>, session: SessionId, mute: &proto::MuteTrackRequest) {
-        let Some(participant) = self.participants.get_mut(&session) else { return };
+        let Some(asking) = self.participants.get(&session) else { return };
+        let publishes = |p: &Participant| p.publications.iter().any(|p| p.sid.as_str() == mute.sid);
+        let publisher = self.participants.iter().find(|(_, p)| publishes(p)).map(|(session, _)| *session);
+        let reason = match publisher {
+            Some(publisher) if publisher == session => None,
+            // A microphone is opened by its owner alone.
+            Some(_) if asking.grants.admin && mute.muted => None,
+            Some(_) => Some(Reason::NotAllowed),
+            None => Some(Reason::NotFound),
+        };
+        if let Some(reason) = reason {
+            return cx.signal(session, messages::refusal(reason, Answered::Mute(mute.clone())));
+        }
+        let Some(publisher) = publisher else { return };
+        let Some(participant) = self.participants.get_mut(&publisher) else { return };
         let publication = participant.publications.iter_mut().find(|p| p.sid.as_str() == mute.sid);
         if let Some(publication) = publication.filter(|p| p.info.muted != mute.muted) {
             publication.info.muted = mute.muted;
-            self.announce(cx, session);
+            if publisher != session {
+                cx.signal(publisher, Message::Mute(mute.clone()));
+            }
+            self.announce(cx, publisher);
+            self.refresh(cx);
         }
+    }
+
+    /// Of its own track a client may correct what others are told.
+    fn correct_track(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        sid: &str,
+        correct: impl FnOnce(&mut proto::TrackInfo),
+    ) -> bool {
+        let Some(participant) = self.participants.get_mut(&session) else { return true };
+        let Some(publication) = participant.publications.iter_mut().find(|p| p.sid.as_str() == sid) else {
+            return false;
+        };
+        correct(&mut publication.info);
+        self.announce(cx, session);
+        true
+    }
+
+    fn simulate(&mut self, cx: &mut Context<'_>, session: SessionId, simulate: proto::SimulateScenario) {
+        let (action, reason) = match simulate.scenario {
+            Some(Scenario::ServerLeave(_)) => (LeaveAction::Disconnect, DisconnectReason::ServerShutdown),
+            Some(
+                Scenario::NodeFailure(_) | Scenario::Migration(_) | Scenario::LeaveRequestFullReconnect(_),
+            ) => (LeaveAction::Reconnect, DisconnectReason::ServerShutdown),
+            _ => return cx.signal(session, messages::unsupported(0)),
+        };
+        self.remove(cx, session, action, reason);
     }
 
     fn subscription(&mut self, cx: &mut Context<'_>, session: SessionId, update: &proto::UpdateSubscription) {
         let named = update.participant_tracks.iter().flat_map(|tracks| &tracks.track_sids);
-        let tracks = self.existing_tracks(update.track_sids.iter().chain(named));
+        let named: Vec<_> = update.track_sids.iter().chain(named).collect();
+        let tracks = self.existing_tracks(named.iter().copied());
+        let is_there = |sid: &String| tracks.iter().any(|track| track.as_str() == sid);
+        let unknown = named.iter().filter(|sid| update.subscribe && !is_there(sid));
+        for unknown in unknown.take(MAX_REFUSALS) {
+            cx.signal(session, messages::no_such_track((*unknown).clone()));
+        }
         let Some(participant) = self.participants.get_mut(&session) else { return };
         for track in &tracks {
             participant.receiving.choose(track, update.subscribe);

@@ -9,10 +9,11 @@ use proto::leave_request::Action as LeaveAction;
 
 use super::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
 use super::messages::{self, Message};
+use super::observed::Windows;
 use super::participant::{Media, Participant};
 use super::publication::{Leg, Publication};
-use super::receiving::Wanted;
-use super::{Action, Context, JoinError, MediaEvent, data};
+use super::receiving::{NextOffer, Wanted};
+use super::{Action, Context, JoinError, MediaEvent, Signalling, data};
 use crate::token::Admission;
 use crate::transport::{Channel, Codec, Layer, MediaKind};
 
@@ -25,6 +26,7 @@ pub(super) struct Room {
     empty_since: Option<Instant>,
     /// Until when everybody should be elsewhere: the node drains.
     move_by: Option<Instant>,
+    pub(super) windows: Windows,
 }
 
 impl Room {
@@ -37,6 +39,7 @@ impl Room {
             participants: BTreeMap::new(),
             empty_since: Some(cx.now.at),
             move_by: None,
+            windows: Windows::starting(cx.now.at),
         }
     }
 
@@ -60,6 +63,7 @@ impl Room {
         &mut self,
         cx: &mut Context<'_>,
         session: SessionId,
+        receives_on: Option<SessionId>,
         admission: Admission,
         request: proto::JoinRequest,
     ) -> Result<(), JoinError> {
@@ -70,6 +74,11 @@ impl Room {
         let (identity, grants, sink) = (admission.identity, admission.grants, admission.sink);
         let sid = cx.ids.participant();
         let mut participant = Participant::new(cx.now, sid, identity, grants, protocol, sink);
+        let signalling = if receives_on.is_some() { Signalling::V0 } else { Signalling::V1 };
+        participant.receives_on = receives_on;
+        if signalling == Signalling::V0 {
+            participant.receiving.is_offered();
+        }
         participant.receiving.automatic =
             request.connection_settings.as_ref().is_none_or(|settings| settings.auto_subscribe);
         // Beyond the bound they are left out: a join is no place to argue.
@@ -80,12 +89,15 @@ impl Room {
         self.broadcast(cx, session, messages::update(vec![info.clone()]));
         self.participants.insert(session, participant);
         self.empty_since = None;
-        cx.signal(session, messages::joined(cx.region, self.info(cx.now.at), info, others));
+        cx.signal(session, messages::joined(cx.region, self.info(cx.now.at), info, others, signalling));
         for track in request.add_track_requests {
             self.add_track(cx, session, track);
         }
         if let Some(offer) = request.publisher_offer {
             self.offer(cx, session, offer);
+        }
+        if signalling == Signalling::V0 {
+            self.refresh(cx);
         }
         Ok(())
     }
@@ -93,6 +105,7 @@ impl Room {
     pub(super) fn resume(&mut self, cx: &mut Context<'_>, session: SessionId) {
         let Some(participant) = self.participants.get_mut(&session) else { return };
         participant.signal_lost_at = None;
+        participant.receiving.offer_anew();
         cx.signal(session, messages::resumed(cx.region, participant.last_data_sequence));
         // Whatever changed meanwhile.
         let everybody = self.participants.values().map(Participant::info).collect();
@@ -121,21 +134,44 @@ impl Room {
     /// The peer made an answer: it goes to the client, and packets may flow by it.
     pub(super) fn answered(&mut self, cx: &mut Context<'_>, session: SessionId, id: u32, sdp: String) {
         let Some(participant) = self.participants.get_mut(&session) else { return };
-        participant.receiving.answered();
-        let mid_to_track_id = participant.receiving.track_ids();
+        let receives = participant.receives_on.is_none();
+        if receives {
+            participant.receiving.answered();
+        }
+        let mid_to_track_id = receives.then(|| participant.receiving.track_ids()).unwrap_or_default();
         let answer = proto::SessionDescription { r#type: "answer".to_owned(), sdp, id, mid_to_track_id };
         cx.signal(session, Message::Answer(answer));
         self.refresh(cx);
     }
 
-    pub(super) fn media(&mut self, cx: &mut Context<'_>, session: SessionId, event: MediaEvent) {
+    /// The client's answer to the node's offer is applied: packets may flow by it.
+    pub(super) fn accepted(&mut self, cx: &mut Context<'_>, session: SessionId, id: u32) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        participant.receiving.accepted(id);
+        self.refresh(cx);
+    }
+
+    pub(super) fn media(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: SessionId,
+        via: SessionId,
+        event: MediaEvent,
+    ) {
         let Some(participant) = self.participants.get_mut(&session) else { return };
         match event {
+            MediaEvent::Connected if participant.receives_on.is_some_and(|receives| receives != via) => {
+                return;
+            }
             MediaEvent::Connected => {
                 participant.media = Media::ConnectedAndHeard(cx.now.at);
                 let joined = participant.meter.connected(cx.now, (&participant.identity, &participant.sid));
                 cx.record(joined);
                 self.announce(cx, session);
+                let speakers = self.speakers();
+                if !speakers.is_empty() {
+                    cx.signal(session, messages::speakers(speakers));
+                }
             }
             MediaEvent::Heard => {
                 if let Media::ConnectedAndHeard(last) = &mut participant.media {
@@ -188,6 +224,7 @@ impl Room {
         cx.record(gone.meter.over(cx.now, reason, (&gone.identity, &gone.sid)));
         cx.signal(session, messages::leave(action, reason));
         cx.actions.push_back(Action::Close(session));
+        cx.actions.extend(gone.receives_on.map(Action::Close));
         self.broadcast(cx, session, messages::update(vec![gone.farewell(reason)]));
         for publication in &gone.publications {
             self.forget_track(&publication.sid);
@@ -219,6 +256,7 @@ impl Room {
                 }
             }
         }
+        self.observe(cx);
         self.refresh(cx);
     }
 
@@ -240,13 +278,17 @@ impl Room {
 
     /// Brings packets and sections in line with who publishes and who wants what.
     pub(super) fn refresh(&mut self, cx: &mut Context<'_>) {
-        self.refresh_routes(cx);
-        self.refresh_demand(cx);
         for session in self.participants.keys().copied().collect::<Vec<_>>() {
             let wanted = self.wanted(session);
             let Some(participant) = self.participants.get_mut(&session) else { continue };
             if participant.signal_lost_at.is_some() {
                 continue;
+            }
+            if let (Some(receives_on), Some(next)) =
+                (participant.receives_on, participant.receiving.next_offer(cx.now.at, &wanted))
+            {
+                let NextOffer { id: offer_id, plan, restart } = next;
+                cx.actions.push_back(Action::Offer { session: receives_on, offer_id, plan, restart });
             }
             if let Some(missing) = participant.receiving.ask(cx.now.at, &wanted) {
                 let requirement =
@@ -254,6 +296,8 @@ impl Room {
                 cx.signal(session, Message::MediaSectionsRequirement(requirement));
             }
         }
+        self.refresh_routes(cx);
+        self.refresh_demand(cx);
     }
 
     /// What a participant should receive now.
@@ -289,6 +333,11 @@ impl Room {
         for (session, track, legs) in changed {
             let Some(publication) = self.publication_mut(session, &track) else { continue };
             publication.legs.clone_from(&legs);
+            let is_first = !legs.is_empty() && !std::mem::replace(&mut publication.is_subscribed, true);
+            if is_first {
+                let told = proto::TrackSubscribed { track_sid: track.to_string() };
+                cx.signal(session, Message::TrackSubscribed(told));
+            }
             let (kind, Some(mid)) = (publication.kind, publication.mid) else { continue };
             cx.actions.push_back(Action::Route { session, mid, kind, legs });
         }
@@ -297,8 +346,9 @@ impl Room {
     /// Tells publishers which layers nobody wants: they need not be sent, nor encoded.
     fn refresh_demand(&mut self, cx: &mut Context<'_>) {
         for (session, participant) in &mut self.participants {
-            let started = participant.publications.iter_mut().filter(|p| p.started && p.is_layered());
-            for publication in started {
+            // What is muted is wanted again in a moment.
+            let is_sent = |p: &&mut Publication| p.started && p.is_layered() && !p.info.muted;
+            for publication in participant.publications.iter_mut().filter(is_sent) {
                 let most = publication.legs.iter().map(|leg| leg.most).max();
                 if let Some(most) = publication.demanded.update(cx.now.at, most) {
                     let codec = &publication.info.mime_type;
@@ -309,12 +359,14 @@ impl Room {
     }
 
     fn legs(&self, publisher: SessionId, publication: &Publication) -> Vec<Leg> {
-        let others =
-            self.participants.iter().filter(|(session, p)| **session != publisher && p.is_connected());
+        // A muted track is not heard, whatever its client sends.
+        let muted = publication.info.muted;
+        let others = self.participants.iter();
+        let others = others.filter(|(session, p)| !muted && **session != publisher && p.is_connected());
         let leg = |(session, participant): (&SessionId, &Participant)| {
             let mid = participant.receiving.leg(&publication.sid)?;
             let most = publication.most_for(&participant.receiving.setting(&publication.sid));
-            Some(Leg { session: *session, mid, most })
+            Some(Leg { session: participant.receives_on.unwrap_or(*session), mid, most })
         };
         others.filter_map(leg).collect()
     }
@@ -340,15 +392,20 @@ impl Room {
             metrics::counter!("locum_media_data_refused_total").increment(1);
             return;
         };
-        if channel == Channel::Reliable {
-            sender.last_data_sequence = sender.last_data_sequence.max(relayed.sequence);
+        if channel == Channel::Reliable && relayed.sequence > 0 {
+            // A client that resumes sends again what it is not sure of.
+            if relayed.sequence <= sender.last_data_sequence {
+                return;
+            }
+            sender.last_data_sequence = relayed.sequence;
         }
         let message = bytes::Bytes::from(relayed.message);
         for (other, participant) in &self.participants {
             let addressed = relayed.destinations.is_empty()
                 || relayed.destinations.iter().any(|identity| identity == participant.identity.as_str());
             if *other != session && addressed && participant.is_connected() {
-                cx.actions.push_back(Action::SendData(*other, channel, message.clone()));
+                let to = participant.receives_on.unwrap_or(*other);
+                cx.actions.push_back(Action::SendData(to, channel, message.clone()));
             }
         }
     }

@@ -16,6 +16,9 @@ use locum_cluster::calls::CallEventKind;
 use super::*;
 use crate::token::Grants;
 
+mod told;
+mod v0;
+
 const LIMITS: Limits = Limits { sessions: 8, participants: 4, tracks: 2, move_within: MOVE_WITHIN };
 
 /// Rooms, a clock, and all that was said.
@@ -24,6 +27,8 @@ struct World {
     now: Now,
     said: HashMap<SessionId, Vec<Message>>,
     actions: Vec<Action>,
+    /// How those who join signal.
+    signalling: Signalling,
 }
 
 impl World {
@@ -35,7 +40,7 @@ impl World {
         });
         let now = Now { at: Instant::now(), unix_ms: 1_000_000 };
         let rooms = Rooms::new(LIMITS, "eu-central".to_owned(), ids);
-        Self { rooms, now, said: HashMap::new(), actions: Vec::new() }
+        Self { rooms, now, said: HashMap::new(), actions: Vec::new(), signalling: Signalling::V1 }
     }
 
     /// Does what the event loop does, with a peer that answers every offer.
@@ -46,6 +51,14 @@ impl World {
                 Action::Negotiate { session, offer_id, .. } => {
                     self.actions.push(action);
                     self.rooms.negotiated(self.now, session, offer_id, Some("answer".to_owned()));
+                }
+                Action::Offer { session, offer_id, .. } => {
+                    self.actions.push(action);
+                    self.rooms.offered(self.now, session, offer_id, Some("offer".to_owned()));
+                }
+                Action::Accept { session, offer_id, .. } => {
+                    self.actions.push(action);
+                    self.rooms.accepted(self.now, session, offer_id, true);
                 }
                 action => self.actions.push(action),
             }
@@ -91,7 +104,7 @@ impl World {
             running,
             sink: Sink::parse("sink"),
         };
-        let joined = self.rooms.join(self.now, Joining { admission, request });
+        let joined = self.rooms.join(self.now, Joining { admission, request, signalling: self.signalling });
         self.act();
         joined
     }
@@ -142,7 +155,7 @@ impl World {
 }
 
 fn all_grants() -> Grants {
-    Grants { publish: true, sources: Vec::new(), subscribe: true, data: true }
+    Grants { publish: true, sources: Vec::new(), subscribe: true, data: true, admin: false }
 }
 
 fn add_track(cid: &str, source: TrackSource) -> Request {
@@ -305,8 +318,7 @@ fn grants_are_enforced() {
     let mut world = World::new();
     let publisher = world.join("p-1");
     world.publish(publisher);
-    let mute_only =
-        Grants { publish: true, sources: vec![TrackSource::Microphone], subscribe: false, data: false };
+    let mute_only = Grants { publish: true, sources: vec![TrackSource::Microphone], ..Grants::default() };
     let limited = world.try_join_with("p-2", "room", proto::JoinRequest::default(), mute_only).unwrap();
     world.media(limited, MediaEvent::Connected);
     world.request(limited, add_track("cam", TrackSource::Camera));
@@ -328,15 +340,15 @@ fn grants_are_enforced() {
         actions.iter().find_map(|a| if let Action::Negotiate { plan, .. } = a { Some(plan) } else { None });
     assert!(plan.unwrap().iter().all(|s| s.role == crate::transport::sdp::SectionRole::Idle), "{plan:?}");
 
-    world.media(limited, MediaEvent::Data(Channel::Reliable, user_data(&[])));
+    world.media(limited, MediaEvent::Data(Channel::Reliable, user_data(5, &[])));
     assert!(world.take_actions().iter().all(|a| !matches!(a, Action::SendData(..))), "may not send data");
 }
 
-fn user_data(destinations: &[&str]) -> Bytes {
+fn user_data(sequence: u32, destinations: &[&str]) -> Bytes {
     use prost::Message as _;
     let packet = proto::DataPacket {
         destination_identities: destinations.iter().map(|d| (*d).to_owned()).collect(),
-        sequence: 5,
+        sequence,
         value: Some(Value::User(proto::UserPacket::default())),
         ..Default::default()
     };
@@ -347,18 +359,18 @@ fn user_data(destinations: &[&str]) -> Bytes {
 fn data_goes_to_whom_it_is_meant() {
     let mut world = World::new();
     let sessions = ["p-1", "p-2", "p-3"].map(|identity| world.join(identity));
-    let receivers = |world: &mut World, destinations: &[&str]| {
+    let receivers = |world: &mut World, sequence, destinations: &[&str]| {
         world.take_actions();
-        world.media(sessions[0], MediaEvent::Data(Channel::Reliable, user_data(destinations)));
+        world.media(sessions[0], MediaEvent::Data(Channel::Reliable, user_data(sequence, destinations)));
         let sent = world.take_actions().into_iter().filter_map(|action| match action {
             Action::SendData(to, Channel::Reliable, _) => Some(to),
             _ => None,
         });
         sent.collect::<Vec<_>>()
     };
-    assert_eq!(receivers(&mut world, &[]), [sessions[1], sessions[2]]);
-    assert_eq!(receivers(&mut world, &["p-3"]), [sessions[2]]);
-    assert_eq!(receivers(&mut world, &["p-1", "p-9"]), []);
+    assert_eq!(receivers(&mut world, 1, &[]), [sessions[1], sessions[2]]);
+    assert_eq!(receivers(&mut world, 2, &["p-3"]), [sessions[2]]);
+    assert_eq!(receivers(&mut world, 3, &["p-1", "p-9"]), []);
 }
 
 #[test]
@@ -381,7 +393,7 @@ fn a_stay_is_resumed_by_its_own_identity_in_its_own_room_only() {
     let mut world = World::new();
     let session = world.join("p-1");
     world.publish(session);
-    world.media(session, MediaEvent::Data(Channel::Reliable, user_data(&[])));
+    world.media(session, MediaEvent::Data(Channel::Reliable, user_data(5, &[])));
     let resume = proto::JoinRequest {
         reconnect: true,
         participant_sid: "PA_0000000000000002".into(),

@@ -46,7 +46,7 @@ pub(crate) fn describe() {
         ("locum_media_connections_refused_total", "TCP connections beyond the bound."),
         ("locum_media_connections_total", "TCP connections, by what they turned out to carry."),
         ("locum_media_commands_refused_total", "Requests the event loop did not take in time."),
-        ("locum_media_offers_refused_total", "Offers that could not be answered."),
+        ("locum_media_offers_refused_total", "Offers and answers that could not be applied."),
         ("locum_media_data_refused_total", "Data messages of clients that may not be sent on."),
         ("locum_media_peer_panics_total", "Sessions ended because their connection panicked."),
     ] {

@@ -23,7 +23,9 @@ use crate::room::{Action, JoinError, Joining, Leg, MediaEvent, Message, Now, Roo
 use crate::transport::datagrams::Inbound;
 use crate::transport::links::{Chunk, Link, Links, More, Via};
 use crate::transport::sdp::{Offer, Section};
-use crate::transport::{MediaKind, MediaPacket, Mid, Peer, PeerEvent, Transport, stun};
+use crate::transport::{
+    Description, MediaKind, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError, stun,
+};
 
 const WAKER: Token = Token(0);
 /// From here on sockets and streams.
@@ -123,10 +125,10 @@ impl<T: Transport> EventLoop<T> {
             self.probes.end_old(now.at);
             self.flush(now);
             self.close_left();
-            self.session_count
-                .store(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+            let sessions = self.rooms.session_count();
+            self.session_count.store(u32::try_from(sessions).unwrap_or(u32::MAX), Ordering::Relaxed);
             let gauges = Gauges {
-                sessions: self.rooms.session_count(),
+                sessions,
                 rooms: self.rooms.room_count(),
                 addresses: self.io.addresses.len(),
                 streams: self.io.links.stream_count(),
@@ -326,6 +328,17 @@ impl<T: Transport> EventLoop<T> {
                     let answer = self.negotiate(now, session, &offer, &plan);
                     self.rooms.negotiated(now, session, offer_id, answer);
                 }
+                Action::Offer { session, offer_id, plan, restart } => {
+                    self.open(now, session);
+                    let offer = self.offer(now, session, &plan, restart);
+                    self.rooms.offered(now, session, offer_id, offer);
+                }
+                Action::Accept { session, offer_id, answer } => {
+                    let accepted = self.accept(now, session, &answer);
+                    self.rooms.accepted(now, session, offer_id, accepted);
+                    // The client may have begun its handshake before.
+                    self.drain_events(now, session);
+                }
                 Action::Route { session, mid, kind, legs } => self.route(now, (session, mid), kind, legs),
                 Action::RequestKeyframe(session, mid, layer) => {
                     self.io.counters.keyframe_requests += 1;
@@ -352,16 +365,44 @@ impl<T: Transport> EventLoop<T> {
     }
 
     fn negotiate(&mut self, now: Now, session: SessionId, offer: &Offer, plan: &[Section]) -> Option<String> {
-        let answer = match self.with_peer(session, |peer| peer.negotiate(now.at, offer, plan))? {
-            Ok(answer) => answer,
+        let answer = self.with_peer(session, |peer| peer.negotiate(now.at, offer, plan))?;
+        self.describe(session, answer)
+    }
+
+    fn offer(&mut self, now: Now, session: SessionId, plan: &[Section], restart: bool) -> Option<String> {
+        let offer = self.with_peer(session, |peer| peer.offer(now.at, plan, restart))?;
+        self.describe(session, offer)
+    }
+
+    fn accept(&mut self, now: Now, session: SessionId, answer: &Offer) -> bool {
+        match self.with_peer(session, |peer| peer.accept(now.at, answer)) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                counter!("locum_media_offers_refused_total").increment(1);
+                debug!(error = &error as &dyn std::error::Error, "answer refused");
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// What the client is told, once its connectivity checks are expected.
+    fn describe(
+        &mut self,
+        session: SessionId,
+        described: Result<Description, TransportError>,
+    ) -> Option<String> {
+        match described {
+            Ok(Description { sdp, ufrag, password }) => {
+                self.io.addresses.expect(session, &ufrag, &password);
+                Some(sdp)
+            }
             Err(error) => {
                 counter!("locum_media_offers_refused_total").increment(1);
                 debug!(error = &error as &dyn std::error::Error, "offer refused");
-                return None;
+                None
             }
-        };
-        self.io.addresses.expect(session, &answer.ufrag, &answer.password);
-        Some(answer.sdp)
+        }
     }
 
     fn route(&mut self, now: Now, source: (SessionId, Mid), kind: MediaKind, legs: Vec<Leg>) {
@@ -400,6 +441,8 @@ impl<T: Transport> EventLoop<T> {
         while let Some(event) = self.with_peer(session, |peer| peer.poll_event(now.at)).flatten() {
             let event = match event {
                 PeerEvent::Media(mid, packet) => {
+                    let MediaPacket { layer, sequence, audio_level, .. } = packet;
+                    self.rooms.packet(session, mid, layer, sequence, audio_level);
                     self.forward(now, session, mid, &packet);
                     continue;
                 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::event_loop::{EventLoop, now};
 use super::tests::{FakeTransport, joining, offer, rooms};
 use super::*;
+use crate::events::Recorder;
 use crate::transport::links::{Link, Via};
 use crate::transport::stun::{IntegrityKey, nomination};
 

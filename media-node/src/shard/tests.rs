@@ -11,12 +11,12 @@ use proto::{TrackSource, TrackType};
 
 use super::*;
 use crate::events::Recorder;
-use crate::room::{Identity, Ids, Limits, RoomName};
+use crate::room::{Identity, Ids, Limits, RoomName, Signalling};
 use crate::token::{Admission, Grants};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::stun::{IntegrityKey, nomination};
 use crate::transport::{
-    Answer, Channel, Codec, Layer, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError,
+    Channel, Codec, Description, Layer, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError,
 };
 
 /// A peer that is connected by its first datagram, takes each further one for a packet of section `v` (its
@@ -42,9 +42,19 @@ impl Transport for FakeTransport {
 }
 
 impl Peer for FakePeer {
-    fn negotiate(&mut self, _: Instant, _: &Offer, _: &[Section]) -> Result<Answer, TransportError> {
+    fn negotiate(&mut self, _: Instant, _: &Offer, _: &[Section]) -> Result<Description, TransportError> {
         let password = "password".to_owned();
-        Ok(Answer { sdp: self.ufrag.clone(), ufrag: self.ufrag.clone(), password })
+        Ok(Description { sdp: self.ufrag.clone(), ufrag: self.ufrag.clone(), password })
+    }
+
+    fn offer(&mut self, now: Instant, _: &[Section], _: bool) -> Result<Description, TransportError> {
+        let nothing =
+            Offer { sdp: String::new(), sections: Vec::new(), ufrag: "u".into(), password: "p".into() };
+        self.negotiate(now, &nothing, &[])
+    }
+
+    fn accept(&mut self, _: Instant, _: &Offer) -> Result<(), TransportError> {
+        Ok(())
     }
 
     fn handle_datagram(&mut self, _: Instant, datagram: &[u8]) {
@@ -180,9 +190,10 @@ pub(super) fn offer() -> proto::SessionDescription {
 }
 
 pub(super) fn joining(identity: &str, request: proto::JoinRequest) -> Joining {
-    let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true };
+    let grants = Grants { publish: true, sources: Vec::new(), subscribe: true, data: true, admin: false };
     let (identity, room) = (Identity::parse(identity).unwrap(), RoomName::parse("room").unwrap());
-    Joining { admission: Admission { identity, room, grants, running: false, sink: None }, request }
+    let admission = Admission { identity, room, grants, running: false, sink: None };
+    Joining { admission, request, signalling: Signalling::V1 }
 }
 
 pub(super) fn rooms() -> Rooms {

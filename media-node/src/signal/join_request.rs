@@ -1,4 +1,4 @@
-//! What a client says of itself when it joins: the `join_request` of the query.
+//! What a client says of itself when it joins: the `join_request` of the query, or in v0 the query itself.
 
 use std::io::Read as _;
 
@@ -9,6 +9,7 @@ use flate2::read::GzDecoder;
 use livekit_protocol as proto;
 use prost::Message as _;
 use proto::wrapped_join_request::Compression;
+use serde::Deserialize;
 
 /// Longest request after decompression: one offer and a handful of tracks.
 const MAX_BYTES: u64 = 512 << 10;
@@ -18,6 +19,34 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Parameters of a v0 join that mean anything here. SDKs differ in how they write yes.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct V0 {
+    auto_subscribe: Option<String>,
+    adaptive_stream: Option<String>,
+    reconnect: Option<String>,
+    sid: Option<String>,
+    client_protocol: Option<String>,
+}
+
+impl From<V0> for proto::JoinRequest {
+    fn from(query: V0) -> Self {
+        let is_yes = |value: Option<String>| value.map(|value| value == "1" || value == "true");
+        let client_protocol = query.client_protocol.and_then(|number| number.parse().ok()).unwrap_or(0);
+        Self {
+            client_info: Some(proto::ClientInfo { client_protocol, ..proto::ClientInfo::default() }),
+            connection_settings: Some(proto::ConnectionSettings {
+                auto_subscribe: is_yes(query.auto_subscribe).unwrap_or(true),
+                adaptive_stream: is_yes(query.adaptive_stream).unwrap_or(false),
+                ..proto::ConnectionSettings::default()
+            }),
+            reconnect: is_yes(query.reconnect).unwrap_or(false),
+            participant_sid: query.sid.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+}
 
 /// A join request cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -87,6 +116,21 @@ mod tests {
                 assert_eq!(parse(Some(&text)).unwrap(), request);
             }
         }
+    }
+
+    #[test]
+    fn a_v0_query_is_read_however_an_sdk_writes_it() {
+        let read = |query: &str| {
+            let uri = format!("http://node/rtc?{query}").parse().unwrap();
+            proto::JoinRequest::from(axum::extract::Query::<V0>::try_from_uri(&uri).unwrap().0)
+        };
+        let settings = |query: &str| read(query).connection_settings.unwrap();
+        assert!(settings("").auto_subscribe && settings("auto_subscribe=true&sdk=js").auto_subscribe);
+        assert!(!settings("auto_subscribe=0").auto_subscribe && !read("auto_subscribe=0").reconnect);
+        let back = read("auto_subscribe=1&reconnect=1&sid=PA_1&client_protocol=2");
+        assert_eq!((back.reconnect, back.participant_sid.as_str()), (true, "PA_1"));
+        assert_eq!(back.client_info.unwrap().client_protocol, 2);
+        assert_eq!(read("client_protocol=x&version=1").client_info.unwrap().client_protocol, 0);
     }
 
     #[test]

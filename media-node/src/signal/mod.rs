@@ -1,4 +1,5 @@
-//! LiveKit signalling over HTTP and WebSocket, protocol v1 (one peer connection).
+//! LiveKit signalling over HTTP and WebSocket, protocol v1 (one peer connection) and v0 (two, what the mobile
+//! SDKs speak).
 //!
 //! The token comes in the query, because browsers cannot set headers on a WebSocket: no query is ever logged.
 
@@ -29,7 +30,7 @@ pub use probe::Door;
 pub use server::Acceptor;
 
 use crate::events::Recorder;
-use crate::room::{self, JoinError, Joining};
+use crate::room::{self, JoinError, Joining, Signalling};
 use crate::shard::Shard;
 use crate::token::{self, Admission, KeySet, Refusal};
 
@@ -57,6 +58,8 @@ pub struct Signal {
 struct Parameters {
     access_token: Option<String>,
     join_request: Option<String>,
+    #[serde(flatten)]
+    v0: join_request::V0,
 }
 
 /// The node's public endpoints.
@@ -68,16 +71,11 @@ pub fn router(signal: Signal) -> Router {
         .route("/rtc/v1", get(join))
         .route("/rtc/v1/validate", get(validate))
         .route("/rtc/validate", get(validate))
-        .route("/rtc", get(v0))
+        .route("/rtc", get(join_v0))
         .route(PROBE, get(probe::probe))
         .with_state(signal)
         .layer(cors)
         .layer(middleware::from_fn(log_access))
-}
-
-/// v0 needs two peer connections. Not a 404: that tells clients to try the other version, for ever.
-async fn v0() -> Response {
-    (StatusCode::NOT_IMPLEMENTED, "this media node speaks LiveKit signalling v1 only").into_response()
 }
 
 async fn validate(
@@ -101,11 +99,31 @@ async fn join(
         Ok(admission) => admission,
         Err(refusal) => return refused(refusal),
     };
-    let request = match join_request::parse(parameters.join_request.as_deref()) {
-        Ok(request) => request,
-        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-    };
-    match signal.shard.join(Joining { admission, request }).await {
+    match join_request::parse(parameters.join_request.as_deref()) {
+        Ok(request) => {
+            attach(signal, upgrade, Joining { admission, request, signalling: Signalling::V1 }).await
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+async fn join_v0(
+    State(signal): State<Signal>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    match admit(&signal, &parameters, &headers) {
+        Ok(admission) => {
+            let request = parameters.v0.into();
+            attach(signal, upgrade, Joining { admission, request, signalling: Signalling::V0 }).await
+        }
+        Err(refusal) => refused(refusal),
+    }
+}
+
+async fn attach(signal: Signal, upgrade: WebSocketUpgrade, joining: Joining) -> Response {
+    match signal.shard.join(joining).await {
         Ok(Ok(attached)) => socket::accept(upgrade, signal, attached),
         Ok(Err(JoinError::UnknownStay)) => socket::dismiss(upgrade, signal, room::unknown_stay()),
         Ok(Err(error)) => {

@@ -51,6 +51,8 @@ pub struct Grants {
     pub subscribe: bool,
     /// Send data packets.
     pub data: bool,
+    /// Mute others' tracks.
+    pub admin: bool,
 }
 
 impl Grants {
@@ -169,6 +171,8 @@ struct VideoGrant {
     can_subscribe: bool,
     #[serde(default)]
     can_publish_data: bool,
+    #[serde(default)]
+    room_admin: bool,
 }
 
 /// Judges a token at a time (seconds since 1970).
@@ -217,6 +221,7 @@ fn admission(claims: &Claims) -> Result<Admission, Refusal> {
         sources: sources.ok_or(Refusal::Malformed)?,
         subscribe: grant.can_subscribe,
         data: grant.can_publish_data,
+        admin: grant.room_admin,
     };
     let sink = claims.sink.as_deref().map(|sink| Sink::parse(sink).ok_or(Refusal::Malformed)).transpose()?;
     Ok(Admission { identity, room, grants, running: claims.running, sink })

@@ -41,7 +41,26 @@ pub trait Peer {
     ///
     /// # Errors
     /// When the offer is not acceptable; the connection is then of no further use.
-    fn negotiate(&mut self, now: Instant, offer: &Offer, plan: &[Section]) -> Result<Answer, TransportError>;
+    fn negotiate(
+        &mut self,
+        now: Instant,
+        offer: &Offer,
+        plan: &[Section],
+    ) -> Result<Description, TransportError>;
+
+    /// Offers the data channels of the protocol and, section by section, what `plan` says. A section is one
+    /// that sends when it is first offered. With `restart`, ICE credentials are new.
+    ///
+    /// # Errors
+    /// When no offer can be made; the connection is then of no further use.
+    fn offer(&mut self, now: Instant, plan: &[Section], restart: bool)
+    -> Result<Description, TransportError>;
+
+    /// Takes the client's answer to the last offer.
+    ///
+    /// # Errors
+    /// When the answer is not acceptable; the connection is then of no further use.
+    fn accept(&mut self, now: Instant, answer: &Offer) -> Result<(), TransportError>;
 
     /// A datagram that is not STUN, from an address that is known to be the client's.
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]);
@@ -76,9 +95,9 @@ pub trait Peer {
     fn close(&mut self, now: Instant);
 }
 
-/// The answer to an offer, and the credentials the client's connectivity checks will carry.
+/// The node's answer or offer, and the credentials the client's connectivity checks will carry.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Description {
     /// Session description for the client.
     pub sdp: String,
     /// ICE user name fragment of the node's side.

@@ -12,7 +12,7 @@ pub const MAX_SECTIONS: usize = 128;
 /// never use it.
 const LAYER_MARK: char = '~';
 
-/// A client's offer, read and made ready for the backend.
+/// A client's offer, read and made ready for the backend. Its answers are read as offers are.
 #[derive(Clone, Debug)]
 pub struct Offer {
     /// Session description for the backend: without candidates and without layers.

@@ -2,50 +2,23 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { Browsers, Edge, MediaNode, arriving, events, people, seesAndHears, until } from './harness.mjs';
+import { Stage, arriving, events, happened, people, seesAndHears, until } from './harness.mjs';
 
-const happened = async (page, event) => (await events(page)).some(([name]) => name === event);
+
 
 describe('a call between two browsers', { timeout: 180_000 }, () => {
-  let edge, node, browsers;
-  const pages = [];
+  const stage = new Stage();
+  const joins = (...who) => stage.joins(...who);
+  const twoInACall = (options) => stage.twoInACall(options);
+  let edge, node;
 
   before(async () => {
-    edge = new Edge();
-    [node, browsers] = await Promise.all([MediaNode.start(edge), Browsers.start()]);
+    await stage.start();
+    ({ edge, node } = stage);
   });
 
-  after(async () => {
-    await browsers?.stop();
-    if (node) assert.equal(await node.stop(), 0, 'the node ends cleanly');
-  });
-
-  afterEach(async () => {
-    for (const page of pages.splice(0)) {
-      assert.deepEqual(page.errors, []);
-      await page.context().close();
-    }
-    const isEmpty = async () => (await node.metric('locum_media_sessions')) === 0;
-    await until('the node to be empty', isEmpty, 30_000);
-  });
-
-  async function joins(identity, room, options = {}) {
-    const page = await browsers.page();
-    pages.push(page);
-    const token = edge.token(identity, room, options.grants);
-    page.connectMs = await page.evaluate(
-      ([url, token, options]) => call.join(url, token, options), [node.url, token, options]);
-    if (options.publish !== false) await page.evaluate(() => call.publish(true, true));
-    return page;
-  }
-
-  async function twoInACall(options) {
-    const room = randomUUID();
-    const doctor = await joins('doctor-1', room, options);
-    const patient = await joins('patient-1', room, options);
-    await Promise.all([seesAndHears(doctor), seesAndHears(patient)]);
-    return { room, doctor, patient };
-  }
+  after(() => stage.stop());
+  afterEach(() => stage.clear());
 
   it('shows both moving pictures and sound, and tells neither a name', async () => {
     const { doctor, patient } = await twoInACall();
@@ -66,6 +39,20 @@ describe('a call between two browsers', { timeout: 180_000 }, () => {
     await until('the mute to be seen', async () => (await camera()) === 'camera:muted');
     await patient.evaluate(() => room.localParticipant.setCameraEnabled(true));
     await until('the unmute to be seen', async () => (await camera()) === 'camera');
+    await seesAndHears(doctor);
+  });
+
+  it('lets a moderator close a microphone, which its owner opens again', async () => {
+    const { doctor, patient } = await twoInACall({ grants: { roomAdmin: true } });
+    const microphone = async () => (await people(doctor))[0].tracks[1];
+    await doctor.evaluate(() => {
+      const [other] = room.remoteParticipants.values();
+      room.engine.client.sendMuteTrack(other.getTrackPublication('microphone').trackSid, true);
+    });
+    await until('the patient to know', () => patient.evaluate(() => !room.localParticipant.isMicrophoneEnabled));
+    await until('the doctor to know', async () => (await microphone()) === 'microphone:muted');
+    await patient.evaluate(() => room.localParticipant.setMicrophoneEnabled(true));
+    await until('the microphone to be open', async () => (await microphone()) === 'microphone');
     await seesAndHears(doctor);
   });
 

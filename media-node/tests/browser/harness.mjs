@@ -1,4 +1,5 @@
 // Starts a media node that stands alone, serves the test page, signs tokens, drives Chromium.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { once } from 'node:events';
@@ -130,6 +131,51 @@ export class Browsers {
   }
 }
 
+/** A node, a browser, and those who are in a call: what every test begins with. */
+export class Stage {
+  constructor() {
+    this.edge = new Edge();
+    this.pages = [];
+  }
+
+  async start() {
+    [this.node, this.browsers] = await Promise.all([MediaNode.start(this.edge), Browsers.start()]);
+  }
+
+  async stop() {
+    await this.browsers?.stop();
+    if (this.node) assert.equal(await this.node.stop(), 0, 'the node ends cleanly');
+  }
+
+  /** Ends every call of the test before. */
+  async clear() {
+    for (const page of this.pages.splice(0)) {
+      assert.deepEqual(page.errors, []);
+      await page.context().close();
+    }
+    const isEmpty = async () => (await this.node.metric('locum_media_sessions')) === 0;
+    await until('the node to be empty', isEmpty, 30_000);
+  }
+
+  async joins(identity, room, options = {}) {
+    const page = await this.browsers.page();
+    this.pages.push(page);
+    const token = this.edge.token(identity, room, options.grants);
+    page.connectMs = await page.evaluate(
+      ([url, token, options]) => call.join(url, token, options), [this.node.url, token, options]);
+    if (options.publish !== false) await page.evaluate(() => call.publish(true, true));
+    return page;
+  }
+
+  async twoInACall(options) {
+    const room = randomUUID();
+    const doctor = await this.joins('doctor-1', room, options);
+    const patient = await this.joins('patient-1', room, options);
+    await Promise.all([seesAndHears(doctor), seesAndHears(patient)]);
+    return { room, doctor, patient };
+  }
+}
+
 /** Waits for a condition, with a deadline instead of a pause. */
 export async function until(what, condition, deadlineMs = 20_000) {
   const deadline = Date.now() + deadlineMs;
@@ -147,6 +193,7 @@ export const people = (page) => page.evaluate(() => call.people());
 /** The candidates the page's packets come and go by. */
 export const way = (page) => page.evaluate(() => call.way());
 export const events = (page) => page.evaluate(() => call.events);
+export const happened = async (page, event) => (await events(page)).some(([name]) => name === event);
 
 /** Waits until pictures move and sound is heard, both grown since now. */
 export async function seesAndHears(page) {

@@ -137,10 +137,16 @@ impl Node {
     }
 
     pub async fn try_join(&self, token: &str, join_request: &str) -> Result<Client, tungstenite::Error> {
-        let url = format!(
-            "ws://{}/rtc/v1?access_token={token}&join_request={join_request}",
-            self.addresses["signal"]
-        );
+        self.connect(&format!("/rtc/v1?access_token={token}&join_request={join_request}")).await
+    }
+
+    /// Joins over signalling v0, with more parameters in the query.
+    pub async fn try_join_v0(&self, token: &str, query: &str) -> Result<Client, tungstenite::Error> {
+        self.connect(&format!("/rtc?access_token={token}&{query}")).await
+    }
+
+    async fn connect(&self, path: &str) -> Result<Client, tungstenite::Error> {
+        let url = format!("ws://{}{path}", self.addresses["signal"]);
         let (socket, _) = tokio_tungstenite::connect_async(url).await?;
         Ok(Client { socket })
     }

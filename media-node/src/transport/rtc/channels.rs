@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use ::rtc::data_channel::RTCDataChannelId;
+use ::rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
 use ::rtc::peer_connection::RTCPeerConnection;
 use bytes::{Bytes, BytesMut};
 
-use crate::transport::Channel;
+use super::backend;
+use crate::transport::{Channel, TransportError};
 
 /// Bytes a channel may hold for a client that does not take them.
 const MAX_OUTSTANDING_RELIABLE: usize = 4 << 20;
@@ -23,10 +24,27 @@ pub(super) struct Channels {
     /// Reliable messages for a client whose channel is not open yet: others think it connected a little
     /// before.
     early: Vec<Bytes>,
+    created: bool,
 }
 
 impl Channels {
-    /// The client opened a channel.
+    /// Makes the channels of the protocol, once, for a client that waits for them.
+    pub(super) fn create(&mut self, connection: &mut RTCPeerConnection) -> Result<(), TransportError> {
+        if std::mem::replace(&mut self.created, true) {
+            return Ok(());
+        }
+        let lossy =
+            RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..RTCDataChannelInit::default() };
+        for (channel, options) in
+            [(Channel::Reliable, RTCDataChannelInit::default()), (Channel::Lossy, lossy)]
+        {
+            let created = connection.create_data_channel(channel.label(), Some(options));
+            created.map_err(backend("make a data channel"))?;
+        }
+        Ok(())
+    }
+
+    /// A channel is open.
     pub(super) fn open(&mut self, now: Instant, connection: &mut RTCPeerConnection, id: RTCDataChannelId) {
         let label = connection.data_channel(id).map(|channel| channel.label().to_owned());
         let Some(channel) = label.as_deref().and_then(Channel::from_label) else { return };

@@ -23,10 +23,15 @@ use super::published::Published;
 use super::sections::Sections;
 use super::{backend, feedback};
 use crate::transport::sdp::{self, Offer, Section, SectionRole};
-use crate::transport::{Answer, Channel, Layer, MediaPacket, Mid, Peer, PeerEvent, TransportError, stun};
+use crate::transport::{
+    Channel, Description, Layer, MediaPacket, Mid, Peer, PeerEvent, TransportError, stun,
+};
 
 /// SSRC a node signs its feedback with; nothing is ever sent under it.
 const FEEDBACK_SSRC: u32 = 1;
+
+/// Datagrams kept of a client that is faster than its answer: the start of its handshake.
+const MAX_EARLY: usize = 8;
 
 /// A connection on the `rtc` crate.
 pub struct RtcPeer {
@@ -45,6 +50,9 @@ pub struct RtcPeer {
     channels: Channels,
     events: VecDeque<PeerEvent>,
     connected: bool,
+    /// Both sides' descriptions are applied.
+    negotiated: bool,
+    early: Vec<BytesMut>,
 }
 
 impl RtcPeer {
@@ -67,6 +75,8 @@ impl RtcPeer {
             channels: Channels::default(),
             events: VecDeque::new(),
             connected: false,
+            negotiated: false,
+            early: Vec::new(),
         }
     }
 
@@ -98,21 +108,40 @@ impl RtcPeer {
         }
     }
 
-    fn answer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, TransportError> {
+    fn answer(&mut self, now: Instant, offer: &Offer) -> Result<Description, TransportError> {
         self.apply_answer(now)?;
+        let mut local = self.local();
+        self.select(now, &local, offer);
+        local.sdp = self.layers.in_answer(&local.sdp);
+        Ok(local)
+    }
+
+    /// The node's last description.
+    fn local(&self) -> Description {
         let local = self.connection.local_description().map(|local| local.sdp).unwrap_or_default();
         let credential = |name| sdp::value(&local, name).map(str::to_owned).unwrap_or_default();
         let (ufrag, password) = (credential("a=ice-ufrag:"), credential("a=ice-pwd:"));
-        let ufrags = (offer.ufrag.clone(), ufrag.clone());
+        let local = sdp::with_candidates(&local, &self.candidates);
+        Description { sdp: sdp::without_idle_senders(&local), ufrag, password }
+    }
+
+    /// Both sides' credentials are known, and may be new.
+    fn select(&mut self, now: Instant, local: &Description, remote: &Offer) {
+        let ufrags = (remote.ufrag.clone(), local.ufrag.clone());
         if self.ufrags != ufrags {
-            let node = Credentials { ufrag: &ufrag, password: &password };
-            let client = Credentials { ufrag: &offer.ufrag, password: &offer.password };
+            let node = Credentials { ufrag: &local.ufrag, password: &local.password };
+            let client = Credentials { ufrag: &remote.ufrag, password: &remote.password };
             self.pair.select(now, &mut self.connection, &node, &client);
             self.ufrags = ufrags;
         }
-        let local = sdp::with_candidates(&local, &self.candidates);
-        let sdp = self.layers.in_answer(&sdp::without_idle_senders(&local));
-        Ok(Answer { sdp, ufrag, password })
+    }
+
+    fn has_negotiated(&mut self, now: Instant) {
+        self.sections.learn_numbers(&mut self.connection);
+        self.negotiated = true;
+        for datagram in std::mem::take(&mut self.early) {
+            self.handle_datagram(now, &datagram);
+        }
     }
 
     fn on_event(&mut self, now: Instant, event: RTCPeerConnectionEvent) {
@@ -164,7 +193,12 @@ impl RtcPeer {
 }
 
 impl Peer for RtcPeer {
-    fn negotiate(&mut self, now: Instant, offer: &Offer, plan: &[Section]) -> Result<Answer, TransportError> {
+    fn negotiate(
+        &mut self,
+        now: Instant,
+        offer: &Offer,
+        plan: &[Section],
+    ) -> Result<Description, TransportError> {
         self.layers.take(offer)?;
         self.offer = Some(offer.clone());
         self.apply_offer(now, offer)?;
@@ -174,11 +208,45 @@ impl Peer for RtcPeer {
             self.published.close(retired.mid);
         }
         let answer = self.answer(now, offer)?;
-        self.sections.learn_numbers(&mut self.connection);
+        self.has_negotiated(now);
         Ok(answer)
     }
 
+    fn offer(
+        &mut self,
+        now: Instant,
+        plan: &[Section],
+        restart: bool,
+    ) -> Result<Description, TransportError> {
+        self.channels.create(&mut self.connection)?;
+        self.sections.offer(&mut self.connection, plan)?;
+        if restart && self.negotiated {
+            self.connection.restart_ice();
+        }
+        let offer = self.connection.create_offer(None).map_err(backend("make an offer"))?;
+        self.connection.set_local_description(now, offer).map_err(backend("apply the node's offer"))?;
+        Ok(self.local())
+    }
+
+    fn accept(&mut self, now: Instant, answer: &Offer) -> Result<(), TransportError> {
+        let remote =
+            RTCSessionDescription::answer(answer.sdp.clone()).map_err(backend("read the client's answer"))?;
+        let applied = self.connection.set_remote_description(now, remote);
+        applied.map_err(backend("apply the client's answer"))?;
+        let local = self.local();
+        self.select(now, &local, answer);
+        self.has_negotiated(now);
+        Ok(())
+    }
+
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        // The backend would drop it, and the client sends its next after a second.
+        if !self.negotiated {
+            if self.early.len() < MAX_EARLY {
+                self.early.push(datagram.into());
+            }
+            return;
+        }
         self.layers.learn(datagram);
         self.tell_layers(now);
         // The backend reports nothing here that is not also an event.

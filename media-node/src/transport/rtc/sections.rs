@@ -8,7 +8,9 @@ use ::rtc::rtp;
 use ::rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
 };
-use ::rtc::rtp_transceiver::{RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverId};
+use ::rtc::rtp_transceiver::{
+    RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverId, RTCRtpTransceiverInit,
+};
 use bytes::Bytes;
 
 use super::engine::{self, Extensions};
@@ -42,6 +44,18 @@ struct Sending {
     extensions: Extensions,
 }
 
+impl Sending {
+    fn new(track: &str) -> Result<Self, TransportError> {
+        Ok(Self {
+            track: track.to_owned(),
+            ssrc: random_ssrc()?,
+            repair_ssrc: random_ssrc()?,
+            payload_types: Vec::new(),
+            extensions: Extensions::default(),
+        })
+    }
+}
+
 impl Sections {
     /// No sections yet.
     pub(super) fn new(outgoing: Outgoing) -> Self {
@@ -60,6 +74,26 @@ impl Sections {
         }
         self.adopt(connection)?;
         plan.iter().try_for_each(|wanted| self.apply(connection, wanted))
+    }
+
+    /// Brings the backend's transceivers in line with what is to be offered.
+    pub(super) fn offer(
+        &mut self,
+        connection: &mut RTCPeerConnection,
+        plan: &[Section],
+    ) -> Result<(), TransportError> {
+        for wanted in plan {
+            match &wanted.role {
+                SectionRole::Send { stream, track } if !self.known.contains_key(&wanted.mid) => {
+                    let sending = Sending::new(track)?;
+                    let transceiver = Some(add_sender(connection, wanted.kind, stream, &sending)?);
+                    let known = Known { transceiver, kind: wanted.kind, sending: Some(sending) };
+                    self.known.insert(wanted.mid, known);
+                }
+                _ => self.apply(connection, wanted)?,
+            }
+        }
+        Ok(())
     }
 
     /// Takes over payload types and extension ids as the client numbers them. The answer is already made.
@@ -155,13 +189,7 @@ impl Sections {
             (SectionRole::Send { track, .. }, Some(sending)) if sending.track == *track => {}
             (SectionRole::Send { stream, track }, _) => {
                 // A new SSRC for each track: the client starts afresh instead of splicing two streams.
-                let sending = Sending {
-                    track: track.clone(),
-                    ssrc: random_ssrc()?,
-                    repair_ssrc: random_ssrc()?,
-                    payload_types: Vec::new(),
-                    extensions: Extensions::default(),
-                };
+                let sending = Sending::new(track)?;
                 set_sender(connection, id, known.kind, Some((stream, &sending)))?;
                 known.sending = Some(sending);
             }
@@ -176,6 +204,30 @@ impl Sections {
         }
         Ok(())
     }
+}
+
+/// Adds a transceiver that sends, with every codec on offer.
+fn add_sender(
+    connection: &mut RTCPeerConnection,
+    kind: MediaKind,
+    stream: &str,
+    sending: &Sending,
+) -> Result<RTCRtpTransceiverId, TransportError> {
+    const OPERATION: &str = "add a section";
+    let codings = vec![encoding(kind, sending)];
+    let init = RTCRtpTransceiverInit {
+        direction: RTCRtpTransceiverDirection::Sendonly,
+        streams: vec![stream.to_owned()],
+        send_encodings: codings.clone(),
+    };
+    let (label, kind) = (sending.track.clone(), engine::codec_kind(kind));
+    let track = MediaStreamTrack::new(stream.to_owned(), sending.track.clone(), label, kind, codings);
+    let id = connection.add_transceiver_from_track(track, Some(init)).map_err(backend(OPERATION))?;
+    // The encoding's codec is only the first guess.
+    if let Some(mut transceiver) = connection.rtp_transceiver(id) {
+        transceiver.set_codec_preferences(Vec::new()).map_err(backend(OPERATION))?;
+    }
+    Ok(id)
 }
 
 fn set_sender(
