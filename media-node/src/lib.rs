@@ -5,6 +5,8 @@
 //!                    token     └─► shard ── room ────┘  (rtc, stun, links, addresses)
 //!                      ▲           one thread: rooms decide, the event loop does;
 //!                   control         for each receiver: downlink (bandwidth, forward)
+//!                                     │
+//!                                   relay ── mesh: other media nodes
 //! ```
 //!
 //! The node knows random ids and opaque packets: no names, no health data, no keys of a call.
@@ -18,6 +20,7 @@ pub mod forward;
 mod fuzz;
 pub mod listen;
 pub mod node;
+pub mod relay;
 pub mod room;
 pub mod sandbox;
 pub mod shard;

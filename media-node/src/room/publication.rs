@@ -6,6 +6,8 @@ use proto::{TrackSource, TrackType, VideoQuality};
 use super::ids::{SessionId, TrackSid};
 use super::keyframes::KeyframeFloor;
 use super::layers::{Demanded, Setting};
+use super::{Action, Context};
+use crate::relay::NodeName;
 use crate::transport::{Codec, Layer, MediaKind, Mid};
 
 /// Longest free text of a client that is passed on (stream grouping, client track ids).
@@ -33,8 +35,12 @@ pub(super) struct Publication {
     pub keyframes: [KeyframeFloor; 3],
     /// Layers its publisher was told that somebody wants.
     pub demanded: Demanded,
+    /// The largest layer that other nodes want.
+    pub demanded_elsewhere: Option<Layer>,
     /// Where its packets go now.
     pub legs: Vec<Leg>,
+    /// Node it is published at, and its number there, when that is not this one.
+    relayed: Option<(NodeName, u32)>,
 }
 
 /// One receiver of a track.
@@ -67,7 +73,60 @@ impl Publication {
         }
         let info = track_info(&sid, codec, request);
         let (keyframes, demanded) = Default::default();
-        Some(Self { sid, kind, info, cids, mid: None, started: false, keyframes, demanded, legs: Vec::new() })
+        Some(Self {
+            sid,
+            kind,
+            info,
+            cids,
+            mid: None,
+            started: false,
+            keyframes,
+            demanded,
+            demanded_elsewhere: None,
+            legs: Vec::new(),
+            relayed: None,
+        })
+    }
+
+    /// A track at another node, under its number there. `None` when it is of no kind that can be forwarded.
+    #[must_use]
+    pub(super) fn relayed(sid: TrackSid, info: proto::TrackInfo, from: (NodeName, u32)) -> Option<Self> {
+        let kind = match TrackType::try_from(info.r#type) {
+            Ok(TrackType::Audio) => MediaKind::Audio,
+            Ok(TrackType::Video) => MediaKind::Video,
+            _ => return None,
+        };
+        let mid = Some(Mid::parse(&format!("r{}", from.1))?);
+        let (keyframes, demanded) = Default::default();
+        Some(Self {
+            sid,
+            kind,
+            info,
+            cids: Vec::new(),
+            mid,
+            started: true,
+            keyframes,
+            demanded,
+            demanded_elsewhere: None,
+            legs: Vec::new(),
+            relayed: Some(from),
+        })
+    }
+
+    /// Asks its node for its packets up to a layer, or for none. Nothing for a track of this node's.
+    pub(super) fn receive(&self, cx: &mut Context<'_>, session: SessionId, most: Option<Layer>) {
+        if let (Some((node, track)), Some(mid)) = (&self.relayed, self.mid) {
+            // What is not in layers is all the largest.
+            let most = most.map(|most| if self.is_layered() { most } else { Layer::High });
+            let (node, track) = (NodeName::clone(node), *track);
+            cx.actions.push_back(Action::Receive { node, track, session, mid, most });
+        }
+    }
+
+    /// The largest layer that anybody here has use for.
+    #[must_use]
+    pub(super) fn most(&self) -> Option<Layer> {
+        self.legs.iter().map(|leg| leg.most).max()
     }
 
     /// Whether the client calls it so.

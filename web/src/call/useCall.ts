@@ -42,7 +42,7 @@ const track: Track = {
 }
 
 interface Options {
-  join: (nearest?: string[]) => Promise<Grant>
+  join: () => Promise<Grant>
   choice: DeviceChoice
   /** The clinic says that there is no call to be in (any more). */
   onRefused: (error: unknown) => void
@@ -87,7 +87,7 @@ export function useCall({ join, choice, onRefused }: Options): Call {
       return new LiveKitStay(next, node, url)
     }
     const line = {
-      join: (nearest?: string[]) => outside.current.join(nearest),
+      join: () => outside.current.join(),
       race: (nodes: MediaNode[]) => race(nodes, track),
       connect,
       show: (stay: LiveKitStay) => {
