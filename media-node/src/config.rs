@@ -49,6 +49,12 @@ pub struct Config {
     /// Participants of all rooms together. From 70 % on the node takes no new calls.
     #[serde(default = "default_capacity")]
     pub capacity: u32,
+    /// Where other media nodes call this one (UDP), and, where it names one address, where this node calls from; needed
+    /// with `control`.
+    pub mesh_listen: Option<SocketAddr>,
+    /// The addresses they are told, best first, one for each link of this machine; default that of `mesh_listen`.
+    #[serde(default)]
+    pub mesh_announce_ips: Vec<IpAddr>,
     /// The control plane. Without it, `jwks_file` says whom to believe.
     pub control: Option<Control>,
     /// Keys of the edge hosts, for a node that stands alone (RFC 7517 JWK set).
@@ -100,9 +106,28 @@ impl Config {
             _ if read.announce_ips.len() > MAX_ADDRESSES => {
                 Err(config::invalid(path, "announce_ips", "too many addresses"))
             }
+            (Some(_), None) if read.mesh_listen.is_none() => Err(config::invalid(
+                path,
+                "mesh_listen",
+                "needed with `[control]`: other media nodes call this one",
+            )),
+            (None, Some(_)) if read.mesh_listen.is_some() => {
+                Err(config::invalid(path, "mesh_listen", "of no use without `[control]`"))
+            }
+            _ if !read.mesh_can_be_called() => Err(config::invalid(
+                path,
+                "mesh_announce_ips",
+                "`mesh_listen` is no address others could call",
+            )),
             _ if read.capacity == 0 => Err(config::invalid(path, "capacity", "must be at least 1")),
             _ => Ok(read),
         }
+    }
+
+    fn mesh_can_be_called(&self) -> bool {
+        let announced = &self.mesh_announce_ips;
+        let is_anywhere = self.mesh_listen.is_some_and(|listen| listen.ip().is_unspecified());
+        announced.iter().all(|ip| !ip.is_unspecified()) && !(is_anywhere && announced.is_empty())
     }
 
     /// Addresses clients send media to.
@@ -126,6 +151,13 @@ impl Config {
             // there is a certificate.
             read: tls.chain(&self.jwks_file).chain(token).map(beside).filter(|dir| dir.is_dir()).collect(),
         }
+    }
+
+    /// One address for both directions of the mesh, so that a firewall between members can name it.
+    #[must_use]
+    pub fn calls_from(&self, control: &Control) -> Option<IpAddr> {
+        let (own, peer) = (self.mesh_listen?.ip(), *control.address.all().first()?);
+        (!own.is_unspecified() && own.is_ipv4() == peer.is_ipv4()).then_some(own)
     }
 
     /// How long a drain may take.
@@ -173,7 +205,8 @@ mod tests {
         let config = load(&format!("{GOOD}\njwks_file = \"keys.json\"")).unwrap();
         assert_eq!(config.announced_ips(), [IpAddr::from([127, 0, 0, 1])]);
         assert!(config.jwks_file.unwrap().is_absolute());
-        assert!(load(&format!("{GOOD}\n[control]\naddress = \"127.0.0.1:4443\"")).is_ok());
+        let control = "[control]\naddress = \"127.0.0.1:4443\"";
+        assert!(load(&format!("{GOOD}\nmesh_listen = \"127.0.0.1:0\"\n{control}")).is_ok());
     }
 
     #[test]
@@ -187,6 +220,11 @@ mod tests {
         let mapped =
             format!("{anywhere}\njwks_file = \"k\"\nannounce_ips = [\"192.0.2.1\", \"2001:db8::1\"]");
         assert_eq!(load(&mapped).unwrap().announced_ips().len(), 2);
+        let control = "[control]\naddress = \"127.0.0.1:1\"";
+        assert!(error(format!("{GOOD}\n{control}")).contains("key `mesh_listen`"));
+        let mesh = |listen: &str| format!("{GOOD}\nmesh_listen = \"{listen}:4443\"\n");
+        assert!(error(mesh("127.0.0.1") + "jwks_file = \"k\"").contains("key `mesh_listen`"));
+        assert!(error(mesh("0.0.0.0") + control).contains("key `mesh_announce_ips`"));
         let both = format!("{GOOD}\njwks_file = \"k\"\n[control]\naddress = \"127.0.0.1:1\"");
         assert!(error(both).contains("key `jwks_file`"));
     }

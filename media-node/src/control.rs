@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use locum_agent::{Agent, AgentConfig, AgentError, Announcement};
+use locum_agent::{Agent, AgentConfig, AgentError, Announcement, MeshListen};
 use locum_cluster::{Load, NodeList};
 use locum_identity::{Jwks, Role};
 use tokio::sync::watch;
@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::{Config, Control};
-use crate::shard::Shard;
+use crate::relay::links::media_nodes;
+use crate::shard::{RelayEvent, Shard};
 use crate::token::KeySet;
 
 /// How often the load is looked at; heartbeats carry the last value.
@@ -76,10 +77,12 @@ pub async fn join(
         region: config.region.clone(),
         role: Role::Media,
         control: control.address.all(),
-        from: control.from,
+        from: control.from.or_else(|| config.calls_from(control)),
         join_token_file: control.join_token_file.clone(),
         state_dir: config.state_dir.clone(),
-        mesh: None,
+        mesh: config
+            .mesh_listen
+            .map(|address| MeshListen { address, announce: config.mesh_announce_ips.clone() }),
     };
     Agent::start(agent, announcement, stop).await
 }
@@ -122,6 +125,23 @@ pub async fn follow_keys(agent: Agent, keys: watch::Sender<Arc<KeySet>>, stop: C
         });
         tokio::select! {
             changed = lists.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Tells the relay which media nodes there are, until `stop`.
+pub async fn follow_nodes(agent: Agent, shard: Shard, stop: CancellationToken) {
+    let mut lists = agent.list();
+    let mut told = None;
+    loop {
+        let nodes = media_nodes(&lists.borrow_and_update().list);
+        if told.as_ref() != Some(&nodes) && shard.relay(RelayEvent::Nodes(nodes.clone())).await.is_ok() {
+            told = Some(nodes);
+        }
+        tokio::select! {
+            changed = lists.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(TELL_AGAIN), if told.is_none() => {}
             () = stop.cancelled() => return,
         }
     }

@@ -6,6 +6,8 @@
 //!                      ▲           one thread: rooms decide, the event loop does;
 //!                   control         for each receiver: downlink (bandwidth, forward)
 //!                                   events: who joined and left, for the record
+//!                                     │
+//!                                   relay ── mesh: other media nodes
 //! ```
 //!
 //! The node knows random ids and opaque packets: no names, no health data, no keys of a call.
@@ -20,6 +22,7 @@ pub mod forward;
 mod fuzz;
 pub mod listen;
 pub mod node;
+pub mod relay;
 pub mod room;
 pub mod sandbox;
 pub mod shard;

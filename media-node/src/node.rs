@@ -22,8 +22,10 @@ use crate::config::Config;
 use crate::control;
 use crate::events::{self, Happened, Keeper, Recorder};
 use crate::listen::Sockets;
+use crate::relay::Relay;
+use crate::relay::links::{Ears, Links};
 use crate::room::{Ids, Limits, MOVE_WITHIN, Rooms};
-use crate::shard::{self, Shard};
+use crate::shard::{self, RelayEvent, Shard};
 use crate::signal::{self, Acceptor, Door, Signal};
 use crate::token::KeySet;
 use crate::transport::rtc::RtcTransport;
@@ -199,9 +201,30 @@ async fn connect(
     let control = config.control.as_ref().context("no [control]")?;
     let agent = control::join(config, control, announcement, over.clone()).await;
     let agent = agent.context("join the control plane")?;
+    begin_relay(&agent, shard, tasks, over).await?;
     tasks.spawn(control::follow_keys(agent.clone(), keys, over.clone()));
     tasks.spawn(control::report_load(agent.clone(), shard.clone(), config.capacity, over.clone()));
     Ok(Some(agent))
+}
+
+/// Shares rooms with other media nodes.
+async fn begin_relay(
+    agent: &Agent,
+    shard: &Shard,
+    tasks: &TaskTracker,
+    over: &CancellationToken,
+) -> anyhow::Result<()> {
+    let relay = Relay::new(Arc::new(agent.node_id().clone()), u64::from_be_bytes(random()));
+    let links = Links::new(agent.clone(), shard.clone(), tasks.clone(), over.clone());
+    shard.relay(RelayEvent::Begin(Box::new(relay), Box::new(links))).await?;
+    let (mesh, ears, stop) = (agent.mesh().clone(), Ears::new(shard.clone()), over.clone());
+    tasks.spawn(async move {
+        if let Some(server) = mesh.server() {
+            server.run(ears, stop).await;
+        }
+    });
+    tasks.spawn(control::follow_nodes(agent.clone(), shard.clone(), over.clone()));
+    Ok(())
 }
 
 async fn wait(stop: &CancellationToken, shard_ended: oneshot::Receiver<()>) -> anyhow::Result<()> {

@@ -28,10 +28,11 @@ async fn people_are_told_of_near_nodes_with_room_and_of_no_others() -> Result<()
         let discovered = people.doctor.moved_to(&network, &region)?.get("/.well-known/locum.json").await?;
         ensure!(discovered["mediaNodes"][0]["region"] == region.as_str(), "{discovered}");
     }
-    // Whoever comes second is told the same, wherever they are.
+    // Whoever comes second is told what is near to them, wherever the others are.
     let first = Told::by(&people.doctor.moved_to(&network, "us-east")?, &people.visit).await?;
     let second = Told::by_patient(&people.patient.moved_to(&network, "eu-central")?).await?;
-    ensure!(second.running && second.regions == first.regions, "{first:?} {second:?}");
+    ensure!(first.regions[0] == "us-east", "{first:?}");
+    ensure!(second.running && second.regions[0] == "eu-central", "{first:?} {second:?}");
 
     // A node that drains is not told of, and neither is one that is gone.
     let alone = People::admitted(&network, "us-east", 2).await?;

@@ -88,6 +88,8 @@ impl Plan {
         table.insert("signal_listen".into(), loopback(self.ports.signal(region.index)).into());
         table.insert("media_listen".into(), loopback(self.ports.media(region.index)).into());
         table.insert("announce_host".into(), format!("media.{}.{ZONE}", region.name).into());
+        let mesh = at(region.edge.mesh, self.ports.media_mesh(region.index));
+        table.insert("mesh_listen".into(), mesh.into());
         let mut control = join(control, &region.media);
         control.insert("from".into(), region.edge.mesh.to_string().into());
         table.insert("control".into(), control.into());

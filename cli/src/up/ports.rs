@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::regions::{Controller, Edge, Region, controllers};
+use super::regions::{Controller, Edge, MOST, MOST_EDGES, Region, controllers};
 
 /// Port options; 0 lets the system choose. They are the first region's; the next region's lie one behind.
 #[derive(Args, Clone, Copy)]
@@ -19,7 +19,8 @@ pub(super) struct Ports {
     /// Media of calls, UDP [default: 7881].
     #[arg(long, value_name = "PORT")]
     media_port: Option<u16>,
-    /// The mesh between nodes, UDP: the control plane's, and behind it the edge hosts' [default: 4443].
+    /// The mesh between nodes, UDP: the control plane's, and behind it the edge hosts' and the media nodes' [default:
+    /// 4443].
     #[arg(long, value_name = "PORT")]
     mesh_port: Option<u16>,
 }
@@ -56,6 +57,11 @@ impl Ports {
         behind(self.mesh(), edge + 1)
     }
 
+    /// Mesh of a region's media node.
+    pub(super) fn media_mesh(self, region: u8) -> u16 {
+        behind(self.mesh(), region + 1 + MOST * MOST_EDGES)
+    }
+
     /// Finds a taken port before anything is started, when the message can still name the option.
     pub(super) fn check(self, regions: &[Region]) -> Result<()> {
         let of_edge = |edge: &Edge| {
@@ -68,6 +74,7 @@ impl Ports {
             let media = [
                 Place::Tcp(self.signal(region.index), "--signal-port"),
                 Place::Udp(Ipv4Addr::LOCALHOST, self.media(region.index), "--media-port"),
+                Place::Udp(region.edge.mesh, self.media_mesh(region.index), "--mesh-port"),
             ];
             region.edges().flat_map(of_edge).chain(media).collect::<Vec<_>>()
         };
@@ -125,6 +132,7 @@ mod tests {
             (ports.mesh(), [0, 1, 2].map(|region| ports.edge_mesh(region))),
             (4443, [4444, 4445, 4446])
         );
+        assert_eq!([0, 1, 2].map(|region| ports.media_mesh(region)), [4450, 4451, 4452]);
         let ports_at_the_end = Ports { signal_port: Some(65_535), port: 0, ..ports };
         let chosen = Ports { port: 0, ..Ports::default() };
         assert_eq!((chosen.http(2), chosen.edge_mesh(2)), (0, 0));

@@ -132,6 +132,30 @@ impl Client {
         self.on_link(peers, Kind::Tunnel, deadline, open).await
     }
 
+    /// Asks whichever of `peers` can be reached for a tunnel on a connection of its own, which ends with it: nothing
+    /// else shares its datagrams or waits behind its bytes, and a connection that is perhaps dead is not used again.
+    ///
+    /// # Errors
+    /// As [`Self::tunnel`].
+    pub async fn own_tunnel(
+        &self,
+        peers: &[Peer],
+        question: &[u8],
+        deadline: Duration,
+    ) -> Result<Tunnel, RequestError> {
+        let Some(best) = peers.first() else { return Err(RequestError::Nowhere) };
+        if question.len() > self.limits.message_bytes {
+            return Err(RequestError::TooLarge { bytes: question.len() });
+        }
+        let deadline = Instant::now() + deadline.min(self.limits.deadline);
+        let late = RequestError::Connect { address: best.address, source: ConnectError::Deadline };
+        let link = timeout_at(deadline, self.first_link(peers, None)).await;
+        let (peer, link) = link.unwrap_or(Err(late))?;
+        let opened = open_tunnel(&link, peer.address, question, self.limits.message_bytes);
+        let late = RequestError::Deadline { address: peer.address };
+        timeout_at(deadline, opened).await.unwrap_or(Err(late))
+    }
+
     async fn on_link<T>(
         &self,
         peers: &[Peer],
@@ -141,7 +165,7 @@ impl Client {
     ) -> Result<T, RequestError> {
         let Some(best) = peers.first() else { return Err(RequestError::Nowhere) };
         let deadline = Instant::now() + deadline.min(self.limits.deadline);
-        let link = timeout_at(deadline, self.first_link(peers, kind)).await;
+        let link = timeout_at(deadline, self.first_link(peers, Some(kind))).await;
         // Not sent: it matters to whoever must not ask twice.
         let late = RequestError::Connect { address: best.address, source: ConnectError::Deadline };
         let (peer, link) = link.unwrap_or(Err(late))?;
@@ -155,12 +179,18 @@ impl Client {
         answer
     }
 
-    /// A connection that is kept, or the first one to come about: each address gets a head start before the next.
-    async fn first_link<'a>(&self, peers: &'a [Peer], kind: Kind) -> Result<(&'a Peer, Link), RequestError> {
-        if let Some(kept) = peers.iter().find_map(|peer| Some((peer, self.kept(peer, kind)?))) {
+    /// A connection that is kept for such questions, or the first one to come about: each address gets a head start
+    /// before the next. Without a kind, a new one that is not kept.
+    async fn first_link<'a>(
+        &self,
+        peers: &'a [Peer],
+        kind: Option<Kind>,
+    ) -> Result<(&'a Peer, Link), RequestError> {
+        let kept = |kind| peers.iter().find_map(|peer| Some((peer, self.kept(peer, kind)?)));
+        if let Some(kept) = kind.and_then(kept) {
             return Ok(kept);
         }
-        let connect = async |peer: &'a Peer| Ok((peer, self.connect((peer.clone(), kind)).await?));
+        let connect = async |peer: &'a Peer| Ok((peer, self.connect(peer, kind).await?));
         let mut trying = FuturesUnordered::new();
         let mut failed = RequestError::Nowhere;
         for peer in peers {
@@ -187,18 +217,19 @@ impl Client {
         self.pool().get(&key).filter(|kept| kept.connection().close_reason().is_none()).cloned()
     }
 
-    async fn connect(&self, key: (Peer, Kind)) -> Result<Link, RequestError> {
-        let name = match &key.0.name {
+    async fn connect(&self, peer: &Peer, kept_for: Option<Kind>) -> Result<Link, RequestError> {
+        let name = match &peer.name {
             PeerName::Node(node) => node_name(&self.zone, node),
             PeerName::Role(role) => role_name(&self.zone, *role),
         };
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection = shake_hands(&self.endpoint, config, key.0.address, &name).await?;
+        let connection = shake_hands(&self.endpoint, config, peer.address, &name).await?;
         let link = Link::new(connection, self.limits);
+        let Some(kind) = kept_for else { return Ok(link) };
         let mut pool = self.pool();
         pool.retain(|_, kept| kept.connection().close_reason().is_none());
         if pool.len() < self.limits.connections {
-            pool.insert(key, link.clone());
+            pool.insert((peer.clone(), kind), link.clone());
         }
         Ok(link)
     }

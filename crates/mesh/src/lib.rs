@@ -1,11 +1,12 @@
-//! QUIC connections between the members of a network: questions and answers, and tunnels for other protocols,
-//! under mutual TLS, everything bounded.
+//! QUIC connections between the members of a network: questions and answers, tunnels for other protocols, and
+//! datagrams beside them, under mutual TLS, everything bounded.
 //!
 //! Two protocols share one UDP port, told apart by ALPN: [`MESH_ALPN`] between nodes that hold a certificate
 //! of the network's authority, [`JOIN_ALPN`] for a node that has none yet and knows the authority by its
 //! fingerprint.
 
 mod client;
+mod datagrams;
 mod join;
 mod server;
 mod tls;
@@ -22,6 +23,7 @@ use locum_identity::{NodeId, NodeIdentity, Role};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
+pub use datagrams::{Datagrams, Sent};
 pub use join::join;
 pub use server::Server;
 pub use tls::Credentials;
@@ -49,6 +51,8 @@ pub struct Limits {
     pub tunnels: u32,
     /// Connections at once, of callers, and kept open to others.
     pub connections: usize,
+    /// Datagrams of a connection that wait to be sent, and as much again that wait to be read.
+    pub datagram_bytes: usize,
 }
 
 impl Default for Limits {
@@ -61,6 +65,8 @@ impl Default for Limits {
             streams: 64,
             tunnels: 16,
             connections: 1024,
+            // Some 50 ms of the busiest link: what waits longer is of no use to a call.
+            datagram_bytes: 1 << 20,
         }
     }
 }

@@ -120,6 +120,8 @@ fn transport(limits: &Limits) -> TransportConfig {
     transport.max_idle_timeout(IdleTimeout::try_from(limits.silence).ok());
     transport.stream_receive_window(VarInt::from_u32(stream_window(limits)));
     transport.receive_window(receive_window(limits, 0));
+    transport.datagram_receive_buffer_size(Some(limits.datagram_bytes));
+    transport.datagram_send_buffer_size(limits.datagram_bytes);
     transport
 }
 

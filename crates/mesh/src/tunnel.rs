@@ -10,7 +10,7 @@ use metrics::gauge;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{Limits, tls};
+use crate::{Datagrams, Limits, tls};
 
 /// What the other side reads in its error when a tunnel is dropped before its end.
 const ABANDONED: VarInt = VarInt::from_u32(2);
@@ -25,12 +25,18 @@ pub struct Tunnel {
     receive: RecvStream,
     ended: bool,
     // Last: room is given back when the streams are gone.
-    _place: Place,
+    place: Place,
 }
 
 impl Tunnel {
     pub(crate) fn new(send: SendStream, receive: RecvStream, place: Place) -> Self {
-        Self { send, receive, ended: false, _place: place }
+        Self { send, receive, ended: false, place }
+    }
+
+    /// The datagrams of the tunnel's connection. Tunnels that share it share them too: whoever needs them alone asks
+    /// for a tunnel by [`crate::Client::own_tunnel`].
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::of(self.place.0.connection())
     }
 
     /// The streams, for the words before the tunnel is open.

@@ -16,7 +16,7 @@ use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{self, Claims, Names};
-use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere, Order};
+use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere};
 
 /// Longest list of measured nodes that is read.
 const MAX_NEAREST: usize = 8;
@@ -39,7 +39,7 @@ struct JoinView<'a> {
     room: &'a str,
     participant: &'a str,
     expires_at: Timestamp,
-    /// Others joined before: they are at the first of the nodes.
+    /// Others joined before, at whichever node is nearest to them.
     running: bool,
     node_list_version: u64,
     nodes: Vec<NodeView<'a>>,
@@ -50,8 +50,8 @@ struct Call {
     end: Timestamp,
     room: String,
     sink: String,
-    /// What the others were told of the nodes; `None` while there is nobody else.
-    told: Option<String>,
+    /// Others joined before.
+    running: bool,
 }
 
 /// `POST /tokens/join`.
@@ -73,17 +73,16 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
         .transaction(async || {
             let participant = enter(context, appointment, &person).await?;
             let call = find_call(context, appointment, &person).await?;
-            let told = call.told.as_deref();
-            let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, told });
+            let running = call.running;
+            let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, running });
             let order = order.map_err(nowhere)?;
-            tell(context, appointment, &order).await?;
             context.audit(Action::TokenMinted, Some(&appointment));
             Ok((call, participant, order))
         })
         .await?;
     let jti = secret::random_name()?;
     let names = Names { room: &call.room, participant: &participant, sink: &call.sink, token: &jti };
-    let running = call.told.is_some();
+    let running = call.running;
     let token = Claims::new(&issuer, names, running, context.now, call.end).sign(&key, &key_id);
     let token = token.map_err(Problem::internal)?;
     let view = JoinView {
@@ -149,23 +148,16 @@ async fn why_not(context: &Context<'_>, appointment: AppointmentId) -> Result<Pr
 }
 
 async fn find_call(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<Call, Problem> {
-    let sql = "SELECT a.end_at, r.name, r.sink, CASE WHEN EXISTS (
+    let sql = "SELECT a.end_at, r.name, r.sink, EXISTS (
                  SELECT 1 FROM room_participant p
                  WHERE p.clinic = r.clinic AND p.appointment = r.appointment AND p.person <> ?3
-               ) THEN r.nodes END
+               )
                FROM room r JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ?1 AND r.appointment = ?2";
     let rows = context.database().query(sql, params![&context.clinic, appointment, person]).await?;
     let row = rows.first().ok_or_else(Problem::not_admitted)?;
-    let told = row.text_or_null(3)?;
-    Ok(Call { end: row.time(0)?, room: row.text(1)?, sink: row.text(2)?, told })
-}
-
-/// Keeps the order: whoever joins next is told the same.
-async fn tell(context: &Context<'_>, appointment: AppointmentId, order: &Order<'_>) -> Result<(), Problem> {
-    let sql = "UPDATE room SET nodes = ?3 WHERE clinic = ?1 AND appointment = ?2 AND nodes <> ?3";
-    context.database().execute(sql, params![&context.clinic, appointment, order.text()]).await?;
-    Ok(())
+    let running = row.integer(3)? != 0;
+    Ok(Call { end: row.time(0)?, room: row.text(1)?, sink: row.text(2)?, running })
 }
 
 #[cfg(test)]

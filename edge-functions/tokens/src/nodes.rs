@@ -1,7 +1,7 @@
 //! In which order people of a call try the media nodes. Pure.
 //!
-//! Nodes do not pass calls on to each other: people meet only where both look first. So the first one in a call
-//! chooses, by what the host ranks and the browser measures, and everybody after that is told the same order.
+//! Nodes pass calls on to each other, so everybody goes to what is nearest to them: by what the host ranks, and then by
+//! what the browser measures.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -49,8 +49,8 @@ pub struct Asking<'a> {
     pub region: Option<&'a str>,
     /// Ids as they measured them, best first.
     pub nearest: &'a [String],
-    /// What the others in the call were told, as [`Order::text`]; `None` while there is nobody else.
-    pub told: Option<&'a str>,
+    /// Others are in the call already: nodes keep room for people of calls that run.
+    pub running: bool,
 }
 
 /// Why nobody can be sent anywhere.
@@ -72,22 +72,16 @@ impl MediaNodes {
     /// # Errors
     /// [`Nowhere`].
     pub fn order(&self, asking: Asking<'_>) -> Result<Order<'_>, Nowhere> {
-        let preferred: Vec<&str> = match asking.told {
-            Some(told) => told.split(' ').collect(),
-            None => asking.nearest.iter().map(String::as_str).chain(self.best_for(asking.region)).collect(),
-        };
-        let ranked = preferred.into_iter().filter_map(|id| self.nodes.iter().find(|node| node.id == id));
+        let preferred = asking.nearest.iter().map(String::as_str).chain(self.best_for(asking.region));
+        let ranked = preferred.filter_map(|id| self.nodes.iter().find(|node| node.id == id));
         let mut seen = HashSet::new();
         let mut order: Vec<_> =
             ranked.chain(&self.nodes).filter(|node| seen.insert(node.id.as_str())).collect();
-        if asking.told.is_none() {
-            // Where the others are is where to go, full or not: a node keeps room for people of its calls.
-            order.sort_by_key(|node| node.full);
-        }
+        order.sort_by_key(|node| node.full);
         order.truncate(MAX_NAMED);
         match order.first() {
             None => Err(Nowhere::None),
-            Some(first) if first.full && asking.told.is_none() => Err(Nowhere::Full),
+            Some(first) if first.full && !asking.running => Err(Nowhere::Full),
             Some(_) => Ok(Order(order)),
         }
     }
@@ -99,13 +93,6 @@ impl MediaNodes {
 }
 
 impl<'a> Order<'a> {
-    /// As it is kept with the room.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let ids: Vec<&str> = self.0.iter().map(|node| node.id.as_str()).collect();
-        ids.join(" ")
-    }
-
     /// As clients are told.
     #[must_use]
     pub fn views(&self) -> Vec<NodeView<'a>> {
@@ -136,13 +123,16 @@ mod tests {
     }
 
     fn order(names: &str, asking: Asking<'_>) -> Result<String, Nowhere> {
-        nodes(names).order(asking).map(|order| order.text())
+        let nodes = nodes(names);
+        let order = nodes.order(asking)?;
+        let ids: Vec<&str> = order.0.iter().map(|node| node.id.as_str()).collect();
+        Ok(ids.join(" "))
     }
 
-    const ANYBODY: Asking<'_> = Asking { region: None, nearest: &[], told: None };
+    const ANYBODY: Asking<'_> = Asking { region: None, nearest: &[], running: false };
 
     #[test]
-    fn the_first_in_a_call_goes_by_region_and_by_what_was_measured() {
+    fn everybody_goes_by_region_and_by_what_they_measured() {
         let up = "west-1 west-2 east-1";
         assert_eq!(order(up, ANYBODY).unwrap(), "west-1 west-2 east-1");
         let east = Asking { region: Some("east"), ..ANYBODY };
@@ -165,13 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_later_goes_where_the_others_are() {
-        let nearest = ["east-1".to_owned()];
-        let later = Asking { region: Some("east"), nearest: &nearest, told: Some("west-2 west-1") };
-        assert_eq!(order("west-1 west-2 east-1", later).unwrap(), "west-2 west-1 east-1");
-        assert_eq!(order("west-1 west-2! east-1", later).unwrap(), "west-2 west-1 east-1", "full or not");
-        assert_eq!(order("west-1 east-1", later).unwrap(), "west-1 east-1", "what left the list is out");
-        assert_eq!(order("east-1!", later).unwrap(), "east-1", "a call that lost its nodes finds room");
+    fn who_comes_later_goes_to_what_is_nearest_too_and_is_not_refused() {
+        let later = Asking { region: Some("east"), running: true, ..ANYBODY };
+        assert_eq!(order("west-1 west-2 east-1", later).unwrap(), "east-1 west-1 west-2");
+        assert_eq!(order("west-1 west-2 east-1!", later).unwrap(), "west-1 west-2 east-1");
+        assert_eq!(
+            order("west-1! east-1!", later).unwrap(),
+            "east-1 west-1",
+            "there is room for running calls"
+        );
         assert_eq!(order("", later), Err(Nowhere::None));
     }
 

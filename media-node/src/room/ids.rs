@@ -89,12 +89,22 @@ opaque_name!(
 );
 
 /// Where new ids come from; a test may count.
-pub struct Ids(Box<dyn FnMut() -> [u8; 8] + Send>);
+pub struct Ids {
+    source: Box<dyn FnMut() -> [u8; 8] + Send>,
+    next_session: Option<SessionId>,
+}
 
 impl Ids {
     /// Ids from any source of eight bytes that do not repeat.
     pub fn new(source: impl FnMut() -> [u8; 8] + Send + 'static) -> Self {
-        Self(Box::new(source))
+        Self { source: Box::new(source), next_session: Some(SessionId::first()) }
+    }
+
+    /// A session. `None` once spent.
+    pub fn session(&mut self) -> Option<SessionId> {
+        let session = self.next_session?;
+        self.next_session = session.next();
+        Some(session)
     }
 
     /// A participant's stay.
@@ -113,7 +123,7 @@ impl Ids {
     }
 
     fn draw(&mut self, prefix: &str) -> Arc<str> {
-        format!("{prefix}{:016x}", u64::from_be_bytes((self.0)())).into()
+        format!("{prefix}{:016x}", u64::from_be_bytes((self.source)())).into()
     }
 }
 

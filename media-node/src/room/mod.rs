@@ -14,6 +14,7 @@ mod participant;
 mod publication;
 mod quality;
 mod receiving;
+mod relayed;
 mod requests;
 mod single;
 #[cfg(test)]
@@ -32,8 +33,10 @@ use proto::leave_request::Action as LeaveAction;
 pub use ids::{Identity, Ids, ParticipantSid, RoomName, RoomSid, SessionId, Sink, TrackSid};
 pub use messages::Message;
 pub use publication::Leg;
+pub use relayed::{RemotePerson, SharedPerson, SharedTrack};
 
 use crate::events::Happened;
+use crate::relay::NodeName;
 use crate::token::Admission;
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{Channel, Layer, MediaKind, Mid};
@@ -192,6 +195,34 @@ pub enum Action {
     SendData(SessionId, Channel, Bytes),
     /// Tell the record.
     Record(Happened),
+    /// Receive a track of another node as this section of this session, or do so no more.
+    Receive {
+        /// The node.
+        node: NodeName,
+        /// The track's number there.
+        track: u32,
+        /// Number of the person there.
+        session: SessionId,
+        /// Stands for the track.
+        mid: Mid,
+        /// The largest layer that anybody here has use for; none: nobody receives it.
+        most: Option<Layer>,
+    },
+    /// People of a room here look different to other nodes, see [`Rooms::shared`].
+    Share(RoomName),
+    /// What other nodes told of a room is forgotten here: nobody was left to see it. To be asked for again.
+    ForgetElsewhere(RoomName),
+    /// Pass a data packet on to people of a room at other nodes.
+    SendElsewhere {
+        /// The room.
+        room: RoomName,
+        /// The channel it came by.
+        channel: Channel,
+        /// The packet.
+        message: Bytes,
+        /// Identities it is meant for; empty: everybody.
+        destinations: Vec<String>,
+    },
     /// End the session: its socket after what was sent, and its media.
     Close(SessionId),
 }
@@ -224,7 +255,6 @@ pub struct Rooms {
     sessions: HashMap<SessionId, RoomName>,
     /// Of each connection a client only receives on, the session it belongs to.
     receiving: HashMap<SessionId, SessionId>,
-    next_session: SessionId,
     next_tick: Option<Instant>,
     actions: VecDeque<Action>,
     draining: bool,
@@ -262,7 +292,6 @@ impl Rooms {
             rooms: HashMap::new(),
             sessions: HashMap::new(),
             receiving: HashMap::new(),
-            next_session: SessionId::first(),
             next_tick: None,
             actions: VecDeque::new(),
             draining: false,
@@ -381,6 +410,39 @@ impl Rooms {
         }
     }
 
+    /// People of a room here, as other nodes should see them.
+    #[must_use]
+    pub fn shared(&self, room: &RoomName) -> Vec<SharedPerson> {
+        self.rooms.get(room).map(Room::shared).unwrap_or_default()
+    }
+
+    /// Another node says who of a room is there; nobody: it has no people of it any more.
+    pub fn elsewhere(&mut self, now: Now, room: &RoomName, node: NodeName, people: Vec<RemotePerson>) {
+        self.in_room(now, room, |room, cx| room.elsewhere(cx, node, people));
+    }
+
+    /// Somebody of a room at another node sent a data packet.
+    pub fn data_from_elsewhere(
+        &mut self,
+        now: Now,
+        room: &RoomName,
+        channel: Channel,
+        message: &Bytes,
+        destinations: &[String],
+    ) {
+        self.in_room(now, room, |room, cx| room.data_from_elsewhere(cx, channel, message, destinations));
+    }
+
+    /// People at another node cannot decode what somebody here publishes.
+    pub fn keyframe_wanted(&mut self, now: Now, session: SessionId, mid: Mid, layer: Layer) {
+        self.with_room(now, session, |room, cx| room.want_keyframe_of(cx, session, mid, layer));
+    }
+
+    /// Other nodes want what somebody here publishes, up to a layer; or nothing of it.
+    pub fn wanted_elsewhere(&mut self, now: Now, session: SessionId, mid: Mid, most: Option<Layer>) {
+        self.with_room(now, session, |room, cx| room.wanted_elsewhere(cx, session, mid, most));
+    }
+
     /// Looks at deadlines.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.next_tick.is_some_and(|at| now.at < at) {
@@ -407,6 +469,12 @@ impl Rooms {
         self.actions.pop_front()
     }
 
+    /// Whether there is anything to do.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// Participants of all rooms.
     #[must_use]
     pub fn session_count(&self) -> usize {
@@ -427,10 +495,11 @@ impl Rooms {
         if returning.is_none() {
             limits.admit(sessions.len(), room.is_some() || admission.running)?;
         }
-        let session = self.next_session;
-        let second = session.next().ok_or(JoinError::NodeFull)?;
-        self.next_session = second.next().ok_or(JoinError::NodeFull)?;
-        let receives_on = (signalling == Signalling::V0).then_some(second);
+        let session = ids.session().ok_or(JoinError::NodeFull)?;
+        let receives_on = match signalling {
+            Signalling::V0 => Some(ids.session().ok_or(JoinError::NodeFull)?),
+            Signalling::V1 => None,
+        };
         let mut cx = Context { now, limits, region, ids, actions };
         let name = admission.room.clone();
         let room = rooms.entry(name.clone()).or_insert_with(|| Room::new(&mut cx, name.clone()));
@@ -464,6 +533,13 @@ impl Rooms {
         let session = receiving.get(&via).copied().unwrap_or(via);
         let Some(room) = sessions.get(&session).and_then(|name| rooms.get_mut(name)) else { return };
         act(room, &mut Context { now, limits, region, ids, actions }, session);
+        self.settle();
+    }
+
+    fn in_room(&mut self, now: Now, room: &RoomName, act: impl FnOnce(&mut Room, &mut Context<'_>)) {
+        let Self { limits, region, ids, rooms, actions, .. } = self;
+        let Some(room) = rooms.get_mut(room) else { return };
+        act(room, &mut Context { now, limits, region, ids, actions });
         self.settle();
     }
 

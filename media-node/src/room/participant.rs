@@ -52,6 +52,8 @@ pub(super) struct Participant {
     pub quality: Option<proto::ConnectionQuality>,
     /// When its socket was lost, if it is.
     pub signal_lost_at: Option<Instant>,
+    /// Of two stays of one identity the one with the greater number is the newer one, also at other nodes.
+    pub stay: u64,
     /// Last number of its reliable data packets that arrived.
     pub last_data_sequence: u32,
     attributes: HashMap<String, String>,
@@ -71,6 +73,13 @@ pub(super) enum Media {
     ClosedSince(Instant),
 }
 
+/// The number of a stay: later ones have greater ones, and no two that begin at once have the same.
+fn first_stay(now: Now, sid: &ParticipantSid) -> u64 {
+    let mix = |mixed: u16, byte: u8| mixed.rotate_left(5) ^ u16::from(byte);
+    let low = sid.as_str().bytes().fold(0, mix);
+    u64::try_from(now.unix_ms).unwrap_or(0) << 16 | u64::from(low)
+}
+
 /// Attributes are refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TooManyAttributes;
@@ -86,6 +95,7 @@ impl Participant {
         client_protocol: i32,
         sink: Option<Sink>,
     ) -> Self {
+        let stay = first_stay(now, &sid);
         Self {
             sid,
             identity,
@@ -97,6 +107,7 @@ impl Participant {
             media: Media::ConnectingSince(now.at),
             quality: None,
             signal_lost_at: None,
+            stay,
             last_data_sequence: 0,
             attributes: HashMap::new(),
             version: 1,

@@ -8,6 +8,8 @@ use super::keyframes::KeyframeFloor;
 use super::layers::{Demanded, Setting};
 use super::quality::Arrivals;
 use super::voice::Voice;
+use super::{Action, Context};
+use crate::relay::NodeName;
 use crate::transport::{Codec, Layer, MediaKind, Mid};
 
 /// Longest free text of a client that is passed on (stream grouping, client track ids).
@@ -35,6 +37,8 @@ pub(super) struct Publication {
     pub keyframes: [KeyframeFloor; 3],
     /// Layers its publisher was told that somebody wants.
     pub demanded: Demanded,
+    /// The largest layer that other nodes want.
+    pub demanded_elsewhere: Option<Layer>,
     /// Where its packets go now.
     pub legs: Vec<Leg>,
     /// Whether its publisher knows that somebody receives it.
@@ -43,6 +47,8 @@ pub(super) struct Publication {
     pub voice: Voice,
     /// How much of it arrives, by layer.
     pub arrivals: [Arrivals; 3],
+    /// Node it is published at, and its number there, when that is not this one.
+    relayed: Option<(NodeName, u32)>,
 }
 
 /// One receiver of a track.
@@ -74,6 +80,7 @@ impl Publication {
             return None;
         }
         let info = track_info(&sid, codec, request);
+        let (keyframes, demanded) = Default::default();
         Some(Self {
             sid,
             kind,
@@ -81,13 +88,65 @@ impl Publication {
             cids,
             mid: None,
             started: false,
-            keyframes: Default::default(),
-            demanded: Demanded::default(),
+            keyframes,
+            demanded,
+            demanded_elsewhere: None,
             legs: Vec::new(),
             is_subscribed: false,
             voice: Voice::default(),
             arrivals: Default::default(),
+            relayed: None,
         })
+    }
+
+    /// A track at another node, under its number there. `None` when it is of no kind that can be forwarded.
+    #[must_use]
+    pub(super) fn relayed(sid: TrackSid, info: proto::TrackInfo, from: (NodeName, u32)) -> Option<Self> {
+        let kind = match TrackType::try_from(info.r#type) {
+            Ok(TrackType::Audio) => MediaKind::Audio,
+            Ok(TrackType::Video) => MediaKind::Video,
+            _ => return None,
+        };
+        let mid = Some(Mid::parse(&format!("r{}", from.1))?);
+        let (keyframes, demanded) = Default::default();
+        Some(Self {
+            sid,
+            kind,
+            info,
+            cids: Vec::new(),
+            mid,
+            started: true,
+            keyframes,
+            demanded,
+            demanded_elsewhere: None,
+            legs: Vec::new(),
+            is_subscribed: false,
+            voice: Voice::default(),
+            arrivals: Default::default(),
+            relayed: Some(from),
+        })
+    }
+
+    /// Whether it is published at another node.
+    #[must_use]
+    pub(super) const fn is_relayed(&self) -> bool {
+        self.relayed.is_some()
+    }
+
+    /// Asks its node for its packets up to a layer, or for none. Nothing for a track of this node's.
+    pub(super) fn receive(&self, cx: &mut Context<'_>, session: SessionId, most: Option<Layer>) {
+        if let (Some((node, track)), Some(mid)) = (&self.relayed, self.mid) {
+            // What is not in layers is all the largest.
+            let most = most.map(|most| if self.is_layered() { most } else { Layer::High });
+            let (node, track) = (NodeName::clone(node), *track);
+            cx.actions.push_back(Action::Receive { node, track, session, mid, most });
+        }
+    }
+
+    /// The largest layer that anybody here has use for.
+    #[must_use]
+    pub(super) fn most(&self) -> Option<Layer> {
+        self.legs.iter().map(|leg| leg.most).max()
     }
 
     /// Whether the client calls it so.

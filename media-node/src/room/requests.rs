@@ -277,7 +277,7 @@ impl Room {
 
     /// Only tracks that exist can be chosen, which bounds what is remembered.
     fn existing_tracks<'a>(&self, named: impl IntoIterator<Item = &'a String>) -> Vec<TrackSid> {
-        let publications = || self.participants.values().flat_map(|participant| &participant.publications);
+        let publications = || self.published().flat_map(|published| published.publications);
         let find = |sid: &String| publications().find(|p| p.sid.as_str() == sid).map(|p| p.sid.clone());
         named.into_iter().filter_map(find).collect()
     }

@@ -7,22 +7,32 @@ use livekit_protocol as proto;
 use proto::DisconnectReason;
 use proto::leave_request::Action as LeaveAction;
 
-use super::ids::{Identity, RoomName, RoomSid, SessionId, TrackSid};
+use super::ids::{Identity, ParticipantSid, RoomName, RoomSid, SessionId, TrackSid};
 use super::messages::{self, Message};
 use super::observed::Windows;
 use super::participant::{Media, Participant};
 use super::publication::{Leg, Publication};
 use super::receiving::{NextOffer, Wanted};
+use super::relayed::Elsewhere;
 use super::{Action, Context, JoinError, MediaEvent, Signalling, data};
 use crate::token::Admission;
-use crate::transport::{Channel, Codec, Layer, MediaKind};
+use crate::transport::{Channel, Codec, Layer, MediaKind, Mid};
+
+/// What somebody publishes.
+pub(super) struct Published<'a> {
+    pub session: SessionId,
+    pub identity: &'a Identity,
+    pub sid: &'a ParticipantSid,
+    pub publications: &'a [Publication],
+}
 
 /// A room and who is in it.
 pub(super) struct Room {
-    name: RoomName,
+    pub(super) name: RoomName,
     sid: RoomSid,
     created_ms: i64,
     pub(super) participants: BTreeMap<SessionId, Participant>,
+    pub(super) elsewhere: Elsewhere,
     empty_since: Option<Instant>,
     /// Until when everybody should be elsewhere: the node drains.
     move_by: Option<Instant>,
@@ -37,6 +47,7 @@ impl Room {
             sid,
             created_ms,
             participants: BTreeMap::new(),
+            elsewhere: Elsewhere::default(),
             empty_since: Some(cx.now.at),
             move_by: None,
             windows: Windows::starting(cx.now.at),
@@ -67,7 +78,10 @@ impl Room {
         admission: Admission,
         request: proto::JoinRequest,
     ) -> Result<(), JoinError> {
-        if self.participants.len() >= cx.limits.participants {
+        let stay_elsewhere = self.elsewhere.stay_of(&admission.identity);
+        // Who moves here takes their own place.
+        let others = self.participants.len() + self.elsewhere.shown.len();
+        if others.saturating_sub(usize::from(stay_elsewhere.is_some())) >= cx.limits.participants {
             return Err(JoinError::RoomFull);
         }
         let protocol = request.client_info.as_ref().map_or(0, |client| client.client_protocol);
@@ -84,11 +98,18 @@ impl Room {
         // Beyond the bound they are left out: a join is no place to argue.
         let _ = participant.set_attributes(&request.participant_attributes);
 
-        let others: Vec<_> = self.participants.values().map(Participant::info).collect();
+        // Newer than a stay elsewhere, whatever the clocks there say.
+        participant.stay = participant.stay.max(stay_elsewhere.map_or(0, |stay| stay.saturating_add(1)));
         let info = participant.info();
-        self.broadcast(cx, session, messages::update(vec![info.clone()]));
         self.participants.insert(session, participant);
         self.empty_since = None;
+        self.settle_elsewhere(cx);
+        let mut others = self.everybody();
+        others.retain(|other| other.identity != info.identity);
+        if !self.elsewhere.hidden.contains(&session) {
+            self.broadcast(cx, session, messages::update(vec![info.clone()]));
+        }
+        self.share(cx);
         cx.signal(session, messages::joined(cx.region, self.info(cx.now.at), info, others, signalling));
         for track in request.add_track_requests {
             self.add_track(cx, session, track);
@@ -108,8 +129,7 @@ impl Room {
         participant.receiving.offer_anew();
         cx.signal(session, messages::resumed(cx.region, participant.last_data_sequence));
         // Whatever changed meanwhile.
-        let everybody = self.participants.values().map(Participant::info).collect();
-        cx.signal(session, messages::update(everybody));
+        cx.signal(session, messages::update(self.everybody()));
         if self.move_by.is_some() {
             cx.signal(session, messages::room(self.info(cx.now.at)));
         }
@@ -201,9 +221,9 @@ impl Room {
                 let carried =
                     participant.receiving.carried_on(mid).map(|(from, track)| (from, track.clone()));
                 if let Some((publisher, track)) = carried
-                    && let Some(publisher) = self.participants.get(&publisher)
+                    && let Some(publisher) = self.published().find(|other| other.session == publisher)
                 {
-                    cx.signal(session, messages::stream_state(&publisher.sid, &track, is_paused));
+                    cx.signal(session, messages::stream_state(publisher.sid, &track, is_paused));
                 }
                 return;
             }
@@ -221,17 +241,26 @@ impl Room {
         reason: DisconnectReason,
     ) {
         let Some(mut gone) = self.participants.remove(&session) else { return };
+        let was_hidden = self.elsewhere.hidden.contains(&session);
         cx.record(gone.meter.over(cx.now, reason, (&gone.identity, &gone.sid)));
         cx.signal(session, messages::leave(action, reason));
         cx.actions.push_back(Action::Close(session));
         cx.actions.extend(gone.receives_on.map(Action::Close));
-        self.broadcast(cx, session, messages::update(vec![gone.farewell(reason)]));
         for publication in &gone.publications {
             self.forget_track(&publication.sid);
         }
         if self.participants.is_empty() {
             self.empty_since = Some(cx.now.at);
+            self.forget_elsewhere(cx);
+        } else {
+            self.settle_elsewhere(cx);
         }
+        // Whoever is at another node now has not left.
+        let is_elsewhere = self.elsewhere.shown.values().any(|shown| shown.identity == gone.identity);
+        if !is_elsewhere && !was_hidden {
+            self.broadcast(cx, session, messages::update(vec![gone.farewell(reason)]));
+        }
+        self.share(cx);
         self.refresh(cx);
     }
 
@@ -245,13 +274,18 @@ impl Room {
         for (session, reason) in overdue {
             self.remove(cx, session, LeaveAction::Reconnect, reason);
         }
-        for (session, participant) in &mut self.participants {
+        if self.elsewhere.anybody_moves() {
+            self.settle_elsewhere(cx);
+        }
+        for participant in self.participants.values_mut() {
             cx.record(participant.meter.tick(cx.now, (&participant.identity, &participant.sid)));
-            for publication in &mut participant.publications {
+        }
+        for (session, publications) in self.published_mut() {
+            for publication in publications {
                 let Some(mid) = publication.mid else { continue };
                 for (layer, floor) in Layer::ALL.into_iter().zip(&mut publication.keyframes) {
                     if floor.due(cx.now.at) {
-                        cx.actions.push_back(Action::RequestKeyframe(*session, mid, layer));
+                        cx.actions.push_back(Action::RequestKeyframe(session, mid, layer));
                     }
                 }
             }
@@ -266,7 +300,45 @@ impl Room {
         participant.touch();
         let update = messages::update(vec![participant.info()]);
         cx.signal(session, update.clone());
-        self.broadcast(cx, session, update);
+        // Publishing may be what others waited for to see it.
+        self.settle_elsewhere(cx);
+        if !self.elsewhere.hidden.contains(&session) {
+            self.broadcast(cx, session, update);
+        }
+        self.share(cx);
+    }
+
+    /// Other nodes look again at who is here.
+    fn share(&self, cx: &mut Context<'_>) {
+        cx.actions.push_back(Action::Share(self.name.clone()));
+    }
+
+    /// What is told of everybody, here and elsewhere.
+    fn everybody(&self) -> Vec<proto::ParticipantInfo> {
+        let here = self.participants.iter().filter(|(session, _)| !self.elsewhere.hidden.contains(*session));
+        let here = here.map(|(_, participant)| participant.info());
+        here.chain(self.elsewhere.shown.values().map(|shown| shown.info.clone())).collect()
+    }
+
+    /// What everybody publishes, here and elsewhere.
+    pub(super) fn published(&self) -> impl Iterator<Item = Published<'_>> {
+        let here = self.participants.iter().map(|(session, p)| Published {
+            session: *session,
+            identity: &p.identity,
+            sid: &p.sid,
+            publications: &p.publications,
+        });
+        here.chain(self.elsewhere.shown.iter().map(|(session, p)| Published {
+            session: *session,
+            identity: &p.identity,
+            sid: &p.sid,
+            publications: &p.publications,
+        }))
+    }
+
+    fn published_mut(&mut self) -> impl Iterator<Item = (SessionId, &mut Vec<Publication>)> {
+        let here = self.participants.iter_mut().map(|(id, p)| (*id, &mut p.publications));
+        here.chain(self.elsewhere.shown.iter_mut().map(|(id, p)| (*id, &mut p.publications)))
     }
 
     /// A track is gone: nobody's choice about it means anything any more.
@@ -306,14 +378,16 @@ impl Room {
             return Vec::new();
         };
         let mut wanted = Vec::new();
-        for (publisher, participant) in self.participants.iter().filter(|(other, _)| **other != session) {
-            let started = participant.publications.iter().filter(|publication| publication.started);
+        let is_seen = |other: &Published<'_>| !self.elsewhere.hidden.contains(&other.session);
+        let others = self.published().filter(|other| *other.identity != subscriber.identity);
+        for Published { session: publisher, sid, publications, .. } in others.filter(is_seen) {
+            let started = publications.iter().filter(|publication| publication.started);
             wanted.extend(started.filter(|publication| subscriber.receiving.wants(&publication.sid)).map(
                 |publication| Wanted {
-                    publisher: *publisher,
+                    publisher,
                     track: publication.sid.clone(),
                     kind: publication.kind,
-                    stream: format!("{}|{}", participant.sid, publication.stream()),
+                    stream: format!("{sid}|{}", publication.stream()),
                 },
             ));
         }
@@ -322,21 +396,25 @@ impl Room {
 
     fn refresh_routes(&mut self, cx: &mut Context<'_>) {
         let mut changed = Vec::new();
-        for (session, participant) in &self.participants {
-            for publication in &participant.publications {
-                let legs = self.legs(*session, publication);
+        for Published { session, publications, .. } in self.published() {
+            for publication in publications {
+                let legs = self.legs(session, publication);
                 if legs != publication.legs {
-                    changed.push((*session, publication.sid.clone(), legs));
+                    changed.push((session, publication.sid.clone(), legs));
                 }
             }
         }
         for (session, track, legs) in changed {
             let Some(publication) = self.publication_mut(session, &track) else { continue };
+            let before = publication.most();
             publication.legs.clone_from(&legs);
+            let told = proto::TrackSubscribed { track_sid: track.to_string() };
             let is_first = !legs.is_empty() && !std::mem::replace(&mut publication.is_subscribed, true);
-            if is_first {
-                let told = proto::TrackSubscribed { track_sid: track.to_string() };
+            if is_first && !publication.is_relayed() {
                 cx.signal(session, Message::TrackSubscribed(told));
+            }
+            if publication.most() != before {
+                publication.receive(cx, session, publication.most());
             }
             let (kind, Some(mid)) = (publication.kind, publication.mid) else { continue };
             cx.actions.push_back(Action::Route { session, mid, kind, legs });
@@ -349,7 +427,7 @@ impl Room {
             // What is muted is wanted again in a moment.
             let is_sent = |p: &&mut Publication| p.started && p.is_layered() && !p.info.muted;
             for publication in participant.publications.iter_mut().filter(is_sent) {
-                let most = publication.legs.iter().map(|leg| leg.most).max();
+                let most = publication.most().max(publication.demanded_elsewhere);
                 if let Some(most) = publication.demanded.update(cx.now.at, most) {
                     let codec = &publication.info.mime_type;
                     cx.signal(*session, messages::wanted_layers(&publication.sid, codec, most));
@@ -382,8 +460,41 @@ impl Room {
         }
     }
 
+    /// Other nodes need a keyframe of what arrives on a section.
+    pub(super) fn want_keyframe_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        publisher: SessionId,
+        mid: Mid,
+        layer: Layer,
+    ) {
+        let publications = self.participants.get(&publisher).map(|p| &p.publications);
+        let publication = publications.and_then(|all| all.iter().find(|p| p.mid == Some(mid)));
+        if let Some(track) = publication.map(|publication| publication.sid.clone()) {
+            self.want_keyframe(cx, publisher, &track, layer);
+        }
+    }
+
+    /// Other nodes want what arrives on a section up to a layer, or nothing of it.
+    pub(super) fn wanted_elsewhere(
+        &mut self,
+        cx: &mut Context<'_>,
+        publisher: SessionId,
+        mid: Mid,
+        most: Option<Layer>,
+    ) {
+        let Some(participant) = self.participants.get_mut(&publisher) else { return };
+        if let Some(publication) = participant.publications.iter_mut().find(|p| p.mid == Some(mid)) {
+            publication.demanded_elsewhere = most;
+        }
+        self.refresh_demand(cx);
+    }
+
     fn publication_mut(&mut self, session: SessionId, track: &TrackSid) -> Option<&mut Publication> {
-        self.participants.get_mut(&session)?.publications.iter_mut().find(|p| p.sid == *track)
+        let here = self.participants.get_mut(&session).map(|participant| &mut participant.publications);
+        let publications =
+            here.or_else(|| self.elsewhere.shown.get_mut(&session).map(|shown| &mut shown.publications))?;
+        publications.iter_mut().find(|publication| publication.sid == *track)
     }
 
     fn relay(&mut self, cx: &mut Context<'_>, session: SessionId, channel: Channel, message: &[u8]) {
@@ -408,6 +519,16 @@ impl Room {
                 cx.actions.push_back(Action::SendData(to, channel, message.clone()));
             }
         }
+        if !self.elsewhere.shown.is_empty() {
+            let (room, destinations) = (self.name.clone(), relayed.destinations);
+            cx.actions.push_back(Action::SendElsewhere { room, channel, message, destinations });
+        }
+    }
+
+    pub(super) fn broadcast_all(&self, cx: &mut Context<'_>, message: Message) {
+        for session in self.participants.keys() {
+            cx.signal(*session, message.clone());
+        }
     }
 
     fn broadcast(&self, cx: &mut Context<'_>, except: SessionId, message: Message) {
@@ -422,7 +543,8 @@ impl Room {
             name: self.name.to_string(),
             creation_time: self.created_ms / 1_000,
             creation_time_ms: self.created_ms,
-            num_participants: u32::try_from(self.participants.len()).unwrap_or(u32::MAX),
+            num_participants: u32::try_from(self.participants.len() + self.elsewhere.shown.len())
+                .unwrap_or(u32::MAX),
             enabled_codecs: messages::codecs(&[Codec::Opus, Codec::Vp8, Codec::H264]),
             metadata: self
                 .move_by

@@ -33,6 +33,8 @@ pub(crate) fn describe() {
     describe_gauge!("locum_media_rooms", "Rooms, with those kept for somebody to come back.");
     describe_gauge!("locum_media_addresses", "Addresses of clients that proved to be theirs.");
     describe_gauge!("locum_media_streams", "TCP connections that carry media.");
+    describe_gauge!("locum_media_relay_links", "Media nodes that this one is linked to.");
+    describe_gauge!("locum_media_relay_rooms", "Rooms with people here and at other nodes.");
     describe_gauge!(
         "locum_media_capacity",
         "Participants there may be; new calls are taken up to 70 % of them."
@@ -49,6 +51,15 @@ pub(crate) fn describe() {
         ("locum_media_offers_refused_total", "Offers and answers that could not be applied."),
         ("locum_media_data_refused_total", "Data messages of clients that may not be sent on."),
         ("locum_media_peer_panics_total", "Sessions ended because their connection panicked."),
+        (
+            "locum_media_relay_dropped_total",
+            "What was not passed on to or from another node, by what it was.",
+        ),
+        ("locum_media_relay_lost_total", "Packets of other nodes that were asked for again."),
+        ("locum_media_relay_repaired_total", "Packets sent to another node again."),
+        ("locum_media_relay_links_silent_total", "Links made anew because nothing came back."),
+        ("locum_media_relay_links_behind_total", "Links made anew because too much waited."),
+        ("locum_media_relay_links_refused_total", "Links of nodes that are no media nodes."),
     ] {
         describe_counter!(name, meaning);
     }
@@ -86,10 +97,10 @@ impl Counters {
         self.send_failed += sent.dropped;
     }
 
-    /// Publishes about once a second.
-    pub(super) fn publish(&mut self, now: Instant, gauges: &Gauges) {
+    /// Publishes about once a second; whether it did.
+    pub(super) fn publish(&mut self, now: Instant, gauges: &Gauges) -> bool {
         if self.published_at.is_some_and(|at| now.saturating_duration_since(at) < PUBLISH_EVERY) {
-            return;
+            return false;
         }
         for ((name, _), count) in DESCRIBED.iter().zip([
             self.received,
@@ -111,6 +122,7 @@ impl Counters {
         gauge!("locum_media_addresses").set(as_f64(gauges.addresses));
         gauge!("locum_media_streams").set(as_f64(gauges.streams));
         *self = Self { published_at: Some(now), ..Self::default() };
+        true
     }
 }
 

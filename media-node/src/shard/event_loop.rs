@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::counters::Gauges;
 use super::probes::Probes;
+use super::relaying::{Arrivals, RelayEvent, Relaying};
 use super::session::{Outbox, Sending, Session};
 use super::{Attached, Command, ConnectionId, MAX_OUTBOX};
 use crate::downlink::{DownlinkEvent, Meter};
@@ -24,7 +25,7 @@ use crate::transport::datagrams::Inbound;
 use crate::transport::links::{Chunk, Link, Links, More, Via};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{
-    Description, MediaKind, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError, stun,
+    Description, Layer, MediaKind, MediaPacket, Mid, Peer, PeerEvent, Transport, TransportError, stun,
 };
 
 const WAKER: Token = Token(0);
@@ -62,6 +63,8 @@ pub(super) struct EventLoop<T: Transport> {
     metered_at: Option<Instant>,
     next_connection: u64,
     session_count: Arc<AtomicU32>,
+    arrivals: Arc<Arrivals>,
+    relaying: Option<Relaying>,
 }
 
 /// A published track and where it goes.
@@ -77,7 +80,7 @@ impl<T: Transport> EventLoop<T> {
         transport: T,
         (rooms, recorder): (Rooms, Recorder),
         inbox: mpsc::Receiver<Command>,
-        session_count: Arc<AtomicU32>,
+        (session_count, arrivals): (Arc<AtomicU32>, Arc<Arrivals>),
     ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -97,6 +100,8 @@ impl<T: Transport> EventLoop<T> {
             metered_at: None,
             next_connection: 0,
             session_count,
+            arrivals,
+            relaying: None,
         };
         Ok((event_loop, waker))
     }
@@ -120,9 +125,13 @@ impl<T: Transport> EventLoop<T> {
                 }
                 self.command(now, command);
             }
+            if let Some(relaying) = &mut self.relaying {
+                relaying.arrived(now, &self.arrivals);
+            }
             self.run_timers(now);
             self.abandon_broken(now);
             self.probes.end_old(now.at);
+            self.speak_to_others(now);
             self.flush(now);
             self.close_left();
             let sessions = self.rooms.session_count();
@@ -133,7 +142,10 @@ impl<T: Transport> EventLoop<T> {
                 addresses: self.io.addresses.len(),
                 streams: self.io.links.stream_count(),
             };
-            self.io.counters.publish(now.at, &gauges);
+            let published = self.io.counters.publish(now.at, &gauges);
+            if let Some(relaying) = self.relaying.as_ref().filter(|_| published) {
+                relaying.publish();
+            }
         }
     }
 
@@ -142,7 +154,8 @@ impl<T: Transport> EventLoop<T> {
             .sessions
             .values()
             .filter_map(|session| session.next_timeout)
-            .chain(self.rooms.poll_timeout());
+            .chain(self.rooms.poll_timeout())
+            .chain(self.relaying.as_ref().and_then(|relaying| relaying.relay.poll_timeout()));
         next.min().map_or(MAX_SLEEP, |at| at.saturating_duration_since(Instant::now()).min(MAX_SLEEP))
     }
 
@@ -270,6 +283,14 @@ impl<T: Transport> EventLoop<T> {
             Command::Drain => self.rooms.drain(now),
             Command::TakeIn => self.rooms.take_in(now),
             Command::AnswerProbes { ufrag, password } => self.probes.expect(ufrag, &password),
+            Command::Relay(RelayEvent::Begin(relay, links)) => {
+                self.relaying = Some(Relaying::new(*relay, *links));
+            }
+            Command::Relay(event) => {
+                if let Some(relaying) = &mut self.relaying {
+                    relaying.event(now, event);
+                }
+            }
             Command::Stop => {}
         }
         self.act(now);
@@ -341,16 +362,62 @@ impl<T: Transport> EventLoop<T> {
                 }
                 Action::Route { session, mid, kind, legs } => self.route(now, (session, mid), kind, legs),
                 Action::RequestKeyframe(session, mid, layer) => {
-                    self.io.counters.keyframe_requests += 1;
-                    self.with_peer(session, |peer| peer.request_keyframe(now.at, mid, layer));
+                    self.request_keyframe(now, session, mid, layer);
                 }
                 Action::SendData(session, channel, message) => {
                     let sent = self.with_peer(session, |peer| peer.send_data(now.at, channel, &message));
                     self.io.counters.data_dropped += u64::from(sent != Some(true));
                 }
                 Action::Record(happened) => self.recorder.record(happened),
+                Action::Receive { node, track, session, mid, most } => {
+                    if let Some(relaying) = &mut self.relaying {
+                        relaying.relay.receive(&node, track, (session, mid), most);
+                    }
+                }
+                Action::Share(room) => {
+                    if let Some(relaying) = &mut self.relaying {
+                        relaying.relay.share(now.at, &room, self.rooms.shared(&room));
+                    }
+                }
+                Action::ForgetElsewhere(room) => {
+                    if let Some(relaying) = &mut self.relaying {
+                        relaying.relay.forget_room(&room);
+                    }
+                }
+                Action::SendElsewhere { room, channel, message, destinations } => {
+                    if let Some(relaying) = &mut self.relaying {
+                        relaying.relay.send_data(&room, channel, &message, &destinations);
+                    }
+                }
                 Action::Close(session) => self.close(now, session),
             }
+        }
+    }
+
+    /// Of whoever publishes it, here or at another node.
+    fn request_keyframe(&mut self, now: Now, session: SessionId, mid: Mid, layer: Layer) {
+        self.io.counters.keyframe_requests += 1;
+        let is_here = self.with_peer(session, |peer| peer.request_keyframe(now.at, mid, layer)).is_some();
+        if let Some(relaying) = self.relaying.as_mut().filter(|_| !is_here) {
+            relaying.relay.want_keyframe(session, mid, layer);
+        }
+    }
+
+    /// Does what the relay decided, until that leads to nothing more.
+    fn speak_to_others(&mut self, now: Now) {
+        loop {
+            self.act(now);
+            let Some(relaying) = &mut self.relaying else { return };
+            match relaying.next(now, &mut self.rooms) {
+                Some((session, mid, packet)) => self.forward(now, session, mid, &packet),
+                None if self.rooms.has_actions() => {}
+                None => break,
+            }
+        }
+        if let Some(relaying) = &mut self.relaying {
+            relaying.relay.flush(now.at);
+            // What is said now leads to nothing here.
+            let _ = relaying.next(now, &mut self.rooms);
         }
     }
 
@@ -468,6 +535,9 @@ impl<T: Transport> EventLoop<T> {
     }
 
     fn forward(&mut self, now: Now, session: SessionId, mid: Mid, packet: &MediaPacket) {
+        if let Some(relaying) = &mut self.relaying {
+            relaying.relay.forward(session, mid, packet);
+        }
         let Some(route) = self.routes.get_mut(&(session, mid)) else { return };
         let begins = route.meter.add(now.at, packet.layer, packet.payload.len());
         for leg in &route.legs {
@@ -538,6 +608,9 @@ impl<T: Transport> EventLoop<T> {
             self.run_downlink(now, session);
         }
         self.rooms.handle_timeout(now);
+        if let Some(relaying) = &mut self.relaying {
+            relaying.relay.handle_timeout(now.at);
+        }
         self.act(now);
     }
 

@@ -6,6 +6,7 @@
 mod counters;
 mod event_loop;
 mod probes;
+mod relaying;
 mod session;
 #[cfg(test)]
 mod strangers;
@@ -24,10 +25,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::events::Recorder;
+use crate::relay::NodeName;
 use crate::room::{JoinError, Joining, Message, Rooms, SessionId};
 use crate::transport::{Transport, datagrams};
 pub(crate) use counters::describe;
 use event_loop::EventLoop;
+use relaying::Arrivals;
+pub use relaying::RelayEvent;
 
 /// Commands that may wait for the event loop.
 const MAX_COMMANDS: usize = 1_024;
@@ -66,6 +70,7 @@ enum Command {
     Drain,
     TakeIn,
     AnswerProbes { ufrag: String, password: String },
+    Relay(RelayEvent),
     Stop,
 }
 
@@ -76,6 +81,7 @@ pub struct Shard {
     waker: Arc<mio::Waker>,
     sessions: Arc<AtomicU32>,
     draining: Arc<AtomicBool>,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Shard {
@@ -97,7 +103,9 @@ impl Shard {
         sockets.iter().try_for_each(datagrams::enlarge_buffers)?;
         let (commands, inbox) = mpsc::channel(MAX_COMMANDS);
         let sessions = Arc::new(AtomicU32::new(0));
-        let (event_loop, waker) = EventLoop::new(sockets, transport, (rooms, recorder), inbox, Arc::clone(&sessions))?;
+        let arrivals = Arc::new(Arrivals::default());
+        let shared = (Arc::clone(&sessions), Arc::clone(&arrivals));
+        let (event_loop, waker) = EventLoop::new(sockets, transport, (rooms, recorder), inbox, shared)?;
         let (ended, has_ended) = oneshot::channel();
         thread::Builder::new().name("media".to_owned()).spawn(move || {
             if let Err(error) = event_loop.run() {
@@ -106,7 +114,7 @@ impl Shard {
             let _ = ended.send(());
         })?;
         let draining = Arc::default();
-        Ok((Self { commands, waker: Arc::new(waker), sessions, draining }, has_ended))
+        Ok((Self { commands, waker: Arc::new(waker), sessions, draining, arrivals }, has_ended))
     }
 
     /// Lets somebody in.
@@ -173,6 +181,21 @@ impl Shard {
     /// [`Overloaded`].
     pub async fn answer_probes(&self, ufrag: String, password: String) -> Result<(), Overloaded> {
         self.send(Command::AnswerProbes { ufrag, password }).await
+    }
+
+    /// Something happened between this node and others.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub async fn relay(&self, event: RelayEvent) -> Result<(), Overloaded> {
+        self.send(Command::Relay(event)).await
+    }
+
+    /// Another node sent a datagram. Never waits.
+    pub fn relay_datagram(&self, node: &NodeName, datagram: bytes::Bytes) {
+        if self.arrivals.push(node, datagram) {
+            let _ = self.waker.wake();
+        }
     }
 
     /// Ends the event loop.

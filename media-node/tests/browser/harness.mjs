@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const BINARY = process.env.LOCUM_MEDIA ?? here('../../../target/debug/locum-media');
+export const BINARY = process.env.LOCUM_MEDIA ?? here('../../../target/debug/locum-media');
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--headless=new', '--disable-gpu', '--disable-background-networking',
@@ -47,10 +47,16 @@ export class Edge {
 /** A `locum-media` process. */
 export class MediaNode {
   /** `listen`: address; `more`: lines of configuration; `under`: a program that runs the node. */
-  static async start(edge, { listen = '127.0.0.1:0', more = '', under = [] } = {}) {
+  static async start(edge, { more = '', ...rest } = {}) {
+    const files = { 'keys.json': JSON.stringify({ keys: [edge.jwk] }) };
+    return MediaNode.startWith(`jwks_file = "keys.json"\n${more}`, { files, ...rest });
+  }
+
+  /** With these lines of configuration, and files beside it. */
+  static async startWith(more, { files = {}, listen = '127.0.0.1:0', under = [] } = {}) {
     const node = new MediaNode();
     node.dir = await mkdtemp(join(tmpdir(), 'locum-media-'));
-    await writeFile(join(node.dir, 'keys.json'), JSON.stringify({ keys: [edge.jwk] }));
+    for (const [name, text] of Object.entries(files)) await writeFile(join(node.dir, name), text);
     await writeFile(join(node.dir, 'media.toml'), `
       zone = "locum.localhost"
       region = "eu-central"
@@ -59,7 +65,6 @@ export class MediaNode {
       signal_listen = "${listen}"
       media_listen = "${listen}"
       announce_host = "${listen.split(':')[0]}"
-      jwks_file = "keys.json"
       ${more}
     `);
     node.log = '';

@@ -294,10 +294,8 @@ export interface paths {
          *     ends 30 minutes after the visit's planned end, or after now once that has passed.
          *
          *     `nodes` are to be tried in their order: those with room first, then those of the region that was asked,
-         *     then the less busy. Who is the first in a call (`running` is false) may measure them by `GET /probe`
-         *     (`http` for `ws`, `https` for `wss`: 204, or 503 from one that takes no new calls), and if another than
-         *     the first is better ask again with `nearest`. Whoever joins later is told the same order, because people
-         *     meet only at the same node. The signed list that the nodes are from, of this version or a later one, is
+         *     then the less busy. Clients may measure them by `GET /probe` (`http` for `ws`, `https` for `wss`: 204, or
+         *     503 from one that takes no new calls) and go to the nearest: people of one call need not be at one node. The signed list that the nodes are from, of this version or a later one, is
          *     in `/.well-known/locum.json` of every edge host, also while the control plane is away.
          */
         post: operations["createJoinToken"];
@@ -591,7 +589,7 @@ export interface components {
             /** @description Random, the same when the person joins this call again. */
             participant: string;
             expiresAt: components["schemas"]["Instant"];
-            /** @description Somebody else has joined this call before, and was told the same order of nodes. */
+            /** @description Somebody else has joined this call before; nodes keep room for them. */
             running: boolean;
             /** @description Version of the signed node list that the nodes are from. */
             nodeListVersion: number;

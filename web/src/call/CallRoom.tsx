@@ -13,7 +13,7 @@ import './call.css'
 interface Props {
   /** Who is expected on the other side, as this person knows them. */
   other: string
-  join: (nearest?: string[]) => Promise<Grant>
+  join: () => Promise<Grant>
   choice: DeviceChoice
   onLeave: () => void
   onRefused: (error: unknown) => void

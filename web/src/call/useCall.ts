@@ -42,7 +42,7 @@ const track: Track = {
 }
 
 interface Options {
-  join: (nearest?: string[]) => Promise<Grant>
+  join: () => Promise<Grant>
   choice: DeviceChoice
   /** Milliseconds since 1970 by the clinic's clock. */
   clinicMs: () => number
@@ -89,7 +89,7 @@ export function useCall({ join, choice, clinicMs, onRefused }: Options): Call {
       return new LiveKitStay(next, node, url)
     }
     const line = {
-      join: (nearest?: string[]) => outside.current.join(nearest),
+      join: () => outside.current.join(),
       race: (nodes: MediaNode[]) => race(nodes, track),
       connect,
       show: (stay: LiveKitStay) => {

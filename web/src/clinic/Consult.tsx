@@ -44,11 +44,11 @@ export function Consult({ day, appointment, waiting }: Props) {
   const doctor = hasRole(session, 'doctor')
 
   const join = useCallback(
-    (nearest?: string[]) =>
+    () =>
       body(
         api.POST('/c/{clinic}/tokens/join', {
           params: { path: { clinic } },
-          body: { appointment: id, ...(nearest && { nearest }) },
+          body: { appointment: id },
         }),
       ),
     [api, clinic, id],

@@ -32,13 +32,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
   )
   const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
   const join = useCallback(
-    (nearest?: string[]) =>
-      body(
-        api.POST('/c/{clinic}/tokens/join', {
-          params: { path: { clinic } },
-          body: nearest ? { nearest } : {},
-        }),
-      ),
+    () => body(api.POST('/c/{clinic}/tokens/join', { params: { path: { clinic } }, body: {} })),
     [api, clinic],
   )
   useWakeLock(choice !== null)

@@ -2,14 +2,14 @@ import type { MediaNode } from './race'
 
 /**
  * Permission to enter one call, and the nodes to try, best first. While hosts are upgraded one of the release before may
- * give it, which says neither `urls` nor `running`, and reads no `nearest`.
+ * give it, which says neither `urls` nor `running`.
  */
 export interface Grant {
   token: string
   nodes: { id: string; url: string; urls?: string[] }[]
   /** When the token ends, as RFC 3339. */
   expiresAt?: string
-  /** Somebody else is in the call: at the first of the nodes, however far it is. */
+  /** Somebody else is in the call, at whichever node. */
   running?: boolean
 }
 

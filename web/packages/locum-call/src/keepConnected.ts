@@ -14,8 +14,8 @@ export interface Place {
 
 /** The world of one person's line, so that tests own time and network. */
 export interface Line<S extends Stay> {
-  /** Asks the clinic for a grant; tells which nodes are nearest, once that was measured. */
-  join: (nearest?: string[]) => Promise<Grant>
+  /** Asks the clinic for a grant. */
+  join: () => Promise<Grant>
   /** Measures nodes and orders them. */
   race: (nodes: MediaNode[]) => Promise<MediaNode[]>
   /** Enters at one node, with what is published at the stay `before`; fails when it cannot, or when `signal` aborts. */
@@ -217,18 +217,10 @@ async function askFor<S extends Stay>(line: Line<S>, signal: AbortSignal): Promi
   }
 }
 
-/** Who is alone in a call takes the nearest nodes first, and has the clinic tell those who come later. */
+/** Nodes pass calls on to each other, so everybody goes to what is nearest to them. */
 async function choose<S extends Stay>(line: Line<S>, grant: Grant): Promise<Plan> {
   const told = asTold(grant)
-  if (grant.running !== false || told.nodes.length < 2) return told
-  const nodes = await line.race(told.nodes)
-  const nearest = nodes.map(({ id }) => id)
-  if (nearest.every((id, place) => id === told.nodes[place]?.id)) return { ...told, nodes }
-  try {
-    const answer = asTold(await line.join(nearest))
-    return { ...answer, nodes: answer.nodes.map((node) => nodes.find(({ id }) => id === node.id) ?? node) }
-  } catch {
-    // The others will look where we were told first.
-    return told
-  }
+  // A host of the release before sends everybody to one node, and its nodes may pass on nothing.
+  if (grant.running === undefined || told.nodes.length < 2) return told
+  return { ...told, nodes: await line.race(told.nodes) }
 }
