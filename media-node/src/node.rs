@@ -60,8 +60,8 @@ pub async fn run(
 
     let transport = RtcTransport::new(&announced).context("set up the media transport")?;
     let (recorder, happened) = Recorder::new();
-    let (shard, shard_ended) = Shard::start(media, transport, rooms(&config), recorder.clone())
-        .context("start the event loop")?;
+    let (shard, shard_ended) =
+        Shard::start(media, transport, rooms(&config), recorder.clone()).context("start the event loop")?;
 
     // Outlives the drain: clients are still told to leave, and operators that the node drains.
     let over = CancellationToken::new();
@@ -71,7 +71,8 @@ pub async fn run(
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
     let sockets = TaskTracker::new();
     let door = Door::new(config.capacity, stop.clone());
-    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door, recorder };
+    let signal =
+        Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door, recorder };
     let acceptor = Acceptor::new(signal::router(signal), shard.clone(), tls(&config, &tasks, &over)?);
     accept(acceptor, signal_listeners, &tasks, &over)?;
 

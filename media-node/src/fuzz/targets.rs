@@ -168,6 +168,7 @@ fn room() -> (Rooms, [SessionId; 2], Now) {
             room: RoomName::parse("room").unwrap(),
             grants,
             running: false,
+            sink: None,
         };
         let request = proto::JoinRequest::default();
         rooms.join(now, Joining { admission, request, signalling }).unwrap()

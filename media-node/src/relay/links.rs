@@ -282,6 +282,7 @@ mod tests {
     use std::net::UdpSocket;
 
     use super::*;
+    use crate::events::Recorder;
     use crate::room::{Ids, Limits, Rooms};
     use crate::transport::candidates::Announced;
     use crate::transport::rtc::RtcTransport;
@@ -292,7 +293,7 @@ mod tests {
         let transport = RtcTransport::new(&announced).unwrap();
         let limits = Limits { sessions: 4, participants: 4, tracks: 4, move_within: Duration::from_secs(5) };
         let rooms = Rooms::new(limits, "eu-central".to_owned(), Ids::new(|| [7; 8]));
-        Ears::new(Shard::start(vec![socket], transport, rooms).unwrap().0)
+        Ears::new(Shard::start(vec![socket], transport, rooms, Recorder::to_nobody()).unwrap().0)
     }
 
     #[tokio::test]

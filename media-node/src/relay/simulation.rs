@@ -18,6 +18,7 @@ use super::messages::Envelope;
 use super::*;
 use crate::room::{
     Action, Identity, Ids, Joining, Leg, Limits, MediaEvent, Message, Now, RoomName, Rooms, SessionId,
+    Signalling,
 };
 use crate::token::{Admission, Grants};
 use crate::transport::{Channel, Codec, Layer, MediaPacket, Mid};
@@ -416,10 +417,12 @@ impl Node {
         let admission = Admission {
             identity: Identity::parse(identity).unwrap(),
             room: room.clone(),
-            grants: Grants { publish: true, sources: Vec::new(), subscribe: true, data: true },
+            grants: Grants { publish: true, sources: Vec::new(), subscribe: true, data: true, admin: false },
             running: true,
+            sink: None,
         };
-        let joining = Joining { admission, request: proto::JoinRequest::default() };
+        let joining =
+            Joining { admission, request: proto::JoinRequest::default(), signalling: Signalling::V1 };
         let session = self.rooms.join(now, joining).ok()?;
         let client = Client {
             identity: identity.to_owned(),

@@ -435,12 +435,12 @@ impl Rooms {
 
     /// People at another node cannot decode what somebody here publishes.
     pub fn keyframe_wanted(&mut self, now: Now, session: SessionId, mid: Mid, layer: Layer) {
-        self.with_room(now, session, |room, cx| room.want_keyframe_of(cx, session, mid, layer));
+        self.with_room(now, session, |room, cx, session| room.want_keyframe_of(cx, session, mid, layer));
     }
 
     /// Other nodes want what somebody here publishes, up to a layer; or nothing of it.
     pub fn wanted_elsewhere(&mut self, now: Now, session: SessionId, mid: Mid, most: Option<Layer>) {
-        self.with_room(now, session, |room, cx| room.wanted_elsewhere(cx, session, mid, most));
+        self.with_room(now, session, |room, cx, session| room.wanted_elsewhere(cx, session, mid, most));
     }
 
     /// Looks at deadlines.

@@ -676,7 +676,7 @@ fn attributes_are_told_and_names_refused() {
 fn a_drain_says_until_when_to_move_then_sends_everybody_elsewhere() {
     let mut world = World::new();
     let sessions = ["p-1", "p-2"].map(|identity| world.join(identity));
-    sessions.map(|session| world.hear(session));
+    let _ = sessions.map(|session| world.hear(session));
     world.rooms.drain(world.now);
     world.act();
     for session in sessions {

@@ -72,7 +72,8 @@ fn what_strangers_send_costs_no_allocation_and_no_state() {
     let (_commands, inbox) = mpsc::channel(1);
     let shared = (Arc::new(AtomicU32::new(0)), Arc::new(Arrivals::default()));
     let (mut event_loop, _waker) =
-        EventLoop::new(vec![socket], FakeTransport(0), (rooms(), Recorder::to_nobody()), inbox, shared).unwrap();
+        EventLoop::new(vec![socket], FakeTransport(0), (rooms(), Recorder::to_nobody()), inbox, shared)
+            .unwrap();
     event_loop.probe_credentials("probe", "0123456789abcdef");
     let now = now();
     let request = livekit_protocol::JoinRequest { publisher_offer: Some(offer()), ..Default::default() };
