@@ -4,11 +4,13 @@
 
 mod budget;
 mod join_request;
+mod passes;
 mod probe;
+mod prove;
 mod server;
 mod socket;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -17,7 +19,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use metrics::counter;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
 use tracing::info;
 
+use passes::{Passes, Purpose};
 pub use probe::Door;
 pub use server::Acceptor;
 
@@ -34,6 +37,8 @@ use crate::token::{self, Admission, KeySet, Refusal};
 
 /// Asked by everybody who looks for a node.
 const PROBE: &str = "/probe";
+/// Where a device proves itself.
+const JOIN: &str = "/join";
 /// Where the control plane looks whether anybody is there; every LiveKit server answers here.
 const ROOT: &str = "/";
 
@@ -48,6 +53,35 @@ pub struct Signal {
     pub sockets: TaskTracker,
     /// Whether new calls may come.
     pub door: Door,
+    /// Of `POST /join` on this node, as clients are told of it.
+    pub urls: Arc<[String]>,
+    /// What proved devices got.
+    pub passes: PassBook,
+}
+
+/// The passes of a node, for every request.
+#[derive(Clone, Default)]
+pub struct PassBook(Arc<Mutex<Passes>>);
+
+impl Signal {
+    fn passes(&self) -> MutexGuard<'_, Passes> {
+        self.passes.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new pass: it opens the WebSocket once.
+    fn pass_for(&self, admission: Admission) -> String {
+        self.passes().issue(&passes::secret(), admission, Instant::now())
+    }
+}
+
+/// Where nodes announced under these WebSocket addresses are joined.
+#[must_use]
+pub fn join_urls(addresses: &[String]) -> Arc<[String]> {
+    let url = |address: &String| {
+        let address = address.replacen("ws", "http", 1);
+        format!("{}{JOIN}", address.trim_end_matches('/'))
+    };
+    addresses.iter().map(url).collect()
 }
 
 #[derive(Deserialize)]
@@ -67,6 +101,7 @@ pub fn router(signal: Signal) -> Router {
         .route("/rtc/validate", get(validate))
         .route("/rtc", get(v0))
         .route(PROBE, get(probe::probe))
+        .route(JOIN, post(prove::prove))
         .with_state(signal)
         .layer(cors)
         .layer(middleware::from_fn(log_access))
@@ -82,8 +117,8 @@ async fn validate(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
-    match admit(&signal, &parameters, &headers) {
-        Ok(_) => "success".into_response(),
+    match admit(&signal, &parameters, &headers, Purpose::Look) {
+        Ok((_, _)) => "success".into_response(),
         Err(refusal) => refused(refusal),
     }
 }
@@ -94,16 +129,20 @@ async fn join(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let admission = match admit(&signal, &parameters, &headers) {
-        Ok(admission) => admission,
+    let request = join_request::parse(parameters.join_request.as_deref());
+    let resumes = request.as_ref().is_ok_and(|request| request.reconnect);
+    let purpose = if resumes { Purpose::Resume } else { Purpose::Enter };
+    let (admission, proved) = match admit(&signal, &parameters, &headers, purpose) {
+        Ok(admitted) => admitted,
         Err(refusal) => return refused(refusal),
     };
-    let request = match join_request::parse(parameters.join_request.as_deref()) {
+    let request = match request {
         Ok(request) => request,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
+    let renewing = proved.then(|| admission.clone());
     match signal.shard.join(Joining { admission, request }).await {
-        Ok(Ok(attached)) => socket::accept(upgrade, signal, attached),
+        Ok(Ok(attached)) => socket::accept(upgrade, signal, attached, renewing),
         Ok(Err(JoinError::UnknownStay)) => socket::dismiss(upgrade, signal, room::unknown_stay()),
         Ok(Err(error)) => {
             counter!("locum_media_joins_refused_total", "reason" => error.label()).increment(1);
@@ -113,17 +152,34 @@ async fn join(
     }
 }
 
-fn admit(signal: &Signal, parameters: &Parameters, headers: &HeaderMap) -> Result<Admission, Refusal> {
+/// What somebody is admitted to, and whether a device proved itself for it.
+fn admit(
+    signal: &Signal,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+    purpose: Purpose,
+) -> Result<(Admission, bool), Refusal> {
     let bearer =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let token = parameters.access_token.as_deref().or(bearer);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let keys = Arc::clone(&signal.keys.borrow());
-    let admission = token.ok_or(Refusal::Missing).and_then(|token| token::verify(token, &keys, now));
-    if let Err(refusal) = &admission {
-        counter!("locum_media_tokens_refused_total", "reason" => refusal.label()).increment(1);
-    }
-    admission
+    let token = parameters.access_token.as_deref().or(bearer).ok_or(Refusal::Missing).map_err(refuse)?;
+    let proved = token.starts_with(passes::PREFIX);
+    let admission = if proved {
+        signal.passes().open(token, purpose, Instant::now())
+    } else {
+        let keys = Arc::clone(&signal.keys.borrow());
+        token::verify(token, &keys, unix_seconds())
+    };
+    admission.map(|admission| (admission, proved)).map_err(refuse)
+}
+
+/// Counts a refusal.
+fn refuse(refusal: Refusal) -> Refusal {
+    counter!("locum_media_tokens_refused_total", "reason" => refusal.label()).increment(1);
+    refusal
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn refused(refusal: Refusal) -> Response {
