@@ -159,8 +159,21 @@ impl Network {
     }
 
     /// Public keys of its join tokens.
-    pub(crate) fn jwks(&self) -> Jwks {
+    fn jwks(&self) -> Jwks {
         self.token_key.jwks()
+    }
+
+    /// Public keys of every edge host that the node list names, its own first: whoever reads a signature may have
+    /// got it from any of them.
+    pub(crate) fn all_jwks(&self) -> Jwks {
+        let Jwks { mut keys } = self.jwks();
+        let others = self.view().map(|view| view.list.token_keys()).unwrap_or_default();
+        for key in others.keys {
+            if keys.iter().all(|known| known.kid != key.kid) {
+                keys.push(key);
+            }
+        }
+        Jwks { keys }
     }
 
     /// Id of the key that signs its join tokens.

@@ -71,13 +71,19 @@ pub async fn run(
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
     let sockets = TaskTracker::new();
     let door = Door::new(config.capacity, stop.clone());
-    let signal =
-        Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door, recorder };
-    let acceptor = Acceptor::new(signal::router(signal), shard.clone(), tls(&config, &tasks, &over)?);
-    accept(acceptor, signal_listeners, &tasks, &over)?;
-
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
     let url = format!("{scheme}://{}:{}", config.announce_host, addresses["signal"].port());
+    let signal = Signal {
+        shard: shard.clone(),
+        keys: current_keys,
+        sockets: sockets.clone(),
+        door,
+        recorder,
+        urls: signal::join_urls(std::slice::from_ref(&url)),
+        passes: signal::PassBook::default(),
+    };
+    let acceptor = Acceptor::new(signal::router(signal), shard.clone(), tls(&config, &tasks, &over)?);
+    accept(acceptor, signal_listeners, &tasks, &over)?;
     let probe = answer_probes(&shard, announced.udp).await?;
     let announcement =
         Announcement { addresses: vec![url], jwks: None, public: config.announced_ips(), probe: Some(probe) };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
@@ -148,6 +148,35 @@ step('both see moving pictures of each other and hear each other', async () => {
   await audit.visit(clinicPage, 'call of the clinician')
 })
 
+let digits = ''
+
+step('the lock closes for both, and both see the same sixty digits', async () => {
+  const [patients, clinics] = await Promise.all([safetyCode(patientPage), safetyCode(clinicPage)])
+  assert.match(patients, /^(\d{5} ){11}\d{5}$/)
+  assert.equal(patients, clinics)
+  digits = patients
+})
+
+step('what is written and sent beside the call arrives, on both sides', async () => {
+  await patientPage.getByRole('button', { name: 'Chat', exact: true }).click()
+  await patientPage.getByRole('textbox', { name: 'Message' }).fill('My pharmacy is at the lake')
+  await patientPage.getByRole('button', { name: 'Send', exact: true }).click()
+  await clinicPage.getByRole('button', { name: 'Chat (1 new)' }).click()
+  await clinicPage.getByText('My pharmacy is at the lake').waitFor()
+  const content = Buffer.from('Two a day, after meals. '.repeat(2_000))
+  const file = { name: 'plan.txt', mimeType: 'text/plain', buffer: content }
+  await clinicPage.getByLabel('Send a file').setInputFiles(file)
+  const saved = patientPage.waitForEvent('download')
+  await patientPage.getByRole('link', { name: 'Save plan.txt' }).click()
+  const path = await (await saved).path()
+  assert.deepEqual(readFileSync(path), content)
+  await audit.visit(patientPage, 'chat of the patient')
+  await audit.visit(clinicPage, 'chat of the clinician')
+  for (const page of [patientPage, clinicPage]) {
+    await page.getByRole('button', { name: 'Chat', exact: true }).click()
+  }
+})
+
 step('muting and stopping the camera show on the other side', async () => {
   await patientPage.getByRole('button', { name: 'Mute', exact: true }).click()
   await clinicPage.getByText('muted').waitFor()
@@ -165,6 +194,9 @@ step('a reload in the middle of the call leads back into it', async () => {
   const sound = patientPage.getByRole('button', { name: 'Turn the sound on' })
   if (await sound.isVisible()) await sound.click()
   await seesAndHears(patientPage, 'the patient, after a reload,', LOOKS.clinic)
+  assert.equal(await safetyCode(patientPage), digits, 'a reload changed the keys')
+  await seesAndHears(clinicPage, 'the clinician, after the patient reloaded,', LOOKS.patient)
+  assert.equal(await safetyCode(clinicPage), digits, 'a reload changed the keys')
 })
 
 step('a media node that stands still is told on both sides, and the call goes on with it', async () => {
@@ -244,6 +276,19 @@ test('every page fits 360 pixels, with targets that a thumb can hit', () => {
 test('no page broke its content security policy or threw', () => {
   assert.deepEqual([...patient.uncaught, ...clinic.uncaught], [])
 })
+
+/**
+ * The digits behind the closed lock.
+ *
+ * @param {import('playwright-core').Page} page
+ */
+async function safetyCode(page) {
+  await page.getByRole('button', { name: 'Encrypted end to end' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Safety code' })
+  const text = (await dialog.locator('.safety-code').textContent()) ?? ''
+  await dialog.getByRole('button', { name: 'Close' }).click()
+  return text.trim()
+}
 
 /**
  * @param {import('playwright-core').Page} page

@@ -33,6 +33,14 @@ struct Document {
     #[serde(default)]
     staff: Vec<Member>,
     services: Vec<Service>,
+    /// Whether clients that name no device key get a token. Left out where it is so, which keeps the text of documents
+    /// from before there was a choice.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    unbound_tokens: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Somebody who can be booked.
@@ -219,10 +227,11 @@ async fn insert_clinic(
     document: &Document,
     document_hash: &str,
 ) -> Result<(), Problem> {
-    let sql =
-        "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at) VALUES (?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at, unbound_tokens)
+               VALUES (?, ?, ?, ?, ?, ?)";
     let (name, zone) = (document.name.as_str(), document.time_zone.0.as_str());
-    let values = params![&context.clinic, name, zone, document_hash, context.now];
+    let unbound = u32::from(document.unbound_tokens);
+    let values = params![&context.clinic, name, zone, document_hash, context.now, unbound];
     match context.database().execute(sql, values).await {
         Err(error) if error.is_duplicate_of("clinic.clinic") => Err(exists()),
         other => Ok(other.map(drop)?),

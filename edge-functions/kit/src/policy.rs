@@ -232,6 +232,10 @@ policy! {
     Tokens "tokens" {
         /// Mints a token for the call of a visit.
         CreateJoinToken: POST "/tokens/join" Roles(&[Patient, Proxy, Doctor, Nurse]);
+        /// Who takes part in the encryption of a call now.
+        GetMembership: GET "/tokens/membership" Roles(&[Patient, Proxy, Doctor, Nurse]);
+        /// Takes somebody out of the encryption of a call, for good.
+        LeaveCall: POST "/tokens/leave" Roles(&[Patient, Proxy, Doctor, Nurse]);
     }
     Records "records" {
         /// An encounter with its note.

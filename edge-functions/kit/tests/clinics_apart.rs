@@ -217,8 +217,13 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     let theirs =
         clinics.post::<TokensFunction>(&doctor, "/tokens/join", json!({"appointment": appointment})).await;
     assert_eq!(mine.body["room"], theirs.body["room"]);
-    let again = clinics.post::<TokensFunction>(&patient, "/tokens/join", json!({})).await;
+    let hash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let keys = json!({"encryption": {"device": hash, "commitment": hash}});
+    let again = clinics.post::<TokensFunction>(&patient, "/tokens/join", keys.clone()).await;
     assert_eq!(again.body["participant"], mine.body["participant"]);
+    clinics.get::<TokensFunction>(&patient, "/tokens/membership").await;
+    clinics.post::<TokensFunction>(&patient, "/tokens/leave", json!({})).await;
+    clinics.post::<TokensFunction>(&patient, "/tokens/join", keys).await;
 
     let encounter = format!("/records/encounters/{}", listed["encounter"].as_str().unwrap());
     call(&clinics, &doctor, (&encounter, &mine)).await;

@@ -5,12 +5,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::{SignedDuration, Timestamp};
+use kit::context::Context;
+use kit::problem::Problem;
 use serde::Serialize;
 
 /// Who the token is for.
 pub const AUDIENCE: &str = "locum-media";
 /// How long after the visit's end the token still opens the room: doctors overrun.
 pub const AFTER_END: SignedDuration = SignedDuration::from_mins(30);
+/// How long a token lives that whoever holds it can use: enough to connect, and to try again.
+pub const UNBOUND: SignedDuration = SignedDuration::from_mins(10);
 /// No token lives longer.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 /// How far the clocks of two nodes may be apart.
@@ -29,6 +33,15 @@ pub struct Claims<'a> {
     sink: &'a str,
     /// Somebody else has joined the call before: a media node that takes no new calls takes this person.
     running: bool,
+    /// The device that must prove itself with the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
+}
+
+/// A proof-of-possession key by its RFC 7638 thumbprint (RFC 9449 §6.1).
+#[derive(Serialize)]
+struct Confirmation<'a> {
+    jkt: &'a str,
 }
 
 /// What LiveKit's clients and our media node call the grants of a token.
@@ -72,6 +85,8 @@ pub struct Names<'a> {
     pub sink: &'a str,
     /// Of this token.
     pub token: &'a str,
+    /// Of the key of the person's device, if it has one.
+    pub device: Option<&'a str>,
 }
 
 impl<'a> Claims<'a> {
@@ -83,7 +98,7 @@ impl<'a> Claims<'a> {
             sub: names.participant,
             jti: names.token,
             nbf: (now - CLOCK_SKEW).as_second(),
-            exp: expiry(now, end).as_second(),
+            exp: expiry(now, end, names.device.is_some()).as_second(),
             video: Grants {
                 room_join: true,
                 room: names.room,
@@ -94,26 +109,45 @@ impl<'a> Claims<'a> {
             },
             sink: names.sink,
             running,
+            cnf: names.device.map(|jkt| Confirmation { jkt }),
         }
     }
+}
 
-    /// The compact JWS (RFC 7515 §7.1) with EdDSA (RFC 8037) by the key in `pem`.
-    pub fn sign(&self, pem: &str, key_id: &str) -> Result<String, SignError> {
-        let key = SigningKey::from_pkcs8_pem(pem).map_err(|_| SignError::Key)?;
-        let part = |json: Result<Vec<u8>, serde_json::Error>| json.map(|json| URL_SAFE_NO_PAD.encode(json));
-        let header = Header { alg: "EdDSA", typ: "JWT", kid: key_id };
-        let header = part(serde_json::to_vec(&header)).map_err(SignError::Claims)?;
-        let claims = part(serde_json::to_vec(self)).map_err(SignError::Claims)?;
-        let message = format!("{header}.{claims}");
-        let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).to_bytes());
+/// The key that signs, of one request.
+pub struct Signer {
+    key: SigningKey,
+    id: String,
+}
+
+impl Signer {
+    /// From the variables of the component.
+    pub async fn of(context: &Context<'_>) -> Result<Self, Problem> {
+        let id = context.variable("token_key_id").await?;
+        let pem = context.variable("token_signing_key").await?;
+        let key = SigningKey::from_pkcs8_pem(&pem).map_err(|_| Problem::internal(SignError::Key))?;
+        Ok(Self { key, id })
+    }
+
+    /// `claims` as a compact JWS (RFC 7515 §7.1) with EdDSA (RFC 8037) that says what it is for.
+    pub fn sign(&self, typ: &'static str, claims: &impl Serialize) -> Result<String, Problem> {
+        let part = |json: Result<Vec<u8>, serde_json::Error>| {
+            json.map(|json| URL_SAFE_NO_PAD.encode(json))
+                .map_err(|error| Problem::internal(SignError::Claims(error)))
+        };
+        let header = part(serde_json::to_vec(&Header { alg: "EdDSA", typ, kid: &self.id }))?;
+        let message = format!("{header}.{}", part(serde_json::to_vec(claims))?);
+        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(message.as_bytes()).to_bytes());
         Ok(format!("{message}.{signature}"))
     }
 }
 
 /// When a token ends: 30 minutes after the visit's planned end, or after now once that has passed; never more
-/// than half a day from now, also for a visit that begins long before its time.
-pub fn expiry(now: Timestamp, end: Timestamp) -> Timestamp {
-    (now.max(end) + AFTER_END).min(now + LONGEST)
+/// than half a day from now, also for a visit that begins long before its time. One that is bound to no device ends
+/// after ten minutes.
+pub fn expiry(now: Timestamp, end: Timestamp, bound: bool) -> Timestamp {
+    let longest = if bound { LONGEST } else { UNBOUND };
+    (now.max(end) + AFTER_END).min(now + longest)
 }
 
 #[cfg(test)]
@@ -129,7 +163,8 @@ mod tests {
             ("2026-03-02T07:00:00Z", "2026-03-02T08:30:00Z"),
             ("2027-03-02T08:30:00Z", "2026-03-02T20:00:00Z"),
         ] {
-            assert_eq!(expiry(now, at(end)), at(expires), "{end}");
+            assert_eq!(expiry(now, at(end), true), at(expires), "{end}");
+            assert_eq!(expiry(now, at(end), false), at("2026-03-02T08:10:00Z"), "{end}");
         }
     }
 }

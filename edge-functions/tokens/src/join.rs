@@ -15,7 +15,9 @@ use kit::secret;
 use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
-use crate::claims::{self, Claims, Names};
+use crate::asker::Asker;
+use crate::claims::{self, Claims, Names, Signer};
+use crate::membership::{self, Membership};
 use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere};
 
 /// Longest list of measured nodes that is read.
@@ -30,6 +32,9 @@ struct Wish {
     /// Ids of media nodes as the browser measured them, best first.
     #[serde(default)]
     nearest: Vec<String>,
+    /// Who the person is in the call's encryption; left out: they take no part, and the token is bound to nothing.
+    #[serde(default)]
+    encryption: Option<Membership>,
 }
 
 #[derive(Serialize)]
@@ -43,6 +48,9 @@ struct JoinView<'a> {
     running: bool,
     node_list_version: u64,
     nodes: Vec<NodeView<'a>>,
+    /// Who takes part in the encryption; only for those who do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    membership: Option<String>,
 }
 
 /// An open call.
@@ -60,41 +68,59 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     if wish.nearest.len() > MAX_NEAREST {
         return Err(Problem::invalid("/nearest", format!("must be {MAX_NEAREST} at most")));
     }
-    let (appointment, person) = match wish.appointment {
-        Some(appointment) => (appointment, context.staff()?.user.to_string()),
-        None => (context.visitor()?.appointment, "patient".to_owned()),
-    };
+    let Asker { appointment, person } = Asker::of(context, wish.appointment)?;
+    let device = wish.encryption.as_ref().and_then(Membership::device);
+    if device.is_none() {
+        allow_unbound(context).await?;
+    }
     let nodes = media_nodes(context).await?;
     let issuer = context.variable("issuer").await?;
-    let key_id = context.variable("token_key_id").await?;
-    let key = context.variable("token_signing_key").await?;
+    let signer = Signer::of(context).await?;
     let region = arrived_in(&context.request);
-    let (call, participant, order) = context
+    let (call, participant, order, members) = context
         .transaction(async || {
             let participant = enter(context, appointment, &person).await?;
             let call = find_call(context, appointment, &person).await?;
             let running = call.running;
             let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, running });
             let order = order.map_err(nowhere)?;
+            let members = match &wish.encryption {
+                Some(membership) => Some(membership::enter(context, appointment, &person, membership).await?),
+                None => None,
+            };
             context.audit(Action::TokenMinted, Some(&appointment));
-            Ok((call, participant, order))
+            Ok((call, participant, order, members))
         })
         .await?;
     let jti = secret::random_name()?;
-    let names = Names { room: &call.room, participant: &participant, sink: &call.sink, token: &jti };
+    let names = Names { room: &call.room, participant: &participant, sink: &call.sink, token: &jti, device };
     let running = call.running;
-    let token = Claims::new(&issuer, names, running, context.now, call.end).sign(&key, &key_id);
-    let token = token.map_err(Problem::internal)?;
+    let token = signer.sign("JWT", &Claims::new(&issuer, names, running, context.now, call.end))?;
+    let membership = members.map(|members| members.sign(&signer, &issuer, context.now)).transpose()?;
     let view = JoinView {
         token: &token,
         room: &call.room,
         participant: &participant,
-        expires_at: claims::expiry(context.now, call.end),
+        expires_at: claims::expiry(context.now, call.end, device.is_some()),
         running,
         node_list_version: nodes.version,
         nodes: order.views(),
+        membership,
     };
     reply::json(StatusCode::CREATED, &view)
+}
+
+/// Whoever finds a token that is bound to no device can use it: a clinic may do without.
+async fn allow_unbound(context: &Context<'_>) -> Result<(), Problem> {
+    let sql = "SELECT unbound_tokens FROM clinic WHERE clinic = ?";
+    let rows = context.database().query(sql, params![&context.clinic]).await?;
+    match rows.first().map(|row| row.integer(0)).transpose()? {
+        Some(0) => {
+            let title = "This clinic admits only clients that prove which device they are";
+            Err(Problem::new(StatusCode::FORBIDDEN, "device-key-required", title))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn media_nodes(context: &Context<'_>) -> Result<MediaNodes, Problem> {

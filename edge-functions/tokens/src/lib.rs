@@ -1,9 +1,11 @@
 //! Edge function `tokens`: mints the token that opens the room of a visit.
 
+mod asker;
 pub mod claims;
 #[cfg(target_family = "wasm")]
 mod entry;
 pub mod join;
+pub mod membership;
 pub mod nodes;
 
 use kit::context::Context;
@@ -22,6 +24,8 @@ impl Function for TokensFunction {
     async fn call(context: &Context<'_>, operation: Tokens) -> Result<Reply, Problem> {
         match operation {
             Tokens::CreateJoinToken => join::create_join_token(context).await,
+            Tokens::GetMembership => membership::get_membership(context).await,
+            Tokens::LeaveCall => membership::leave_call(context).await,
         }
     }
 }

@@ -2,73 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
-use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
+mod support;
+
 use http::Method;
 use jiff::SignedDuration;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::Algorithm;
 use kit::cookies;
-use kit::params;
 use kit::policy::Role;
-use kit::testing::{Answer, Booked, Client, Seeded, World};
+use kit::testing::Answer;
 use serde_json::{Value as Json, json};
+use support::{clinic, join, keys, node, nodes};
 use tokens::TokensFunction;
-
-struct Clinic {
-    world: World,
-    seeded: Seeded,
-    public_pem: String,
-}
-
-async fn clinic() -> Clinic {
-    let world = World::new().await;
-    let seeded = world.seed("demo", "Europe/Berlin").await;
-    let key = SigningKey::from_bytes(&[7; 32]);
-    world.set("token_signing_key", &key.to_pkcs8_pem(LineEnding::LF).unwrap());
-    world.set("token_key_id", "key-1");
-    world.set("issuer", "edge-1");
-    world.set("media_nodes", &nodes(&[node("m2", "eu-central"), node("m1", "us-west")]));
-    let public_pem = key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
-    Clinic { world, seeded, public_pem }
-}
-
-fn node(id: &str, region: &str) -> Json {
-    json!({"id": id, "region": region, "urls": [format!("ws://{id}")], "full": false})
-}
-
-/// What a host in eu-central supplies; people of us-west are better off with m1.
-fn nodes(nodes: &[Json]) -> String {
-    json!({"version": 7, "nodes": nodes, "byRegion": {"us-west": ["m1", "m2"]}}).to_string()
-}
-
-impl Clinic {
-    /// A visit from 08:00 to 08:30; it is 07:00.
-    async fn visit(&self) -> Booked {
-        self.world.seed_visit(&self.seeded, "2026-03-02T08:00:00Z").await
-    }
-
-    async fn admit(&self, visit: &Booked) {
-        let sql =
-            "UPDATE appointment SET status = 'arrived', arrived_at = ?1, admitted_at = ?1 WHERE id = ?2";
-        self.world.run(sql, params![self.world.now(), visit.appointment]).await;
-        let sql = "INSERT INTO room (clinic, appointment, name, sink, created_at)
-                   VALUES ('demo', ?, 'roomroomroomroomroomro', 'sinksinksinksinksinksi', 0)";
-        self.world.run(sql, params![visit.appointment]).await;
-    }
-
-    fn read(&self, token: &str) -> Json {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&["locum-media"]);
-        validation.validate_exp = false;
-        let key = DecodingKey::from_ed_pem(self.public_pem.as_bytes()).unwrap();
-        jsonwebtoken::decode::<Json>(token, &key, &validation).unwrap().claims
-    }
-}
-
-async fn join(client: &Client<'_>, body: Json) -> Answer {
-    client.post::<TokensFunction>("/tokens/join", body).await
-}
 
 #[tokio::test]
 async fn a_token_opens_one_room_and_names_nobody() {
@@ -77,7 +21,7 @@ async fn a_token_opens_one_room_and_names_nobody() {
     clinic.admit(&visit).await;
     let patient = clinic.world.client("demo");
     patient.begin_visit(&visit).await;
-    let answer = join(&patient, json!({})).await;
+    let answer = join(&patient, json!({"encryption": keys('p')})).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     let token = answer.text("/token");
     let header = jsonwebtoken::decode_header(&token).unwrap();
@@ -98,7 +42,7 @@ async fn a_token_opens_one_room_and_names_nobody() {
             "video": {"roomJoin": true, "room": "roomroomroomroomroomro",
                       "canPublish": true, "canSubscribe": true,
                       "canPublishData": true, "canPublishSources": ["camera", "microphone", "screen_share"]},
-            "sink": "sinksinksinksinksinksi", "running": false
+            "sink": "sinksinksinksinksinksi", "running": false, "cnf": {"jkt": keys('p')["device"]}
         })
     );
     assert_eq!(answer.body["room"], "roomroomroomroomroomro");
@@ -117,7 +61,8 @@ async fn a_doctor_who_overruns_keeps_half_an_hour() {
     clinic.world.advance(SignedDuration::from_hours(3));
     let doctor = clinic.world.client("demo");
     doctor.sign_in_as(Role::Doctor).await;
-    let answer = join(&doctor, json!({"appointment": visit.appointment})).await;
+    let body = json!({"appointment": visit.appointment, "encryption": keys('d')});
+    let answer = join(&doctor, body).await;
     assert_eq!(answer.body["expiresAt"], "2026-03-02T10:30:00Z");
     let claims = clinic.read(&answer.text("/token"));
     assert_eq!(claims["exp"], clinic.world.now().as_second() + 30 * 60);

@@ -220,7 +220,7 @@ impl Edge {
             _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Problem::METHOD_NOT_ALLOWED.response()
             }
-            Target::Jwks => json(serde_json::to_vec(&self.network.jwks()).unwrap_or_default()),
+            Target::Jwks => json(serde_json::to_vec(&self.network.all_jwks()).unwrap_or_default()),
             _ => json(self.network.discovery(self.clinics.names().map(ClinicId::as_str))),
         }
     }

@@ -5,11 +5,13 @@
 
 mod budget;
 mod join_request;
+mod passes;
 mod probe;
+mod prove;
 mod server;
 mod socket;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -18,7 +20,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use metrics::counter;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -26,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{Any, CorsLayer};
 use tracing::info;
 
+use passes::{Passes, Purpose};
 pub use probe::Door;
 pub use server::Acceptor;
 
@@ -36,6 +39,8 @@ use crate::token::{self, Admission, KeySet, Refusal};
 
 /// Asked by everybody who looks for a node.
 const PROBE: &str = "/probe";
+/// Where a device proves itself.
+const JOIN: &str = "/join";
 /// Where the control plane looks whether anybody is there; every LiveKit server answers here.
 const ROOT: &str = "/";
 
@@ -52,6 +57,35 @@ pub struct Signal {
     pub door: Door,
     /// Tells the record of refused tokens.
     pub recorder: Recorder,
+    /// Of `POST /join` on this node, as clients are told of it.
+    pub urls: Arc<[String]>,
+    /// What proved devices got.
+    pub passes: PassBook,
+}
+
+/// The passes of a node, for every request.
+#[derive(Clone, Default)]
+pub struct PassBook(Arc<Mutex<Passes>>);
+
+impl Signal {
+    fn passes(&self) -> MutexGuard<'_, Passes> {
+        self.passes.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new pass: it opens the WebSocket once.
+    fn pass_for(&self, admission: Admission) -> String {
+        self.passes().issue(&passes::secret(), admission, Instant::now())
+    }
+}
+
+/// Where nodes announced under these WebSocket addresses are joined.
+#[must_use]
+pub fn join_urls(addresses: &[String]) -> Arc<[String]> {
+    let url = |address: &String| {
+        let address = address.replacen("ws", "http", 1);
+        format!("{}{JOIN}", address.trim_end_matches('/'))
+    };
+    addresses.iter().map(url).collect()
 }
 
 #[derive(Deserialize)]
@@ -73,6 +107,7 @@ pub fn router(signal: Signal) -> Router {
         .route("/rtc/validate", get(validate))
         .route("/rtc", get(join_v0))
         .route(PROBE, get(probe::probe))
+        .route(JOIN, post(prove::prove))
         .with_state(signal)
         .layer(cors)
         .layer(middleware::from_fn(log_access))
@@ -83,8 +118,8 @@ async fn validate(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
-    match admit(&signal, &parameters, &headers) {
-        Ok(_) => "success".into_response(),
+    match admit(&signal, &parameters, &headers, Purpose::Look) {
+        Ok((_, _)) => "success".into_response(),
         Err(refusal) => refused(refusal),
     }
 }
@@ -95,13 +130,17 @@ async fn join(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let admission = match admit(&signal, &parameters, &headers) {
-        Ok(admission) => admission,
+    let request = join_request::parse(parameters.join_request.as_deref());
+    let resumes = request.as_ref().is_ok_and(|request| request.reconnect);
+    let purpose = if resumes { Purpose::Resume } else { Purpose::Enter };
+    let (admission, proved) = match admit(&signal, &parameters, &headers, purpose) {
+        Ok(admitted) => admitted,
         Err(refusal) => return refused(refusal),
     };
-    match join_request::parse(parameters.join_request.as_deref()) {
+    match request {
         Ok(request) => {
-            attach(signal, upgrade, Joining { admission, request, signalling: Signalling::V1 }).await
+            let joining = Joining { admission, request, signalling: Signalling::V1 };
+            attach(signal, upgrade, joining, proved).await
         }
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
@@ -113,18 +152,22 @@ async fn join_v0(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    match admit(&signal, &parameters, &headers) {
-        Ok(admission) => {
-            let request = parameters.v0.into();
-            attach(signal, upgrade, Joining { admission, request, signalling: Signalling::V0 }).await
+    let request = proto::JoinRequest::from(parameters.v0.clone());
+    let purpose = if request.reconnect { Purpose::Resume } else { Purpose::Enter };
+    match admit(&signal, &parameters, &headers, purpose) {
+        Ok((admission, proved)) => {
+            let joining = Joining { admission, request, signalling: Signalling::V0 };
+            attach(signal, upgrade, joining, proved).await
         }
         Err(refusal) => refused(refusal),
     }
 }
 
-async fn attach(signal: Signal, upgrade: WebSocketUpgrade, joining: Joining) -> Response {
+/// `proved`: by a device, which gets a new pass now and then.
+async fn attach(signal: Signal, upgrade: WebSocketUpgrade, joining: Joining, proved: bool) -> Response {
+    let renewing = proved.then(|| joining.admission.clone());
     match signal.shard.join(joining).await {
-        Ok(Ok(attached)) => socket::accept(upgrade, signal, attached),
+        Ok(Ok(attached)) => socket::accept(upgrade, signal, attached, renewing),
         Ok(Err(JoinError::UnknownStay)) => socket::dismiss(upgrade, signal, room::unknown_stay()),
         Ok(Err(error)) => {
             counter!("locum_media_joins_refused_total", "reason" => error.label()).increment(1);
@@ -134,20 +177,38 @@ async fn attach(signal: Signal, upgrade: WebSocketUpgrade, joining: Joining) -> 
     }
 }
 
-fn admit(signal: &Signal, parameters: &Parameters, headers: &HeaderMap) -> Result<Admission, Refusal> {
+/// What somebody is admitted to, and whether a device proved itself for it.
+fn admit(
+    signal: &Signal,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+    purpose: Purpose,
+) -> Result<(Admission, bool), Refusal> {
     let bearer =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let token = parameters.access_token.as_deref().or(bearer);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let keys = Arc::clone(&signal.keys.borrow());
-    let admission = token.ok_or(Refusal::Missing).and_then(|token| token::verify(token, &keys, now));
-    if let Err(refusal) = &admission {
-        counter!("locum_media_tokens_refused_total", "reason" => refusal.label()).increment(1);
-        if let Some((sink, participant)) = token.and_then(|token| token::named(token, &keys)) {
+    let token = parameters.access_token.as_deref().or(bearer).ok_or(Refusal::Missing).map_err(refuse)?;
+    let proved = token.starts_with(passes::PREFIX);
+    let admission = if proved {
+        signal.passes().open(token, purpose, Instant::now())
+    } else {
+        let keys = Arc::clone(&signal.keys.borrow());
+        let verified = token::verify(token, &keys, unix_seconds());
+        if let (Err(refusal), Some((sink, participant))) = (&verified, token::named(token, &keys)) {
             signal.recorder.refused(sink, participant, refusal.label());
         }
-    }
-    admission
+        verified
+    };
+    admission.map(|admission| (admission, proved)).map_err(refuse)
+}
+
+/// Counts a refusal.
+fn refuse(refusal: Refusal) -> Refusal {
+    counter!("locum_media_tokens_refused_total", "reason" => refusal.label()).increment(1);
+    refusal
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn refused(refusal: Refusal) -> Response {

@@ -14,6 +14,7 @@ use super::Signal;
 use super::budget::{self, Budget};
 use crate::room::Message;
 use crate::shard::Attached;
+use crate::token::Admission;
 use crate::transport::sdp::MAX_OFFER_BYTES;
 
 /// Longest message of a client: an offer and its envelope.
@@ -24,6 +25,9 @@ const SILENT_FOR: Duration = Duration::from_secs(30);
 
 /// Longest a client may take to accept a message.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a device that proved itself gets a pass for its next connection: twice while one lasts.
+const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// Why a socket ends.
 #[derive(Clone, Copy)]
@@ -52,8 +56,13 @@ impl End {
     }
 }
 
-/// Upgrades, and serves the session until the socket ends.
-pub(super) fn accept(upgrade: WebSocketUpgrade, signal: Signal, attached: Attached) -> Response {
+/// Upgrades, and serves the session until the socket ends. `renewing` is what the client's next pass admits to.
+pub(super) fn accept(
+    upgrade: WebSocketUpgrade,
+    signal: Signal,
+    attached: Attached,
+    renewing: Option<Admission>,
+) -> Response {
     let (shard, session, connection) = (signal.shard.clone(), attached.session, attached.connection);
     bounded(upgrade)
         .on_failed_upgrade(move |_| {
@@ -61,7 +70,7 @@ pub(super) fn accept(upgrade: WebSocketUpgrade, signal: Signal, attached: Attach
         })
         .on_upgrade(move |socket| {
             let sockets = signal.sockets.clone();
-            sockets.track_future(serve(socket, signal, attached))
+            sockets.track_future(serve(socket, signal, attached, renewing))
         })
 }
 
@@ -82,22 +91,38 @@ fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_write_buffer_size(4 * MAX_MESSAGE_BYTES)
 }
 
-async fn serve(mut socket: WebSocket, signal: Signal, mut attached: Attached) {
-    let end = pump(&mut socket, &signal, &mut attached).await;
+async fn serve(mut socket: WebSocket, signal: Signal, mut attached: Attached, renewing: Option<Admission>) {
+    let end = pump(&mut socket, &signal, &mut attached, renewing.as_ref()).await;
     counter!("locum_media_sockets_ended_total", "end" => end.label()).increment(1);
     // When it fails, the session's own deadlines end it.
     let _ = signal.shard.detach(attached.session, attached.connection).await;
     let _ = timeout(SEND_WITHIN, socket.close()).await;
 }
 
-async fn pump(socket: &mut WebSocket, signal: &Signal, attached: &mut Attached) -> End {
+async fn pump(
+    socket: &mut WebSocket,
+    signal: &Signal,
+    attached: &mut Attached,
+    renewing: Option<&Admission>,
+) -> End {
     let mut budget = Budget::new(budget::CLIENT, Instant::now());
     let mut heard_at = tokio::time::Instant::now();
+    let mut renewal = tokio::time::interval(RENEW_EVERY);
+    // SDKs want to hear that they are in before anything else.
+    let mut greeted = false;
     loop {
         tokio::select! {
             message = attached.outbox.recv() => {
                 let Some(message) = message else { return End::Done };
                 if !send(socket, *message).await {
+                    return End::Gone;
+                }
+                greeted = true;
+            }
+            _ = renewal.tick(), if greeted && renewing.is_some() => {
+                let Some(admission) = renewing else { continue };
+                let pass = signal.pass_for(admission.clone());
+                if !send(socket, Message::RefreshToken(pass)).await {
                     return End::Gone;
                 }
             }

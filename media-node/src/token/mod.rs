@@ -4,6 +4,7 @@
 //! algorithm is fixed here, never taken from the token.
 
 mod keys;
+mod proof;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -13,6 +14,7 @@ use proto::TrackSource;
 use serde::Deserialize;
 
 pub use keys::KeySet;
+pub use proof::{LASTS_SECONDS as PROOF_LASTS_SECONDS, ProofId, Wanted, verify as verify_proof};
 
 use crate::room::{Identity, RoomName, Sink};
 
@@ -38,6 +40,15 @@ pub struct Admission {
     pub running: bool,
     /// What meters the call.
     pub sink: Option<Sink>,
+}
+
+/// A token that is believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Believed {
+    /// What it admits to, once the device has proved itself.
+    pub admission: Admission,
+    /// RFC 7638 thumbprint of the key of the device it is bound to, if it is.
+    pub device: Option<String>,
 }
 
 /// What a participant may do. What a token does not grant is denied.
@@ -109,6 +120,18 @@ pub enum Refusal {
     /// It lets nobody into a room.
     #[error("the token does not grant joining a room")]
     Grant,
+    /// It alone is not enough.
+    #[error("the token is bound to a device, which must prove itself at /join")]
+    Bound,
+    /// The proof does not prove it.
+    #[error("the proof of the device's key is missing or wrong")]
+    Proof,
+    /// The proof was shown before.
+    #[error("the proof of the device's key was used before")]
+    Replayed,
+    /// The pass is unknown, used or over.
+    #[error("the pass is not good, or not any more")]
+    Pass,
 }
 
 impl Refusal {
@@ -126,6 +149,10 @@ impl Refusal {
             Self::Expired => "expired",
             Self::NotYet => "not-yet",
             Self::Grant => "grant",
+            Self::Bound => "bound",
+            Self::Proof => "proof",
+            Self::Replayed => "replayed",
+            Self::Pass => "pass",
         }
     }
 
@@ -153,7 +180,14 @@ struct Claims {
     #[serde(default)]
     running: bool,
     sink: Option<String>,
+    cnf: Option<Confirmation>,
     video: VideoGrant,
+}
+
+/// RFC 9449 §6.1. A confirmation of another kind is none that can be met here.
+#[derive(Deserialize)]
+struct Confirmation {
+    jkt: String,
 }
 
 #[derive(Deserialize)]
@@ -175,11 +209,20 @@ struct VideoGrant {
     room_admin: bool,
 }
 
-/// Judges a token at a time (seconds since 1970).
+/// Judges a token that has to be enough by itself, at a time (seconds since 1970).
 ///
 /// # Errors
 /// See [`Refusal`].
 pub fn verify(token: &str, keys: &KeySet, now_unix: u64) -> Result<Admission, Refusal> {
+    let Believed { admission, device } = believe(token, keys, now_unix)?;
+    if device.is_some() { Err(Refusal::Bound) } else { Ok(admission) }
+}
+
+/// Judges a token at a time (seconds since 1970). Whether its device is the one that shows it is another question.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn believe(token: &str, keys: &KeySet, now_unix: u64) -> Result<Believed, Refusal> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Refusal::Malformed);
     }
@@ -199,7 +242,7 @@ pub fn verify(token: &str, keys: &KeySet, now_unix: u64) -> Result<Admission, Re
     if claims.nbf > now_unix.saturating_add(LEEWAY_SECONDS) {
         return Err(Refusal::NotYet);
     }
-    admission(&claims)
+    Ok(Believed { admission: admission(&claims)?, device: claims.cnf.map(|confirmation| confirmation.jkt) })
 }
 
 /// `None` also when the header demands an extension: none is known here (RFC 7515 §4.1.11).
@@ -340,6 +383,18 @@ mod tests {
         let bare = json!({"roomJoin": true, "room": "room-1"});
         assert_eq!(judge(&with("/video", bare)).unwrap().grants, Grants::default());
         assert!(!Grants::default().allows(TrackSource::Camera));
+    }
+
+    #[test]
+    fn a_bound_token_is_not_enough_by_itself() {
+        let mut bound = claims();
+        bound["cnf"] = json!({"jkt": "thumbprint"});
+        assert_eq!(judge(&bound), Err(Refusal::Bound));
+        let key = SigningKey::generate().unwrap();
+        let believed = believe(&key.sign_jws(&bound).unwrap(), &keys(&key), NOW).unwrap();
+        assert_eq!(believed.device.as_deref(), Some("thumbprint"));
+        bound["cnf"] = json!({"x5t#S256": "of another kind"});
+        assert_eq!(judge(&bound), Err(Refusal::Malformed));
     }
 
     #[test]

@@ -29,17 +29,22 @@ export class Edge {
     this.jwk = { kty, crv, x, kid, alg: 'EdDSA', use: 'sig' };
   }
 
-  token(identity, room, grants = {}) {
+  token(identity, room, grants = {}, claims = {}) {
     const now = Math.floor(Date.now() / 1000);
-    const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-    const signed = `${encode({ alg: 'EdDSA', typ: 'JWT', kid: this.jwk.kid })}.${encode({
+    return this.jws('JWT', {
       iss: 'edge-1', aud: 'locum-media', sub: identity, jti: randomUUID(), nbf: now, exp: now + 600,
       name: 'A Name That Must Not Travel',
       video: {
         roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true,
         canPublishSources: ['camera', 'microphone', 'screen_share'], ...grants,
       },
-    })}`;
+      ...claims,
+    });
+  }
+
+  jws(typ, claims) {
+    const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const signed = `${encode({ alg: 'EdDSA', typ, kid: this.jwk.kid })}.${encode(claims)}`;
     return `${signed}.${sign(null, Buffer.from(signed), this.privateKey).toString('base64url')}`;
   }
 }

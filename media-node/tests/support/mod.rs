@@ -91,10 +91,14 @@ impl Node {
 
     /// A plain GET. Status, headers, body.
     pub fn get(&self, endpoint: &str, path: &str) -> (u16, String, String) {
+        self.ask(endpoint, &format!("GET {path} HTTP/1.1"))
+    }
+
+    /// Any request without a body: its line, with headers. Status, headers, body.
+    pub fn ask(&self, endpoint: &str, request: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.addresses[endpoint]).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\norigin: http://page\r\nconnection: close\r\n\r\n")
-            .unwrap();
+        write!(stream, "{request}\r\nhost: x\r\norigin: http://page\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -295,10 +295,59 @@ export interface paths {
          *
          *     `nodes` are to be tried in their order: those with room first, then those of the region that was asked,
          *     then the less busy. Clients may measure them by `GET /probe` (`http` for `ws`, `https` for `wss`: 204, or
-         *     503 from one that takes no new calls) and go to the nearest: people of one call need not be at one node. The signed list that the nodes are from, of this version or a later one, is
+         *     503 from one that takes no new calls) and go to the nearest: people of one call need not be at one node.
+         *     `encryption` says who the person is in the call's end-to-end encryption: the token is then bound
+         *     to the device's key, which must be proved at the media node (`POST /join`, RFC 9449), and `membership`
+         *     names everybody who takes part. Without it the token is good for ten minutes, or is refused
+         *     (`device-key-required`), as the clinic was set up. The signed list that the nodes are from, of this version or a later one, is
          *     in `/.well-known/locum.json` of every edge host, also while the control plane is away.
          */
         post: operations["createJoinToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/tokens/membership": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Who takes part in the encryption of a call
+         * @description Staff name the appointment.
+         */
+        get: operations["getMembership"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/tokens/leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Leave a call
+         * @description Takes the caller out of the encryption: the others then use keys that this device does not get. A lost connection is no
+         *     leave. Staff name the appointment.
+         */
+        post: operations["leaveCall"];
         delete?: never;
         options?: never;
         head?: never;
@@ -443,6 +492,11 @@ export interface components {
         ClinicDocument: {
             name: components["schemas"]["Name"];
             timeZone: components["schemas"]["TimeZone"];
+            /**
+             * @description Whether clients that prove no device key are admitted to calls, by tokens of ten minutes.
+             * @default true
+             */
+            unboundTokens: boolean;
             /** @description Who can be booked. With `staff`, 40 people at most. */
             practitioners: {
                 name: components["schemas"]["Name"];
@@ -582,7 +636,30 @@ export interface components {
             encounter: components["schemas"]["Id"];
             admitted: boolean;
         };
+        /** @description 32 bytes in base64url. */
+        Sha256: string;
+        CallDevice: {
+            /** @description RFC 7638 thumbprint of the device's ECDSA P-256 key, made for this visit. */
+            device: components["schemas"]["Sha256"];
+            /** @description SHA-256 of the ECDH P-256 key (65 bytes, uncompressed) that others will see in the call. */
+            commitment: components["schemas"]["Sha256"];
+        };
+        /** @description A browser that cannot encrypt; the person knows that, and the others are asked. */
+        CallWithoutEncryption: {
+            /** @constant */
+            open: true;
+        };
+        /**
+         * @description Compact JWS of type `locum-membership+jwt`, audience `locum-call`, signed with EdDSA by a key of
+         *     `/.well-known/jwks.json`: `room`, `generation`, and `members` with `id`, `device` and `commitment`. It is believed
+         *     until `exp`, ten minutes.
+         */
+        Membership: string;
+        MembershipAnswer: {
+            membership: components["schemas"]["Membership"];
+        };
         JoinToken: {
+            membership?: components["schemas"]["Membership"];
             token: string;
             /** @description 128 bit random. */
             room: string;
@@ -1337,6 +1414,7 @@ export interface operations {
                     appointment?: components["schemas"]["Id"];
                     /** @description Ids of media nodes as the client measured them, best first. */
                     nearest?: string[];
+                    encryption?: components["schemas"]["CallDevice"] | components["schemas"]["CallWithoutEncryption"];
                 };
             };
         };
@@ -1376,6 +1454,89 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] | components["schemas"]["Unavailable"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getMembership: {
+        parameters: {
+            query?: {
+                appointment?: components["schemas"]["Id"];
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who takes part now. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MembershipAnswer"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    leaveCall: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    appointment?: components["schemas"]["Id"];
+                };
+            };
+        };
+        responses: {
+            /** @description Who takes part now. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MembershipAnswer"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
     };

@@ -1,13 +1,20 @@
 import { useLocalParticipant } from '@livekit/components-react'
 import { useState } from 'react'
 import { Icon } from '../design/Icon'
-import { t } from '../i18n/text'
+import { plural, t } from '../i18n/text'
 import { DeviceMenu } from './DeviceMenu'
 import type { Call } from './useCall'
 
+interface Props {
+  call: Call
+  chat: { open: boolean; unread: number; toggle: () => void }
+  onLeave: () => void
+}
+
 /** Each button says what pressing it does; what is on and off is what is really sent. */
-export function CallControls({ call, onLeave }: { call: Call; onLeave: () => void }) {
-  const { isMicrophoneEnabled, isCameraEnabled } = useLocalParticipant()
+export function CallControls({ call, chat, onLeave }: Props) {
+  const { isMicrophoneEnabled, isCameraEnabled, isScreenShareEnabled, localParticipant } =
+    useLocalParticipant()
   const [choosing, setChoosing] = useState(false)
   const connected = call.phase === 'connected'
   return (
@@ -31,6 +38,24 @@ export function CallControls({ call, onLeave }: { call: Call; onLeave: () => voi
         >
           <Icon name={isCameraEnabled ? 'camera' : 'cameraOff'} />
           {isCameraEnabled ? t('call.cameraStop') : t('call.cameraStart')}
+        </button>
+        {canShareScreen() && (
+          <button
+            type="button"
+            className="control"
+            disabled={!connected}
+            // Who thinks better of it in the browser's own dialogue shares nothing: no reason for a word.
+            onClick={() =>
+              void localParticipant.setScreenShareEnabled(!isScreenShareEnabled).catch(() => undefined)
+            }
+          >
+            <Icon name="screen" />
+            {isScreenShareEnabled ? t('call.screenStop') : t('call.screenStart')}
+          </button>
+        )}
+        <button type="button" className="control" aria-expanded={chat.open} onClick={chat.toggle}>
+          <Icon name="chat" />
+          {chat.unread > 0 ? plural('chat.unread', chat.unread) : t('chat.open')}
         </button>
         <button
           type="button"
@@ -57,4 +82,9 @@ export function CallControls({ call, onLeave }: { call: Call; onLeave: () => voi
       </fieldset>
     </>
   )
+}
+
+/** Phones have no such thing. */
+function canShareScreen(): boolean {
+  return typeof navigator.mediaDevices?.getDisplayMedia === 'function'
 }

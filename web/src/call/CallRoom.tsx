@@ -1,10 +1,21 @@
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react'
-import type { Grant } from 'locum-call'
+import { useRef, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
+import { Button } from '../design/Button'
+import { Loading } from '../design/Loading'
+import { Notice } from '../design/Notice'
+import { t } from '../i18n/text'
 import { CallControls } from './CallControls'
 import { CallStage } from './CallStage'
 import { ConnectionBanner } from './ConnectionBanner'
+import { ChatPanel } from './chat/ChatPanel'
+import { useChat } from './chat/useChat'
 import type { DeviceChoice } from './devices'
+import type { CallLine } from './encryption/CallLine'
+import type { CallDoor } from './encryption/door'
+import { OpenLine } from './encryption/OpenLine'
+import { PrivacyLock } from './encryption/PrivacyLock'
+import { useCallEncryption } from './encryption/useCallEncryption'
 import { SoundGate } from './SoundGate'
 import { TroubleHelp } from './TroubleHelp'
 import { useCall } from './useCall'
@@ -13,17 +24,45 @@ import './call.css'
 interface Props {
   /** Who is expected on the other side, as this person knows them. */
   other: string
-  join: () => Promise<Grant>
+  /** Which visit: this browser keeps its keys under that name. */
+  visit: string
+  door: CallDoor
   choice: DeviceChoice
   onLeave: () => void
   onRefused: (error: unknown) => void
 }
 
+/** A private call; where the browser cannot keep it so, only for those who choose that. */
+export function CallRoom(props: Props) {
+  const encryption = useCallEncryption(props.visit, props.door)
+  const [open, setOpen] = useState<OpenLine | null>(null)
+  const door = useRef(props.door)
+  door.current = props.door
+  if (open) return <SecuredCall {...props} encryption={open} />
+  if (encryption === 'unsupported') {
+    return (
+      <Notice tone="bad" title={t('privacy.unsupported')}>
+        <p>{t('privacy.unsupported.help')}</p>
+        <p>{t('privacy.unsupported.anyway')}</p>
+        <Button onClick={() => setOpen(new OpenLine(() => door.current))}>{t('privacy.without')}</Button>
+      </Notice>
+    )
+  }
+  if (!encryption) return <Loading label={t('call.connecting')} />
+  return <SecuredCall {...props} encryption={encryption} />
+}
+
 /** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
-export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
+function SecuredCall({ other, encryption, choice, onLeave, onRefused }: Props & { encryption: CallLine }) {
   const { clockOffsetMs } = useClinicApi()
   const clinicMs = () => Date.now() + clockOffsetMs
-  const call = useCall({ join, choice, clinicMs, onRefused })
+  const call = useCall({ encryption, choice, clinicMs, onRefused })
+  const chat = useChat(encryption, call.room)
+  const leave = () => {
+    // Whether or not the clinic hears of it, this person is gone.
+    void encryption.leave().catch(() => undefined)
+    onLeave()
+  }
   return (
     <RoomContext.Provider value={call.room}>
       <div className="call">
@@ -36,8 +75,10 @@ export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
           }}
         />
         <SoundGate />
+        <PrivacyLock encryption={encryption} other={other} onLeave={leave} />
         <CallStage other={other} connected={call.phase === 'connected'} soundOnly={call.soundOnly} />
-        <CallControls call={call} onLeave={onLeave} />
+        <CallControls call={call} chat={chat.button} onLeave={leave} />
+        {chat.button.open && <ChatPanel conversation={chat.conversation} other={other} />}
         <RoomAudioRenderer />
       </div>
     </RoomContext.Provider>

@@ -14,10 +14,12 @@ interface Props {
 /** Somebody else in the call: their picture, or in words that there is none. */
 export function RemotePerson({ participant, name, soundOnly }: Props) {
   const [camera] = useParticipantTracks([Track.Source.Camera], participant.identity)
+  const [screen] = useParticipantTracks([Track.Source.ScreenShare], participant.identity)
   const { isMuted } = useTrackMutedIndicator({ participant, source: Track.Source.Microphone })
   const seen = camera && !camera.publication.isMuted && camera.publication.isSubscribed
   return (
-    <figure className="remote">
+    <figure className="remote" data-screen={screen !== undefined}>
+      {screen && <VideoTrack trackRef={screen} className="remote-screen" />}
       {seen ? (
         <VideoTrack trackRef={camera} className="remote-video" />
       ) : (

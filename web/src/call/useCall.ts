@@ -2,7 +2,6 @@ import { ConnectionState, Track as MediaTrack, Room } from 'livekit-client'
 import {
   copyTracks,
   enterRoom,
-  type Grant,
   keepConnected,
   LiveKitStay,
   type MediaNode,
@@ -16,6 +15,7 @@ import {
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { isRefusal } from '../api/problem'
 import { type DeviceChoice, type Trouble, troubleOf } from './devices'
+import type { CallLine } from './encryption/CallLine'
 import { LiveRooms } from './liveRooms'
 import { connectOptions, roomOptions } from './roomOptions'
 
@@ -42,7 +42,7 @@ const track: Track = {
 }
 
 interface Options {
-  join: () => Promise<Grant>
+  encryption: CallLine
   choice: DeviceChoice
   /** Milliseconds since 1970 by the clinic's clock. */
   clinicMs: () => number
@@ -51,8 +51,9 @@ interface Options {
 }
 
 /** One person's line into a call: connects, publishes, moves with the call, and lets go of everything on leaving. */
-export function useCall({ join, choice, clinicMs, onRefused }: Options): Call {
-  const [room, setRoom] = useState(() => new Room(roomOptions(choice)))
+export function useCall({ encryption, choice, clinicMs, onRefused }: Options): Call {
+  // Nothing connects to this one: it is what there is to see before the first.
+  const [room, setRoom] = useState(() => new Room())
   const [node, setNode] = useState<string | null>(null)
   const [phase, setPhase] = useState<Phase>('joining')
   const [cameraTrouble, setCameraTrouble] = useState<Trouble | null>(null)
@@ -62,8 +63,8 @@ export function useCall({ join, choice, clinicMs, onRefused }: Options): Call {
   // What the person last asked for: it must survive a move, and a muted person must arrive muted.
   const wanted = useRef({ camera: choice.camera, microphone: true })
   const [rooms] = useState(() => new LiveRooms())
-  const outside = useRef({ join, clinicMs, onRefused })
-  outside.current = { join, clinicMs, onRefused }
+  const outside = useRef({ clinicMs, onRefused })
+  outside.current = { clinicMs, onRefused }
 
   const publish = useCallback(async (into: Room) => {
     if (into.state === ConnectionState.Disconnected) return
@@ -82,14 +83,27 @@ export function useCall({ join, choice, clinicMs, onRefused }: Options): Call {
   useEffect(() => {
     const stop = new AbortController()
     const connect = async ({ node, url, token }: Place, before: LiveKitStay | null, signal: AbortSignal) => {
-      const next = before ? new Room(roomOptions(devicesOf(before.room, choice))) : room
-      await enterRoom(next, { url, token, connect: connectOptions }, signal)
+      const next = encryption.room(roomOptions(before ? devicesOf(before.room, choice) : choice))
+      let pass: string
+      try {
+        pass = await encryption.pass(url, token)
+        await enterRoom(next, { url, token: pass, connect: connectOptions }, signal)
+      } catch (error) {
+        encryption.release(next)
+        throw error
+      }
       rooms.add(next)
-      void rooms.publish(before ? copyTracks(before.room) : [], next).then(() => publish(next))
-      return new LiveKitStay(next, node, url)
+      const carry = async () => {
+        await encryption.ready(next)
+        if (next.state === ConnectionState.Disconnected) return
+        await rooms.publish(before ? copyTracks(before.room) : [], next)
+        await publish(next)
+      }
+      void carry()
+      return new LiveKitStay(next, node, url, pass !== token)
     }
     const line = {
-      join: () => outside.current.join(),
+      join: () => encryption.join(),
       race: (nodes: MediaNode[]) => race(nodes, track),
       connect,
       show: (stay: LiveKitStay) => {
@@ -107,7 +121,7 @@ export function useCall({ join, choice, clinicMs, onRefused }: Options): Call {
       outside.current.onRefused(error)
     })
     return () => stop.abort()
-  }, [publish, attempt])
+  }, [publish, encryption, attempt])
 
   const setCamera = useCallback(
     async (on: boolean) => {

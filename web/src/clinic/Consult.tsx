@@ -1,8 +1,9 @@
-import { lazy, Suspense, useCallback, useState } from 'react'
+import { lazy, Suspense, useMemo, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
+import type { CallDoor } from '../call/encryption/door'
 import { Button } from '../design/Button'
 import { Icon } from '../design/Icon'
 import { Loading } from '../design/Loading'
@@ -43,16 +44,19 @@ export function Consult({ day, appointment, waiting }: Props) {
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
 
-  const join = useCallback(
-    () =>
-      body(
-        api.POST('/c/{clinic}/tokens/join', {
-          params: { path: { clinic } },
-          body: { appointment: id },
-        }),
-      ),
-    [api, clinic, id],
-  )
+  const door = useMemo<CallDoor>(() => {
+    const path = { clinic }
+    return {
+      join: (wish) =>
+        body(api.POST('/c/{clinic}/tokens/join', { params: { path }, body: { appointment: id, ...wish } })),
+      membership: async () => {
+        const query = { appointment: id }
+        return (await body(api.GET('/c/{clinic}/tokens/membership', { params: { path, query } }))).membership
+      },
+      leave: () =>
+        body(api.POST('/c/{clinic}/tokens/leave', { params: { path }, body: { appointment: id } })),
+    }
+  }, [api, clinic, id])
 
   return (
     <StaffPage
@@ -79,7 +83,8 @@ export function Consult({ day, appointment, waiting }: Props) {
           <Suspense fallback={<Loading label={t('call.connecting')} />}>
             <CallRoom
               other={patient.name}
-              join={join}
+              visit={`${clinic}/${id}/${session.user.id}`}
+              door={door}
               choice={CLINICIAN}
               onLeave={() => navigate(board)}
               onRefused={(error) =>

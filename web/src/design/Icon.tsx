@@ -9,6 +9,10 @@ const SHAPES = {
   settings: 'M4 7h9M17 7h3M15 5v4M4 12h3M11 12h9M9 10v4M4 17h11M19 17h1M17 15v4',
   check: 'M5 12.5l4.5 4.5L19 7.5',
   clock: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 7v5l3.5 2',
+  lock: 'M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3M12 14.5v2',
+  lockOpen: 'M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 6.8-1.2M12 14.5v2',
+  screen: 'M3 5h18v11H3zM9 20h6M12 16v4M12 13V8M9.5 10L12 7.5 14.5 10',
+  chat: 'M4 5h16v11H10l-4 4v-4H4zM8 9h8M8 12h5',
   back: 'M15 5l-7 7 7 7',
   next: 'M9 5l7 7-7 7',
 } as const

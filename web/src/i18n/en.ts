@@ -191,6 +191,46 @@ export const en = {
   'call.silent': 'Your browser keeps the sound off.',
   'call.silent.start': 'Turn the sound on',
 
+  'call.screenStart': 'Share screen',
+  'call.screenStop': 'Stop sharing',
+
+  'chat.open': 'Chat',
+  'chat.unread.one': 'Chat ({count} new)',
+  'chat.unread.other': 'Chat ({count} new)',
+  'chat.title': 'Chat',
+  'chat.about': 'Only the people in this call can read this. It is gone when the call is over.',
+  'chat.message': 'Message',
+  'chat.send': 'Send',
+  'chat.file': 'Send a file',
+  'chat.mine': 'You',
+  'chat.failed': 'Not sent. Please try again.',
+  'chat.tooLarge': 'This file is too large: up to 1 MB can be sent here.',
+  'chat.save': 'Save {name}',
+
+  'privacy.private': 'Encrypted end to end',
+  'privacy.securing': 'Securing the call…',
+  'privacy.broken': 'This call may not be private',
+  'privacy.broken.help':
+    'What arrives cannot be opened with the keys of the people in this call. Please leave and join again.',
+  'privacy.code': 'Safety code',
+  'privacy.code.how':
+    'Only you and {name} can see and hear this call. To be sure, read the first groups to each other: both sides have the same digits.',
+  'privacy.code.differs': 'If they differ, somebody may be listening: leave the call and tell the clinic.',
+  'privacy.close': 'Close',
+  'privacy.asked': 'Go on without full encryption?',
+  'privacy.asked.help':
+    'Somebody’s browser in this call cannot encrypt from end to end. If you agree, the call is encrypted on its way to our servers and from there on, but not on them.',
+  'privacy.agree': 'I agree',
+  'privacy.disagree': 'Leave the call',
+  'privacy.open': 'Not encrypted end to end',
+  'privacy.open.help':
+    'This call is encrypted on its way to our servers and from there on, but not on them. Everybody in it is asked first.',
+  'privacy.without': 'Join without full encryption',
+  'privacy.unsupported.anyway': 'You can also join without it, if everybody in the call agrees.',
+  'privacy.unsupported': 'This browser cannot make private calls.',
+  'privacy.unsupported.help':
+    'Calls here are encrypted from end to end, and this browser cannot do that. Please open your link in a current Safari, Chrome, Edge or Firefox, and not in a private window.',
+
   'signIn.title': 'Staff sign-in',
   'signIn.username': 'User name',
   'signIn.password': 'Password',

@@ -1,9 +1,10 @@
-import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
 import type { DeviceChoice } from '../call/devices'
+import type { CallDoor } from '../call/encryption/door'
 import { useWakeLock } from '../call/useWakeLock'
 import { Button } from '../design/Button'
 import { Loading } from '../design/Loading'
@@ -31,10 +32,14 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     [api, clinic],
   )
   const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
-  const join = useCallback(
-    () => body(api.POST('/c/{clinic}/tokens/join', { params: { path: { clinic } }, body: {} })),
-    [api, clinic],
-  )
+  const door = useMemo<CallDoor>(() => {
+    const clinicPath = { params: { path: { clinic } } }
+    return {
+      join: (wish) => body(api.POST('/c/{clinic}/tokens/join', { ...clinicPath, body: wish })),
+      membership: async () => (await body(api.GET('/c/{clinic}/tokens/membership', clinicPath))).membership,
+      leave: () => body(api.POST('/c/{clinic}/tokens/leave', { ...clinicPath, body: {} })),
+    }
+  }, [api, clinic])
   useWakeLock(choice !== null)
 
   const lost = hasStatus(error, 401)
@@ -100,7 +105,8 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
         <Suspense fallback={<Loading label={t('call.connecting')} />}>
           <CallRoom
             other={visit.practitioner.name}
-            join={join}
+            visit={`${clinic}/${visit.appointment.id}/patient`}
+            door={door}
             choice={choice}
             onLeave={() => setLeft(true)}
             onRefused={() => void reload()}

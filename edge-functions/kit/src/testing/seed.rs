@@ -45,8 +45,9 @@ impl World {
         let doctor = UserId::new(now).unwrap();
         let (practitioner, service) = (PractitionerId::new(now).unwrap(), ServiceId::new(now).unwrap());
         let rule = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU";
-        self.run("INSERT INTO clinic VALUES (?, 'Test clinic', ?, 'x', ?)", params![clinic, time_zone, now])
-            .await;
+        let sql = "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at)
+                   VALUES (?, 'Test clinic', ?, 'x', ?)";
+        self.run(sql, params![clinic, time_zone, now]).await;
         self.seed_user(clinic, doctor, &[Role::Doctor]).await;
         self.run(
             "INSERT INTO practitioner VALUES (?, ?, ?, 'Dr Grey')",

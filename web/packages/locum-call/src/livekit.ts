@@ -80,6 +80,8 @@ export class LiveKitStay implements Stay {
     readonly room: Room,
     readonly node: string,
     url: string,
+    /** What the SDK holds is a pass of the node's, which renews it itself. */
+    readonly hasPass = false,
   ) {
     this.#line = {
       arrived: () => arrivedIn(room),
@@ -142,7 +144,9 @@ export class LiveKitStay implements Stay {
   isAlone = (): boolean => this.room.remoteParticipants.size === 0
 
   /** As if the node had sent it: the SDK resumes with it when the line breaks for a moment. */
-  renew = (token: string): void => this.room.engine?.client.onTokenRefresh?.(token)
+  renew = (token: string): void => {
+    if (!this.hasPass) this.room.engine?.client.onTokenRefresh?.(token)
+  }
 
   leave = (): void => void this.room.disconnect(true)
 }
