@@ -397,6 +397,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/records/encounters/{id}/call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Who was in the call of an encounter, and for how long
+         * @description From what media nodes told. Time at two nodes at once counts once, silences of 12 seconds and more do not count, and a
+         *     stay whose node died lasts until it was last told of (every 30 seconds). That it was read is recorded first.
+         */
+        get: operations["getCall"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/records/call-events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep what a media node tells of a call
+         * @description For media nodes, through an edge host, which knows them by their certificate. Each event is kept once, by node, start
+         *     and sequence; events of no call of this clinic are left aside.
+         */
+        post: operations["createCallEvents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/messages/outbox": {
         parameters: {
             query?: never;
@@ -1605,6 +1652,93 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getCall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The call; without participants when nobody was in it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        participants: {
+                            /** @description `patient`, or the id of a member of staff. */
+                            person: string;
+                            connectedSeconds: number;
+                            joins: number;
+                        }[];
+                        /** @description Of all participants together; a visit is metered by it. */
+                        participantSeconds: number;
+                    };
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createCallEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    events: {
+                        /** @description Drawn by the node when it starts. */
+                        start: string;
+                        /** @description Grows by one from event to event of a start. */
+                        sequence: number;
+                        /** @description Milliseconds since 1970. */
+                        atMs: number;
+                        /** @description As in the join tokens of the call. */
+                        sink: string;
+                        participant: string;
+                        /** @enum {string} */
+                        kind: "joined" | "present" | "gap" | "left" | "token-refused";
+                        /** @description One participant's time at one node, by one join. */
+                        stay?: string;
+                        /** @description How long nothing was heard before. */
+                        gapMs?: number;
+                        reason?: string;
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description They are kept. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
