@@ -36,6 +36,9 @@ pub struct Metered {
     pub stays: u32,
 }
 
+/// From when to when.
+type Span = (i64, i64);
+
 /// Adds up, by participant. The order of the events does not matter.
 #[must_use]
 pub fn meter(events: &[Event]) -> BTreeMap<&str, Metered> {
@@ -47,7 +50,7 @@ pub fn meter(events: &[Event]) -> BTreeMap<&str, Metered> {
             stay.gaps.push((event.at - length.max(0), event.at));
         }
     }
-    let mut spans: BTreeMap<&str, (Vec<(i64, i64)>, u32)> = BTreeMap::new();
+    let mut spans: BTreeMap<&str, (Vec<Span>, u32)> = BTreeMap::new();
     for ((participant, _), stay) in stays {
         let (spans, count) = spans.entry(participant).or_default();
         spans.extend(stay.connected());
@@ -61,8 +64,8 @@ pub fn meter(events: &[Event]) -> BTreeMap<&str, Metered> {
 
 #[derive(Default)]
 struct Stay {
-    span: Option<(i64, i64)>,
-    gaps: Vec<(i64, i64)>,
+    span: Option<Span>,
+    gaps: Vec<Span>,
 }
 
 impl Stay {
@@ -72,7 +75,7 @@ impl Stay {
     }
 
     /// Its span without its gaps.
-    fn connected(mut self) -> Vec<(i64, i64)> {
+    fn connected(mut self) -> Vec<Span> {
         let Some((mut from, until)) = self.span else { return Vec::new() };
         self.gaps.sort_unstable();
         let mut connected = Vec::new();
@@ -88,7 +91,7 @@ impl Stay {
     }
 }
 
-fn length_of_union(mut spans: Vec<(i64, i64)>) -> i64 {
+fn length_of_union(mut spans: Vec<Span>) -> i64 {
     spans.sort_unstable();
     let mut length = 0;
     let mut counted_until = i64::MIN;
