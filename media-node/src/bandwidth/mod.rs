@@ -107,7 +107,7 @@ impl Estimator {
 
     /// The receiver reported.
     pub fn reported(&mut self, now: Instant, fates: &[Fate]) -> Option<ProbeOutcome> {
-        let Some(last) = fates.last() else { return None };
+        let last = fates.last()?;
         (self.is_reported, self.is_mute) = (true, false);
         self.unreported_since = None;
         let round_trip = now.saturating_duration_since(last.sent);

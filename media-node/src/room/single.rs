@@ -158,7 +158,7 @@ impl Room {
         if receives {
             participant.receiving.answered();
         }
-        let mid_to_track_id = receives.then(|| participant.receiving.track_ids()).unwrap_or_default();
+        let mid_to_track_id = if receives { participant.receiving.track_ids() } else { Default::default() };
         let answer = proto::SessionDescription { r#type: "answer".to_owned(), sdp, id, mid_to_track_id };
         cx.signal(session, Message::Answer(answer));
         self.refresh(cx);

@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Parameters of a v0 join that mean anything here. SDKs differ in how they write yes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct V0 {
     auto_subscribe: Option<String>,
     adaptive_stream: Option<String>,

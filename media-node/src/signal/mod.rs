@@ -152,7 +152,7 @@ async fn join_v0(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let request = proto::JoinRequest::from(parameters.v0.clone());
+    let request = livekit_protocol::JoinRequest::from(parameters.v0.clone());
     let purpose = if request.reconnect { Purpose::Resume } else { Purpose::Enter };
     match admit(&signal, &parameters, &headers, purpose) {
         Ok((admission, proved)) => {

@@ -163,7 +163,7 @@ mod tests {
 
     fn admission(identity: &str) -> Admission {
         let (identity, room) = (Identity::parse(identity).unwrap(), RoomName::parse("room").unwrap());
-        Admission { identity, room, grants: Grants::default(), running: false }
+        Admission { identity, room, grants: Grants::default(), running: false, sink: None }
     }
 
     #[test]

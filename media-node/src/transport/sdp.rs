@@ -215,7 +215,7 @@ pub fn with_copy(sdp: &str, of: Mid, mid: Mid, lines: &[String]) -> String {
 pub fn without_layer_sections(answer: &str) -> String {
     let mut blocks = split_sections(answer);
     let is_layer = |line: &&str| line.strip_prefix("a=mid:").is_some_and(|mid| mid.contains(LAYER_MARK));
-    blocks.retain(|block| !block.iter().any(|line| is_layer(line)));
+    blocks.retain(|block| !block.iter().any(&is_layer));
     let group = |line: &str| line.strip_prefix("a=group:BUNDLE").map(str::to_owned);
     let bundle = blocks.first().and_then(|session| session.iter().find_map(|line| group(line)));
     let joined = join(&blocks);
@@ -308,7 +308,7 @@ fn layers(block: &[&str]) -> Vec<(Layer, String)> {
         Some(layers) => layers.into_iter().zip(rids.iter().map(|rid| (*rid).to_owned())).collect(),
         None => Layer::ALL.into_iter().zip(rids.iter().map(|rid| (*rid).to_owned())).collect(),
     };
-    layers.sort_by(|a, b| b.0.cmp(&a.0));
+    layers.sort_by_key(|(layer, ..)| std::cmp::Reverse(*layer));
     layers.dedup_by_key(|(layer, _)| *layer);
     layers
 }

@@ -110,7 +110,7 @@ impl Layers {
             }
         }
         streams.retain(|stream| stream.is_offered || stream.mid != mid);
-        streams.sort_by(|a, b| b.layer.cmp(&a.layer));
+        streams.sort_by_key(|stream| std::cmp::Reverse(stream.layer));
         Ok(())
     }
 
