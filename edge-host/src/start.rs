@@ -22,7 +22,7 @@ use crate::audit::{Audit, AuditSettings};
 use crate::backup::{self, BackupError, StageError};
 use crate::blob::Blobs;
 use crate::config::{EdgeConfig, Limits, Secret};
-use crate::http::{Edge, FunctionRoute, Kept, Pages, Server};
+use crate::http::{Edge, FunctionRoute, Functions, Kept, Pages, Server};
 use crate::idempotency;
 use crate::manifest::{Application, Component};
 use crate::mesh::{HostHandler, RecordLinks};
@@ -301,9 +301,10 @@ impl Host {
         let blobs = config.state_dir.join("blobs");
         let blobs = Arc::new(Blobs::new(blobs, Arc::clone(&store), config.replication.is_some()));
         let kept = Kept { store, audit, blobs };
-        let calls = (application.call_events.clone(), host_key);
+        let call_events = application.call_events.clone();
+        let functions = Functions { routes: functions, call_events, host_key };
         let of_edge = Arc::clone(&network);
-        let edge = Edge::new(functions, clinics, kept, calls, pages, of_edge, peers, &config.limits);
+        let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
         Ok(Self { edge: Arc::new(edge), network, records, drivers, _ticker: ticker })
     }

@@ -21,7 +21,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What became of the events of one call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kept {
+pub(crate) enum CallOutcome {
     /// They are in the record.
     Kept,
     /// No clinic of this host has such a call.
@@ -37,24 +37,24 @@ struct Told<'a> {
 
 impl Edge {
     /// Keeps events of one call, which all have the same sink.
-    pub(crate) async fn keep_call_events(&self, node: &NodeId, events: &[CallEvent]) -> Kept {
+    pub(crate) async fn keep_call_events(&self, node: &NodeId, events: &[CallEvent]) -> CallOutcome {
         let Some((tool, sink)) = self.call_events.as_ref().zip(events.first().map(|event| &event.sink))
         else {
-            return Kept::Unknown;
+            return CallOutcome::Unknown;
         };
         let clinic = match self.clinic_of(tool, sink).await {
             Ok(Some(clinic)) => clinic,
-            Ok(None) => return Kept::Unknown,
-            Err(NotNow) => return Kept::NotNow,
+            Ok(None) => return CallOutcome::Unknown,
+            Err(NotNow) => return CallOutcome::NotNow,
         };
         let path = format!("/c/{clinic}{}", tool.path);
-        let Some(request) = self.told(&path, events) else { return Kept::NotNow };
-        let Target::Function { to, found } = self.target(&path) else { return Kept::Unknown };
+        let Some(request) = self.told(&path, events) else { return CallOutcome::NotNow };
+        let Target::Function { to, found } = self.target(&path) else { return CallOutcome::Unknown };
         let client = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
         let visit = self.visit(to, found, (&Method::POST, &path), client, Uuid::now_v7());
-        let Ok(visit) = visit else { return Kept::Unknown };
+        let Ok(visit) = visit else { return CallOutcome::Unknown };
         let answer = visit.told_by(node.clone()).answer(request).await;
-        if answer.status().is_success() { Kept::Kept } else { Kept::NotNow }
+        if answer.status().is_success() { CallOutcome::Kept } else { CallOutcome::NotNow }
     }
 
     fn told(&self, path: &str, events: &[CallEvent]) -> Option<Request<http_body_util::Full<Bytes>>> {

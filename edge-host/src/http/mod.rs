@@ -14,8 +14,8 @@ mod seen;
 mod service;
 mod visit;
 
-pub(crate) use calls::Kept as CallKept;
+pub(crate) use calls::CallOutcome;
 pub(crate) use connection::Server;
 pub(crate) use pages::Pages;
 pub(crate) use seen::SEEN_COOKIES;
-pub(crate) use service::{Edge, FunctionRoute, Kept};
+pub(crate) use service::{Edge, FunctionRoute, Functions, Kept};

@@ -89,6 +89,16 @@ pub(crate) struct Edge {
     headers: AnswerHeaders,
 }
 
+/// The application, and what the host needs to ask one of its functions itself.
+pub(crate) struct Functions {
+    /// The most specific route first.
+    pub(crate) routes: Vec<FunctionRoute>,
+    /// Where what media nodes tell of calls is kept.
+    pub(crate) call_events: Option<CallEventsTool>,
+    /// Marks requests that the host makes itself.
+    pub(crate) host_key: Secret,
+}
+
 /// What a host keeps of its record groups.
 pub(crate) struct Kept {
     /// Their databases.
@@ -110,10 +120,9 @@ pub(super) enum Target<'a> {
 impl Edge {
     /// Joins the parts.
     pub(crate) fn new(
-        functions: Vec<FunctionRoute>,
+        Functions { routes: functions, call_events, host_key }: Functions,
         clinics: Clinics,
         Kept { store, audit, blobs }: Kept,
-        (call_events, host_key): (Option<CallEventsTool>, Secret),
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,

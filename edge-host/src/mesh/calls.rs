@@ -6,7 +6,7 @@ use locum_cluster::calls::{CallEvent, CallEvents, CallEventsKept, MAX_CALL_EVENT
 use locum_identity::NodeId;
 use locum_mesh::{Refusal, RefusalCode};
 
-use crate::http::{CallKept as Kept, Edge};
+use crate::http::{CallOutcome, Edge};
 
 /// Answers a media node: which of its events it need not keep any more.
 pub(super) async fn answer(edge: &Edge, node: &NodeId, question: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -23,9 +23,9 @@ pub(super) async fn answer(edge: &Edge, node: &NodeId, question: &[u8]) -> Resul
         let outcome = edge.keep_call_events(node, &events).await;
         *outcomes.entry(label(outcome)).or_insert(0_u64) += places.len() as u64;
         match outcome {
-            Kept::Kept => answer.kept.extend(places),
-            Kept::Unknown => answer.unknown.extend(places),
-            Kept::NotNow => {}
+            CallOutcome::Kept => answer.kept.extend(places),
+            CallOutcome::Unknown => answer.unknown.extend(places),
+            CallOutcome::NotNow => {}
         }
     }
     for (outcome, events) in outcomes {
@@ -54,10 +54,10 @@ fn busy() -> Refusal {
     Refusal::new(RefusalCode::Busy, "other nodes tell of calls at the moment")
 }
 
-const fn label(outcome: Kept) -> &'static str {
+const fn label(outcome: CallOutcome) -> &'static str {
     match outcome {
-        Kept::Kept => "kept",
-        Kept::Unknown => "unknown",
-        Kept::NotNow => "not-now",
+        CallOutcome::Kept => "kept",
+        CallOutcome::Unknown => "unknown",
+        CallOutcome::NotNow => "not-now",
     }
 }

@@ -151,7 +151,7 @@ impl World {
     }
 
     fn report(&mut self) {
-        if (self.now - self.start).as_millis() % 60 != 0 {
+        if !(self.now - self.start).as_millis().is_multiple_of(60) {
             return;
         }
         let count = self.on_the_way.iter().take_while(|(at, _)| *at <= self.now).count();

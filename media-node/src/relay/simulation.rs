@@ -515,10 +515,8 @@ impl Node {
                 Action::SendElsewhere { room, channel, message, destinations } => {
                     self.relay.send_data(&room, channel, &message, &destinations);
                 }
-                Action::RequestKeyframe(session, mid, layer) => {
-                    if !self.clients.contains_key(&session) {
-                        self.relay.want_keyframe(session, mid, layer);
-                    }
+                Action::RequestKeyframe(session, mid, layer) if !self.clients.contains_key(&session) => {
+                    self.relay.want_keyframe(session, mid, layer);
                 }
                 Action::SendData(session, _, message) => {
                     let packet = proto::DataPacket::decode(&message[..]).unwrap();

@@ -502,11 +502,11 @@ fn layered(world: &mut World) -> (SessionId, SessionId, String) {
 
 /// Which layers somebody wants, as the publisher was told last.
 fn demanded(said: &[Message]) -> Option<Vec<bool>> {
-    let told = said.iter().filter_map(|message| match message {
+    let mut told = said.iter().filter_map(|message| match message {
         Message::SubscribedQualityUpdate(update) => Some(&update.subscribed_codecs[0]),
         _ => None,
     });
-    told.last().map(|codec| codec.qualities.iter().map(|quality| quality.enabled).collect())
+    told.next_back().map(|codec| codec.qualities.iter().map(|quality| quality.enabled).collect())
 }
 
 #[test]
