@@ -79,7 +79,7 @@ function SecuredCall({ other, encryption, choice, onLeave, onRefused }: Props & 
         <CallStage other={other} connected={call.phase === 'connected'} soundOnly={call.soundOnly} />
         <CallControls call={call} chat={chat.button} onLeave={leave} />
         {chat.button.open && <ChatPanel conversation={chat.conversation} other={other} />}
-        <RoomAudioRenderer />
+        <RoomAudioRenderer key={call.room.localParticipant.sid} />
       </div>
     </RoomContext.Provider>
   )

@@ -1,4 +1,4 @@
-import { useRemoteParticipants } from '@livekit/components-react'
+import { useRemoteParticipants, useRoomContext } from '@livekit/components-react'
 import { t } from '../i18n/text'
 import { RemotePerson } from './RemotePerson'
 import { SelfView } from './SelfView'
@@ -12,6 +12,9 @@ interface Props {
 /** The other side large, oneself small. */
 export function CallStage({ other, connected, soundOnly }: Props) {
   const people = useRemoteParticipants()
+  // In a move people and tracks have the same ids at both nodes, and the components tell them by these: what is shown of
+  // one room must not be taken for the other's.
+  const stay = useRoomContext().localParticipant.sid
   return (
     <section className="stage" aria-label={t('call.stage')}>
       <p className="unseen" role="status">
@@ -24,7 +27,7 @@ export function CallStage({ other, connected, soundOnly }: Props) {
         <div className="stage-people" data-count={people.length}>
           {people.map((person) => (
             <RemotePerson
-              key={person.identity}
+              key={`${stay} ${person.identity}`}
               participant={person}
               name={people.length === 1 ? other : null}
               soundOnly={soundOnly}

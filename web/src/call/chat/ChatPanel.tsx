@@ -1,5 +1,6 @@
 import { type FormEvent, useState } from 'react'
 import { Button } from '../../design/Button'
+import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
 import type { Conversation } from './Conversation'
@@ -44,22 +45,22 @@ export function ChatPanel({ conversation, other }: { conversation: Conversation;
       </ol>
       {trouble && <Notice tone="bad" title={t(trouble)} />}
       <form className="row" onSubmit={(event) => void send(event)}>
-        <label className="field">
-          <span>{t('chat.message')}</span>
-          <input value={text} maxLength={LONGEST_TEXT} onChange={(event) => setText(event.target.value)} />
-        </label>
+        <Field
+          label={t('chat.message')}
+          value={text}
+          maxLength={LONGEST_TEXT}
+          onChange={(event) => setText(event.target.value)}
+        />
         <Button type="submit">{t('chat.send')}</Button>
       </form>
-      <label className="field">
-        <span>{t('chat.file')}</span>
-        <input
-          type="file"
-          onChange={(event) => {
-            void give(event.target.files?.[0])
-            event.target.value = ''
-          }}
-        />
-      </label>
+      <Field
+        label={t('chat.file')}
+        type="file"
+        onChange={(event) => {
+          void give(event.target.files?.[0])
+          event.target.value = ''
+        }}
+      />
     </section>
   )
 }
