@@ -18,6 +18,7 @@ pub mod forward;
 mod fuzz;
 pub mod listen;
 pub mod node;
+pub mod revocations;
 pub mod room;
 pub mod sandbox;
 pub mod shard;

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::control;
 use crate::listen::Sockets;
+use crate::revocations;
 use crate::room::{Ids, Limits, MOVE_WITHIN, Rooms};
 use crate::shard::{self, Shard};
 use crate::signal::{self, Acceptor, Door, Signal};
@@ -64,9 +65,16 @@ pub async fn run(
     tasks.spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, over.clone()));
 
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
+    let (revoked, now_revoked) = watch::channel(Arc::default());
     let sockets = TaskTracker::new();
     let door = Door::new(config.capacity, stop.clone());
-    let signal = Signal { shard: shard.clone(), keys: current_keys, sockets: sockets.clone(), door };
+    let signal = Signal {
+        shard: shard.clone(),
+        keys: current_keys,
+        revoked: now_revoked,
+        sockets: sockets.clone(),
+        door,
+    };
     let acceptor = Acceptor::new(signal::router(signal), shard.clone(), tls(&config, &tasks, &over)?);
     accept(acceptor, signal_listeners, &tasks, &over)?;
 
@@ -82,6 +90,7 @@ pub async fn run(
     if let Some(agent) = &agent {
         // Not beyond `stop`: a node that goes takes nobody in.
         tasks.spawn(control::follow_orders(agent.clone(), shard.clone(), stop.clone()));
+        tasks.spawn(revocations::follow(agent.clone(), revoked, shard.clone(), over.clone()));
     }
     if let Some(path) = &config.ready_file {
         locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;

@@ -1,27 +1,29 @@
-//! A patient or a member of staff joins the call of a visit.
+//! A patient, a guest or a member of staff joins the call of a visit.
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use jiff::Timestamp;
 use kit::audit::Action;
+use kit::call;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::form;
-use kit::ids::AppointmentId;
+use kit::ids::{AppointmentId, GuestId, UserId};
 use kit::params;
+use kit::policy::Role;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use kit::secret;
 use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
-use crate::claims::{self, Claims, Names};
+use crate::claims::{Claims, Names};
 use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere, Order};
 
 /// Longest list of measured nodes that is read.
 const MAX_NEAREST: usize = 8;
 
-/// A patient need not say which call: the visit's cookie does. Staff name the appointment.
+/// A patient or a guest need not say which call: the visit's cookie does. Staff name the appointment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
@@ -45,6 +47,14 @@ struct JoinView<'a> {
     nodes: Vec<NodeView<'a>>,
 }
 
+/// Who joins.
+#[derive(Clone, Copy)]
+enum Person {
+    Patient,
+    Guest(GuestId),
+    Clinician(UserId),
+}
+
 /// An open call.
 struct Call {
     end: Timestamp,
@@ -54,6 +64,24 @@ struct Call {
     told: Option<String>,
 }
 
+impl Person {
+    /// As they stand in the call.
+    fn key(self) -> String {
+        match self {
+            Self::Patient => "patient".to_owned(),
+            Self::Guest(guest) => guest.to_string(),
+            Self::Clinician(user) => user.to_string(),
+        }
+    }
+
+    const fn guest(self) -> Option<GuestId> {
+        match self {
+            Self::Guest(guest) => Some(guest),
+            Self::Patient | Self::Clinician(_) => None,
+        }
+    }
+}
+
 /// `POST /tokens/join`.
 pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> {
     let wish: Wish = form::read(&context.request)?;
@@ -61,8 +89,11 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
         return Err(Problem::invalid("/nearest", format!("must be {MAX_NEAREST} at most")));
     }
     let (appointment, person) = match wish.appointment {
-        Some(appointment) => (appointment, context.staff()?.user.to_string()),
-        None => (context.visitor()?.appointment, "patient".to_owned()),
+        Some(appointment) => (appointment, Person::Clinician(clinician(context)?)),
+        None => {
+            let visitor = context.visitor()?;
+            (visitor.appointment, visitor.guest.map_or(Person::Patient, Person::Guest))
+        }
     };
     let nodes = media_nodes(context).await?;
     let issuer = context.variable("issuer").await?;
@@ -71,8 +102,8 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     let region = arrived_in(&context.request);
     let (call, participant, order) = context
         .transaction(async || {
-            let participant = enter(context, appointment, &person).await?;
-            let call = find_call(context, appointment, &person).await?;
+            let participant = enter(context, appointment, person).await?;
+            let call = find_call(context, appointment, person).await?;
             let told = call.told.as_deref();
             let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, told });
             let order = order.map_err(nowhere)?;
@@ -90,12 +121,19 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
         token: &token,
         room: &call.room,
         participant: &participant,
-        expires_at: claims::expiry(context.now, call.end),
+        expires_at: call::expiry(context.now, call.end),
         running,
         node_list_version: nodes.version,
         nodes: order.views(),
     };
     reply::json(StatusCode::CREATED, &view)
+}
+
+/// The member of staff who calls: the table lets them in, or the visit's cookie beside theirs does.
+fn clinician(context: &Context<'_>) -> Result<UserId, Problem> {
+    let staff = context.staff()?;
+    let treats = staff.roles.iter().any(|role| matches!(role, Role::Doctor | Role::Nurse));
+    if treats { Ok(staff.user) } else { Err(Problem::role_not_allowed()) }
 }
 
 async fn media_nodes(context: &Context<'_>) -> Result<MediaNodes, Problem> {
@@ -121,41 +159,56 @@ fn arrived_in(request: &Request<Vec<u8>>) -> Option<String> {
 
 /// The participant's random name in the room: drawn when a person first joins the call, the same when they
 /// come back.
-async fn enter(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<String, Problem> {
+async fn enter(context: &Context<'_>, appointment: AppointmentId, person: Person) -> Result<String, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
     let sql = "INSERT INTO room_participant (clinic, appointment, person, name)
                SELECT r.clinic, r.appointment, ?3, ?4 FROM room r
                JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ?1 AND r.appointment = ?2 AND a.status = 'arrived'
-                 AND a.admitted_at IS NOT NULL
+                 AND a.admitted_at IS NOT NULL AND (?5 IS NULL OR EXISTS (
+                   SELECT 1 FROM guest g WHERE g.clinic = a.clinic AND g.appointment = a.id AND g.id = ?5
+                     AND g.admitted_at IS NOT NULL AND g.removed_at IS NULL))
                ON CONFLICT (clinic, appointment, person) DO NOTHING";
-    let name = secret::random_name()?;
-    database.execute(sql, params![clinic, appointment, person, name]).await?;
+    let (name, guest) = (secret::random_name()?, person.guest());
+    database.execute(sql, params![clinic, appointment, person.key(), name, guest]).await?;
     let sql = "SELECT name FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
-    let rows = database.query(sql, params![clinic, appointment, person]).await?;
+    let rows = database.query(sql, params![clinic, appointment, person.key()]).await?;
     match rows.first() {
         Some(row) => Ok(row.text(0)?),
-        None => Err(why_not(context, appointment).await?),
+        None => Err(why_not(context, appointment, person).await?),
     }
 }
 
 /// Why there is no room to enter.
-async fn why_not(context: &Context<'_>, appointment: AppointmentId) -> Result<Problem, Problem> {
-    let sql = "SELECT status FROM appointment WHERE clinic = ? AND id = ?";
-    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
+async fn why_not(
+    context: &Context<'_>,
+    appointment: AppointmentId,
+    person: Person,
+) -> Result<Problem, Problem> {
+    let sql = "SELECT a.status, g.removed_at FROM appointment a
+               LEFT JOIN guest g ON g.clinic = a.clinic AND g.id = ?3
+               WHERE a.clinic = ?1 AND a.id = ?2";
+    let rows = context.database().query(sql, params![&context.clinic, appointment, person.guest()]).await?;
     let Some(row) = rows.first() else { return Ok(Problem::not_found("No such appointment")) };
-    let over = row.parsed(0, AppointmentStatus::parse)?.is_over();
-    Ok(if over { Problem::visit_over() } else { Problem::not_admitted() })
+    if row.parsed(0, AppointmentStatus::parse)?.is_over() {
+        return Ok(Problem::visit_over());
+    }
+    let removed = row.time_or_null(1)?.is_some();
+    Ok(if removed { Problem::link_withdrawn() } else { Problem::not_admitted() })
 }
 
-async fn find_call(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<Call, Problem> {
+async fn find_call(
+    context: &Context<'_>,
+    appointment: AppointmentId,
+    person: Person,
+) -> Result<Call, Problem> {
     let sql = "SELECT a.end_at, r.name, r.sink, CASE WHEN EXISTS (
                  SELECT 1 FROM room_participant p
                  WHERE p.clinic = r.clinic AND p.appointment = r.appointment AND p.person <> ?3
                ) THEN r.nodes END
                FROM room r JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ?1 AND r.appointment = ?2";
-    let rows = context.database().query(sql, params![&context.clinic, appointment, person]).await?;
+    let rows = context.database().query(sql, params![&context.clinic, appointment, person.key()]).await?;
     let row = rows.first().ok_or_else(Problem::not_admitted)?;
     let told = row.text_or_null(3)?;
     Ok(Call { end: row.time(0)?, room: row.text(1)?, sink: row.text(2)?, told })

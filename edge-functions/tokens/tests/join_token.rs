@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
+use auth::AuthFunction;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
@@ -12,6 +13,7 @@ use kit::cookies;
 use kit::params;
 use kit::policy::Role;
 use kit::testing::{Answer, Booked, Client, Seeded, World};
+use scheduling::SchedulingFunction;
 use serde_json::{Value as Json, json};
 use tokens::TokensFunction;
 
@@ -207,6 +209,70 @@ async fn a_patient_cannot_name_a_visit_and_another_clinic_has_none() {
         join(&desk, json!({"appointment": mine.appointment})).await.refusal(),
         (403, "role-not-allowed")
     );
+}
+
+#[tokio::test]
+async fn a_guest_joins_once_let_in_and_is_refused_once_removed() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let (doctor, guest) = (clinic.world.client("demo"), clinic.world.client("demo"));
+    doctor.sign_in_as(Role::Doctor).await;
+    let guests = format!("/scheduling/appointments/{}/guests", visit.appointment);
+    let invited = doctor.post::<SchedulingFunction>(&guests, json!({"role": "interpreter"})).await;
+    let token = invited.text("/link").split_once('#').unwrap().1.to_owned();
+    guest.post::<AuthFunction>("/auth/visit-sessions", json!({"token": token})).await;
+    assert_eq!(join(&guest, json!({})).await.refusal(), (409, "not-admitted"));
+    guest.post::<SchedulingFunction>("/scheduling/guest-visit/arrive", json!({})).await;
+    assert_eq!(join(&guest, json!({})).await.refusal(), (409, "not-admitted"), "waiting is not yet let in");
+    let change = async |verb: &str| {
+        let path = format!("/scheduling/guests/{}/{verb}", invited.text("/guest/id"));
+        assert_eq!(doctor.post::<SchedulingFunction>(&path, json!({})).await.status, 200);
+    };
+    change("admit").await;
+    let staff = join(&doctor, json!({"appointment": visit.appointment})).await;
+    let joined = join(&guest, json!({})).await;
+    assert_eq!(joined.status, 201, "{}", joined.body);
+    assert_eq!((&joined.body["room"], &joined.body["running"]), (&staff.body["room"], &json!(true)));
+    let participant = joined.text("/participant");
+    let claims = clinic.read(&joined.text("/token")).to_string();
+    assert!(!claims.contains("interpreter") && !claims.contains("guest"), "{claims}");
+
+    // The others are told what the guest is, and nothing else.
+    let mut people = vec![
+        json!({"participant": participant, "role": "interpreter"}),
+        json!({"participant": staff.text("/participant"), "role": "clinician"}),
+    ];
+    people.sort_by_key(|person| person["participant"].to_string());
+    let patient = clinic.world.client("demo");
+    patient.begin_visit(&visit).await;
+    for (client, path) in
+        [(&guest, "/scheduling/guest-visit"), (&patient, "/scheduling/visit"), (&doctor, guests.as_str())]
+    {
+        assert_eq!(client.get::<SchedulingFunction>(path).await.body["people"], json!(people), "{path}");
+    }
+
+    change("remove").await;
+    assert_eq!(join(&guest, json!({})).await.refusal(), (410, "link-withdrawn"));
+    let sql = "SELECT room || ' ' || participant FROM revocation WHERE clinic = 'demo' AND until > ?";
+    let revoked = clinic.world.query(sql, params![clinic.world.now()]).await;
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0].text(0).unwrap(), format!("{} {participant}", joined.text("/room")));
+    let alone = join(&doctor, json!({"appointment": visit.appointment})).await;
+    assert_eq!(alone.body["running"], false, "who was removed is nobody to meet");
+}
+
+#[tokio::test]
+async fn staff_who_do_not_treat_join_no_call_whatever_else_they_are() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let desk = clinic.world.client("demo");
+    desk.sign_in_as(Role::FrontDesk).await;
+    desk.begin_visit(&visit).await;
+    let answer = join(&desk, json!({"appointment": visit.appointment})).await;
+    assert_eq!(answer.refusal(), (403, "role-not-allowed"));
+    assert_eq!(join(&desk, json!({})).await.status, 201, "as the patient they are");
 }
 
 #[tokio::test]

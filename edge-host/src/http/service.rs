@@ -26,6 +26,7 @@ use crate::idempotency::InFlight;
 use crate::mesh::Peers;
 use crate::network::Network;
 use crate::problem::Problem;
+use crate::revocations::Revocations;
 use crate::routes::{Route, RouteMatch};
 use crate::runtime::Function;
 use crate::store::{Access, RecordStore};
@@ -63,6 +64,8 @@ pub(crate) struct Edge {
     pub(crate) audit: Arc<Audit>,
     /// Documents.
     pub(crate) blobs: Arc<Blobs>,
+    /// Whose tokens media nodes refuse.
+    pub(crate) revocations: Revocations,
     /// The built web pages.
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
@@ -88,6 +91,8 @@ pub(crate) struct Kept {
     pub(crate) audit: Arc<Audit>,
     /// Documents.
     pub(crate) blobs: Arc<Blobs>,
+    /// Whose tokens media nodes refuse.
+    pub(crate) revocations: Revocations,
 }
 
 /// Where a path leads.
@@ -103,7 +108,7 @@ impl Edge {
     pub(crate) fn new(
         functions: Vec<FunctionRoute>,
         clinics: Clinics,
-        Kept { store, audit, blobs }: Kept,
+        Kept { store, audit, blobs, revocations }: Kept,
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,
@@ -116,6 +121,7 @@ impl Edge {
             store,
             audit,
             blobs,
+            revocations,
             pages,
             network,
             peers,

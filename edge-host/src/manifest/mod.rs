@@ -4,6 +4,7 @@
 //! tables of others are ignored, as Spin ignores ours.
 
 mod outbound;
+mod table;
 mod template;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
 
 pub use outbound::{AllowedHost, AllowedHosts};
+pub use table::{ParseTableError, TableName};
 pub use template::Template;
 
 use crate::routes::Route;
@@ -27,6 +29,8 @@ pub struct Application {
     pub pages: Option<PathBuf>,
     /// Folder of schema files.
     pub migrations: Option<PathBuf>,
+    /// Table that holds whose tokens media nodes refuse: `room`, `participant` (empty: all), `until` (unix ms).
+    pub revocations: Option<TableName>,
     /// Names of variables whose values the host itself supplies.
     pub supplied: Vec<String>,
     /// Declared variables.
@@ -159,6 +163,7 @@ struct RawTools<T> {
 struct ApplicationTool {
     pages: Option<PathBuf>,
     migrations: Option<PathBuf>,
+    revocations: Option<String>,
     /// Read by the tests that hold the routes against it.
     #[allow(dead_code, reason = "names a file for tests and tools")]
     openapi: Option<PathBuf>,
@@ -211,11 +216,15 @@ impl Application {
                 Ok((id, component))
             })
             .collect::<Result<_, ConfigError>>()?;
+        let revocations = tool.revocations.map(|name| name.parse::<TableName>()).transpose();
+        let revocations =
+            revocations.map_err(|error| wrong("application.tool.locum.revocations", error.to_string()))?;
         let from_file = |own: PathBuf| resolve(path, &own);
         Ok(Self {
             name: raw.application.name,
             pages: tool.pages.map(from_file),
             migrations: tool.migrations.map(from_file),
+            revocations,
             supplied: tool.supplied,
             variables: raw.variables,
             components,

@@ -29,7 +29,7 @@ pub use ids::{Identity, Ids, ParticipantSid, RoomName, RoomSid, SessionId, Track
 pub use messages::Message;
 pub use publication::Leg;
 
-use crate::token::Admission;
+use crate::token::{Admission, Revoked};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{Channel, Layer, MediaKind, Mid};
 use single::Room;
@@ -299,6 +299,21 @@ impl Rooms {
         for session in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.abandon(now, session, DisconnectReason::ServerShutdown);
         }
+    }
+
+    /// Ends the stay of everybody whose token is refused by now: how many that were.
+    pub fn put_out(&mut self, now: Now, revoked: &Revoked) -> u64 {
+        let rooms = self.rooms.iter();
+        let stays = rooms.flat_map(|(name, room)| room.participants.iter().map(move |stay| (name, stay)));
+        let refused = stays.filter(|(name, (_, stay))| revoked.covers(name, &stay.identity));
+        let refused: Vec<SessionId> = refused.map(|(_, (session, _))| *session).collect();
+        for session in &refused {
+            // Not to another node: every node refuses them.
+            self.with_room(now, *session, |room, cx| {
+                room.remove(cx, *session, LeaveAction::Disconnect, DisconnectReason::ParticipantRemoved);
+            });
+        }
+        u64::try_from(refused.len()).unwrap_or(u64::MAX)
     }
 
     /// Looks at deadlines.

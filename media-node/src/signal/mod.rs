@@ -30,7 +30,7 @@ pub use server::Acceptor;
 
 use crate::room::{self, JoinError, Joining};
 use crate::shard::Shard;
-use crate::token::{self, Admission, KeySet, Refusal};
+use crate::token::{self, Admission, KeySet, Refusal, Revoked};
 
 /// Asked by everybody who looks for a node.
 const PROBE: &str = "/probe";
@@ -44,6 +44,8 @@ pub struct Signal {
     pub shard: Shard,
     /// Keys of the edge hosts, as of now.
     pub keys: watch::Receiver<Arc<KeySet>>,
+    /// Whose tokens are refused although they have not expired, as of now.
+    pub revoked: watch::Receiver<Arc<Revoked>>,
     /// Every open socket.
     pub sockets: TaskTracker,
     /// Whether new calls may come.
@@ -119,7 +121,12 @@ fn admit(signal: &Signal, parameters: &Parameters, headers: &HeaderMap) -> Resul
     let token = parameters.access_token.as_deref().or(bearer);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let keys = Arc::clone(&signal.keys.borrow());
-    let admission = token.ok_or(Refusal::Missing).and_then(|token| token::verify(token, &keys, now));
+    let verified = token.ok_or(Refusal::Missing).and_then(|token| token::verify(token, &keys, now));
+    let revoked = Arc::clone(&signal.revoked.borrow());
+    let admission = verified.and_then(|admission| match revoked.covers_token(&admission) {
+        true => Err(Refusal::Revoked),
+        false => Ok(admission),
+    });
     if let Err(refusal) = &admission {
         counter!("locum_media_tokens_refused_total", "reason" => refusal.label()).increment(1);
     }

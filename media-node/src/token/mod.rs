@@ -4,6 +4,7 @@
 //! algorithm is fixed here, never taken from the token.
 
 mod keys;
+mod revoked;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -13,6 +14,7 @@ use proto::TrackSource;
 use serde::Deserialize;
 
 pub use keys::KeySet;
+pub use revoked::Revoked;
 
 use crate::room::{Identity, RoomName};
 
@@ -102,6 +104,9 @@ pub enum Refusal {
     /// Not begun.
     #[error("the token is not valid yet")]
     NotYet,
+    /// The visit is over, or its bearer was removed from it.
+    #[error("the token was revoked")]
+    Revoked,
     /// It lets nobody into a room.
     #[error("the token does not grant joining a room")]
     Grant,
@@ -121,6 +126,7 @@ impl Refusal {
             Self::Audience => "audience",
             Self::Expired => "expired",
             Self::NotYet => "not-yet",
+            Self::Revoked => "revoked",
             Self::Grant => "grant",
         }
     }

@@ -5,6 +5,7 @@ import { CallControls } from './CallControls'
 import { CallStage } from './CallStage'
 import { ConnectionBanner } from './ConnectionBanner'
 import type { DeviceChoice } from './devices'
+import type { CallPerson, Expected } from './people'
 import { SoundGate } from './SoundGate'
 import { TroubleHelp } from './TroubleHelp'
 import { useCall } from './useCall'
@@ -12,7 +13,10 @@ import './call.css'
 
 interface Props {
   /** Who is expected on the other side, as this person knows them. */
-  other: string
+  expected: Expected
+  /** Who has joined, as far as the clinic was asked. */
+  people: readonly CallPerson[]
+  onStranger: () => void
   join: (nearest?: string[]) => Promise<Grant>
   choice: DeviceChoice
   onLeave: () => void
@@ -20,7 +24,7 @@ interface Props {
 }
 
 /** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
-export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
+export function CallRoom({ expected, people, onStranger, join, choice, onLeave, onRefused }: Props) {
   const { clockOffsetMs } = useClinicApi()
   const clinicMs = () => Date.now() + clockOffsetMs
   const call = useCall({ join, choice, clinicMs, onRefused })
@@ -36,7 +40,13 @@ export function CallRoom({ other, join, choice, onLeave, onRefused }: Props) {
           }}
         />
         <SoundGate />
-        <CallStage other={other} connected={call.phase === 'connected'} soundOnly={call.soundOnly} />
+        <CallStage
+          expected={expected}
+          people={people}
+          onStranger={onStranger}
+          connected={call.phase === 'connected'}
+          soundOnly={call.soundOnly}
+        />
         <CallControls call={call} onLeave={onLeave} />
         <RoomAudioRenderer />
       </div>

@@ -1,21 +1,19 @@
-import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
 import type { DeviceChoice } from '../call/devices'
 import { useWakeLock } from '../call/useWakeLock'
-import { Button } from '../design/Button'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { BeforeVisit } from './BeforeVisit'
 import { keepChoice, keptChoice } from './invitation'
+import { VisitCall } from './VisitCall'
 import { VisitOver } from './VisitOver'
 import { WaitingRoom } from './WaitingRoom'
-
-const CallRoom = lazy(() => import('../call/CallRoom').then((m) => ({ default: m.CallRoom })))
 
 const POLL_MS = 2000
 
@@ -24,23 +22,12 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
   const { api, clinic } = useClinicApi()
   const [choice, setChoice] = useState<DeviceChoice | null>(() => keptChoice(clinic))
   const [arriving, setArriving] = useState(false)
-  const [left, setLeft] = useState(false)
   const path = { params: { path: { clinic } } }
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/scheduling/visit', { params: { path: { clinic } } })),
     [api, clinic],
   )
   const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
-  const join = useCallback(
-    (nearest?: string[]) =>
-      body(
-        api.POST('/c/{clinic}/tokens/join', {
-          params: { path: { clinic } },
-          body: nearest ? { nearest } : {},
-        }),
-      ),
-    [api, clinic],
-  )
   useWakeLock(choice !== null)
 
   const lost = hasStatus(error, 401)
@@ -90,29 +77,13 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     )
   }
   return (
-    <Page
-      name={name}
-      title={left ? t('left.title') : t('call.title', { name: visit.practitioner.name })}
-      wide={!left}
-    >
-      {left ? (
-        <>
-          <p>{t('left.body')}</p>
-          <Button look="primary" onClick={() => setLeft(false)}>
-            {t('left.return')}
-          </Button>
-        </>
-      ) : (
-        <Suspense fallback={<Loading label={t('call.connecting')} />}>
-          <CallRoom
-            other={visit.practitioner.name}
-            join={join}
-            choice={choice}
-            onLeave={() => setLeft(true)}
-            onRefused={() => void reload()}
-          />
-        </Suspense>
-      )}
-    </Page>
+    <VisitCall
+      clinicName={name}
+      practitioner={visit.practitioner.name}
+      // A host of the release before says nothing of them.
+      people={visit.people ?? []}
+      choice={choice}
+      reload={reload}
+    />
   )
 }
