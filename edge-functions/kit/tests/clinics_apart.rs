@@ -57,6 +57,7 @@ impl Clinics {
                 ("visit_session", "appointment") => twin.clone(),
                 ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + {DAY_MS}"),
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
+                ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
                 _ => column.clone(),
             };
@@ -195,6 +196,12 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     assert_eq!(mine.body["room"], theirs.body["room"]);
     let again = clinics.post::<TokensFunction>(&patient, "/tokens/join", json!({})).await;
     assert_eq!(again.body["participant"], mine.body["participant"]);
+
+    let wish = json!({"kind": "phone-instead"});
+    let asked = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/reports", wish).await;
+    clinics.post::<SchedulingFunction>(&doctor, &change("reports"), json!({"kind": "no-sound"})).await;
+    let list = clinics.get::<SchedulingFunction>(&doctor, "/scheduling/appointments?date=2026-03-02").await;
+    assert_eq!(list.body["appointments"][0]["phoneInstead"], asked.body["at"]);
 
     let encounter = format!("/records/encounters/{}", listed["encounter"].as_str().unwrap());
     let read = clinics.get::<RecordsFunction>(&doctor, &encounter).await;

@@ -1,18 +1,27 @@
 import { useLocalParticipant } from '@livekit/components-react'
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { Icon } from '../design/Icon'
 import { t } from '../i18n/text'
 import { DeviceMenu } from './DeviceMenu'
 import type { Call } from './useCall'
 
+interface Props {
+  call: Call
+  onLeave: () => void
+  /** What is shown to somebody who asks for help. */
+  help: ReactNode
+}
+
 /** Each button says what pressing it does; what is on and off is what is really sent. */
-export function CallControls({ call, onLeave }: { call: Call; onLeave: () => void }) {
+export function CallControls({ call, onLeave, help }: Props) {
   const { isMicrophoneEnabled, isCameraEnabled } = useLocalParticipant()
   const [choosing, setChoosing] = useState(false)
+  const [helping, setHelping] = useState(false)
   const connected = call.phase === 'connected'
   return (
     <>
       {choosing && <DeviceMenu />}
+      {helping && help}
       <fieldset className="controls" aria-label={t('call.controls')}>
         <button
           type="button"
@@ -49,6 +58,15 @@ export function CallControls({ call, onLeave }: { call: Call; onLeave: () => voi
         >
           <Icon name="settings" />
           {t('call.devices')}
+        </button>
+        <button
+          type="button"
+          className="control"
+          aria-expanded={helping}
+          onClick={() => setHelping(!helping)}
+        >
+          <Icon name="help" />
+          {t('call.help')}
         </button>
         <button type="button" className="control leave" onClick={onLeave}>
           <Icon name="leave" />

@@ -3,6 +3,7 @@ import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
+import type { CallReport } from '../call/CallHelp'
 import { Button } from '../design/Button'
 import { Icon } from '../design/Icon'
 import { Loading } from '../design/Loading'
@@ -39,7 +40,7 @@ export function Consult({ day, appointment, waiting }: Props) {
   const [refused, setRefused] = useState<string | null>(null)
   const zone = session.clinic.timeZone
   const board = day === dayOf(Date.now(), zone) ? `/clinic/${clinic}` : `/clinic/${clinic}/day/${day}`
-  const { id, patient, start, end, service } = appointment
+  const { id, patient, start, end, service, phoneInstead } = appointment
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
 
@@ -51,6 +52,17 @@ export function Consult({ day, appointment, waiting }: Props) {
           body: { appointment: id, ...(nearest && { nearest }) },
         }),
       ),
+    [api, clinic, id],
+  )
+
+  const report = useCallback(
+    async (kind: CallReport, node: string | null) => {
+      const path = { clinic, id }
+      const say = { kind, ...(node && { node }) }
+      await body(
+        api.POST('/c/{clinic}/scheduling/appointments/{id}/reports', { params: { path }, body: say }),
+      )
+    },
     [api, clinic, id],
   )
 
@@ -73,6 +85,12 @@ export function Consult({ day, appointment, waiting }: Props) {
         </div>
       }
     >
+      {stage === 'inCall' && phoneInstead && (
+        <Notice
+          tone="warm"
+          title={t('consult.phoneInstead', { name: patient.name, time: timeText(phoneInstead, zone) })}
+        />
+      )}
       {refused && <Notice tone="bad" title={refused} />}
       <div className={stage === 'inCall' ? 'consult' : 'stack wide'}>
         {stage === 'inCall' ? (
@@ -81,6 +99,7 @@ export function Consult({ day, appointment, waiting }: Props) {
               other={patient.name}
               join={join}
               choice={CLINICIAN}
+              report={report}
               onLeave={() => navigate(board)}
               onRefused={(error) =>
                 setRefused(hasStatus(error, 410) ? t('consult.over') : t('consult.refused'))

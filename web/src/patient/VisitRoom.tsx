@@ -3,6 +3,7 @@ import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
+import type { CallReport } from '../call/CallHelp'
 import type { DeviceChoice } from '../call/devices'
 import { useWakeLock } from '../call/useWakeLock'
 import { Button } from '../design/Button'
@@ -39,6 +40,15 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
           body: nearest ? { nearest } : {},
         }),
       ),
+    [api, clinic],
+  )
+  const report = useCallback(
+    async (kind: CallReport, node: string | null) => {
+      const say = { kind, ...(node && { node }) }
+      await body(
+        api.POST('/c/{clinic}/scheduling/visit/reports', { params: { path: { clinic } }, body: say }),
+      )
+    },
     [api, clinic],
   )
   useWakeLock(choice !== null)
@@ -108,6 +118,8 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
             other={visit.practitioner.name}
             join={join}
             choice={choice}
+            report={report}
+            mayAskForPhone
             onLeave={() => setLeft(true)}
             onRefused={() => void reload()}
           />
