@@ -47,6 +47,10 @@ impl Clinics {
         self.world.run("PRAGMA foreign_keys = OFF", vec![]).await;
         for table in self.tables().await {
             self.world.run(&format!("DELETE FROM {table} WHERE clinic = ?"), params![TWIN]).await;
+        }
+        for table in self.tables().await {
+            // What triggers made of the tables before.
+            self.world.run(&format!("DELETE FROM {table} WHERE clinic = ?"), params![TWIN]).await;
             let columns = self.columns(&table).await;
             let value = |column: &String| match (table.as_str(), column.as_str()) {
                 (_, "clinic") => format!("'{TWIN}'"),
