@@ -21,7 +21,7 @@ fn wall_clocks_jump() -> Result<()> {
         let (leader, [follower, _]) = trial.places().await?;
         let control = trial.network.leading_control().await?;
         let edges = [&leader, &follower].map(|region| (trial.network.edge(region), Some(region)));
-        let all = [edges[0].clone(), edges[1].clone(), (control, None)];
+        let all = [edges[0].clone(), (control, None), edges[1].clone()];
         let (process, region) = &all[round % all.len()];
         round += 1;
         trial.network.kill(process)?;
