@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ApiError, hasSlug, isRefusal } from './problem'
+import { ApiError, hasSlug, isLastWord, isRefusal } from './problem'
 
 test('a problem document is told by its slug and keeps its own members', () => {
   const error = new ApiError(409, { type: 'urn:locum:problem:slot-taken', title: 'Taken', alternatives: [1] })
@@ -18,4 +18,14 @@ test('only what cannot get better by waiting is a refusal', () => {
   expect(isRefusal(new ApiError(429, {}))).toBe(false)
   expect(isRefusal(new ApiError(503, {}))).toBe(false)
   expect(isRefusal(new TypeError('Failed to fetch'))).toBe(false)
+})
+
+test('what an older host does not understand is asked again elsewhere', () => {
+  expect([410, 403, 422, 400, 503].map((status) => isLastWord(new ApiError(status, {})))).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+  ])
 })

@@ -31,6 +31,11 @@ export function isRefusal(error: unknown): error is ApiError {
   return error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429
 }
 
+/** Asked again, the answer would be the same. A host of the release before may only not know what this page says. */
+export function isLastWord(error: unknown): error is ApiError {
+  return isRefusal(error) && error.status !== 400 && error.status !== 422
+}
+
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

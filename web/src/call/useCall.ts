@@ -13,7 +13,7 @@ import {
   type Track,
 } from 'locum-call'
 import { useCallback, useEffect, useRef, useState } from 'react'
-import { isRefusal } from '../api/problem'
+import { isLastWord } from '../api/problem'
 import { type DeviceChoice, type Trouble, troubleOf } from './devices'
 import type { CallLine } from './encryption/CallLine'
 import { LiveRooms } from './liveRooms'
@@ -110,7 +110,7 @@ export function useCall({ encryption, choice, clinicMs, onRefused }: Options): C
         setRoom(stay.room)
         setNode(stay.node)
       },
-      isFinal: isRefusal,
+      isFinal: isLastWord,
       say: setPhase,
       nowMs: track.nowMs,
       clinicMs: () => outside.current.clinicMs(),
