@@ -157,11 +157,14 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// Written by a process of its own: a file that this one has open for writing can't be executed as long as
+    /// a child that another test forked at that moment still holds it ("text file busy").
     fn script(folder: &Path, text: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = folder.join("daemon");
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!("#!/bin/sh\n{text}\n");
+        let write = "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\"";
+        let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(text).status();
+        assert!(written.unwrap().success());
         path
     }
 

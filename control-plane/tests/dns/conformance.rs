@@ -24,7 +24,7 @@ async fn every_type_there_is() {
     assert!(told.contains(";; flags: qr aa; QUERY: 1, ANSWER: 2, AUTHORITY: 0, ADDITIONAL: 4"), "{told}");
     for words in ["app.locum.test A", "locum.test SOA", "nobody.locum.test A"] {
         let data = |told: String| -> Vec<String> {
-            told.lines().filter(|line| line.contains("\tIN\t")).map(str::to_owned).collect()
+            told.lines().filter(|line| line.contains("\tIN\t")).map(without_serial).collect()
         };
         assert_eq!(data(zone.dig(words)), data(zone.dig(&format!("{words} +tcp"))), "{words}");
     }
@@ -71,4 +71,13 @@ async fn what_is_not_there_and_what_is_not_ours() {
     assert!(zone.dig("app.locum.test A +bufsize=4096").contains("udp: 1232"));
     let cookie = zone.dig("app.locum.test A +cookie");
     assert!(cookie.contains("(good)"), "{cookie}");
+}
+
+/// A zone of a living network gets a new serial number whenever its health changes, also between two questions.
+fn without_serial(record: &str) -> String {
+    let mut words: Vec<&str> = record.split(' ').collect();
+    if record.contains("\tSOA\t") {
+        words.remove(2);
+    }
+    words.join(" ")
 }
