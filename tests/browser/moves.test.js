@@ -88,6 +88,25 @@ step('two people are in a call', async () => {
   assert.equal(node(), node(patientNodes), 'they met')
 })
 
+step('a poor line carries sound only, until pictures are wanted again', async () => {
+  await patientPage.getByRole('button', { name: 'Sound only' }).click()
+  await clinicPage.locator('.remote').getByText('has no camera on').waitFor()
+  await patientPage.locator('.remote').getByText('is heard, not seen').waitFor()
+  assert.equal(await patientPage.locator('.remote-video').count(), 0)
+  await patientPage.getByRole('button', { name: 'With pictures' }).click()
+  await bothSeeAndHear()
+})
+
+step('who would rather be called by phone says so, and the clinic sees it', async () => {
+  await patientPage.getByRole('button', { name: 'Help', exact: true }).click()
+  await patientPage.getByRole('button', { name: 'The sound is poor' }).click()
+  await patientPage.getByText('The clinic can see that something was wrong').waitFor()
+  await patientPage.getByRole('button', { name: 'Call me by phone instead' }).click()
+  await patientPage.getByText('The clinic was told').waitFor()
+  await clinicPage.getByText(`${PATIENT.name} asked at`).waitFor()
+  await patientPage.getByRole('button', { name: 'Help', exact: true }).click()
+})
+
 step('a drained node: the call moves, who is muted stays muted, nobody does anything', async () => {
   await clinicPage.getByRole('button', { name: 'Mute', exact: true }).click()
   await patientPage.locator('.remote').getByText('muted').waitFor()

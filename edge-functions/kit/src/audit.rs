@@ -42,6 +42,8 @@ pub enum Action {
     PatientAdmitted,
     /// The visit was ended.
     VisitEnded,
+    /// Somebody said something of the call.
+    CallReported,
     /// A token for the call was minted.
     TokenMinted,
     /// An encounter was read, its note included.
@@ -98,6 +100,7 @@ impl Action {
             Self::PatientArrived => ("patient-arrived", 'U', "Appointment"),
             Self::PatientAdmitted => ("patient-admitted", 'U', "Appointment"),
             Self::VisitEnded => ("visit-ended", 'U', "Appointment"),
+            Self::CallReported => ("call-reported", 'C', "Encounter"),
             Self::TokenMinted => ("token-minted", 'E', "Appointment"),
             Self::NoteRead => ("note-read", 'R', "Encounter"),
             Self::NoteWritten => ("note-written", 'U', "Encounter"),

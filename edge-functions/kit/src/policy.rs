@@ -224,6 +224,10 @@ policy! {
         AdmitPatient: POST "/scheduling/appointments/{id}/admit" Roles(&[Doctor, Nurse]);
         /// Ends the visit.
         EndVisit: POST "/scheduling/appointments/{id}/end" Roles(&[Doctor]);
+        /// The patient says something of the call.
+        ReportOnVisit: POST "/scheduling/visit/reports" VISITOR;
+        /// Staff say something of the call.
+        ReportOnCall: POST "/scheduling/appointments/{id}/reports" Roles(&[Doctor, Nurse]);
     }
     Payments "payments" {
         /// Turns a hold into an appointment.

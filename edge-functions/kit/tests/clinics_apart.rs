@@ -63,6 +63,7 @@ impl Clinics {
                 ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + {DAY_MS}"),
                 ("call_event", "at") => format!("{column} * 2"),
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
+                ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
                 _ => column.clone(),
             };
@@ -228,6 +229,12 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     clinics.get::<TokensFunction>(&patient, "/tokens/membership").await;
     clinics.post::<TokensFunction>(&patient, "/tokens/leave", json!({})).await;
     clinics.post::<TokensFunction>(&patient, "/tokens/join", keys).await;
+
+    let wish = json!({"kind": "phone-instead"});
+    let asked = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/reports", wish).await;
+    clinics.post::<SchedulingFunction>(&doctor, &change("reports"), json!({"kind": "no-sound"})).await;
+    let list = clinics.get::<SchedulingFunction>(&doctor, "/scheduling/appointments?date=2026-03-02").await;
+    assert_eq!(list.body["appointments"][0]["phoneInstead"], asked.body["at"]);
 
     let encounter = format!("/records/encounters/{}", listed["encounter"].as_str().unwrap());
     call(&clinics, &doctor, (&encounter, &mine)).await;

@@ -20,7 +20,9 @@ macro_rules! select_appointments {
     ($condition:literal) => {
         concat!(
             "SELECT a.id, a.start_at, a.end_at, a.status, t.name, p.id, p.name, s.name,
-                    a.arrived_at, e.id, a.admitted_at
+                    a.arrived_at, e.id, a.admitted_at,
+                    (SELECT max(r.at) FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
+                       AND r.kind = 'phone-instead')
              FROM appointment a
              JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
@@ -48,6 +50,8 @@ pub struct AppointmentView {
     encounter: EncounterId,
     /// Whether the patient was let in.
     pub(crate) admitted: bool,
+    /// When the patient last asked to be called by phone instead.
+    phone_instead: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -102,5 +106,6 @@ fn read(row: &Row) -> Result<AppointmentView, DatabaseError> {
         arrived_at: row.time_or_null(8)?,
         encounter: row.parsed(9, EncounterId::parse)?,
         admitted: row.time_or_null(10)?.is_some(),
+        phone_instead: row.time_or_null(11)?,
     })
 }

@@ -6,6 +6,7 @@ pub mod day;
 #[cfg(target_family = "wasm")]
 mod entry;
 pub mod holds;
+pub mod reports;
 pub mod slots;
 pub mod visit;
 
@@ -32,6 +33,8 @@ impl Function for SchedulingFunction {
             Scheduling::ListAppointments => day::list_appointments(context).await,
             Scheduling::AdmitPatient => admission::admit_patient(context).await,
             Scheduling::EndVisit => admission::end_visit(context).await,
+            Scheduling::ReportOnVisit => reports::report_on_visit(context).await,
+            Scheduling::ReportOnCall => reports::report_on_call(context).await,
         }
     }
 }

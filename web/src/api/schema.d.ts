@@ -254,6 +254,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/scheduling/visit/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say something of the call, as its patient
+         * @description Kept with the encounter while its call is under way; 100 at most.
+         */
+        post: operations["reportOnVisit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/appointments/{id}/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say something of the call, as staff
+         * @description Kept with the encounter while its call is under way; 100 at most.
+         */
+        post: operations["reportOnCall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/payments/confirmations": {
         parameters: {
             query?: never;
@@ -682,6 +727,8 @@ export interface components {
             /** @description Its encounter. */
             encounter: components["schemas"]["Id"];
             admitted: boolean;
+            /** @description When the patient last asked to be called by phone instead. */
+            phoneInstead: components["schemas"]["Instant"] | null;
         };
         /** @description 32 bytes in base64url. */
         Sha256: string;
@@ -760,6 +807,18 @@ export interface components {
         };
     };
     responses: {
+        /** @description It is kept. */
+        KeptReport: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": {
+                    at: components["schemas"]["Instant"];
+                };
+            };
+        };
         /**
          * @description What went wrong, among others: `malformed-json` and `bad-request` (400), `sign-in-required` (401),
          *     `role-not-allowed` and `foreign-origin` (403), `not-found`, `no-route` and `unknown-clinic` (404),
@@ -875,6 +934,19 @@ export interface components {
         Empty: {
             content: {
                 "application/json": Record<string, never>;
+            };
+        };
+        CallReport: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description `phone-instead`: the patient would rather be called by phone.
+                     * @enum {string}
+                     */
+                    kind: "phone-instead" | "no-sound" | "no-picture" | "poor-sound" | "poor-picture" | "other";
+                    /** @description Id of the media node where the page was. */
+                    node?: string;
+                };
             };
         };
     };
@@ -1377,6 +1449,68 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    reportOnVisit: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["CallReport"];
+        responses: {
+            201: components["responses"]["KeptReport"];
+            401: components["responses"]["SignInRequired"];
+            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    reportOnCall: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["CallReport"];
+        responses: {
+            201: components["responses"]["KeptReport"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };

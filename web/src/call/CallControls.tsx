@@ -1,7 +1,8 @@
 import { useLocalParticipant } from '@livekit/components-react'
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { Icon } from '../design/Icon'
 import { plural, t } from '../i18n/text'
+import { Control } from './Control'
 import { DeviceMenu } from './DeviceMenu'
 import type { Call } from './useCall'
 
@@ -9,72 +10,67 @@ interface Props {
   call: Call
   chat: { open: boolean; unread: number; toggle: () => void }
   onLeave: () => void
+  /** What is shown to somebody who asks for help. */
+  help: ReactNode
 }
 
 /** Each button says what pressing it does; what is on and off is what is really sent. */
-export function CallControls({ call, chat, onLeave }: Props) {
+export function CallControls({ call, chat, onLeave, help }: Props) {
   const { isMicrophoneEnabled, isCameraEnabled, isScreenShareEnabled, localParticipant } =
     useLocalParticipant()
   const [choosing, setChoosing] = useState(false)
+  const [helping, setHelping] = useState(false)
   const connected = call.phase === 'connected'
   return (
     <>
       {choosing && <DeviceMenu />}
+      {helping && help}
       <fieldset className="controls" aria-label={t('call.controls')}>
-        <button
-          type="button"
-          className={isMicrophoneEnabled || !connected ? 'control' : 'control off'}
+        <Control
+          icon={isMicrophoneEnabled ? 'microphone' : 'microphoneOff'}
+          label={isMicrophoneEnabled ? t('call.mute') : t('call.unmute')}
+          off={connected && !isMicrophoneEnabled}
           disabled={!connected}
           onClick={() => void call.setMicrophone(!isMicrophoneEnabled)}
-        >
-          <Icon name={isMicrophoneEnabled ? 'microphone' : 'microphoneOff'} />
-          {isMicrophoneEnabled ? t('call.mute') : t('call.unmute')}
-        </button>
-        <button
-          type="button"
-          className={isCameraEnabled || !connected ? 'control' : 'control off'}
+        />
+        <Control
+          icon={isCameraEnabled ? 'camera' : 'cameraOff'}
+          label={isCameraEnabled ? t('call.cameraStop') : t('call.cameraStart')}
+          off={connected && !isCameraEnabled}
           disabled={!connected || call.soundOnly}
           onClick={() => void call.setCamera(!isCameraEnabled)}
-        >
-          <Icon name={isCameraEnabled ? 'camera' : 'cameraOff'} />
-          {isCameraEnabled ? t('call.cameraStop') : t('call.cameraStart')}
-        </button>
+        />
         {canShareScreen() && (
-          <button
-            type="button"
-            className="control"
+          <Control
+            icon="screen"
+            label={isScreenShareEnabled ? t('call.screenStop') : t('call.screenStart')}
             disabled={!connected}
             // Who thinks better of it in the browser's own dialogue shares nothing: no reason for a word.
             onClick={() =>
               void localParticipant.setScreenShareEnabled(!isScreenShareEnabled).catch(() => undefined)
             }
-          >
-            <Icon name="screen" />
-            {isScreenShareEnabled ? t('call.screenStop') : t('call.screenStart')}
-          </button>
+          />
         )}
-        <button type="button" className="control" aria-expanded={chat.open} onClick={chat.toggle}>
-          <Icon name="chat" />
-          {chat.unread > 0 ? plural('chat.unread', chat.unread) : t('chat.open')}
-        </button>
-        <button
-          type="button"
-          className={call.soundOnly ? 'control off' : 'control'}
+        <Control
+          icon="chat"
+          label={chat.unread > 0 ? plural('chat.unread', chat.unread) : t('chat.open')}
+          expanded={chat.open}
+          onClick={chat.toggle}
+        />
+        <Control
+          icon="sound"
+          label={call.soundOnly ? t('call.withPictures') : t('call.soundOnly')}
+          off={call.soundOnly}
           disabled={!connected}
           onClick={() => void call.setSoundOnly(!call.soundOnly)}
-        >
-          <Icon name="sound" />
-          {call.soundOnly ? t('call.withPictures') : t('call.soundOnly')}
-        </button>
-        <button
-          type="button"
-          className="control"
-          aria-expanded={choosing}
+        />
+        <Control
+          icon="settings"
+          label={t('call.devices')}
+          expanded={choosing}
           onClick={() => setChoosing(!choosing)}
-        >
-          <Icon name="settings" />
-          {t('call.devices')}
-        </button>
+        />
+        <Control icon="help" label={t('call.help')} expanded={helping} onClick={() => setHelping(!helping)} />
         <button type="button" className="control leave" onClick={onLeave}>
           <Icon name="leave" />
           {t('call.leave')}

@@ -6,6 +6,7 @@ import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { CallControls } from './CallControls'
+import { CallHelp, type CallReport } from './CallHelp'
 import { CallStage } from './CallStage'
 import { ConnectionBanner } from './ConnectionBanner'
 import { ChatPanel } from './chat/ChatPanel'
@@ -28,6 +29,9 @@ interface Props {
   visit: string
   door: CallDoor
   choice: DeviceChoice
+  /** Tells the clinic what is wrong with the call, and at which media node. */
+  report: (kind: CallReport, node: string | null) => Promise<void>
+  mayAskForPhone?: boolean
   onLeave: () => void
   onRefused: (error: unknown) => void
 }
@@ -53,7 +57,8 @@ export function CallRoom(props: Props) {
 }
 
 /** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
-function SecuredCall({ other, encryption, choice, onLeave, onRefused }: Props & { encryption: CallLine }) {
+function SecuredCall({ encryption, ...props }: Props & { encryption: CallLine }) {
+  const { other, choice, report, mayAskForPhone = false, onLeave, onRefused } = props
   const { clockOffsetMs } = useClinicApi()
   const clinicMs = () => Date.now() + clockOffsetMs
   const call = useCall({ encryption, choice, clinicMs, onRefused })
@@ -77,7 +82,12 @@ function SecuredCall({ other, encryption, choice, onLeave, onRefused }: Props & 
         <SoundGate />
         <PrivacyLock encryption={encryption} other={other} onLeave={leave} />
         <CallStage other={other} connected={call.phase === 'connected'} soundOnly={call.soundOnly} />
-        <CallControls call={call} chat={chat.button} onLeave={leave} />
+        <CallControls
+          call={call}
+          chat={chat.button}
+          onLeave={leave}
+          help={<CallHelp report={(kind) => report(kind, call.node)} mayAskForPhone={mayAskForPhone} />}
+        />
         {chat.button.open && <ChatPanel conversation={chat.conversation} other={other} />}
         <RoomAudioRenderer key={call.room.localParticipant.sid} />
       </div>

@@ -1,8 +1,9 @@
-import { lazy, Suspense, useMemo, useState } from 'react'
+import { lazy, Suspense, useCallback, useMemo, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
+import type { CallReport } from '../call/CallHelp'
 import type { CallDoor } from '../call/encryption/door'
 import { Button } from '../design/Button'
 import { Icon } from '../design/Icon'
@@ -40,7 +41,7 @@ export function Consult({ day, appointment, waiting }: Props) {
   const [refused, setRefused] = useState<string | null>(null)
   const zone = session.clinic.timeZone
   const board = day === dayOf(Date.now(), zone) ? `/clinic/${clinic}` : `/clinic/${clinic}/day/${day}`
-  const { id, patient, start, end, service } = appointment
+  const { id, patient, start, end, service, phoneInstead } = appointment
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
 
@@ -57,6 +58,17 @@ export function Consult({ day, appointment, waiting }: Props) {
         body(api.POST('/c/{clinic}/tokens/leave', { params: { path }, body: { appointment: id } })),
     }
   }, [api, clinic, id])
+
+  const report = useCallback(
+    async (kind: CallReport, node: string | null) => {
+      const path = { clinic, id }
+      const say = { kind, ...(node && { node }) }
+      await body(
+        api.POST('/c/{clinic}/scheduling/appointments/{id}/reports', { params: { path }, body: say }),
+      )
+    },
+    [api, clinic, id],
+  )
 
   return (
     <StaffPage
@@ -77,6 +89,12 @@ export function Consult({ day, appointment, waiting }: Props) {
         </div>
       }
     >
+      {stage === 'inCall' && phoneInstead && (
+        <Notice
+          tone="warm"
+          title={t('consult.phoneInstead', { name: patient.name, time: timeText(phoneInstead, zone) })}
+        />
+      )}
       {refused && <Notice tone="bad" title={refused} />}
       <div className={stage === 'inCall' ? 'consult' : 'stack wide'}>
         {stage === 'inCall' ? (
@@ -86,6 +104,7 @@ export function Consult({ day, appointment, waiting }: Props) {
               visit={`${clinic}/${id}/${session.user.id}`}
               door={door}
               choice={CLINICIAN}
+              report={report}
               onLeave={() => navigate(board)}
               onRefused={(error) =>
                 setRefused(hasStatus(error, 410) ? t('consult.over') : t('consult.refused'))

@@ -3,6 +3,7 @@ import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
+import type { CallReport } from '../call/CallHelp'
 import type { DeviceChoice } from '../call/devices'
 import type { CallDoor } from '../call/encryption/door'
 import { useWakeLock } from '../call/useWakeLock'
@@ -40,6 +41,15 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
       leave: () => body(api.POST('/c/{clinic}/tokens/leave', { ...clinicPath, body: {} })),
     }
   }, [api, clinic])
+  const report = useCallback(
+    async (kind: CallReport, node: string | null) => {
+      const say = { kind, ...(node && { node }) }
+      await body(
+        api.POST('/c/{clinic}/scheduling/visit/reports', { params: { path: { clinic } }, body: say }),
+      )
+    },
+    [api, clinic],
+  )
   useWakeLock(choice !== null)
 
   const lost = hasStatus(error, 401)
@@ -108,6 +118,8 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
             visit={`${clinic}/${visit.appointment.id}/patient`}
             door={door}
             choice={choice}
+            report={report}
+            mayAskForPhone
             onLeave={() => setLeft(true)}
             onRefused={() => void reload()}
           />

@@ -1,0 +1,83 @@
+//! What people of a call say of it is kept with the encounter.
+
+use jiff::SignedDuration;
+use kit::params;
+use kit::policy::Role;
+use kit::testing::{Answer, Booked, Client, World};
+use scheduling::SchedulingFunction;
+use serde_json::{Value as Json, json};
+
+async fn post(client: &Client<'_>, path: &str, body: Json) -> Answer {
+    client.post::<SchedulingFunction>(path, body).await
+}
+
+async fn report(client: &Client<'_>, kind: &str) -> Answer {
+    post(client, "/scheduling/visit/reports", json!({ "kind": kind, "node": "media-1" })).await
+}
+
+async fn change(client: &Client<'_>, visit: &Booked, verb: &str, body: Json) -> Answer {
+    post(client, &format!("/scheduling/appointments/{}/{verb}", visit.appointment), body).await
+}
+
+async fn phone_instead(doctor: &Client<'_>) -> Json {
+    let day = doctor.get::<SchedulingFunction>("/scheduling/appointments?date=2026-03-02").await;
+    day.body["appointments"][0]["phoneInstead"].clone()
+}
+
+#[tokio::test]
+async fn a_wish_to_be_called_is_shown_to_the_clinic_and_reports_hold_ids_only() {
+    let world = World::new().await;
+    let seeded = world.seed("demo", "Europe/Berlin").await;
+    let visit = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
+    let (patient, doctor, desk) = (world.client("demo"), world.client("demo"), world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    desk.sign_in_as(Role::FrontDesk).await;
+
+    post(&patient, "/scheduling/visit/arrive", json!({})).await;
+    assert_eq!(report(&patient, "phone-instead").await.refusal(), (409, "not-admitted"));
+    assert_eq!(change(&doctor, &visit, "admit", json!({})).await.status, 200);
+    assert_eq!(phone_instead(&doctor).await, json!(null));
+
+    assert_eq!(report(&patient, "poor-sound").await.status, 201);
+    assert_eq!(phone_instead(&doctor).await, json!(null), "another kind of report");
+    world.advance(SignedDuration::from_mins(1));
+    let asked = report(&patient, "phone-instead").await;
+    assert_eq!((asked.status, phone_instead(&doctor).await), (201, asked.body["at"].clone()));
+    let of_staff = change(&doctor, &visit, "reports", json!({ "kind": "no-picture" })).await;
+    assert_eq!(of_staff.status, 201);
+    let not_theirs = change(&desk, &visit, "reports", json!({ "kind": "other" })).await;
+    assert_eq!(not_theirs.status, 403);
+
+    for body in [
+        json!({ "kind": "Ms Example has a cough" }),
+        json!({ "kind": "other", "node": "Ms Example" }),
+        json!({ "kind": "other", "text": "a cough" }),
+    ] {
+        assert_eq!(post(&patient, "/scheduling/visit/reports", body).await.status, 422);
+    }
+    let sql = "SELECT person, kind, node FROM call_report ORDER BY at, kind";
+    let rows = world.query(sql, params![]).await;
+    let kept: Vec<_> = rows.iter().map(|row| (row.text(0).unwrap(), row.text(1).unwrap())).collect();
+    assert_eq!(kept.len(), 3);
+    assert_eq!((kept[0].0.as_str(), kept[0].1.as_str()), ("patient", "poor-sound"));
+
+    assert_eq!(change(&doctor, &visit, "end", json!({})).await.status, 200);
+    assert_eq!(report(&patient, "other").await.refusal().0, 410);
+}
+
+#[tokio::test]
+async fn reports_are_bounded() {
+    let world = World::new().await;
+    let seeded = world.seed("demo", "Europe/Berlin").await;
+    let visit = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
+    let (patient, doctor) = (world.client("demo"), world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    post(&patient, "/scheduling/visit/arrive", json!({})).await;
+    change(&doctor, &visit, "admit", json!({})).await;
+    for _ in 0..100 {
+        assert_eq!(report(&patient, "no-sound").await.status, 201);
+    }
+    assert_eq!(report(&patient, "no-sound").await.refusal(), (429, "too-many-reports"));
+}

@@ -1,0 +1,48 @@
+import { useState } from 'react'
+import { Button } from '../design/Button'
+import { Notice } from '../design/Notice'
+import { t } from '../i18n/text'
+
+const PROBLEMS = ['no-sound', 'no-picture', 'poor-sound', 'poor-picture', 'other'] as const
+
+/** What a person may say of a call: nothing in their own words, which could be anything. */
+export type CallReport = (typeof PROBLEMS)[number] | 'phone-instead'
+
+interface Props {
+  report: (kind: CallReport) => Promise<void>
+  /** For the patient, whom the clinic can call. */
+  mayAskForPhone: boolean
+}
+
+/** Says that something is wrong with the call, or that a phone would be better. */
+export function CallHelp({ report, mayAskForPhone }: Props) {
+  const [outcome, setOutcome] = useState<'kept' | 'phoneKept' | 'notKept' | null>(null)
+
+  async function say(kind: CallReport) {
+    try {
+      await report(kind)
+      setOutcome(kind === 'phone-instead' ? 'phoneKept' : 'kept')
+    } catch {
+      setOutcome('notKept')
+    }
+  }
+
+  return (
+    <section className="call-help" aria-label={t('call.help.title')}>
+      {outcome && <Notice tone={outcome === 'notKept' ? 'bad' : 'good'} title={t(`call.help.${outcome}`)} />}
+      <p>{t('call.help.title')}</p>
+      <div className="row">
+        {PROBLEMS.map((kind) => (
+          <Button key={kind} onClick={() => void say(kind)}>
+            {t(`call.help.${kind}`)}
+          </Button>
+        ))}
+        {mayAskForPhone && (
+          <Button look="primary" onClick={() => void say('phone-instead')}>
+            {t('call.help.phone')}
+          </Button>
+        )}
+      </div>
+    </section>
+  )
+}
