@@ -48,7 +48,7 @@ impl Keeper {
     /// When there can be no file at all.
     pub fn open(folder: &Path, start: String) -> Result<Self, QueueError> {
         let path = folder.join(FILE);
-        let file = match QueueFile::open(&path) {
+        let file = match open(&path) {
             Ok(file) => file,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "queue of call events put aside");
@@ -57,7 +57,7 @@ impl Keeper {
                 let failed =
                     |source: std::io::Error| QueueError::File { path: path.clone(), source: source.into() };
                 std::fs::rename(&path, aside).map_err(failed)?;
-                QueueFile::open(&path).map_err(|source| QueueError::File { path: path.clone(), source })?
+                open(&path).map_err(|source| QueueError::File { path: path.clone(), source })?
             }
         };
         let keeper = Self { path, file, start, next: 0, max_bytes: MAX_BYTES };
@@ -116,6 +116,14 @@ impl Keeper {
     }
 }
 
+/// As long as it may ever be, in sparse blocks: a file that grew is cut when it is empty, and says until the next event
+/// that it is longer than it is (`queue-file` 2.0.0). What was delivered is not overwritten, which would be all of it.
+fn open(path: &Path) -> Result<QueueFile, queue_file::Error> {
+    let mut file = QueueFile::with_capacity(path, MAX_BYTES)?;
+    file.set_overwrite_on_remove(false);
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use locum_cluster::calls::CallEventKind;
@@ -151,6 +159,20 @@ mod tests {
         keeper.remove(3).unwrap();
         drop(keeper);
         assert_eq!(times(&Keeper::open(folder.path(), "third".to_owned()).unwrap()), [4]);
+    }
+
+    #[test]
+    fn a_node_that_dies_when_all_is_delivered_finds_its_queue() {
+        let (folder, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut keeper = Keeper::open(folder.path(), "first".to_owned()).unwrap();
+        keeper.add((0..200).map(joined).collect()).unwrap();
+        keeper.remove(200).unwrap();
+        // As it is on the disk now; nothing is closed.
+        std::fs::copy(folder.path().join(FILE), after.path().join(FILE)).unwrap();
+        let mut keeper = Keeper::open(after.path(), "second".to_owned()).unwrap();
+        assert!(!after.path().join("call-events.unreadable").exists());
+        keeper.add(vec![joined(1)]).unwrap();
+        assert_eq!(times(&keeper), [1]);
     }
 
     #[test]
