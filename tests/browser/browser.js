@@ -51,6 +51,7 @@ export class Person {
     })
     context.setDefaultTimeout(DEADLINE_MS)
     await context.addInitScript(rememberPeerConnections)
+    await context.addInitScript(rememberKeys)
     return new Person(name, context, profile)
   }
 
@@ -109,5 +110,27 @@ function rememberPeerConnections() {
       super(configuration)
       all.push(this)
     }
+  }
+}
+
+/** Runs in each page before its own scripts: every key that a worker is ever given, and how often devices are asked for. */
+function rememberKeys() {
+  /** @type {Set<unknown>} */
+  const keys = new Set()
+  const asked = { devices: 0 }
+  Object.assign(window, { mediaKeys: keys, asked })
+  const { postMessage } = Worker.prototype
+  /** @param {any[]} words */
+  Worker.prototype.postMessage = function (...words) {
+    const [message] = words
+    if (message?.kind === 'setKey') keys.add(message.data.key)
+    return Reflect.apply(postMessage, this, words)
+  }
+  const devices = navigator.mediaDevices
+  if (!devices) return
+  const ask = devices.getUserMedia.bind(devices)
+  devices.getUserMedia = (wish) => {
+    asked.devices += 1
+    return ask(wish)
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Person } from './browser.js'
 import { LOOKS } from './camera.js'
+import { Figures } from './figures.js'
 import { seesAndHears } from './media.js'
 import { Network } from './network.js'
 import { Standstill } from './standstill.js'
@@ -16,11 +17,16 @@ import {
 } from './steps.js'
 import { until } from './until.js'
 
-// One call that outlives its nodes: drained, killed, and without any for a while.
+// One call that outlives its nodes: drained and killed, LOCUM_ROUNDS times each.
 
 const PATIENT = { name: 'Mo Mover', email: 'mo@patients.example' }
 /** Generous: seven builds may run on the machine that tests. What was seen is printed. */
 const LONGEST_MS = 15_000
+const ROUNDS = Number(process.env.LOCUM_ROUNDS)
+const [DRAINS, KILLS] = [ROUNDS || 1, ROUNDS || 3]
+/** Of a quiet machine, in the soak. */
+const GOALS = { drain: { medianMs: 1_000, p95Ms: 1_000 }, kill: { medianMs: 3_000, p95Ms: 5_000 } }
+const figures = new Figures()
 
 /** @type {Network} */
 let network
@@ -107,33 +113,46 @@ step('who would rather be called by phone says so, and the clinic sees it', asyn
   await patientPage.getByRole('button', { name: 'Help', exact: true }).click()
 })
 
-step('a drained node: the call moves, who is muted stays muted, nobody does anything', async () => {
-  await clinicPage.getByRole('button', { name: 'Mute', exact: true }).click()
-  await patientPage.locator('.remote').getByText('muted').waitFor()
-  const stills = await Standstill.of(patientPage, clinicPage)
-  const [from, asked] = [node(), await countJoins()]
-  const drained = network.command('drain', from, '--yes')
-  await bothAreAtAnother(from)
-  await until('the old node is left', bothAreAtOne)
-  assert.equal(asked(), 0, 'the same token is used')
-  await patientPage.locator('.remote').getByText('muted').waitFor()
-  await clinicPage.getByRole('button', { name: 'Unmute', exact: true }).click()
-  await bothSeeAndHear()
-  await stills.tell('drain', LONGEST_MS)
-  await drained
-  await network.command('undrain', from, '--yes')
-})
+for (let round = 1; round <= DRAINS; round += 1) {
+  step(`a drained node, ${round} of ${DRAINS}: the call moves, who is muted stays muted`, async () => {
+    await clinicPage.getByRole('button', { name: 'Mute', exact: true }).click()
+    await patientPage.locator('.remote').getByText('muted').waitFor()
+    const [stills, nothing] = [await Standstill.of(patientPage, clinicPage), await nothingIsAsked()]
+    const from = node()
+    const drained = network.command('drain', from, '--yes')
+    await bothAreAtAnother(from)
+    await until('the old node is left', bothAreAtOne)
+    await nothing()
+    await patientPage.locator('.remote').getByText('muted').waitFor()
+    await clinicPage.getByRole('button', { name: 'Unmute', exact: true }).click()
+    await bothSeeAndHear()
+    figures.note('drain', await stills.tell('drain', LONGEST_MS))
+    await drained
+    await network.command('undrain', from, '--yes')
+  })
+}
 
-step('a killed node: the call goes on at the other one', async () => {
-  const stills = await Standstill.of(patientPage, clinicPage)
-  const [from, asked] = [node(), await countJoins()]
-  network.signal(from, 'SIGKILL')
-  await bothAreAtAnother(from)
-  await until('the old node is left', bothAreAtOne)
-  await bothSeeAndHear()
-  assert.equal(asked(), 0, 'the same token is used')
-  await patientPage.getByText('The connection was lost').waitFor({ state: 'detached' })
-  await stills.tell('kill', LONGEST_MS)
+for (let round = 1; round <= KILLS; round += 1) {
+  step(`a killed node, ${round} of ${KILLS}: the call goes on at the other one`, async () => {
+    const [stills, nothing] = [await Standstill.of(patientPage, clinicPage), await nothingIsAsked()]
+    const from = node()
+    network.signal(from, 'SIGKILL')
+    await bothAreAtAnother(from)
+    await until('the old node is left', bothAreAtOne)
+    // Before the control plane gives it up, mostly: whoever was given up has to wait longer each time.
+    const isBack = network.startAgain(from)
+    await bothSeeAndHear()
+    await nothing()
+    await patientPage.getByText('The connection was lost').waitFor({ state: 'detached' })
+    figures.note('kill', await stills.tell('kill', LONGEST_MS))
+    await isBack
+  })
+}
+
+test('as short as promised', (context) => {
+  if (broken) return context.skip('an earlier step failed')
+  figures.keep(process.env.LOCUM_CALL_FIGURES)
+  if (process.env.LOCUM_CALL_GOALS) figures.areWithin(GOALS)
 })
 
 async function bothSeeAndHear() {
@@ -145,7 +164,7 @@ async function bothSeeAndHear() {
 
 /** @param {string} from */
 async function bothAreAtAnother(from) {
-  const moved = () => node(patientNodes) !== from && node(clinicNodes) !== from
+  const moved = () => [patientNodes, clinicNodes].every((nodes) => ![from, 'none'].includes(node(nodes)))
   await until(`both are elsewhere than at ${from}`, moved, LONGEST_MS)
   assert.equal(node(), node(patientNodes), 'they meet again')
 }
@@ -165,15 +184,36 @@ function connections() {
   return peerConnections.filter(({ connectionState }) => connectionState !== 'closed').length
 }
 
-/** How often the pages ask for a token from now on. */
-async function countJoins() {
-  let count = 0
-  for (const page of [patientPage, clinicPage]) {
-    page.on('request', (request) => {
-      if (request.url().endsWith('/tokens/join')) count += 1
-    })
+/**
+ * Begins to watch what must not happen in a move; call what it answers at its end. No token is asked for, no device, and
+ * nothing is en- or decrypted with another key.
+ */
+async function nothingIsAsked() {
+  const pages = [patientPage, clinicPage]
+  let tokens = 0
+  /** @param {import('playwright-core').Request} request */
+  const count = (request) => {
+    if (request.url().endsWith('/tokens/join')) tokens += 1
   }
-  return () => count
+  for (const page of pages) page.on('request', count)
+  const before = await Promise.all(pages.map((page) => page.evaluate(asked)))
+  assert.ok(
+    before.every(({ keys }) => keys >= 2),
+    'each side has a key of its own and one of the other',
+  )
+  return async () => {
+    for (const page of pages) page.off('request', count)
+    assert.equal(tokens, 0, 'the same token is used')
+    assert.deepEqual(await Promise.all(pages.map((page) => page.evaluate(asked))), before)
+  }
+}
+
+/** Runs in the page. */
+function asked() {
+  const { mediaKeys, asked } = /** @type {{ mediaKeys: Set<unknown>, asked: { devices: number } }} */ (
+    /** @type {unknown} */ (window)
+  )
+  return { keys: mediaKeys.size, devices: asked.devices }
 }
 
 function node(nodes = clinicNodes) {

@@ -1,10 +1,11 @@
 import { execFile, spawn } from 'node:child_process'
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { until } from './until.js'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 export const RESULTS = join(ROOT, 'tests/results/browser')
@@ -104,6 +105,34 @@ export class Network {
     const pid = this.#ready?.processes[name]?.pid
     if (!pid) throw new Error(`the network has no process ${name}`)
     process.kill(pid, signal)
+  }
+
+  /**
+   * Has a media node that was killed started again, and waits until it takes people: the control plane may make it
+   * wait, longer each time.
+   *
+   * @param {string} name
+   */
+  async startAgain(name) {
+    const known = this.#ready?.processes[name]
+    if (!known) throw new Error(`the network has no process ${name}`)
+    const data = join(this.#data, 'data')
+    const ready = join(data, 'run', `${name}.json`)
+    // Where it was, as a node in the world is: ports that the system gave would be others.
+    const path = join(data, `${name}.toml`)
+    const configuration = await readFile(path, 'utf8')
+    const there = `signal_listen = "${known.addresses.signal}"`
+    await writeFile(path, configuration.replace(/^signal_listen = .*$/m, there))
+    // As `locum drill` asks for it: the ready file is the dead process's.
+    await rm(ready, { force: true })
+    await mkdir(join(data, 'run/again'), { recursive: true })
+    await writeFile(join(data, 'run/again', name), '')
+    const { pid, addresses } = await until(`${name} is ready again`, async () =>
+      JSON.parse(await readFile(ready, 'utf8').catch(() => 'null')),
+    )
+    Object.assign(known, { pid, addresses })
+    const takesPeople = async () => (await fetch(`http://${addresses.signal}/probe`)).status === 204
+    await until(`${name} takes people again`, takesPeople, 120_000)
   }
 
   /**

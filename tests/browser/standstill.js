@@ -17,7 +17,7 @@ export class Standstill {
   }
 
   /**
-   * Prints the longest standstills so far, which must be no longer than that.
+   * Prints and answers the longest standstills so far, which must be no longer than that.
    *
    * @param {string} what
    * @param {number} longestMs
@@ -27,6 +27,7 @@ export class Standstill {
     const text = stills.map(({ decodedMs, shownMs }) => `${decodedMs} ms decoded, ${shownMs} ms shown`)
     console.log(`${what}: the picture stood still for ${text.join(' and ')}`)
     for (const { decodedMs, shownMs } of stills) assert.ok(Math.max(decodedMs, shownMs) < longestMs)
+    return stills
   }
 }
 
