@@ -3,7 +3,7 @@ CREATE TABLE call_report (
   clinic TEXT NOT NULL,
   id TEXT NOT NULL,
   encounter TEXT NOT NULL,
-  -- 'patient', or the id of a member of staff.
+  -- 'patient', or the id of a member of staff or of a guest.
   person TEXT NOT NULL,
   kind TEXT NOT NULL
     CHECK (kind IN ('phone-instead', 'no-sound', 'no-picture', 'poor-sound', 'poor-picture', 'other')),

@@ -18,6 +18,7 @@ mod media_nodes;
 mod mesh;
 mod network;
 mod problem;
+mod revocations;
 mod routes;
 pub mod runtime;
 mod start;

@@ -27,6 +27,7 @@ use crate::idempotency;
 use crate::manifest::{Application, Component};
 use crate::mesh::{HostHandler, RecordLinks};
 use crate::network::{Network, Origins};
+use crate::revocations::Revocations;
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::store::{
     GroupId, KeyError, Links, MasterKey, MigrationError, OpenError, RecordStore, ReplicatedStore,
@@ -194,6 +195,9 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
     let (swept, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { swept.blobs.run(swept.peers.as_ref(), stopped).await });
+    // While it drains too: whoever is put out must not wait for it.
+    let (refused, stopped) = (Arc::clone(&host.edge), gone.clone());
+    tokio::spawn(async move { refused.revocations.run(refused.store.as_ref(), stopped).await });
     let (kept, stopped) = (Arc::clone(&host.edge.store), stop.clone());
     tasks.spawn(async move { kept.keep_schema(&stopped).await });
     if join(&config, &host, &stop, &gone, &tasks).await? {
@@ -300,7 +304,8 @@ impl Host {
         let audit = open_audit(config, &network, &store)?;
         let blobs = config.state_dir.join("blobs");
         let blobs = Arc::new(Blobs::new(blobs, Arc::clone(&store), config.replication.is_some()));
-        let kept = Kept { store, audit, blobs };
+        let revocations = Revocations::new(application.revocations.clone());
+        let kept = Kept { store, audit, blobs, revocations };
         let call_events = application.call_events.clone();
         let functions = Functions { routes: functions, call_events, host_key };
         let of_edge = Arc::clone(&network);

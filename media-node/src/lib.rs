@@ -23,6 +23,7 @@ mod fuzz;
 pub mod listen;
 pub mod node;
 pub mod relay;
+pub mod revocations;
 pub mod room;
 pub mod sandbox;
 pub mod shard;

@@ -24,6 +24,7 @@ use crate::events::{self, Happened, Keeper, Recorder};
 use crate::listen::Sockets;
 use crate::relay::Relay;
 use crate::relay::links::{Ears, Links};
+use crate::revocations;
 use crate::room::{Ids, Limits, MOVE_WITHIN, Rooms};
 use crate::shard::{self, RelayEvent, Shard};
 use crate::signal::{self, Acceptor, Door, Signal};
@@ -69,6 +70,7 @@ pub async fn run(
     tasks.spawn(locum_telemetry::serve(telemetry_listener, health.clone(), telemetry, over.clone()));
 
     let (keys, current_keys) = watch::channel(Arc::new(KeySet::default()));
+    let (revoked, now_revoked) = watch::channel(Arc::default());
     let sockets = TaskTracker::new();
     let door = Door::new(config.capacity, stop.clone());
     let scheme = if config.tls.is_some() { "wss" } else { "ws" };
@@ -76,6 +78,7 @@ pub async fn run(
     let signal = Signal {
         shard: shard.clone(),
         keys: current_keys,
+        revoked: now_revoked,
         sockets: sockets.clone(),
         door,
         recorder,
@@ -95,6 +98,7 @@ pub async fn run(
         // Not beyond `stop`: a node that goes takes nobody in.
         tasks.spawn(control::follow_orders(agent.clone(), shard.clone(), stop.clone()));
         tasks.spawn(deliver_events(&config, happened, agent.clone(), over.clone())?);
+        tasks.spawn(revocations::follow(agent.clone(), revoked, shard.clone(), over.clone()));
     }
     if let Some(path) = &config.ready_file {
         locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;

@@ -8,12 +8,14 @@ const FRAMES_PER_SECOND = 12
 /** @typedef {[number, number, number]} Colour */
 /** @typedef {{ wall: Colour, clothes: Colour, skin: Colour, hair: Colour }} Look */
 
-/** Two drawn people who cannot be mistaken for one another, least of all by the colour of their wall. */
+/** Drawn people who cannot be mistaken for one another, least of all by the colour of their wall. */
 export const LOOKS = {
   /** @type {Look} */
   patient: { wall: [236, 205, 160], clothes: [60, 92, 140], skin: [232, 184, 150], hair: [84, 54, 38] },
   /** @type {Look} */
   clinic: { wall: [160, 212, 204], clothes: [244, 246, 246], skin: [150, 102, 74], hair: [32, 28, 30] },
+  /** @type {Look} */
+  guest: { wall: [120, 110, 190], clothes: [70, 130, 90], skin: [208, 160, 120], hair: [150, 110, 60] },
 }
 
 /**

@@ -39,6 +39,28 @@ export async function seesAndHears(page, who, other) {
 }
 
 /**
+ * Waits until this page shows each of these people, moving.
+ *
+ * @param {Page} page
+ * @param {import('./camera.js').Look[]} looks
+ */
+export async function seesAll(page, looks) {
+  const seen = looks.map(() => new Set())
+  await until(
+    `${looks.length} people move`,
+    async () => {
+      for (const shown of await pictures(page)) {
+        looks.forEach((look, index) => {
+          if (showsWall(shown, look)) seen[index]?.add(shown.picture)
+        })
+      }
+      return seen.every((pictures) => pictures.size >= 3) || null
+    },
+    MEDIA_DEADLINE_MS,
+  )
+}
+
+/**
  * Waits until the picture is as sharp as the camera's.
  *
  * @param {Page} page
@@ -48,7 +70,7 @@ export function isSharp(page) {
 }
 
 /**
- * @param {Received} picture
+ * @param {Pick<Received, 'wall'>} picture
  * @param {import('./camera.js').Look} look
  */
 function showsWall({ wall }, look) {
@@ -59,6 +81,27 @@ function showsWall({ wall }, look) {
 async function whenDecoding(page) {
   const now = await received(page)
   return now.framesDecoded > 0 ? now : null
+}
+
+/**
+ * Every picture that is shown, as a canvas sees it.
+ *
+ * @param {Page} page
+ * @returns {Promise<{ wall: number[], picture: string }[]>}
+ */
+async function pictures(page) {
+  return page.evaluate(() => {
+    const canvas = document.createElement('canvas')
+    canvas.width = 64
+    canvas.height = 36
+    const brush = canvas.getContext('2d', { willReadFrequently: true })
+    return [...document.querySelectorAll('.remote-video')].map((video) => {
+      if (brush && video instanceof HTMLVideoElement) brush.drawImage(video, 0, 0, 64, 36)
+      const wall = Array.from(brush?.getImageData(4, 4, 1, 1).data.slice(0, 3) ?? [])
+      const picture = Array.from(brush?.getImageData(0, 0, 64, 36).data ?? []).join('.')
+      return { wall, picture }
+    })
+  })
 }
 
 /**

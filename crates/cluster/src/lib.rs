@@ -9,6 +9,7 @@ mod order;
 pub mod probe;
 pub mod protocol;
 mod rank;
+pub mod revocation;
 mod several;
 mod wish;
 

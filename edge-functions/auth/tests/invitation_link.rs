@@ -20,6 +20,7 @@ async fn a_link_works_on_every_device_until_the_visit_is_over() {
     for client in [&phone, &laptop] {
         let answer = open(client, &visit.link).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
+        assert_eq!(answer.body["guest"], json!(null));
         assert_eq!(
             answer.body["appointment"],
             json!({"id": visit.appointment, "start": "2026-03-02T08:00:00Z", "end": "2026-03-02T08:30:00Z",

@@ -10,7 +10,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
-use crate::context::{Caller, Context};
+use crate::context::{Caller, Context, Visitor};
 
 /// Where the host reads events.
 pub const HEADER: HeaderName = HeaderName::from_static("locum-audit");
@@ -44,6 +44,16 @@ pub enum Action {
     VisitEnded,
     /// Somebody said something of the call.
     CallReported,
+    /// A link for somebody else was made.
+    GuestInvited,
+    /// Who else is in the visit was read, by staff or by such a guest.
+    GuestsRead,
+    /// A guest came and waits.
+    GuestArrived,
+    /// A guest was let in.
+    GuestAdmitted,
+    /// A guest's link was taken back.
+    GuestRemoved,
     /// A token for the call was minted.
     TokenMinted,
     /// An encounter was read, its note included.
@@ -101,6 +111,11 @@ impl Action {
             Self::PatientAdmitted => ("patient-admitted", 'U', "Appointment"),
             Self::VisitEnded => ("visit-ended", 'U', "Appointment"),
             Self::CallReported => ("call-reported", 'C', "Encounter"),
+            Self::GuestInvited => ("guest-invited", 'C', "Appointment"),
+            Self::GuestsRead => ("guests-read", 'R', "Appointment"),
+            Self::GuestArrived => ("guest-arrived", 'U', "Appointment"),
+            Self::GuestAdmitted => ("guest-admitted", 'U', "Appointment"),
+            Self::GuestRemoved => ("guest-removed", 'U', "Appointment"),
             Self::TokenMinted => ("token-minted", 'E', "Appointment"),
             Self::NoteRead => ("note-read", 'R', "Encounter"),
             Self::NoteWritten => ("note-written", 'U', "Encounter"),
@@ -136,6 +151,7 @@ impl Named {
     fn agent(caller: &Caller) -> Self {
         let (kind, id) = match (&caller.staff, &caller.visitor) {
             (Some(staff), _) => ("staff", Some(staff.user.to_string())),
+            (None, Some(Visitor { guest: Some(guest), .. })) => ("guest", Some(guest.to_string())),
             (None, Some(visitor)) => ("visitor", Some(visitor.appointment.to_string())),
             (None, None) if caller.operator => ("operator", None),
             (None, None) if caller.node.is_some() => {

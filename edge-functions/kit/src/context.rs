@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::ids::{AppointmentId, ClinicId, UserId};
+use crate::ids::{AppointmentId, ClinicId, GuestId, UserId};
 use crate::phi::Phi;
 use crate::policy::Role;
 use crate::problem::Problem;
@@ -45,7 +45,7 @@ pub struct Context<'a> {
 pub struct Caller {
     /// A member of staff with a live session.
     pub staff: Option<Staff>,
-    /// A patient with the session of a visit.
+    /// A patient or a guest with the session of a visit.
     pub visitor: Option<Visitor>,
     /// The holder of the network's set-up token.
     pub operator: bool,
@@ -82,18 +82,27 @@ pub struct Staff {
     pub roles: Vec<Role>,
 }
 
-/// A patient, known by the visit they were invited to.
+/// Somebody known by the link of a visit: the patient, or a guest.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor {
     /// That visit.
     pub appointment: AppointmentId,
+    /// `None`: the patient.
+    pub guest: Option<GuestId>,
+}
+
+impl Visitor {
+    /// In which role they act.
+    pub const fn role(self) -> Role {
+        if self.guest.is_some() { Role::Guest } else { Role::Patient }
+    }
 }
 
 impl Caller {
     /// Whether the caller acts in one of the roles that `allowed` says yes to.
     pub fn acts_as(&self, allowed: impl Fn(Role) -> bool) -> bool {
         let staff = self.staff.iter().flat_map(|staff| staff.roles.iter().copied());
-        let visitor = self.visitor.map(|_| Role::Patient);
+        let visitor = self.visitor.map(|visitor| visitor.role());
         let operator = self.operator.then_some(Role::Ops);
         staff.chain(visitor).chain(operator).any(allowed)
     }
@@ -120,9 +129,14 @@ impl Context<'_> {
         self.caller.node.as_ref().ok_or_else(Problem::sign_in_required)
     }
 
-    /// The patient who calls.
+    /// The patient, or the guest, who calls.
     pub fn visitor(&self) -> Result<Visitor, Problem> {
         self.caller.visitor.ok_or_else(Problem::sign_in_required)
+    }
+
+    /// The guest who calls.
+    pub fn guest(&self) -> Result<GuestId, Problem> {
+        self.visitor()?.guest.ok_or_else(Problem::sign_in_required)
     }
 
     /// The `{id}` of the path. What is no id names nothing.

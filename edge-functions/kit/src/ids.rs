@@ -107,6 +107,8 @@ ids! {
     PatientId;
     /// A booked visit.
     AppointmentId;
+    /// Somebody whom a clinician invited to a visit.
+    GuestId;
     /// The clinical side of a visit.
     EncounterId;
     /// What a visit costs.

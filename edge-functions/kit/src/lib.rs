@@ -5,6 +5,7 @@
 //! component (`spin`), a temporary database in the tests (`testing`).
 
 pub mod audit;
+pub mod call;
 pub mod clinic;
 pub mod clock;
 pub mod context;

@@ -16,6 +16,8 @@ pub enum Role {
     Patient,
     /// Somebody who acts for a patient.
     Proxy,
+    /// An interpreter, family or somebody else whom a clinician invited to one visit, by the session of that visit.
+    Guest,
     /// Bookings, check-in, messages of a site.
     FrontDesk,
     /// Prepares and accompanies visits.
@@ -34,9 +36,10 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Patient,
         Self::Proxy,
+        Self::Guest,
         Self::FrontDesk,
         Self::Nurse,
         Self::Doctor,
@@ -51,6 +54,7 @@ impl Role {
         match self {
             Self::Patient => "patient",
             Self::Proxy => "proxy",
+            Self::Guest => "guest",
             Self::FrontDesk => "front-desk",
             Self::Nurse => "nurse",
             Self::Doctor => "doctor",
@@ -68,7 +72,7 @@ impl Role {
 
     /// Whether a member of staff can have it.
     pub const fn is_staff(self) -> bool {
-        !matches!(self, Self::Patient | Self::Proxy | Self::Ops)
+        !matches!(self, Self::Patient | Self::Proxy | Self::Guest | Self::Ops)
     }
 }
 
@@ -189,7 +193,7 @@ macro_rules! policy {
 }
 
 use Access::{Anyone, Node, Roles};
-use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Nurse, Ops, Patient, Proxy};
+use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Guest, Nurse, Ops, Patient, Proxy};
 
 const VISITOR: Access = Roles(&[Patient, Proxy]);
 const STAFF: Access = Roles(&[FrontDesk, Nurse, Doctor, Billing, ClinicAdmin, Auditor]);
@@ -224,10 +228,22 @@ policy! {
         AdmitPatient: POST "/scheduling/appointments/{id}/admit" Roles(&[Doctor, Nurse]);
         /// Ends the visit.
         EndVisit: POST "/scheduling/appointments/{id}/end" Roles(&[Doctor]);
-        /// The patient says something of the call.
-        ReportOnVisit: POST "/scheduling/visit/reports" VISITOR;
+        /// The patient, or a guest, says something of the call.
+        ReportOnVisit: POST "/scheduling/visit/reports" Roles(&[Patient, Proxy, Guest]);
         /// Staff say something of the call.
         ReportOnCall: POST "/scheduling/appointments/{id}/reports" Roles(&[Doctor, Nurse]);
+        /// Makes the link by which somebody else joins the visit.
+        InviteGuest: POST "/scheduling/appointments/{id}/guests" Roles(&[Doctor, Nurse]);
+        /// Whom else the visit has, and who is who in the call.
+        ListGuests: GET "/scheduling/appointments/{id}/guests" Roles(&[Doctor, Nurse]);
+        /// Lets a guest in.
+        AdmitGuest: POST "/scheduling/guests/{id}/admit" Roles(&[Doctor, Nurse]);
+        /// Takes a guest's link back, and the guest out of the call.
+        RemoveGuest: POST "/scheduling/guests/{id}/remove" Roles(&[Doctor, Nurse]);
+        /// The visit of the guest who asks.
+        GetGuestVisit: GET "/scheduling/guest-visit" Roles(&[Guest]);
+        /// The guest is there and waits to be let in.
+        ArriveAsGuest: POST "/scheduling/guest-visit/arrive" Roles(&[Guest]);
     }
     Payments "payments" {
         /// Turns a hold into an appointment.
@@ -235,11 +251,11 @@ policy! {
     }
     Tokens "tokens" {
         /// Mints a token for the call of a visit.
-        CreateJoinToken: POST "/tokens/join" Roles(&[Patient, Proxy, Doctor, Nurse]);
+        CreateJoinToken: POST "/tokens/join" Roles(&[Patient, Proxy, Guest, Doctor, Nurse]);
         /// Who takes part in the encryption of a call now.
-        GetMembership: GET "/tokens/membership" Roles(&[Patient, Proxy, Doctor, Nurse]);
+        GetMembership: GET "/tokens/membership" Roles(&[Patient, Proxy, Guest, Doctor, Nurse]);
         /// Takes somebody out of the encryption of a call, for good.
-        LeaveCall: POST "/tokens/leave" Roles(&[Patient, Proxy, Doctor, Nurse]);
+        LeaveCall: POST "/tokens/leave" Roles(&[Patient, Proxy, Guest, Doctor, Nurse]);
     }
     Records "records" {
         /// An encounter with its note.

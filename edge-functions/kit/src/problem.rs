@@ -108,6 +108,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "not-admitted", "The patient has not been admitted yet")
     }
 
+    /// A guest's link was taken back.
+    pub fn link_withdrawn() -> Self {
+        Self::new(StatusCode::GONE, "link-withdrawn", "The link was taken back")
+    }
+
     /// One input is not what it should be.
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let errors = [InputError { pointer: pointer.into(), detail: detail.into() }];

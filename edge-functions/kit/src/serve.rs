@@ -121,7 +121,7 @@ async fn identify(
         known.caller.staff = Some(live.staff);
         known.renewed = live.renewed;
     }
-    if roles.contains(&Role::Patient) {
+    if roles.contains(&Role::Patient) || roles.contains(&Role::Guest) {
         known.caller.visitor = sessions::visitor(host.database, clinic, headers, now).await?;
     }
     if roles.contains(&Role::Ops) {

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::context::{Context, Staff, Visitor};
 use crate::cookies;
 use crate::database::Database;
-use crate::ids::{AppointmentId, ClinicId, UserId};
+use crate::ids::{AppointmentId, ClinicId, GuestId, UserId};
 use crate::params;
 use crate::phi::Phi;
 use crate::policy::Role;
@@ -57,18 +57,25 @@ pub async fn end_staff(context: &Context<'_>) -> Result<HeaderValue, Problem> {
     cookies::clear(cookies::STAFF, &zone, &context.clinic).map_err(Problem::internal)
 }
 
-/// Begins the session of a visit: the cookie to set.
-pub async fn begin_visit(context: &Context<'_>, appointment: AppointmentId) -> Result<HeaderValue, Problem> {
+/// Begins the session of a visit: the cookie to set. A guest's link works on one device at a time: the one that
+/// opened it last.
+pub async fn begin_visit(context: &Context<'_>, visitor: Visitor) -> Result<HeaderValue, Problem> {
     let secret = Secret::new::<32>()?;
-    context
-        .database()
-        .execute(
-            "INSERT INTO visit_session (clinic, secret_hash, appointment, created_at) VALUES (?, ?, ?, ?)",
-            params![&context.clinic, secret.hash(), appointment, context.now],
-        )
-        .await?;
+    if let Some(guest) = visitor.guest {
+        end_guest(context, guest).await?;
+    }
+    let sql = "INSERT INTO visit_session (clinic, secret_hash, appointment, guest, created_at)
+               VALUES (?, ?, ?, ?, ?)";
+    let values = params![&context.clinic, secret.hash(), visitor.appointment, visitor.guest, context.now];
+    context.database().execute(sql, values).await?;
     let zone = context.variable("zone").await?;
     cookies::set(cookies::VISIT, secret.reveal(), &zone, &context.clinic).map_err(Problem::internal)
+}
+
+async fn end_guest(context: &Context<'_>, guest: GuestId) -> Result<(), Problem> {
+    let sql = "DELETE FROM visit_session WHERE clinic = ? AND guest = ?";
+    context.database().execute(sql, params![&context.clinic, guest]).await?;
+    Ok(())
 }
 
 /// The member of staff whose cookie the request has, while their session lives.
@@ -106,7 +113,7 @@ pub(crate) async fn staff(
     Ok(Some(Live { staff, renewed }))
 }
 
-/// The patient whose cookie the request has.
+/// The patient or guest whose cookie the request has.
 pub(crate) async fn visitor(
     database: &dyn Database,
     clinic: &ClinicId,
@@ -114,11 +121,13 @@ pub(crate) async fn visitor(
     now: Timestamp,
 ) -> Result<Option<Visitor>, Problem> {
     let Some(secret) = cookies::read(headers, cookies::VISIT) else { return Ok(None) };
-    let sql = "SELECT appointment FROM visit_session WHERE clinic = ? AND secret_hash = ? AND created_at > ?";
+    let sql = "SELECT appointment, guest FROM visit_session
+               WHERE clinic = ? AND secret_hash = ? AND created_at > ?";
     let hash = Secret::presented(secret).hash();
     let rows = database.query(sql, params![clinic, hash, now - ABSOLUTE]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(Visitor { appointment: row.parsed(0, AppointmentId::parse)? }))
+    let guest = row.text_or_null(1)?.is_some().then(|| row.parsed(1, GuestId::parse)).transpose()?;
+    Ok(Some(Visitor { appointment: row.parsed(0, AppointmentId::parse)?, guest }))
 }
 
 /// When a session was last used, as its cookie says.

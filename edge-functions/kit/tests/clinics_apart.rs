@@ -54,12 +54,16 @@ impl Clinics {
             let columns = self.columns(&table).await;
             let value = |column: &String| match (table.as_str(), column.as_str()) {
                 (_, "clinic") => format!("'{TWIN}'"),
-                ("room" | "room_participant" | "call_meter", "name" | "sink")
+                (
+                    "room" | "room_participant" | "call_meter" | "revocation",
+                    "name" | "sink" | "room",
+                )
                 | ("call_event" | "call_person", "participant") => format!("'!TWIN' || {column}"),
                 // Where these are read by mistake the answer shows it, or the function fails.
                 (_, "name" | "recipient" | "body" | "note_text" | "time_zone" | "rrule") => twin.clone(),
                 ("clinic", "document_hash") | ("staff_user", "password_hash") => twin.clone(),
                 ("visit_session", "appointment") => twin.clone(),
+                ("guest", "role") => "'other'".to_owned(),
                 ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + {DAY_MS}"),
                 ("call_event", "at") => format!("{column} * 2"),
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
@@ -181,6 +185,29 @@ async fn call(clinics: &Clinics, doctor: &Client<'_>, (encounter, joined): (&str
     assert_eq!(call.body["participants"][0]["connectedSeconds"], 60, "{}", call.body);
 }
 
+/// A guest's way, from the link to the removal.
+async fn invite_and_remove(clinics: &Clinics, doctor: &Client<'_>, guests: &str) {
+    let guest = clinics.world.client("demo");
+    let invited = clinics.post::<SchedulingFunction>(doctor, guests, json!({"role": "family"})).await;
+    let token = invited.text("/link").split_once('#').unwrap().1.to_owned();
+    for _ in 0..2 {
+        clinics.post::<AuthFunction>(&guest, "/auth/visit-sessions", json!({"token": token})).await;
+    }
+    clinics.post::<SchedulingFunction>(&guest, "/scheduling/guest-visit/arrive", json!({})).await;
+    let change = |verb: &str| format!("/scheduling/guests/{}/{verb}", invited.text("/guest/id"));
+    clinics.post::<SchedulingFunction>(doctor, &change("admit"), json!({})).await;
+    clinics.post::<TokensFunction>(&guest, "/tokens/join", json!({})).await;
+    let seen = clinics.get::<SchedulingFunction>(&guest, "/scheduling/guest-visit").await;
+    assert_eq!(seen.body["people"].as_array().unwrap().len(), 3);
+    let listed = clinics.get::<SchedulingFunction>(doctor, guests).await;
+    assert_eq!(
+        listed.body["guests"],
+        json!([{"id": invited.text("/guest/id"), "role": "family", "status": "admitted"}])
+    );
+    clinics.post::<SchedulingFunction>(doctor, &change("remove"), json!({})).await;
+    assert_eq!(clinics.world.count("SELECT count(*) FROM revocation WHERE clinic = 'demo'").await, 1);
+}
+
 #[tokio::test]
 async fn a_visit_from_set_up_to_end_beside_a_twin() {
     let world = World::new().await;
@@ -235,6 +262,8 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     clinics.post::<SchedulingFunction>(&doctor, &change("reports"), json!({"kind": "no-sound"})).await;
     let list = clinics.get::<SchedulingFunction>(&doctor, "/scheduling/appointments?date=2026-03-02").await;
     assert_eq!(list.body["appointments"][0]["phoneInstead"], asked.body["at"]);
+
+    invite_and_remove(&clinics, &doctor, &change("guests")).await;
 
     let encounter = format!("/records/encounters/{}", listed["encounter"].as_str().unwrap());
     call(&clinics, &doctor, (&encounter, &mine)).await;

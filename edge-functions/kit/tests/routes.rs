@@ -98,7 +98,7 @@ fn every_role_has_an_answer_for_every_operation() {
         }
         let clinical =
             ["/records/", "/scheduling/appointments"].iter().any(|part| entry.path.starts_with(part));
-        for role in [Role::Patient, Role::Proxy, Role::Billing, Role::Auditor, Role::Ops] {
+        for role in [Role::Patient, Role::Proxy, Role::Guest, Role::Billing, Role::Auditor, Role::Ops] {
             assert!(!(clinical && allowed.contains(&role)), "{role} reaches {}", entry.name);
         }
         assert_eq!(allowed.contains(&Role::Ops), entry.name == "PutClinic", "{}", entry.name);

@@ -52,7 +52,7 @@ struct CallView {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ParticipantView {
-    /// `patient`, or the id of a member of staff.
+    /// `patient`, or the id of a member of staff or of a guest.
     person: String,
     connected_seconds: i64,
     joins: u32,

@@ -1,6 +1,7 @@
 //! Letting the patient in, and ending the visit.
 
 use kit::audit::Action;
+use kit::call;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::form::{self, Empty};
@@ -77,7 +78,13 @@ async fn end(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> 
     }
     let sql = "UPDATE encounter SET status = 'finished', ended_at = ? WHERE clinic = ? AND appointment = ?";
     database.execute(sql, params![context.now, clinic, id]).await?;
-    // Of the call nothing stays but what meters it.
+    let sql = "SELECT r.name, a.end_at FROM room r
+               JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
+               WHERE r.clinic = ? AND r.appointment = ?";
+    for row in database.query(sql, params![clinic, id]).await? {
+        call::revoke(context, &row.text(0)?, None, row.time(1)?).await?;
+    }
+    // Of the call nothing stays but what meters it, and that its tokens are refused.
     for sql in [
         "DELETE FROM room_participant WHERE clinic = ? AND appointment = ?",
         "DELETE FROM room WHERE clinic = ? AND appointment = ?",

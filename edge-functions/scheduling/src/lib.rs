@@ -5,7 +5,10 @@ pub mod catalogue;
 pub mod day;
 #[cfg(target_family = "wasm")]
 mod entry;
+pub mod guest_visit;
+pub mod guests;
 pub mod holds;
+mod people;
 pub mod reports;
 pub mod slots;
 pub mod visit;
@@ -35,6 +38,12 @@ impl Function for SchedulingFunction {
             Scheduling::EndVisit => admission::end_visit(context).await,
             Scheduling::ReportOnVisit => reports::report_on_visit(context).await,
             Scheduling::ReportOnCall => reports::report_on_call(context).await,
+            Scheduling::InviteGuest => guests::invite_guest(context).await,
+            Scheduling::ListGuests => guests::list_guests(context).await,
+            Scheduling::AdmitGuest => guests::admit_guest(context).await,
+            Scheduling::RemoveGuest => guests::remove_guest(context).await,
+            Scheduling::GetGuestVisit => guest_visit::get_guest_visit(context).await,
+            Scheduling::ArriveAsGuest => guest_visit::arrive_as_guest(context).await,
         }
     }
 }

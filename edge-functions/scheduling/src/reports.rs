@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kit::audit::Action;
 use kit::context::Context;
 use kit::form;
-use kit::ids::{AppointmentId, EncounterId};
+use kit::ids::{AppointmentId, EncounterId, GuestId};
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 const MOST: i64 = 100;
 /// Longest name of a media node.
 const MAX_NODE_BYTES: usize = 64;
+/// As in `room_participant`.
+const PATIENT: &str = "patient";
 
 /// No words of people's own: those could be anything.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
     PhoneInstead,
@@ -45,8 +47,12 @@ struct Kept {
 
 /// `POST /scheduling/visit/reports`.
 pub async fn report_on_visit(context: &Context<'_>) -> Result<Reply, Problem> {
-    let appointment = context.visitor()?.appointment;
-    keep(context, appointment, "patient").await
+    let visitor = context.visitor()?;
+    let person = match visitor.guest {
+        Some(guest) => guest_in_call(context, guest).await?,
+        None => PATIENT.to_owned(),
+    };
+    keep(context, visitor.appointment, &person).await
 }
 
 /// `POST /scheduling/appointments/{id}/reports`.
@@ -56,8 +62,22 @@ pub async fn report_on_call(context: &Context<'_>) -> Result<Reply, Problem> {
     keep(context, appointment, &person).await
 }
 
+async fn guest_in_call(context: &Context<'_>, guest: GuestId) -> Result<String, Problem> {
+    let sql = "SELECT admitted_at, removed_at FROM guest WHERE clinic = ? AND id = ?";
+    let rows = context.database().query(sql, params![&context.clinic, guest]).await?;
+    let row = rows.first().ok_or_else(Problem::not_admitted)?;
+    match (row.time_or_null(0)?, row.time_or_null(1)?) {
+        (_, Some(_)) => Err(Problem::link_withdrawn()),
+        (None, None) => Err(Problem::not_admitted()),
+        (Some(_), None) => Ok(guest.to_string()),
+    }
+}
+
 async fn keep(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<Reply, Problem> {
     let Report { kind, node } = form::read(&context.request)?;
+    if kind == Kind::PhoneInstead && person != PATIENT {
+        return Err(Problem::invalid("/kind", "only the patient can be called"));
+    }
     if node.as_deref().is_some_and(|node| !is_name(node)) {
         return Err(Problem::invalid("/node", "must be the id of a media node"));
     }

@@ -11,6 +11,8 @@ use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::Serialize;
 
+use crate::people::{self, Person};
+
 /// Whoever arrived longer ago and was never let in has left.
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(12);
 
@@ -22,6 +24,7 @@ struct VisitView {
     service: Named,
     waiting: Option<Waiting>,
     admitted: bool,
+    people: Vec<Person>,
 }
 
 #[derive(Serialize)]
@@ -34,14 +37,14 @@ struct AppointmentView {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ClinicView {
-    name: String,
-    time_zone: String,
+pub(crate) struct ClinicView {
+    pub(crate) name: String,
+    pub(crate) time_zone: String,
 }
 
 #[derive(Serialize)]
-struct Named {
-    name: String,
+pub(crate) struct Named {
+    pub(crate) name: String,
 }
 
 /// A place in the waiting room; the next one in has position 1.
@@ -99,6 +102,7 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         }
         _ => None,
     };
+    let people = if admitted { people::of(context, appointment).await? } else { Vec::new() };
     let clinic = context.clinic().await?;
     Ok(VisitView {
         appointment: AppointmentView {
@@ -112,6 +116,7 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         service: Named { name: row.text(7)? },
         waiting,
         admitted,
+        people,
     })
 }
 

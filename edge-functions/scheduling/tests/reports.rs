@@ -1,5 +1,6 @@
 //! What people of a call say of it is kept with the encounter.
 
+use auth::AuthFunction;
 use jiff::SignedDuration;
 use kit::params;
 use kit::policy::Role;
@@ -64,6 +65,32 @@ async fn a_wish_to_be_called_is_shown_to_the_clinic_and_reports_hold_ids_only() 
 
     assert_eq!(change(&doctor, &visit, "end", json!({})).await.status, 200);
     assert_eq!(report(&patient, "other").await.refusal().0, 410);
+}
+
+#[tokio::test]
+async fn a_guest_reports_while_in_the_call_and_cannot_be_called_by_phone() {
+    let world = World::new().await;
+    let seeded = world.seed("demo", "Europe/Berlin").await;
+    let visit = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
+    let (patient, doctor, guest) = (world.client("demo"), world.client("demo"), world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    post(&patient, "/scheduling/visit/arrive", json!({})).await;
+    change(&doctor, &visit, "admit", json!({})).await;
+    let invited = change(&doctor, &visit, "guests", json!({"role": "family"})).await;
+    let token = invited.text("/link").split_once('#').unwrap().1.to_owned();
+    guest.post::<AuthFunction>("/auth/visit-sessions", json!({"token": token})).await;
+    post(&guest, "/scheduling/guest-visit/arrive", json!({})).await;
+    assert_eq!(report(&guest, "no-sound").await.refusal(), (409, "not-admitted"));
+    let of_guest = |verb: &str| format!("/scheduling/guests/{}/{verb}", invited.text("/guest/id"));
+    post(&doctor, &of_guest("admit"), json!({})).await;
+    assert_eq!(report(&guest, "phone-instead").await.refusal(), (422, "invalid-input"));
+    assert_eq!(report(&guest, "no-sound").await.status, 201);
+    post(&doctor, &of_guest("remove"), json!({})).await;
+    assert_eq!(report(&guest, "no-sound").await.refusal(), (410, "link-withdrawn"));
+    let rows = world.query("SELECT person FROM call_report", params![]).await;
+    let persons: Vec<_> = rows.iter().map(|row| row.text(0).unwrap()).collect();
+    assert_eq!(persons, [invited.text("/guest/id")]);
 }
 
 #[tokio::test]

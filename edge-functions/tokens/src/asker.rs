@@ -1,23 +1,75 @@
 //! Whose place in which call a request is about.
 
 use kit::context::Context;
-use kit::ids::AppointmentId;
+use kit::fhir::AppointmentStatus;
+use kit::ids::{AppointmentId, GuestId, UserId};
+use kit::params;
+use kit::policy::Role;
 use kit::problem::Problem;
 
 /// One person of one call.
+#[derive(Clone, Copy)]
 pub(crate) struct Asker {
     /// The call's visit.
     pub(crate) appointment: AppointmentId,
+    pub(crate) person: Person,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Person {
+    Patient,
+    Guest(GuestId),
+    Clinician(UserId),
+}
+
+impl Person {
     /// As in `room_participant`.
-    pub(crate) person: String,
+    pub(crate) fn key(self) -> String {
+        match self {
+            Self::Patient => "patient".to_owned(),
+            Self::Guest(guest) => guest.to_string(),
+            Self::Clinician(user) => user.to_string(),
+        }
+    }
+
+    pub(crate) const fn guest(self) -> Option<GuestId> {
+        match self {
+            Self::Guest(guest) => Some(guest),
+            Self::Patient | Self::Clinician(_) => None,
+        }
+    }
 }
 
 impl Asker {
-    /// A patient need not say which call: the visit's cookie does. Staff name the appointment.
+    /// A patient or a guest need not say which call: the visit's cookie does. Staff name the appointment.
     pub(crate) fn of(context: &Context<'_>, named: Option<AppointmentId>) -> Result<Self, Problem> {
-        Ok(match named {
-            Some(appointment) => Self { appointment, person: context.staff()?.user.to_string() },
-            None => Self { appointment: context.visitor()?.appointment, person: "patient".to_owned() },
-        })
+        if let Some(appointment) = named {
+            return Ok(Self { appointment, person: Person::Clinician(clinician(context)?) });
+        }
+        let visitor = context.visitor()?;
+        let person = visitor.guest.map_or(Person::Patient, Person::Guest);
+        Ok(Self { appointment: visitor.appointment, person })
     }
+
+    /// Why they have no place in it.
+    pub(crate) async fn why_not(self, context: &Context<'_>) -> Result<Problem, Problem> {
+        let sql = "SELECT a.status, g.removed_at FROM appointment a
+                   LEFT JOIN guest g ON g.clinic = a.clinic AND g.id = ?3
+                   WHERE a.clinic = ?1 AND a.id = ?2";
+        let values = params![&context.clinic, self.appointment, self.person.guest()];
+        let rows = context.database().query(sql, values).await?;
+        let Some(row) = rows.first() else { return Ok(Problem::not_found("No such appointment")) };
+        if row.parsed(0, AppointmentStatus::parse)?.is_over() {
+            return Ok(Problem::visit_over());
+        }
+        let removed = row.time_or_null(1)?.is_some();
+        Ok(if removed { Problem::link_withdrawn() } else { Problem::not_admitted() })
+    }
+}
+
+/// The member of staff who calls: the table lets them in, or the visit's cookie beside theirs does.
+fn clinician(context: &Context<'_>) -> Result<UserId, Problem> {
+    let staff = context.staff()?;
+    let treats = staff.roles.iter().any(|role| matches!(role, Role::Doctor | Role::Nurse));
+    if treats { Ok(staff.user) } else { Err(Problem::role_not_allowed()) }
 }

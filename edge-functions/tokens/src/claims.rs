@@ -5,18 +5,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::{SignedDuration, Timestamp};
+use kit::call;
 use kit::context::Context;
 use kit::problem::Problem;
 use serde::Serialize;
 
 /// Who the token is for.
 pub const AUDIENCE: &str = "locum-media";
-/// How long after the visit's end the token still opens the room: doctors overrun.
-pub const AFTER_END: SignedDuration = SignedDuration::from_mins(30);
-/// How long a token lives that whoever holds it can use: enough to connect, and to try again.
-pub const UNBOUND: SignedDuration = SignedDuration::from_mins(10);
-/// No token lives longer.
-pub const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 /// How far the clocks of two nodes may be apart.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(10);
 
@@ -98,7 +93,7 @@ impl<'a> Claims<'a> {
             sub: names.participant,
             jti: names.token,
             nbf: (now - CLOCK_SKEW).as_second(),
-            exp: expiry(now, end, names.device.is_some()).as_second(),
+            exp: call::expiry(now, end, names.device.is_some()).as_second(),
             video: Grants {
                 room_join: true,
                 room: names.room,
@@ -139,32 +134,5 @@ impl Signer {
         let message = format!("{header}.{}", part(serde_json::to_vec(claims))?);
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(message.as_bytes()).to_bytes());
         Ok(format!("{message}.{signature}"))
-    }
-}
-
-/// When a token ends: 30 minutes after the visit's planned end, or after now once that has passed; never more
-/// than half a day from now, also for a visit that begins long before its time. One that is bound to no device ends
-/// after ten minutes.
-pub fn expiry(now: Timestamp, end: Timestamp, bound: bool) -> Timestamp {
-    let longest = if bound { LONGEST } else { UNBOUND };
-    (now.max(end) + AFTER_END).min(now + longest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_ends_soon_after_the_visit_and_always_within_half_a_day() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let now = at("2026-03-02T08:00:00Z");
-        for (end, expires) in [
-            ("2026-03-02T08:30:00Z", "2026-03-02T09:00:00Z"),
-            ("2026-03-02T07:00:00Z", "2026-03-02T08:30:00Z"),
-            ("2027-03-02T08:30:00Z", "2026-03-02T20:00:00Z"),
-        ] {
-            assert_eq!(expiry(now, at(end), true), at(expires), "{end}");
-            assert_eq!(expiry(now, at(end), false), at("2026-03-02T08:10:00Z"), "{end}");
-        }
     }
 }

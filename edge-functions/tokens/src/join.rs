@@ -1,11 +1,11 @@
-//! A patient or a member of staff joins the call of a visit.
+//! A patient, a guest or a member of staff joins the call of a visit.
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use jiff::Timestamp;
 use kit::audit::Action;
+use kit::call;
 use kit::context::Context;
-use kit::fhir::AppointmentStatus;
 use kit::form;
 use kit::ids::AppointmentId;
 use kit::params;
@@ -16,14 +16,14 @@ use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
-use crate::claims::{self, Claims, Names, Signer};
+use crate::claims::{Claims, Names, Signer};
 use crate::membership::{self, Membership};
 use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere};
 
 /// Longest list of measured nodes that is read.
 const MAX_NEAREST: usize = 8;
 
-/// A patient need not say which call: the visit's cookie does. Staff name the appointment.
+/// A patient or a guest need not say which call: the visit's cookie does. Staff name the appointment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
@@ -68,7 +68,7 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     if wish.nearest.len() > MAX_NEAREST {
         return Err(Problem::invalid("/nearest", format!("must be {MAX_NEAREST} at most")));
     }
-    let Asker { appointment, person } = Asker::of(context, wish.appointment)?;
+    let asker = Asker::of(context, wish.appointment)?;
     let device = wish.encryption.as_ref().and_then(Membership::device);
     if device.is_none() {
         allow_unbound(context).await?;
@@ -79,16 +79,16 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     let region = arrived_in(&context.request);
     let (call, participant, order, members) = context
         .transaction(async || {
-            let participant = enter(context, appointment, &person).await?;
-            let call = find_call(context, appointment, &person).await?;
+            let participant = enter(context, asker).await?;
+            let call = find_call(context, asker).await?;
             let running = call.running;
             let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, running });
             let order = order.map_err(nowhere)?;
             let members = match &wish.encryption {
-                Some(membership) => Some(membership::enter(context, appointment, &person, membership).await?),
+                Some(membership) => Some(membership::enter(context, asker, membership).await?),
                 None => None,
             };
-            context.audit(Action::TokenMinted, Some(&appointment));
+            context.audit(Action::TokenMinted, Some(&asker.appointment));
             Ok((call, participant, order, members))
         })
         .await?;
@@ -101,7 +101,7 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
         token: &token,
         room: &call.room,
         participant: &participant,
-        expires_at: claims::expiry(context.now, call.end, device.is_some()),
+        expires_at: call::expiry(context.now, call.end, device.is_some()),
         running,
         node_list_version: nodes.version,
         nodes: order.views(),
@@ -146,41 +146,36 @@ fn arrived_in(request: &Request<Vec<u8>>) -> Option<String> {
 
 /// The participant's random name in the room: drawn when a person first joins the call, the same when they
 /// come back.
-async fn enter(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<String, Problem> {
+async fn enter(context: &Context<'_>, asker: Asker) -> Result<String, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
+    let Asker { appointment, person } = asker;
     let sql = "INSERT INTO room_participant (clinic, appointment, person, name)
                SELECT r.clinic, r.appointment, ?3, ?4 FROM room r
                JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ?1 AND r.appointment = ?2 AND a.status = 'arrived'
-                 AND a.admitted_at IS NOT NULL
+                 AND a.admitted_at IS NOT NULL AND (?5 IS NULL OR EXISTS (
+                   SELECT 1 FROM guest g WHERE g.clinic = a.clinic AND g.appointment = a.id AND g.id = ?5
+                     AND g.admitted_at IS NOT NULL AND g.removed_at IS NULL))
                ON CONFLICT (clinic, appointment, person) DO NOTHING";
-    let name = secret::random_name()?;
-    database.execute(sql, params![clinic, appointment, person, name]).await?;
+    let (name, guest) = (secret::random_name()?, person.guest());
+    database.execute(sql, params![clinic, appointment, person.key(), name, guest]).await?;
     let sql = "SELECT name FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
-    let rows = database.query(sql, params![clinic, appointment, person]).await?;
+    let rows = database.query(sql, params![clinic, appointment, person.key()]).await?;
     match rows.first() {
         Some(row) => Ok(row.text(0)?),
-        None => Err(why_not(context, appointment).await?),
+        None => Err(asker.why_not(context).await?),
     }
 }
 
-/// Why there is no room to enter.
-async fn why_not(context: &Context<'_>, appointment: AppointmentId) -> Result<Problem, Problem> {
-    let sql = "SELECT status FROM appointment WHERE clinic = ? AND id = ?";
-    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
-    let Some(row) = rows.first() else { return Ok(Problem::not_found("No such appointment")) };
-    let over = row.parsed(0, AppointmentStatus::parse)?.is_over();
-    Ok(if over { Problem::visit_over() } else { Problem::not_admitted() })
-}
-
-async fn find_call(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<Call, Problem> {
+async fn find_call(context: &Context<'_>, asker: Asker) -> Result<Call, Problem> {
     let sql = "SELECT a.end_at, r.name, r.sink, EXISTS (
                  SELECT 1 FROM room_participant p
                  WHERE p.clinic = r.clinic AND p.appointment = r.appointment AND p.person <> ?3
                )
                FROM room r JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ?1 AND r.appointment = ?2";
-    let rows = context.database().query(sql, params![&context.clinic, appointment, person]).await?;
+    let values = params![&context.clinic, asker.appointment, asker.person.key()];
+    let rows = context.database().query(sql, values).await?;
     let row = rows.first().ok_or_else(Problem::not_admitted)?;
     let running = row.integer(3)? != 0;
     Ok(Call { end: row.time(0)?, room: row.text(1)?, sink: row.text(2)?, running })

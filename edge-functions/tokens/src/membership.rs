@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
+use kit::call;
 use kit::context::Context;
 use kit::form;
 use kit::ids::AppointmentId;
@@ -155,23 +156,22 @@ pub async fn get_membership(context: &Context<'_>) -> Result<Reply, Problem> {
     let mut query = Query::of(context.request.uri());
     let named = query.optional("appointment", "an id", AppointmentId::parse)?;
     query.finish()?;
-    let asker = Asker::of(context, named)?;
-    let members = read(context, asker.appointment).await?;
+    let members = read(context, Asker::of(context, named)?).await?;
     answer(context, &members).await
 }
 
 /// `POST /tokens/leave`. Whoever comes back joins anew.
 pub async fn leave_call(context: &Context<'_>) -> Result<Reply, Problem> {
     let wish: Wish = form::read(&context.request)?;
-    let Asker { appointment, person } = Asker::of(context, wish.appointment)?;
+    let asker = Asker::of(context, wish.appointment)?;
     let members = context
         .transaction(async || {
             let sql = "DELETE FROM room_member WHERE clinic = ? AND appointment = ? AND person = ?";
-            let values = params![&context.clinic, appointment, person.as_str()];
+            let values = params![&context.clinic, asker.appointment, asker.person.key()];
             if context.database().execute(sql, values).await? > 0 {
-                advance(context, appointment).await?;
+                call::members_changed(context, asker.appointment).await?;
             }
-            read(context, appointment).await
+            read(context, asker).await
         })
         .await?;
     answer(context, &members).await
@@ -185,8 +185,7 @@ async fn answer(context: &Context<'_>, members: &Members) -> Result<Reply, Probl
 /// Takes somebody in who is in the call. The same device again, with the same keys, is no change.
 pub(crate) async fn enter(
     context: &Context<'_>,
-    appointment: AppointmentId,
-    person: &str,
+    asker: Asker,
     membership: &Membership,
 ) -> Result<Members, Problem> {
     let sql =
@@ -197,31 +196,30 @@ pub(crate) async fn enter(
     let (device, commitment) = membership.texts().unzip();
     let values = params![
         &context.clinic,
-        appointment,
-        person,
+        asker.appointment,
+        asker.person.key(),
         device.map(str::to_owned),
         commitment.map(str::to_owned)
     ];
     if context.database().execute(sql, values).await? > 0 {
-        advance(context, appointment).await?;
+        call::members_changed(context, asker.appointment).await?;
     }
-    read(context, appointment).await
+    read(context, asker).await
 }
 
-async fn advance(context: &Context<'_>, appointment: AppointmentId) -> Result<(), Problem> {
-    let sql = "UPDATE room SET membership = membership + 1 WHERE clinic = ? AND appointment = ?";
-    context.database().execute(sql, params![&context.clinic, appointment]).await?;
-    Ok(())
-}
-
-async fn read(context: &Context<'_>, appointment: AppointmentId) -> Result<Members, Problem> {
+/// Of guests only those are told who are in the call.
+async fn read(context: &Context<'_>, asker: Asker) -> Result<Members, Problem> {
     let sql = "SELECT r.name, r.membership, p.name, m.device, m.commitment FROM room r
                LEFT JOIN room_member m ON m.clinic = r.clinic AND m.appointment = r.appointment
                LEFT JOIN room_participant p
                  ON p.clinic = m.clinic AND p.appointment = m.appointment AND p.person = m.person
-               WHERE r.clinic = ? AND r.appointment = ? ORDER BY p.name";
-    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
-    let first = rows.first().ok_or_else(Problem::not_admitted)?;
+               WHERE r.clinic = ?1 AND r.appointment = ?2 AND (?3 IS NULL OR EXISTS (
+                 SELECT 1 FROM room_participant g
+                 WHERE g.clinic = r.clinic AND g.appointment = r.appointment AND g.person = ?3))
+               ORDER BY p.name";
+    let values = params![&context.clinic, asker.appointment, asker.person.guest()];
+    let rows = context.database().query(sql, values).await?;
+    let Some(first) = rows.first() else { return Err(asker.why_not(context).await?) };
     let (room, generation) = (first.text(0)?, first.integer(1)?);
     let mut members = Vec::with_capacity(rows.len());
     for row in &rows {

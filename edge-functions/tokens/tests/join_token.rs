@@ -8,10 +8,12 @@ use http::Method;
 use jiff::SignedDuration;
 use jsonwebtoken::Algorithm;
 use kit::cookies;
+use kit::params;
 use kit::policy::Role;
 use kit::testing::Answer;
+use scheduling::SchedulingFunction;
 use serde_json::{Value as Json, json};
-use support::{clinic, join, keys, node, nodes};
+use support::{Invited, arrive, clinic, join, keys, node, nodes};
 use tokens::TokensFunction;
 
 #[tokio::test]
@@ -152,6 +154,64 @@ async fn a_patient_cannot_name_a_visit_and_another_clinic_has_none() {
         join(&desk, json!({"appointment": mine.appointment})).await.refusal(),
         (403, "role-not-allowed")
     );
+}
+
+#[tokio::test]
+async fn a_guest_joins_once_let_in_and_is_refused_once_removed() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let (doctor, guest) = (clinic.world.client("demo"), clinic.world.client("demo"));
+    doctor.sign_in_as(Role::Doctor).await;
+    let invited = Invited::by(&doctor, &visit, &guest).await;
+    assert_eq!(join(&guest, json!({})).await.refusal(), (409, "not-admitted"));
+    arrive(&guest).await;
+    assert_eq!(join(&guest, json!({})).await.refusal(), (409, "not-admitted"), "waiting is not yet let in");
+    invited.change(&doctor, "admit").await;
+    let staff = join(&doctor, json!({"appointment": visit.appointment})).await;
+    let joined = join(&guest, json!({})).await;
+    assert_eq!(joined.status, 201, "{}", joined.body);
+    assert_eq!((&joined.body["room"], &joined.body["running"]), (&staff.body["room"], &json!(true)));
+    let participant = joined.text("/participant");
+    let claims = clinic.read(&joined.text("/token")).to_string();
+    assert!(!claims.contains("interpreter") && !claims.contains("guest"), "{claims}");
+
+    // The others are told what the guest is, and nothing else.
+    let mut people = vec![
+        json!({"participant": participant, "role": "interpreter"}),
+        json!({"participant": staff.text("/participant"), "role": "clinician"}),
+    ];
+    people.sort_by_key(|person| person["participant"].to_string());
+    let patient = clinic.world.client("demo");
+    patient.begin_visit(&visit).await;
+    let guests = format!("/scheduling/appointments/{}/guests", visit.appointment);
+    for (client, path) in
+        [(&guest, "/scheduling/guest-visit"), (&patient, "/scheduling/visit"), (&doctor, guests.as_str())]
+    {
+        assert_eq!(client.get::<SchedulingFunction>(path).await.body["people"], json!(people), "{path}");
+    }
+
+    invited.change(&doctor, "remove").await;
+    assert_eq!(join(&guest, json!({})).await.refusal(), (410, "link-withdrawn"));
+    let sql = "SELECT room || ' ' || participant FROM revocation WHERE clinic = 'demo' AND until > ?";
+    let revoked = clinic.world.query(sql, params![clinic.world.now()]).await;
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0].text(0).unwrap(), format!("{} {participant}", joined.text("/room")));
+    let alone = join(&doctor, json!({"appointment": visit.appointment})).await;
+    assert_eq!(alone.body["running"], false, "who was removed is nobody to meet");
+}
+
+#[tokio::test]
+async fn staff_who_do_not_treat_join_no_call_whatever_else_they_are() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let desk = clinic.world.client("demo");
+    desk.sign_in_as(Role::FrontDesk).await;
+    desk.begin_visit(&visit).await;
+    let answer = join(&desk, json!({"appointment": visit.appointment})).await;
+    assert_eq!(answer.refusal(), (403, "role-not-allowed"));
+    assert_eq!(join(&desk, json!({})).await.status, 201, "as the patient they are");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod support;
 use kit::policy::Role;
 use kit::testing::{Answer, Client};
 use serde_json::{Value as Json, json};
-use support::{Clinic, clinic, join, keys, member};
+use support::{Clinic, Invited, arrive, clinic, join, keys, member};
 use tokens::TokensFunction;
 
 async fn ask(client: &Client<'_>, query: &str) -> Answer {
@@ -62,6 +62,52 @@ async fn a_member_comes_stays_and_goes() {
     assert_eq!(read(&clinic, &back).0, 5);
     clinic.world.run("DELETE FROM room_participant", vec![]).await;
     assert_eq!(clinic.world.count("SELECT count(*) FROM room_member").await, 0, "it ends with the call");
+}
+
+#[tokio::test]
+async fn a_guest_is_a_member_like_anybody_and_their_removal_changes_the_keys() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let (doctor, guest) = (clinic.world.client("demo"), clinic.world.client("demo"));
+    doctor.sign_in_as(Role::Doctor).await;
+    let staff = json!({"appointment": visit.appointment, "encryption": keys('d')});
+    let they = join(&doctor, staff).await.text("/participant");
+    let invited = Invited::by(&doctor, &visit, &guest).await;
+    arrive(&guest).await;
+    assert_eq!(ask(&guest, "").await.refusal(), (409, "not-admitted"), "who waits is told of nobody");
+    invited.change(&doctor, "admit").await;
+
+    let joined = join(&guest, json!({"encryption": keys('g')})).await;
+    let me = joined.text("/participant");
+    let mut both = vec![member(&me, 'g'), member(&they, 'd')];
+    both.sort_by_key(|member| member["id"].as_str().unwrap().to_owned());
+    assert_eq!(read(&clinic, &joined), (2, json!(both)));
+    assert_eq!(clinic.read(&joined.text("/token"))["cnf"], json!({"jkt": keys('g')["device"]}));
+    assert_eq!(read(&clinic, &ask(&guest, "").await), (2, json!(both)));
+    assert_eq!(read(&clinic, &leave(&guest, json!({})).await), (3, json!([member(&they, 'd')])));
+    assert_eq!(read(&clinic, &join(&guest, json!({"encryption": keys('g')})).await), (4, json!(both)));
+
+    invited.change(&doctor, "remove").await;
+    let query = format!("?appointment={}", visit.appointment);
+    assert_eq!(read(&clinic, &ask(&doctor, &query).await), (5, json!([member(&they, 'd')])));
+    assert_eq!(ask(&guest, "").await.refusal(), (410, "link-withdrawn"));
+    assert_eq!(leave(&guest, json!({})).await.refusal(), (410, "link-withdrawn"));
+    assert_eq!(read(&clinic, &ask(&doctor, &query).await).0, 5);
+}
+
+#[tokio::test]
+async fn staff_who_do_not_treat_are_told_of_nobody_whatever_else_they_are() {
+    let clinic = clinic().await;
+    let visit = clinic.visit().await;
+    clinic.admit(&visit).await;
+    let desk = clinic.world.client("demo");
+    desk.sign_in_as(Role::FrontDesk).await;
+    desk.begin_visit(&visit).await;
+    let query = format!("?appointment={}", visit.appointment);
+    assert_eq!(ask(&desk, &query).await.refusal(), (403, "role-not-allowed"));
+    let answer = leave(&desk, json!({"appointment": visit.appointment})).await;
+    assert_eq!(answer.refusal(), (403, "role-not-allowed"));
 }
 
 #[tokio::test]

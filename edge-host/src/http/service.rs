@@ -27,6 +27,7 @@ use crate::manifest::CallEventsTool;
 use crate::mesh::Peers;
 use crate::network::Network;
 use crate::problem::Problem;
+use crate::revocations::Revocations;
 use crate::routes::{Route, RouteMatch};
 use crate::runtime::Function;
 use crate::store::{Access, RecordStore};
@@ -66,6 +67,8 @@ pub(crate) struct Edge {
     pub(crate) audit: Arc<Audit>,
     /// Documents.
     pub(crate) blobs: Arc<Blobs>,
+    /// Whose tokens media nodes refuse.
+    pub(crate) revocations: Revocations,
     /// The built web pages.
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
@@ -107,6 +110,8 @@ pub(crate) struct Kept {
     pub(crate) audit: Arc<Audit>,
     /// Documents.
     pub(crate) blobs: Arc<Blobs>,
+    /// Whose tokens media nodes refuse.
+    pub(crate) revocations: Revocations,
 }
 
 /// Where a path leads.
@@ -122,7 +127,7 @@ impl Edge {
     pub(crate) fn new(
         Functions { routes: functions, call_events, host_key }: Functions,
         clinics: Clinics,
-        Kept { store, audit, blobs }: Kept,
+        Kept { store, audit, blobs, revocations }: Kept,
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,
@@ -135,6 +140,7 @@ impl Edge {
             store,
             audit,
             blobs,
+            revocations,
             pages,
             network,
             peers,

@@ -4,6 +4,7 @@
 //! tables of others are ignored, as Spin ignores ours.
 
 mod outbound;
+mod table;
 mod template;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
 
 pub use outbound::{AllowedHost, AllowedHosts};
+pub use table::{ParseTableError, TableName};
 pub use template::Template;
 
 use crate::routes::Route;
@@ -29,6 +31,8 @@ pub struct Application {
     pub migrations: Option<PathBuf>,
     /// Where what media nodes tell of calls is kept.
     pub call_events: Option<CallEventsTool>,
+    /// Table that holds whose tokens media nodes refuse: `room`, `participant` (empty: all), `until` (unix ms).
+    pub revocations: Option<TableName>,
     /// Names of variables whose values the host itself supplies.
     pub supplied: Vec<String>,
     /// Declared variables.
@@ -161,6 +165,7 @@ struct RawTools<T> {
 struct ApplicationTool {
     pages: Option<PathBuf>,
     migrations: Option<PathBuf>,
+    revocations: Option<String>,
     /// Read by the tests that hold the routes against it.
     #[allow(dead_code, reason = "names a file for tests and tools")]
     openapi: Option<PathBuf>,
@@ -224,12 +229,16 @@ impl Application {
                 Ok((id, component))
             })
             .collect::<Result<_, ConfigError>>()?;
+        let revocations = tool.revocations.map(|name| name.parse::<TableName>()).transpose();
+        let revocations =
+            revocations.map_err(|error| wrong("application.tool.locum.revocations", error.to_string()))?;
         let from_file = |own: PathBuf| resolve(path, &own);
         Ok(Self {
             name: raw.application.name,
             pages: tool.pages.map(from_file),
             migrations: tool.migrations.map(from_file),
             call_events: tool.call_events,
+            revocations,
             supplied: tool.supplied,
             variables: raw.variables,
             components,

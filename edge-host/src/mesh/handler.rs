@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use locum_identity::{NodeIdentity, Role};
+use locum_cluster::revocation::MediaQuestion;
+use locum_identity::{NodeId, NodeIdentity, Role};
 use locum_mesh::{Caller, Carrier, Handler, Refusal, RefusalCode};
 
 use super::envelope::{self, Malformed};
@@ -36,7 +37,7 @@ impl Handler for HostHandler {
         if let Caller::Node(node) = &caller
             && node.role == Role::Media
         {
-            return calls::answer(&self.edge, &node.node, &question).await;
+            return media_node(&self.edge, &node.node, &question).await;
         }
         let caller = edge_host(caller)?;
         let (question, bytes) = envelope::open(&question).map_err(invalid)?;
@@ -70,6 +71,15 @@ impl Handler for HostHandler {
 /// Members of the control plane may ask for nothing that a clinic recorded.
 fn is_member(caller: &Caller) -> bool {
     matches!(caller, Caller::Node(node) if node.role == Role::Control)
+}
+
+/// Media nodes may tell what happened in calls, and ask whose tokens they are to refuse: random names, nothing that a
+/// clinic recorded.
+async fn media_node(edge: &Edge, node: &NodeId, question: &[u8]) -> Result<Vec<u8>, Refusal> {
+    match serde_json::from_slice(question) {
+        Ok(MediaQuestion::Revocations { known }) => edge.revocations.answer(known),
+        Err(_) => calls::answer(edge, node, question).await,
+    }
 }
 
 /// Only edge hosts hold what people entrusted to a clinic.

@@ -2,7 +2,8 @@
 //!
 //! A question is one of [`Question`], as JSON, followed by bytes that belong to it; so is an answer. Every
 //! host answers edge hosts only: media nodes and the control plane never see what a clinic records. Members of the
-//! control plane may ask for a canary, which is a number; media nodes may tell who was in a call, by random names.
+//! control plane may ask for a canary, which is a number; media nodes may tell who was in a call and ask whose tokens they
+//! are to refuse, by random names.
 //!
 //! Hosts of two releases speak to each other. A reader leaves aside fields that it does not know, so whatever is added
 //! has a default; a *question* it does not know it refuses, and whoever asks goes on without the answer.

@@ -37,7 +37,7 @@ pub use relayed::{RemotePerson, SharedPerson, SharedTrack};
 
 use crate::events::Happened;
 use crate::relay::NodeName;
-use crate::token::Admission;
+use crate::token::{Admission, Revoked};
 use crate::transport::sdp::{Offer, Section};
 use crate::transport::{Channel, Layer, MediaKind, Mid};
 use single::Room;
@@ -441,6 +441,21 @@ impl Rooms {
     /// Other nodes want what somebody here publishes, up to a layer; or nothing of it.
     pub fn wanted_elsewhere(&mut self, now: Now, session: SessionId, mid: Mid, most: Option<Layer>) {
         self.with_room(now, session, |room, cx, session| room.wanted_elsewhere(cx, session, mid, most));
+    }
+
+    /// Ends the stay of everybody whose token is refused by now: how many that were.
+    pub fn put_out(&mut self, now: Now, revoked: &Revoked) -> u64 {
+        let rooms = self.rooms.iter();
+        let stays = rooms.flat_map(|(name, room)| room.participants.iter().map(move |stay| (name, stay)));
+        let refused = stays.filter(|(name, (_, stay))| revoked.covers(name, &stay.identity));
+        let refused: Vec<SessionId> = refused.map(|(_, (session, _))| *session).collect();
+        for session in &refused {
+            // Not to another node: every node refuses them.
+            self.with_room(now, *session, |room, cx, session| {
+                room.remove(cx, session, LeaveAction::Disconnect, DisconnectReason::ParticipantRemoved);
+            });
+        }
+        u64::try_from(refused.len()).unwrap_or(u64::MAX)
     }
 
     /// Looks at deadlines.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
+use locum_cluster::revocation::Revocation;
 use proto::data_packet::Value;
 use proto::leave_request::Action as LeaveAction;
 use proto::participant_info::State;
@@ -14,7 +15,7 @@ use proto::{DisconnectReason, TrackSource, TrackType};
 use locum_cluster::calls::CallEventKind;
 
 use super::*;
-use crate::token::Grants;
+use crate::token::{Grants, Revoked};
 
 mod told;
 mod v0;
@@ -731,6 +732,32 @@ fn a_node_without_people_drains_at_once() {
     world.rooms.drain(world.now);
     world.pass(MOVE_WITHIN);
     assert_eq!(world.rooms.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_is_refused_is_put_out_and_the_others_are_told() {
+    let mut world = World::new();
+    let [stays, removed] = ["p-1", "p-2"].map(|identity| world.join(identity));
+    world.hear(stays);
+    world.hear(removed);
+    let refused = |room: &str, participant: Option<&str>| {
+        let participant = participant.map(str::to_owned);
+        let said = Revocation { room: room.to_owned(), participant, until_ms: i64::MAX };
+        Revoked::of(std::iter::once(&said), 0)
+    };
+    assert_eq!(world.rooms.put_out(world.now, &refused("another", None)), 0);
+    assert_eq!(world.rooms.put_out(world.now, &refused("room", Some("p-2"))), 1);
+    world.act();
+    // Not to come back: every node refuses them.
+    let put_out = Some((LeaveAction::Disconnect, DisconnectReason::ParticipantRemoved));
+    assert_eq!(left(&world.hear(removed)), put_out);
+    let told = updates(&world.hear(stays));
+    assert_eq!((told.len(), told[0].state()), (1, State::Disconnected));
+    assert_eq!(world.rooms.put_out(world.now, &refused("room", Some("p-2"))), 0, "once");
+    assert_eq!(world.rooms.put_out(world.now, &refused("room", None)), 1, "with the room, everybody");
+    world.act();
+    assert_eq!(left(&world.hear(stays)), put_out);
+    assert_eq!(world.rooms.session_count(), 0);
 }
 
 #[test]

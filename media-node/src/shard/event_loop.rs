@@ -282,6 +282,10 @@ impl<T: Transport> EventLoop<T> {
             Command::TakeStream { stream, remote, first } => self.take_stream(now, stream, remote, &first),
             Command::Drain => self.rooms.drain(now),
             Command::TakeIn => self.rooms.take_in(now),
+            Command::PutOut(revoked) => {
+                let put_out = self.rooms.put_out(now, &revoked);
+                counter!("locum_media_put_out_total").increment(put_out);
+            }
             Command::AnswerProbes { ufrag, password } => self.probes.expect(ufrag, &password),
             Command::Relay(RelayEvent::Begin(relay, links)) => {
                 self.relaying = Some(Relaying::new(*relay, *links));

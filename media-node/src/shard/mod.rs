@@ -27,6 +27,7 @@ use tracing::error;
 use crate::events::Recorder;
 use crate::relay::NodeName;
 use crate::room::{JoinError, Joining, Message, Rooms, SessionId};
+use crate::token::Revoked;
 use crate::transport::{Transport, datagrams};
 pub(crate) use counters::describe;
 use event_loop::EventLoop;
@@ -69,6 +70,7 @@ enum Command {
     TakeStream { stream: TcpStream, remote: SocketAddr, first: Vec<u8> },
     Drain,
     TakeIn,
+    PutOut(Arc<Revoked>),
     AnswerProbes { ufrag: String, password: String },
     Relay(RelayEvent),
     Stop,
@@ -173,6 +175,14 @@ impl Shard {
     pub async fn take_in(&self) -> Result<(), Overloaded> {
         self.draining.store(false, Ordering::Relaxed);
         self.send(Command::TakeIn).await
+    }
+
+    /// Ends the stay of everybody whose token is refused by now.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub async fn put_out(&self, revoked: Arc<Revoked>) -> Result<(), Overloaded> {
+        self.send(Command::PutOut(revoked)).await
     }
 
     /// Answers probes under these credentials.

@@ -35,7 +35,7 @@ pub use server::Acceptor;
 use crate::events::Recorder;
 use crate::room::{self, JoinError, Joining, Signalling};
 use crate::shard::Shard;
-use crate::token::{self, Admission, KeySet, Refusal};
+use crate::token::{self, Admission, KeySet, Refusal, Revoked};
 
 /// Asked by everybody who looks for a node.
 const PROBE: &str = "/probe";
@@ -51,6 +51,8 @@ pub struct Signal {
     pub shard: Shard,
     /// Keys of the edge hosts, as of now.
     pub keys: watch::Receiver<Arc<KeySet>>,
+    /// Whose tokens are refused although they have not expired, as of now.
+    pub revoked: watch::Receiver<Arc<Revoked>>,
     /// Every open socket.
     pub sockets: TaskTracker,
     /// Whether new calls may come.
@@ -75,6 +77,20 @@ impl Signal {
     /// A new pass: it opens the WebSocket once.
     fn pass_for(&self, admission: Admission) -> String {
         self.passes().issue(&passes::secret(), admission, Instant::now())
+    }
+
+    /// Removed people and those of visits that are over are not admitted, whatever they show.
+    fn unless_revoked(&self, admission: Admission) -> Result<Admission, Refusal> {
+        let revoked = Arc::clone(&self.revoked.borrow());
+        if revoked.covers_token(&admission) { Err(Refusal::Revoked) } else { Ok(admission) }
+    }
+
+    /// Tells the record of a genuine token that was not taken.
+    fn tell_refused(&self, token: &str, refusal: Refusal) {
+        let keys = Arc::clone(&self.keys.borrow());
+        if let Some((sink, participant)) = token::named(token, &keys) {
+            self.recorder.refused(sink, participant, refusal.label());
+        }
     }
 }
 
@@ -188,17 +204,17 @@ fn admit(
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let token = parameters.access_token.as_deref().or(bearer).ok_or(Refusal::Missing).map_err(refuse)?;
     let proved = token.starts_with(passes::PREFIX);
-    let admission = if proved {
+    let verified = if proved {
         signal.passes().open(token, purpose, Instant::now())
     } else {
         let keys = Arc::clone(&signal.keys.borrow());
-        let verified = token::verify(token, &keys, unix_seconds());
-        if let (Err(refusal), Some((sink, participant))) = (&verified, token::named(token, &keys)) {
-            signal.recorder.refused(sink, participant, refusal.label());
-        }
-        verified
+        token::verify(token, &keys, unix_seconds())
     };
-    admission.map(|admission| (admission, proved)).map_err(refuse)
+    let admitted = verified.and_then(|admission| signal.unless_revoked(admission));
+    if let Err(refusal) = &admitted {
+        signal.tell_refused(token, *refusal);
+    }
+    admitted.map(|admission| (admission, proved)).map_err(refuse)
 }
 
 /// Counts a refusal.

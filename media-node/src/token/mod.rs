@@ -5,6 +5,7 @@
 
 mod keys;
 mod proof;
+mod revoked;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use keys::KeySet;
 pub use proof::{LASTS_SECONDS as PROOF_LASTS_SECONDS, ProofId, Wanted, verify as verify_proof};
+pub use revoked::Revoked;
 
 use crate::room::{Identity, RoomName, Sink};
 
@@ -117,6 +119,9 @@ pub enum Refusal {
     /// Not begun.
     #[error("the token is not valid yet")]
     NotYet,
+    /// The visit is over, or its bearer was removed from it.
+    #[error("the token was revoked")]
+    Revoked,
     /// It lets nobody into a room.
     #[error("the token does not grant joining a room")]
     Grant,
@@ -148,6 +153,7 @@ impl Refusal {
             Self::Audience => "audience",
             Self::Expired => "expired",
             Self::NotYet => "not-yet",
+            Self::Revoked => "revoked",
             Self::Grant => "grant",
             Self::Bound => "bound",
             Self::Proof => "proof",

@@ -78,8 +78,9 @@ export interface paths {
         put?: never;
         /**
          * Use the link of an invitation
-         * @description The token is what stands behind `#` in the link. The link works on any device until the visit is over;
-         *     asking for it with GET has no effect, so that a mail scanner can follow it.
+         * @description The token is what stands behind `#` in the link. A patient's works on any device until the visit is over; a
+         *     guest's on one at a time, the one that used it last, until the visit is over or the link is taken back
+         *     (`link-withdrawn`, 410). Asking for it with GET has no effect, so that a mail scanner can follow it.
          */
         post: operations["createVisitSession"];
         delete?: never;
@@ -266,8 +267,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Say something of the call, as its patient
-         * @description Kept with the encounter while its call is under way; 100 at most.
+         * Say something of the call, as its patient or a guest
+         * @description Kept with the encounter while its call is under way; 100 at most. Only the patient asks to be called
+         *     (`phone-instead`): of guests no number is known.
          */
         post: operations["reportOnVisit"];
         delete?: never;
@@ -293,6 +295,117 @@ export interface paths {
          * @description Kept with the encounter while its call is under way; 100 at most.
          */
         post: operations["reportOnCall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/appointments/{id}/guests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        /** Whom else the visit has, and who is who in the call */
+        get: operations["listGuests"];
+        put?: never;
+        /**
+         * Make the link by which somebody else joins the visit
+         * @description It is answered once, and kept only as a hash. Eight of a visit work at the same time.
+         */
+        post: operations["inviteGuest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/guests/{id}/admit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["GuestId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a guest in
+         * @description They join the call once the patient was let in too. Whoever was let in stays so.
+         */
+        post: operations["admitGuest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/guests/{id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["GuestId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a guest's link back
+         * @description Link, session and tokens of the guest work no more. Media nodes put them out of the call within 30 seconds.
+         */
+        post: operations["removeGuest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/guest-visit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** The visit of the guest who asks */
+        get: operations["getGuestVisit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/guest-visit/arrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Come as a guest, and wait to be let in
+         * @description Arriving twice is arriving once.
+         */
+        post: operations["arriveAsGuest"];
         delete?: never;
         options?: never;
         head?: never;
@@ -334,9 +447,10 @@ export interface paths {
         put?: never;
         /**
          * Join the call of a visit
-         * @description A patient sends `{}`: the cookie says which visit. Staff name the appointment. The token is a JWT
+         * @description A patient or a guest sends `{}`: the cookie says which visit. Staff name the appointment. The token is a JWT
          *     signed with EdDSA by a key of `/.well-known/jwks.json`; it opens one room, holds random ids only, and
-         *     ends 30 minutes after the visit's planned end, or after now once that has passed.
+         *     ends 30 minutes after the visit's planned end, or after now once that has passed. A client in a call asks
+         *     again before that. Media nodes refuse it earlier once the visit was ended or the guest removed.
          *
          *     `nodes` are to be tried in their order: those with room first, then those of the region that was asked,
          *     then the less busy. Clients may measure them by `GET /probe` (`http` for `ws`, `https` for `wss`: 204, or
@@ -714,7 +828,38 @@ export interface components {
                 position: number;
             } | null;
             admitted: boolean;
+            people: components["schemas"]["People"];
         };
+        /**
+         * @description What a guest is to the visit. All that the others are shown of them.
+         * @enum {string}
+         */
+        GuestRole: "interpreter" | "family" | "other";
+        Guest: {
+            id: components["schemas"]["Id"];
+            role: components["schemas"]["GuestRole"];
+            /** @enum {string} */
+            status: "invited" | "waiting" | "admitted" | "removed";
+        };
+        GuestVisit: {
+            /** @description The guest's. */
+            id: components["schemas"]["Id"];
+            start: components["schemas"]["Instant"];
+            end: components["schemas"]["Instant"];
+            clinic: components["schemas"]["ClinicName"];
+            practitioner: components["schemas"]["Named"];
+            role: components["schemas"]["GuestRole"];
+            arrived: boolean;
+            /** @description Let in, and there is a call to be in. */
+            admitted: boolean;
+            people: components["schemas"]["People"];
+        };
+        /** @description Who has joined the call. Media nodes know only the random names. */
+        People: {
+            participant: string;
+            /** @enum {string} */
+            role: "patient" | "clinician" | "interpreter" | "family" | "other";
+        }[];
         DayAppointment: {
             id: components["schemas"]["Id"];
             start: components["schemas"]["Instant"];
@@ -899,6 +1044,27 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The visit is over (`visit-over`), or the link was taken back (`link-withdrawn`). */
+        Gone: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The guest as they are now. */
+        ChangedGuest: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": {
+                    guest: components["schemas"]["Guest"];
+                };
+            };
+        };
         /** @description The appointment as it is now. */
         ChangedAppointment: {
             headers: {
@@ -926,6 +1092,7 @@ export interface components {
     parameters: {
         Clinic: string;
         AppointmentId: components["schemas"]["Id"];
+        GuestId: components["schemas"]["Id"];
         EncounterId: components["schemas"]["Id"];
         /** @description Drawn at random by the client, once for each thing it wants done. */
         IdempotencyKey: string;
@@ -1154,6 +1321,8 @@ export interface operations {
                 content: {
                     "application/json": {
                         appointment: components["schemas"]["Appointment"];
+                        /** @description What a guest is to the visit; `null` for the patient. */
+                        guest: components["schemas"]["GuestRole"] | null;
                     };
                 };
             };
@@ -1469,7 +1638,7 @@ export interface operations {
         responses: {
             201: components["responses"]["KeptReport"];
             401: components["responses"]["SignInRequired"];
-            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
+            /** @description The person was not let in yet (`not-admitted`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1478,7 +1647,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            410: components["responses"]["VisitOver"];
+            410: components["responses"]["Gone"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
@@ -1511,6 +1680,205 @@ export interface operations {
                 };
             };
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listGuests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The guests whose links were not taken back. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        guests: components["schemas"]["Guest"][];
+                        people: components["schemas"]["People"];
+                    };
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    inviteGuest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    role: components["schemas"]["GuestRole"];
+                };
+            };
+        };
+        responses: {
+            /** @description The guest, and the link for them. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        guest: components["schemas"]["Guest"];
+                        /** Format: uri */
+                        link: string;
+                    };
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The visit has eight already (`too-many-guests`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    admitGuest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["GuestId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            200: components["responses"]["ChangedGuest"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The guest is not there (`not-arrived`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["Gone"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeGuest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["GuestId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            200: components["responses"]["ChangedGuest"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getGuestVisit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The visit, without anything of the patient. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GuestVisit"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            410: components["responses"]["Gone"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    arriveAsGuest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description The visit. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GuestVisit"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            410: components["responses"]["Gone"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
@@ -1672,6 +2040,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            410: components["responses"]["Gone"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
@@ -1717,6 +2086,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            410: components["responses"]["Gone"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
@@ -1810,7 +2180,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         participants: {
-                            /** @description `patient`, or the id of a member of staff. */
+                            /** @description `patient`, or the id of a member of staff or of a guest. */
                             person: string;
                             connectedSeconds: number;
                             joins: number;

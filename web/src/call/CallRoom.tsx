@@ -17,6 +17,7 @@ import type { CallDoor } from './encryption/door'
 import { OpenLine } from './encryption/OpenLine'
 import { PrivacyLock } from './encryption/PrivacyLock'
 import { useCallEncryption } from './encryption/useCallEncryption'
+import { type CallPerson, type Expected, nameOf, useEverybody } from './people'
 import { SoundGate } from './SoundGate'
 import { TroubleHelp } from './TroubleHelp'
 import { useCall } from './useCall'
@@ -24,7 +25,11 @@ import './call.css'
 
 interface Props {
   /** Who is expected on the other side, as this person knows them. */
-  other: string
+  expected: Expected
+  /** Who has joined, as far as the clinic was asked. */
+  people: readonly CallPerson[]
+  /** Somebody is seen of whom the clinic has not told yet. */
+  onStranger: () => void
   /** Which visit: this browser keeps its keys under that name. */
   visit: string
   door: CallDoor
@@ -58,7 +63,8 @@ export function CallRoom(props: Props) {
 
 /** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
 function SecuredCall({ encryption, ...props }: Props & { encryption: CallLine }) {
-  const { other, choice, report, mayAskForPhone = false, onLeave, onRefused } = props
+  const { expected, choice, report, mayAskForPhone = false, onStranger, onLeave, onRefused } = props
+  const people = useEverybody(props.people)
   const { clockOffsetMs } = useClinicApi()
   const clinicMs = () => Date.now() + clockOffsetMs
   const call = useCall({ encryption, choice, clinicMs, onRefused })
@@ -80,15 +86,26 @@ function SecuredCall({ encryption, ...props }: Props & { encryption: CallLine })
           }}
         />
         <SoundGate />
-        <PrivacyLock encryption={encryption} other={other} onLeave={leave} />
-        <CallStage other={other} connected={call.phase === 'connected'} soundOnly={call.soundOnly} />
+        <PrivacyLock encryption={encryption} other={expected.name} onLeave={leave} />
+        <CallStage
+          expected={expected}
+          people={people}
+          onStranger={onStranger}
+          connected={call.phase === 'connected'}
+          soundOnly={call.soundOnly}
+        />
         <CallControls
           call={call}
           chat={chat.button}
           onLeave={leave}
           help={<CallHelp report={(kind) => report(kind, call.node)} mayAskForPhone={mayAskForPhone} />}
         />
-        {chat.button.open && <ChatPanel conversation={chat.conversation} other={other} />}
+        {chat.button.open && (
+          <ChatPanel
+            conversation={chat.conversation}
+            nameOf={(participant) => nameOf(participant, people, expected)}
+          />
+        )}
         <RoomAudioRenderer key={call.room.localParticipant.sid} />
       </div>
     </RoomContext.Provider>

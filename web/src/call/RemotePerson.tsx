@@ -5,8 +5,7 @@ import { t } from '../i18n/text'
 
 interface Props {
   participant: RemoteParticipant
-  /** `null` where it cannot be known: media nodes and their tokens carry no names. */
-  name: string | null
+  name: string
   /** Pictures are not asked for. */
   soundOnly: boolean
 }
@@ -23,12 +22,10 @@ export function RemotePerson({ participant, name, soundOnly }: Props) {
       {seen ? (
         <VideoTrack trackRef={camera} className="remote-video" />
       ) : (
-        <p className="stage-empty">
-          {t(soundOnly ? 'call.soundOnly.on' : 'call.cameraOff', { name: name ?? t('call.someone') })}
-        </p>
+        <p className="stage-empty">{t(soundOnly ? 'call.soundOnly.on' : 'call.cameraOff', { name })}</p>
       )}
       <figcaption className="caption">
-        {name ?? t('call.someone')}
+        {name}
         {isMuted && (
           <>
             <Icon name="microphoneOff" />

@@ -14,10 +14,12 @@ import { type Day, dayOf, timeText } from '../i18n/time'
 import { Link } from '../Link'
 import { navigate } from '../routing'
 import { EndVisit } from './EndVisit'
+import { GuestPanel } from './GuestPanel'
 import { NotePanel } from './NotePanel'
 import { StaffPage } from './StaffPage'
 import { hasRole, useStaff } from './staff'
 import { stageOf } from './useDay'
+import { useGuests } from './useGuests'
 import { useNote } from './useNote'
 import { VisitAction } from './VisitAction'
 
@@ -44,6 +46,8 @@ export function Consult({ day, appointment, waiting }: Props) {
   const { id, patient, start, end, service, phoneInstead } = appointment
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
+  const open = stage === 'booked' || stage === 'waiting' || stage === 'inCall'
+  const guests = useGuests(id, open && hasRole(session, 'doctor', 'nurse'))
 
   const door = useMemo<CallDoor>(() => {
     const path = { clinic }
@@ -100,7 +104,9 @@ export function Consult({ day, appointment, waiting }: Props) {
         {stage === 'inCall' ? (
           <Suspense fallback={<Loading label={t('call.connecting')} />}>
             <CallRoom
-              other={patient.name}
+              expected={{ role: 'patient', name: patient.name }}
+              people={guests.data?.people ?? []}
+              onStranger={() => void guests.reload()}
               visit={`${clinic}/${id}/${session.user.id}`}
               door={door}
               choice={CLINICIAN}
@@ -117,7 +123,10 @@ export function Consult({ day, appointment, waiting }: Props) {
             {stage === 'waiting' && <VisitAction appointment={appointment} day={day} />}
           </div>
         )}
-        <NotePanel note={note} readOnly={!doctor} zone={zone} />
+        <div className="stack">
+          {open && <GuestPanel appointment={id} guests={guests} />}
+          <NotePanel note={note} readOnly={!doctor} zone={zone} />
+        </div>
       </div>
       {ending && (
         <EndVisit

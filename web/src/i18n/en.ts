@@ -105,6 +105,23 @@ export const en = {
     'Thank you for coming. This link has done its work and no longer opens anything. Get well soon.',
   'over.book': 'Book another visit',
 
+  'withdrawn.title': 'This link was taken back',
+  'withdrawn.body': 'It no longer opens anything. If you are still needed, ask the clinic for a new link.',
+
+  'people.patient': 'Patient',
+  'people.clinician': 'Clinician',
+  'people.interpreter': 'Interpreter',
+  'people.family': 'Family',
+  'people.other': 'Guest',
+
+  'guest.title': 'You are invited to a visit with {name}',
+  'guest.body':
+    'You come as: {role}. The visit is planned for {time}. No account is needed, and nobody is told your name.',
+  'guest.waiting': 'You will be let in',
+  'guest.elsewhere': 'Your link is in use on another device',
+  'guest.elsewhere.help': 'It works on one device at a time.',
+  'guest.elsewhere.here': 'Use it here',
+
   'devices.title': 'Can you be seen and heard?',
   'devices.why':
     'Your browser will ask whether it may use camera and microphone. Nobody sees or hears you yet.',
@@ -302,6 +319,25 @@ export const en = {
   'consult.done': 'This visit is over.',
   'consult.cancelled': 'This visit was cancelled.',
   'consult.noshow': 'The patient did not come.',
+
+  'guests.title': 'Others in this visit',
+  'guests.invite': 'Invite somebody',
+  'guests.invited': 'has not come yet',
+  'guests.waiting': 'waits to be let in',
+  'guests.admitted': 'was let in',
+  'guests.removed': 'was removed',
+  'guests.admit.name': 'Admit: {name}',
+  'guests.remove': 'Remove',
+  'guests.remove.name': 'Remove: {name}',
+  'invite.who': 'Who is it? The others see only this, no name.',
+  'invite.give': 'Give this link to that person alone. It is shown once, and ends with the visit.',
+  'invite.link': 'Link',
+  'invite.copy': 'Copy',
+  'invite.copied': 'Copied',
+  'invite.done': 'Done',
+  'invite.cancel': 'Cancel',
+  'invite.failed.full': 'This visit has as many guests as it may have. Remove one first.',
+  'invite.failed.failed': 'That did not work. Please press again.',
 
   'end.title': 'End the visit with {name}?',
   'end.body':

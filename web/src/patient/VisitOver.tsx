@@ -5,11 +5,19 @@ import { t } from '../i18n/text'
 import { Link } from '../Link'
 import { forgetVisit } from './invitation'
 
-export function VisitOver() {
+/** The end of a link: with its visit, or `withdrawn` before. */
+export function VisitOver({ withdrawn = false }: { withdrawn?: boolean }) {
   const { clinic } = useClinicApi()
 
   useEffect(() => forgetVisit(clinic), [clinic])
 
+  if (withdrawn) {
+    return (
+      <Page name={t('product.name')} title={t('withdrawn.title')} narrow>
+        <p>{t('withdrawn.body')}</p>
+      </Page>
+    )
+  }
   return (
     <Page name={t('product.name')} title={t('over.title')} narrow>
       <p>{t('over.body')}</p>

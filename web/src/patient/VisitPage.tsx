@@ -1,13 +1,14 @@
 import { useCallback } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
-import { hasStatus } from '../api/problem'
+import { hasSlug, hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
 import { Button } from '../design/Button'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
+import { GuestRoom } from './GuestRoom'
 import { useInvitation } from './invitation'
 import { VisitOver } from './VisitOver'
 import { VisitRoom } from './VisitRoom'
@@ -17,17 +18,20 @@ export function VisitPage() {
   const { api, clinic } = useClinicApi()
   const token = useInvitation(clinic)
   const open = useCallback(async () => {
-    await body(
+    const { guest } = await body(
       api.POST('/c/{clinic}/auth/visit-sessions', {
         params: { path: { clinic } },
         body: { token: token ?? '' },
       }),
     )
-    return true
+    return { guest }
   }, [api, clinic, token])
   const session = useLoaded(token ? open : null)
 
-  if (hasStatus(session.error, 410)) return <VisitOver />
+  if (hasStatus(session.error, 410)) {
+    return <VisitOver withdrawn={hasSlug(session.error, 'link-withdrawn')} />
+  }
+  if (session.data?.guest) return <GuestRoom onUseHere={session.reload} />
   if (session.data) return <VisitRoom onSessionLost={session.reload} />
   if (!token || hasStatus(session.error, 404)) {
     return (

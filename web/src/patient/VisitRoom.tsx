@@ -1,23 +1,19 @@
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
-import type { CallReport } from '../call/CallHelp'
 import type { DeviceChoice } from '../call/devices'
-import type { CallDoor } from '../call/encryption/door'
 import { useWakeLock } from '../call/useWakeLock'
-import { Button } from '../design/Button'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { BeforeVisit } from './BeforeVisit'
 import { keepChoice, keptChoice } from './invitation'
+import { VisitCall } from './VisitCall'
 import { VisitOver } from './VisitOver'
 import { WaitingRoom } from './WaitingRoom'
-
-const CallRoom = lazy(() => import('../call/CallRoom').then((m) => ({ default: m.CallRoom })))
 
 const POLL_MS = 2000
 
@@ -26,30 +22,12 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
   const { api, clinic } = useClinicApi()
   const [choice, setChoice] = useState<DeviceChoice | null>(() => keptChoice(clinic))
   const [arriving, setArriving] = useState(false)
-  const [left, setLeft] = useState(false)
   const path = { params: { path: { clinic } } }
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/scheduling/visit', { params: { path: { clinic } } })),
     [api, clinic],
   )
   const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
-  const door = useMemo<CallDoor>(() => {
-    const clinicPath = { params: { path: { clinic } } }
-    return {
-      join: (wish) => body(api.POST('/c/{clinic}/tokens/join', { ...clinicPath, body: wish })),
-      membership: async () => (await body(api.GET('/c/{clinic}/tokens/membership', clinicPath))).membership,
-      leave: () => body(api.POST('/c/{clinic}/tokens/leave', { ...clinicPath, body: {} })),
-    }
-  }, [api, clinic])
-  const report = useCallback(
-    async (kind: CallReport, node: string | null) => {
-      const say = { kind, ...(node && { node }) }
-      await body(
-        api.POST('/c/{clinic}/scheduling/visit/reports', { params: { path: { clinic } }, body: say }),
-      )
-    },
-    [api, clinic],
-  )
   useWakeLock(choice !== null)
 
   const lost = hasStatus(error, 401)
@@ -99,32 +77,15 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     )
   }
   return (
-    <Page
-      name={name}
-      title={left ? t('left.title') : t('call.title', { name: visit.practitioner.name })}
-      wide={!left}
-    >
-      {left ? (
-        <>
-          <p>{t('left.body')}</p>
-          <Button look="primary" onClick={() => setLeft(false)}>
-            {t('left.return')}
-          </Button>
-        </>
-      ) : (
-        <Suspense fallback={<Loading label={t('call.connecting')} />}>
-          <CallRoom
-            other={visit.practitioner.name}
-            visit={`${clinic}/${visit.appointment.id}/patient`}
-            door={door}
-            choice={choice}
-            report={report}
-            mayAskForPhone
-            onLeave={() => setLeft(true)}
-            onRefused={() => void reload()}
-          />
-        </Suspense>
-      )}
-    </Page>
+    <VisitCall
+      clinicName={name}
+      practitioner={visit.practitioner.name}
+      // A host of the release before says nothing of them.
+      people={visit.people ?? []}
+      visit={`${clinic}/${visit.appointment.id}/patient`}
+      choice={choice}
+      mayAskForPhone
+      reload={reload}
+    />
   )
 }

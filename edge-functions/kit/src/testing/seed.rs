@@ -165,7 +165,8 @@ impl Client<'_> {
     /// Begins the session of a visit.
     pub async fn begin_visit(&self, visit: &Booked) {
         let secret = Secret::new::<32>().unwrap();
-        let sql = "INSERT INTO visit_session VALUES (?, ?, ?, ?)";
+        let sql =
+            "INSERT INTO visit_session (clinic, secret_hash, appointment, created_at) VALUES (?, ?, ?, ?)";
         let now = self.world.now();
         self.world.run(sql, params![self.clinic.as_str(), secret.hash(), visit.appointment, now]).await;
         self.set_cookie(cookies::VISIT, secret.reveal());

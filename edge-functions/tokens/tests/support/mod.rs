@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
+use auth::AuthFunction;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
@@ -10,6 +11,7 @@ use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kit::params;
 use kit::testing::{Answer, Booked, Client, Seeded, World};
+use scheduling::SchedulingFunction;
 use serde_json::{Value as Json, json};
 use tokens::TokensFunction;
 
@@ -70,6 +72,30 @@ impl Clinic {
 
 pub async fn join(client: &Client<'_>, body: Json) -> Answer {
     client.post::<TokensFunction>("/tokens/join", body).await
+}
+
+/// An interpreter whom a clinician invited.
+pub struct Invited(String);
+
+impl Invited {
+    /// `guest` has opened the link.
+    pub async fn by(doctor: &Client<'_>, visit: &Booked, guest: &Client<'_>) -> Self {
+        let path = format!("/scheduling/appointments/{}/guests", visit.appointment);
+        let invited = doctor.post::<SchedulingFunction>(&path, json!({"role": "interpreter"})).await;
+        let token = invited.text("/link").split_once('#').unwrap().1.to_owned();
+        guest.post::<AuthFunction>("/auth/visit-sessions", json!({"token": token})).await;
+        Self(invited.text("/guest/id"))
+    }
+
+    /// `admit` or `remove`.
+    pub async fn change(&self, doctor: &Client<'_>, verb: &str) {
+        let path = format!("/scheduling/guests/{}/{verb}", self.0);
+        assert_eq!(doctor.post::<SchedulingFunction>(&path, json!({})).await.status, 200);
+    }
+}
+
+pub async fn arrive(guest: &Client<'_>) {
+    guest.post::<SchedulingFunction>("/scheduling/guest-visit/arrive", json!({})).await;
 }
 
 /// What a browser says of its keys; each letter is another one.

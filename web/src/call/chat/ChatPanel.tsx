@@ -7,8 +7,13 @@ import type { Conversation } from './Conversation'
 import { FileLink } from './FileLink'
 import { LONGEST_TEXT } from './message'
 
+interface Props {
+  conversation: Conversation
+  nameOf: (participant: string) => string
+}
+
 /** What was said and sent beside the call, and a place to say more. */
-export function ChatPanel({ conversation, other }: { conversation: Conversation; other: string }) {
+export function ChatPanel({ conversation, nameOf }: Props) {
   const [text, setText] = useState('')
   const [trouble, setTrouble] = useState<'chat.failed' | 'chat.tooLarge' | null>(null)
 
@@ -36,9 +41,9 @@ export function ChatPanel({ conversation, other }: { conversation: Conversation;
     <section className="chat" aria-label={t('chat.title')}>
       <p className="small">{t('chat.about')}</p>
       <ol className="chat-log" aria-live="polite">
-        {conversation.entries.map(({ id, mine, text: said, file }) => (
-          <li key={id} className={mine ? 'chat-mine' : 'chat-theirs'}>
-            <span className="small">{mine ? t('chat.mine') : other}: </span>
+        {conversation.entries.map(({ id, sender, text: said, file }) => (
+          <li key={id} className={sender === null ? 'chat-mine' : 'chat-theirs'}>
+            <span className="small">{sender === null ? t('chat.mine') : nameOf(sender)}: </span>
             {file ? <FileLink file={file} /> : said}
           </li>
         ))}

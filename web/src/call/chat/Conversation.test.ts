@@ -19,8 +19,8 @@ describe('a conversation', () => {
     const { mine, theirs } = pair()
     await mine.say('  Wie geht’s? 🙂 ')
     await mine.say('   ')
-    expect(theirs.entries.map(({ text, mine: own }) => [text, own])).toEqual([['Wie geht’s? 🙂', false]])
-    expect(mine.entries.map(({ mine: own }) => own)).toEqual([true])
+    expect(theirs.entries.map(({ text, sender }) => [text, sender])).toEqual([['Wie geht’s? 🙂', 'me']])
+    expect(mine.entries.map(({ sender }) => sender)).toEqual([null])
   })
 
   test('carries files in parts, and none that is too large', async () => {

@@ -4,7 +4,8 @@ import { type ChatMessage, decode, encode, LARGEST_FILE_BYTES, LONGEST_TEXT, par
 /** Something that was said or sent. */
 export interface Entry {
   id: string
-  mine: boolean
+  /** Their random name in the call; `null`: this person. */
+  sender: string | null
   text?: string
   file?: { name: string; content: Blob }
 }
@@ -36,7 +37,7 @@ export class Conversation {
     if (!said) return
     const id = crypto.randomUUID()
     await this.send(encode({ kind: 'text', id, text: said }))
-    this.add({ id, mine: true, text: said })
+    this.add({ id, sender: null, text: said })
   }
 
   /** `false` for a file that is too large. Throws when it could not be sent. */
@@ -45,13 +46,13 @@ export class Conversation {
     const id = crypto.randomUUID()
     const bytes = new Uint8Array(await content.arrayBuffer())
     for (const part of partsOf(id, name, bytes)) await this.send(encode(part))
-    this.add({ id, mine: true, file: { name, content: neutral(bytes) } })
+    this.add({ id, sender: null, file: { name, content: neutral(bytes) } })
     return true
   }
 
   hear(sender: string, content: Bytes): void {
     const message = decode(content)
-    if (message?.kind === 'text') this.add({ id: message.id, mine: false, text: message.text })
+    if (message?.kind === 'text') this.add({ id: message.id, sender, text: message.text })
     if (message?.kind === 'file') this.take(sender, message)
   }
 
@@ -64,7 +65,7 @@ export class Conversation {
     file.received += part.length
     this.arriving = this.arriving.filter((other) => other !== file)
     if (file.received === size) {
-      this.add({ id, mine: false, file: { name, content: neutral(file.content) } })
+      this.add({ id, sender, file: { name, content: neutral(file.content) } })
       return
     }
     const theirs = this.arriving.filter((other) => other.sender === sender)

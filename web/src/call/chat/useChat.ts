@@ -19,7 +19,7 @@ export function useChat(encryption: CallLine, room: Room): Chat {
   const [conversation] = useState(() => {
     const made: Conversation = new Conversation(
       (content) => encryption.send(current.current, CHAT_TOPIC, content),
-      () => setCount(made.entries.filter(({ mine }) => !mine).length),
+      () => setCount(made.entries.filter(({ sender }) => sender !== null).length),
     )
     return made
   })

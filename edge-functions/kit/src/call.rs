@@ -1,0 +1,71 @@
+//! What functions decide of calls together: how long tokens live, who may not use theirs any more, when keys change.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::context::Context;
+use crate::ids::AppointmentId;
+use crate::params;
+use crate::problem::Problem;
+
+/// How long after the visit's end a token still opens the room: doctors overrun.
+pub const AFTER_END: SignedDuration = SignedDuration::from_mins(30);
+/// How long a token lives that whoever holds it can use: enough to connect, and to try again.
+pub const UNBOUND: SignedDuration = SignedDuration::from_mins(10);
+/// No token lives longer.
+pub const LONGEST: SignedDuration = SignedDuration::from_hours(12);
+/// Media nodes take a token for a little longer than it says, because clocks differ.
+const LEEWAY: SignedDuration = SignedDuration::from_mins(1);
+
+/// When a token ends: 30 minutes after the visit's planned end, or after now once that has passed; never more
+/// than half a day from now, also for a visit that begins long before its time. One that is bound to no device ends
+/// after ten minutes.
+pub fn expiry(now: Timestamp, end: Timestamp, bound: bool) -> Timestamp {
+    let longest = if bound { LONGEST } else { UNBOUND };
+    (now.max(end) + AFTER_END).min(now + longest)
+}
+
+/// Has media nodes refuse the tokens that `participant` of `room` has, or everybody of the room (`None`), and put
+/// out whoever is in on one. `end`: of the visit.
+pub async fn revoke(
+    context: &Context<'_>,
+    room: &str,
+    participant: Option<&str>,
+    end: Timestamp,
+) -> Result<(), Problem> {
+    let (clinic, database) = (&context.clinic, context.database());
+    // Whatever was minted before now ends before this.
+    let until = expiry(context.now, end, true) + LEEWAY;
+    let sql = "DELETE FROM revocation WHERE clinic = ? AND until < ?";
+    database.execute(sql, params![clinic, context.now]).await?;
+    let sql = "INSERT INTO revocation (clinic, room, participant, until) VALUES (?, ?, ?, ?)
+               ON CONFLICT (clinic, room, participant) DO UPDATE SET until = max(until, excluded.until)";
+    let participant = participant.unwrap_or_default();
+    database.execute(sql, params![clinic, room, participant, until]).await?;
+    Ok(())
+}
+
+/// Somebody came into the encryption of a call or left it: its list has another generation, and the keys change.
+pub async fn members_changed(context: &Context<'_>, appointment: AppointmentId) -> Result<(), Problem> {
+    let sql = "UPDATE room SET membership = membership + 1 WHERE clinic = ? AND appointment = ?";
+    context.database().execute(sql, params![&context.clinic, appointment]).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_ends_soon_after_the_visit_and_always_within_half_a_day() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-03-02T08:00:00Z");
+        for (end, expires) in [
+            ("2026-03-02T08:30:00Z", "2026-03-02T09:00:00Z"),
+            ("2026-03-02T07:00:00Z", "2026-03-02T08:30:00Z"),
+            ("2027-03-02T08:30:00Z", "2026-03-02T20:00:00Z"),
+        ] {
+            assert_eq!(expiry(now, at(end), true), at(expires), "{end}");
+            assert_eq!(expiry(now, at(end), false), at("2026-03-02T08:10:00Z"), "{end}");
+        }
+    }
+}

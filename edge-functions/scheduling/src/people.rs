@@ -1,0 +1,28 @@
+//! Who is who in a call: what each person is to the visit, by their random name in the room.
+//!
+//! Media nodes and their tokens know no more than that name, so a page asks here whom it sees.
+
+use kit::context::Context;
+use kit::ids::AppointmentId;
+use kit::params;
+use kit::problem::Problem;
+use serde::Serialize;
+
+/// Somebody who has joined the call.
+#[derive(Serialize)]
+pub(crate) struct Person {
+    participant: String,
+    /// `patient`, `clinician`, or a guest's role.
+    role: String,
+}
+
+/// Everybody who has joined the call of a visit.
+pub(crate) async fn of(context: &Context<'_>, appointment: AppointmentId) -> Result<Vec<Person>, Problem> {
+    let sql =
+        "SELECT p.name, CASE p.person WHEN 'patient' THEN 'patient' ELSE coalesce(g.role, 'clinician') END
+               FROM room_participant p LEFT JOIN guest g ON g.clinic = p.clinic AND g.id = p.person
+               WHERE p.clinic = ? AND p.appointment = ? ORDER BY p.name";
+    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
+    let read = |row: &kit::database::Row| Ok(Person { participant: row.text(0)?, role: row.text(1)? });
+    rows.iter().map(read).collect()
+}

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Audit } from './audit.js'
+import { Person } from './browser.js'
+import { LOOKS } from './camera.js'
+import { seesAll, seesAndHears } from './media.js'
+import { Network } from './network.js'
+import {
+  dayAt,
+  findInvitation,
+  giveDetails,
+  goToWaitingRoom,
+  signIn,
+  signOut,
+  takeFirstTime,
+} from './steps.js'
+
+// Patient, clinician and an interpreter in one call, until the interpreter is removed from it.
+
+const PATIENT = { name: 'Gala Guested', email: 'gala@patients.example' }
+/** Media nodes are to have put out whoever was removed. */
+const OUT_WITHIN_MS = 30_000
+
+const audit = new Audit()
+/** @type {Network} */
+let network
+/** @type {Record<'patient' | 'clinic' | 'guest', Person>} */
+let people
+
+before(async () => {
+  network = await Network.start()
+  people = {
+    patient: await Person.open('patient', {}, LOOKS.patient),
+    clinic: await Person.open('clinic', {}, LOOKS.clinic),
+    guest: await Person.open('guest', {}, LOOKS.guest),
+  }
+})
+
+after(async () => {
+  await Promise.allSettled(Object.values(people ?? {}).map((person) => person.close()))
+  await network?.remove()
+})
+
+test('an interpreter joins by a link, is seen and heard, and is removed', async (context) => {
+  const [patient, clinic, guest] = [
+    await people.patient.page(),
+    await people.clinic.page(),
+    await people.guest.page(),
+  ]
+  try {
+    await begin(patient, clinic)
+    const link = await invite(clinic)
+    assert.match(link, /\/c\/demo\/visit#[\w-]{22,}$/)
+
+    await guest.goto(link)
+    await guest.getByText('You come as: Interpreter.').waitFor()
+    assert.equal(new URL(guest.url()).hash, '', 'the secret stays in the address bar')
+    await audit.visit(guest, 'visit of a guest')
+    await guest.getByRole('button', { name: 'Turn on camera and microphone' }).click()
+    await guest.getByText('We can hear you.').waitFor()
+    await guest.getByRole('button', { name: 'Go to the waiting room' }).click()
+    await guest.getByText('You will be let in').waitFor()
+    await audit.visit(guest, 'waiting room of a guest')
+    await clinic.getByRole('button', { name: 'Admit: Interpreter' }).click()
+
+    await Promise.all([
+      seesAll(patient, [LOOKS.clinic, LOOKS.guest]),
+      seesAll(clinic, [LOOKS.patient, LOOKS.guest]),
+      seesAll(guest, [LOOKS.patient, LOOKS.clinic]),
+    ])
+    // Called by what they are to the visit: names never reach the media node.
+    await patient.locator('figcaption', { hasText: 'Interpreter' }).waitFor()
+    await clinic.locator('figcaption', { hasText: 'Interpreter' }).waitFor()
+    await clinic.locator('figcaption', { hasText: PATIENT.name }).waitFor()
+    await guest.locator('figcaption', { hasText: 'Patient' }).waitFor()
+    assert.equal(await guest.getByText(PATIENT.name).count(), 0, 'the guest is told the patient’s name')
+    await audit.visit(clinic, 'call with a guest')
+
+    await isOnOneDevice(guest, link)
+    await isRemoved(clinic, guest, link)
+    await Promise.all([
+      seesAndHears(patient, 'the patient, without the guest,', LOOKS.clinic),
+      seesAndHears(clinic, 'the clinician, without the guest,', LOOKS.patient),
+    ])
+  } catch (error) {
+    await Promise.all(Object.values(people).map((person) => person.keepEvidence(context.name)))
+    throw error
+  }
+})
+
+test('no page of it has a serious accessibility violation, and every one fits', () => {
+  assert.deepEqual([audit.accessibility, audit.layout], [[], []])
+})
+
+test('no page of it broke its content security policy or threw', () => {
+  assert.deepEqual(
+    Object.values(people).flatMap((person) => person.uncaught),
+    [],
+  )
+})
+
+/**
+ * Books a visit, and both are in its call.
+ *
+ * @param {import('playwright-core').Page} patient
+ * @param {import('playwright-core').Page} clinic
+ */
+async function begin(patient, clinic) {
+  await patient.goto(network.page('/c/demo'))
+  const start = await takeFirstTime(patient)
+  await giveDetails(patient, PATIENT)
+  await clinic.goto(network.page('/clinic/demo'))
+  await signIn(clinic, network.account('front-desk'))
+  const invitation = await findInvitation(clinic, PATIENT.email)
+  await signOut(clinic)
+  await goToWaitingRoom(patient, invitation)
+  await signIn(clinic, network.account('doctor'))
+  await clinic.goto(network.page(`/clinic/demo/day/${dayAt(start, 'Europe/Berlin')}`))
+  await clinic.getByRole('button', { name: `Admit ${PATIENT.name}` }).click()
+  await Promise.all([
+    seesAndHears(patient, 'the patient', LOOKS.clinic),
+    seesAndHears(clinic, 'the clinician', LOOKS.patient),
+  ])
+}
+
+/**
+ * The link for an interpreter, as the clinician is shown it.
+ *
+ * @param {import('playwright-core').Page} clinic
+ */
+async function invite(clinic) {
+  await clinic.getByRole('button', { name: 'Invite somebody' }).click()
+  const dialog = clinic.getByRole('dialog')
+  await dialog.getByRole('button', { name: 'Interpreter' }).click()
+  const link = await dialog.getByLabel('Link').inputValue()
+  await dialog.getByRole('button', { name: 'Done' }).click()
+  await clinic.getByText('Interpreter · has not come yet').waitFor()
+  return link
+}
+
+/**
+ * Opened on another device the link is that device's, until this one takes it back.
+ *
+ * @param {import('playwright-core').Page} guest
+ * @param {string} link
+ */
+async function isOnOneDevice(guest, link) {
+  const other = await Person.open('another device', {}, LOOKS.guest)
+  try {
+    const page = await other.page()
+    await page.goto(link)
+    await page.locator('.stage, .device-check, .card').first().waitFor()
+    await guest.getByRole('heading', { name: 'Your link is in use on another device' }).waitFor()
+    await audit.visit(guest, 'link in use elsewhere')
+    await guest.getByRole('button', { name: 'Use it here' }).click()
+    await page.getByRole('heading', { name: 'Your link is in use on another device' }).waitFor()
+    await seesAll(guest, [LOOKS.patient, LOOKS.clinic])
+  } finally {
+    await other.close()
+  }
+}
+
+/**
+ * @param {import('playwright-core').Page} clinic
+ * @param {import('playwright-core').Page} guest
+ * @param {string} link
+ */
+async function isRemoved(clinic, guest, link) {
+  await clinic.getByRole('button', { name: 'Remove: Interpreter' }).click()
+  await clinic.locator('figcaption', { hasText: 'Interpreter' }).waitFor({
+    state: 'detached',
+    timeout: OUT_WITHIN_MS,
+  })
+  await guest.getByRole('heading', { name: 'This link was taken back' }).waitFor()
+  await guest.goto(link)
+  await guest.getByRole('heading', { name: 'This link was taken back' }).waitFor()
+  await audit.visit(guest, 'link taken back')
+}
