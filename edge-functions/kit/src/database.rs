@@ -124,8 +124,14 @@ impl Row {
 
     /// An integer that is there.
     pub fn integer(&self, column: usize) -> Result<i64, DatabaseError> {
+        self.integer_or_null(column)?.ok_or(DatabaseError::Shape { column, wanted: "an integer" })
+    }
+
+    /// An integer, or `None` for `NULL`.
+    pub fn integer_or_null(&self, column: usize) -> Result<Option<i64>, DatabaseError> {
         match self.0.get(column) {
-            Some(Value::Integer(number)) => Ok(*number),
+            Some(Value::Integer(number)) => Ok(Some(*number)),
+            Some(Value::Null) => Ok(None),
             _ => Err(DatabaseError::Shape { column, wanted: "an integer" }),
         }
     }

@@ -54,10 +54,7 @@ impl Clinics {
             let columns = self.columns(&table).await;
             let value = |column: &String| match (table.as_str(), column.as_str()) {
                 (_, "clinic") => format!("'{TWIN}'"),
-                (
-                    "room" | "room_participant" | "call_meter" | "revocation",
-                    "name" | "sink" | "room",
-                )
+                ("room" | "room_participant" | "call_meter" | "revocation", "name" | "sink" | "room")
                 | ("call_event" | "call_person", "participant") => format!("'!TWIN' || {column}"),
                 // Where these are read by mistake the answer shows it, or the function fails.
                 (_, "name" | "recipient" | "body" | "note_text" | "time_zone" | "rrule") => twin.clone(),
@@ -183,6 +180,9 @@ async fn call(clinics: &Clinics, doctor: &Client<'_>, (encounter, joined): (&str
     assert_eq!(clinics.twin().await, before, "events went to the twin");
     let call = clinics.get::<RecordsFunction>(doctor, &format!("{encounter}/call")).await;
     assert_eq!(call.body["participants"][0]["connectedSeconds"], 60, "{}", call.body);
+    let reports = call.body["reports"].as_array().unwrap();
+    let kinds: Vec<_> = reports.iter().map(|report| report["kind"].as_str().unwrap()).collect();
+    assert_eq!((kinds.len(), reports[0]["lines"].as_array().unwrap().len()), (2, 1), "{}", call.body);
 }
 
 /// A guest's way, from the link to the removal.
@@ -257,9 +257,12 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     clinics.post::<TokensFunction>(&patient, "/tokens/leave", json!({})).await;
     clinics.post::<TokensFunction>(&patient, "/tokens/join", keys).await;
 
-    let wish = json!({"kind": "phone-instead"});
+    let lines = json!([{"participant": mine.text("/participant"), "lossPermille": 3}]);
+    let wish = json!({"kind": "phone-instead", "lines": lines});
     let asked = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/reports", wish).await;
-    clinics.post::<SchedulingFunction>(&doctor, &change("reports"), json!({"kind": "no-sound"})).await;
+    clinics
+        .post::<SchedulingFunction>(&doctor, &change("reports"), json!({"kind": "no-sound", "lines": lines}))
+        .await;
     let list = clinics.get::<SchedulingFunction>(&doctor, "/scheduling/appointments?date=2026-03-02").await;
     assert_eq!(list.body["appointments"][0]["phoneInstead"], asked.body["at"]);
 

@@ -13,6 +13,7 @@ use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
 use crate::meter::{self, Event, Told};
+use crate::reports::{self, ReportView};
 
 /// Most events of one request.
 const MAX_EVENTS: usize = 256;
@@ -47,6 +48,8 @@ struct CallView {
     participants: Vec<ParticipantView>,
     /// Of all of them together: what a visit is metered by.
     participant_seconds: i64,
+    /// What people said was wrong, the first first.
+    reports: Vec<ReportView>,
 }
 
 #[derive(Serialize)]
@@ -141,8 +144,9 @@ pub async fn get_call(context: &Context<'_>) -> Result<Reply, Problem> {
         })
         .collect();
     let participant_seconds = participants.iter().map(|participant| participant.connected_seconds).sum();
+    let reports = reports::of(context, id).await?;
     context.audit(Action::CallRead, Some(&id));
-    reply::ok(&CallView { participants, participant_seconds })
+    reply::ok(&CallView { participants, participant_seconds, reports })
 }
 
 fn read(row: &Row) -> Result<Event, DatabaseError> {

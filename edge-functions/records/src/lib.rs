@@ -6,6 +6,7 @@ pub mod encounter;
 mod entry;
 pub mod meter;
 pub mod precondition;
+mod reports;
 
 use kit::context::Context;
 use kit::policy::Records;

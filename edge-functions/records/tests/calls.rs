@@ -50,13 +50,17 @@ async fn call(world: &World, visit: &Booked) -> Json {
 async fn events_are_counted_once_however_often_they_are_told() {
     let (world, visit) = world().await;
     let node = world.client("demo");
-    assert_eq!(call(&world, &visit).await, json!({"participants": [], "participantSeconds": 0}));
+    assert_eq!(
+        call(&world, &visit).await,
+        json!({"participants": [], "participantSeconds": 0, "reports": []})
+    );
     let events = [event(0, 1_000, "joined"), event(1, 31_000, "present"), event(2, 61_000, "left")];
     for told in [&events[..2], &events[..], &events[1..]] {
         assert_eq!(tell(&node, told, &AS_NODE).await.status, 204);
     }
     let wanted = json!({
-        "participants": [{"person": "patient", "connectedSeconds": 60, "joins": 1}], "participantSeconds": 60
+        "participants": [{"person": "patient", "connectedSeconds": 60, "joins": 1}], "participantSeconds": 60,
+        "reports": []
     });
     assert_eq!(call(&world, &visit).await, wanted);
     assert_eq!(world.count("SELECT count(*) FROM call_event").await, 3);

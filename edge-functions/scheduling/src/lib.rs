@@ -9,6 +9,7 @@ pub mod guest_visit;
 pub mod guests;
 pub mod holds;
 mod people;
+mod report_lines;
 pub mod reports;
 pub mod slots;
 pub mod visit;

@@ -12,6 +12,8 @@ use kit::reply::{self, Reply};
 use kit::secret;
 use serde::{Deserialize, Serialize};
 
+use crate::report_lines::{self, Line};
+
 /// Reports of one encounter that are kept.
 const MOST: i64 = 100;
 /// Longest name of a media node.
@@ -38,6 +40,9 @@ struct Report {
     /// The media node that the page was at.
     #[serde(default)]
     node: Option<String>,
+    /// What the page measured of everybody in the call.
+    #[serde(default)]
+    lines: Vec<Line>,
 }
 
 #[derive(Serialize)]
@@ -74,25 +79,43 @@ async fn guest_in_call(context: &Context<'_>, guest: GuestId) -> Result<String, 
 }
 
 async fn keep(context: &Context<'_>, appointment: AppointmentId, person: &str) -> Result<Reply, Problem> {
-    let Report { kind, node } = form::read(&context.request)?;
+    let Report { kind, node, lines } = form::read(&context.request)?;
     if kind == Kind::PhoneInstead && person != PATIENT {
         return Err(Problem::invalid("/kind", "only the patient can be called"));
     }
     if node.as_deref().is_some_and(|node| !is_name(node)) {
         return Err(Problem::invalid("/node", "must be the id of a media node"));
     }
+    report_lines::check(&lines)?;
     let encounter = open_encounter(context, appointment).await?;
+    context
+        .transaction(async || {
+            let id = insert(context, &encounter, (person, kind, node.as_deref())).await?;
+            report_lines::keep(context, appointment, &id, &lines).await?;
+            context.audit(Action::CallReported, Some(&encounter));
+            Ok(())
+        })
+        .await?;
+    reply::json(StatusCode::CREATED, &Kept { at: context.now })
+}
+
+/// The new report's id.
+async fn insert(
+    context: &Context<'_>,
+    encounter: &EncounterId,
+    (person, kind, node): (&str, Kind, Option<&str>),
+) -> Result<String, Problem> {
     let sql = "INSERT INTO call_report (clinic, id, encounter, person, kind, node, at)
                SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
                WHERE (SELECT count(*) FROM call_report WHERE clinic = ?1 AND encounter = ?3) < ?8";
     let (clinic, id) = (&context.clinic, secret::random_name()?);
-    let values = params![clinic, id, encounter, person, kind.as_str(), node, context.now, MOST];
+    let node = node.map(str::to_owned);
+    let values = params![clinic, id.as_str(), *encounter, person, kind.as_str(), node, context.now, MOST];
     if context.database().execute(sql, values).await? == 0 {
         let title = "The encounter holds as many reports as are kept";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-reports", title));
     }
-    context.audit(Action::CallReported, Some(&encounter));
-    reply::json(StatusCode::CREATED, &Kept { at: context.now })
+    Ok(id)
 }
 
 /// The encounter, if its call is under way.

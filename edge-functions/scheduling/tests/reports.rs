@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use kit::params;
 use kit::policy::Role;
 use kit::testing::{Answer, Booked, Client, World};
+use records::RecordsFunction;
 use scheduling::SchedulingFunction;
 use serde_json::{Value as Json, json};
 
@@ -65,6 +66,46 @@ async fn a_wish_to_be_called_is_shown_to_the_clinic_and_reports_hold_ids_only() 
 
     assert_eq!(change(&doctor, &visit, "end", json!({})).await.status, 200);
     assert_eq!(report(&patient, "other").await.refusal().0, 410);
+}
+
+#[tokio::test]
+async fn the_numbers_of_a_report_are_kept_of_people_of_the_call_only() {
+    let world = World::new().await;
+    let seeded = world.seed("demo", "Europe/Berlin").await;
+    let visit = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
+    let (patient, doctor) = (world.client("demo"), world.client("demo"));
+    patient.begin_visit(&visit).await;
+    doctor.sign_in_as(Role::Doctor).await;
+    post(&patient, "/scheduling/visit/arrive", json!({})).await;
+    change(&doctor, &visit, "admit", json!({})).await;
+    let joined = "INSERT INTO room_participant VALUES ('demo', ?, 'patient', 'p')";
+    world.run(joined, params![visit.appointment]).await;
+
+    let line = |participant: &str| json!({"participant": participant, "lossPermille": 12, "width": 640});
+    let say = |lines: Json| json!({"kind": "poor-picture", "node": "media-1", "lines": lines});
+    let send = async |lines: Json| post(&patient, "/scheduling/visit/reports", say(lines)).await;
+    assert_eq!(send(json!([line("p"), line("p"), line("Ms Example")])).await.status, 201);
+    for bad in [
+        json!(vec![line("p"); 17]),
+        json!([{"participant": "p", "lossPermille": 1_001}]),
+        json!([{"participant": "p", "width": 1_000_001}]),
+        json!([{"participant": "p", "soundKbps": -1}]),
+        json!([{"participant": "p", "name": "Ms Example"}]),
+    ] {
+        assert_eq!(send(bad).await.refusal(), (422, "invalid-input"));
+    }
+    assert_eq!(world.count("SELECT count(*) FROM call_report").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM call_report_line").await, 1);
+
+    let call = format!("/records/encounters/{}/call", visit.encounter);
+    let read = doctor.get::<RecordsFunction>(&call).await;
+    let measured = json!([{
+        "person": "patient", "lossPermille": 12, "roundTripMs": null, "soundKbps": null, "pictureKbps": null,
+        "width": 640, "height": null,
+    }]);
+    let report = &read.body["reports"][0];
+    assert_eq!((&report["kind"], &report["lines"]), (&json!("poor-picture"), &measured), "{}", read.body);
+    assert_eq!((&report["person"], &report["node"]), (&json!("patient"), &json!("media-1")));
 }
 
 #[tokio::test]

@@ -567,7 +567,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who was in the call of an encounter, and for how long
+         * Who was in the call of an encounter, for how long, and what was wrong with it
          * @description From what media nodes told. Time at two nodes at once counts once, silences of 12 seconds and more do not count, and a
          *     stay whose node died lasts until it was last told of (every 30 seconds). That it was read is recorded first.
          */
@@ -875,6 +875,35 @@ export interface components {
             /** @description When the patient last asked to be called by phone instead. */
             phoneInstead: components["schemas"]["Instant"] | null;
         };
+        CallLine: {
+            /** @description Their random name in the room. */
+            participant: string;
+            lossPermille?: number;
+            /** @description Between the person and their media node. */
+            roundTripMs?: number;
+            soundKbps?: number;
+            pictureKbps?: number;
+            width?: number;
+            height?: number;
+        };
+        ReportedCall: {
+            /** @description `patient`, or the id of a member of staff or of a guest. */
+            person: string;
+            kind: string;
+            /** @description Id of the media node where their page was. */
+            node: string | null;
+            at: components["schemas"]["Instant"];
+            /** @description How everybody's sound and pictures travelled then, as their page measured it. */
+            lines: {
+                person: string;
+                lossPermille: number | null;
+                roundTripMs: number | null;
+                soundKbps: number | null;
+                pictureKbps: number | null;
+                width: number | null;
+                height: number | null;
+            }[];
+        };
         /** @description 32 bytes in base64url. */
         Sha256: string;
         CallDevice: {
@@ -1113,6 +1142,8 @@ export interface components {
                     kind: "phone-instead" | "no-sound" | "no-picture" | "poor-sound" | "poor-picture" | "other";
                     /** @description Id of the media node where the page was. */
                     node?: string;
+                    /** @description How everybody's sound and pictures travelled then, as the page measured it. */
+                    lines?: components["schemas"]["CallLine"][];
                 };
             };
         };
@@ -2187,6 +2218,7 @@ export interface operations {
                         }[];
                         /** @description Of all participants together; a visit is metered by it. */
                         participantSeconds: number;
+                        reports: components["schemas"]["ReportedCall"][];
                     };
                 };
             };

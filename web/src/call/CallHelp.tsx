@@ -1,21 +1,32 @@
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
+import type { Line } from './quality'
 
 const PROBLEMS = ['no-sound', 'no-picture', 'poor-sound', 'poor-picture', 'other'] as const
 
 /** What a person may say of a call: nothing in their own words, which could be anything. */
 export type CallReport = (typeof PROBLEMS)[number] | 'phone-instead'
 
+/** What goes to the clinic: ids and numbers. */
+export interface Reported {
+  kind: CallReport
+  /** The media node that this person is at. */
+  node?: string
+  lines: Line[]
+}
+
 interface Props {
   report: (kind: CallReport) => Promise<void>
+  /** For staff: how the call is doing. */
+  children?: ReactNode
   /** For the patient, whom the clinic can call. */
   mayAskForPhone: boolean
 }
 
 /** Says that something is wrong with the call, or that a phone would be better. */
-export function CallHelp({ report, mayAskForPhone }: Props) {
+export function CallHelp({ report, mayAskForPhone, children }: Props) {
   const [outcome, setOutcome] = useState<'kept' | 'phoneKept' | 'notKept' | null>(null)
 
   async function say(kind: CallReport) {
@@ -43,6 +54,7 @@ export function CallHelp({ report, mayAskForPhone }: Props) {
           </Button>
         )}
       </div>
+      {children}
     </section>
   )
 }

@@ -6,7 +6,8 @@ import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { CallControls } from './CallControls'
-import { CallHelp, type CallReport } from './CallHelp'
+import { CallHelp, type Reported } from './CallHelp'
+import { CallLines } from './CallLines'
 import { CallStage } from './CallStage'
 import { ConnectionBanner } from './ConnectionBanner'
 import { ChatPanel } from './chat/ChatPanel'
@@ -17,10 +18,13 @@ import type { CallDoor } from './encryption/door'
 import { OpenLine } from './encryption/OpenLine'
 import { PrivacyLock } from './encryption/PrivacyLock'
 import { useCallEncryption } from './encryption/useCallEncryption'
+import { MutedNotice } from './MutedNotice'
 import { type CallPerson, type Expected, nameOf, useEverybody } from './people'
 import { SoundGate } from './SoundGate'
 import { TroubleHelp } from './TroubleHelp'
 import { useCall } from './useCall'
+import { useLines } from './useLines'
+import { useMuting } from './useMuting'
 import './call.css'
 
 interface Props {
@@ -35,8 +39,10 @@ interface Props {
   door: CallDoor
   choice: DeviceChoice
   /** Tells the clinic what is wrong with the call, and at which media node. */
-  report: (kind: CallReport, node: string | null) => Promise<void>
+  report: (said: Reported) => Promise<void>
   mayAskForPhone?: boolean
+  /** Staff see how the call is doing, and may mute others. */
+  isStaff?: boolean
   onLeave: () => void
   onRefused: (error: unknown) => void
 }
@@ -63,12 +69,16 @@ export function CallRoom(props: Props) {
 
 /** A call, from “connecting” to “left”: picture, sound, and what the person can do. */
 function SecuredCall({ encryption, ...props }: Props & { encryption: CallLine }) {
-  const { expected, choice, report, mayAskForPhone = false, onStranger, onLeave, onRefused } = props
+  const { expected, choice, report, onStranger, onLeave, onRefused } = props
+  const { mayAskForPhone = false, isStaff = false } = props
   const people = useEverybody(props.people)
   const { clockOffsetMs } = useClinicApi()
   const clinicMs = () => Date.now() + clockOffsetMs
   const call = useCall({ encryption, choice, clinicMs, onRefused })
   const chat = useChat(encryption, call.room)
+  const name = (participant: string) => nameOf(participant, people, expected)
+  const lines = useLines(encryption, call.room)
+  const muting = useMuting(encryption, call, people)
   const leave = () => {
     // Whether or not the clinic hears of it, this person is gone.
     void encryption.leave().catch(() => undefined)
@@ -86,26 +96,34 @@ function SecuredCall({ encryption, ...props }: Props & { encryption: CallLine })
           }}
         />
         <SoundGate />
-        <PrivacyLock encryption={encryption} other={expected.name} onLeave={leave} />
+        <PrivacyLock
+          encryption={encryption}
+          other={people.length > 2 ? null : expected.name}
+          onLeave={leave}
+        />
         <CallStage
           expected={expected}
           people={people}
           onStranger={onStranger}
+          onMute={isStaff ? muting.mute : null}
           connected={call.phase === 'connected'}
           soundOnly={call.soundOnly}
         />
+        {muting.muted && <MutedNotice onSpeak={muting.speak} />}
         <CallControls
           call={call}
           chat={chat.button}
           onLeave={leave}
-          help={<CallHelp report={(kind) => report(kind, call.node)} mayAskForPhone={mayAskForPhone} />}
+          help={
+            <CallHelp
+              report={(kind) => report({ kind, ...(call.node && { node: call.node }), lines: [...lines] })}
+              mayAskForPhone={mayAskForPhone}
+            >
+              {isStaff && <CallLines lines={lines} nameOf={name} />}
+            </CallHelp>
+          }
         />
-        {chat.button.open && (
-          <ChatPanel
-            conversation={chat.conversation}
-            nameOf={(participant) => nameOf(participant, people, expected)}
-          />
-        )}
+        {chat.button.open && <ChatPanel conversation={chat.conversation} nameOf={name} />}
         <RoomAudioRenderer key={call.room.localParticipant.sid} />
       </div>
     </RoomContext.Provider>

@@ -10,12 +10,14 @@ interface Props {
   people: readonly CallPerson[]
   /** Somebody is seen of whom the clinic has not told yet. */
   onStranger: () => void
+  /** Mutes somebody; `null` for who may not. */
+  onMute: ((participant: string) => void) | null
   connected: boolean
   soundOnly: boolean
 }
 
 /** The other side large, oneself small. */
-export function CallStage({ expected, people, onStranger, connected, soundOnly }: Props) {
+export function CallStage({ expected, people, onStranger, onMute, connected, soundOnly }: Props) {
   const others = useRemoteParticipants()
   const participants = others.map(({ identity }) => identity)
   const stranger = participants.find((one) => !people.some(({ participant }) => participant === one))
@@ -45,6 +47,7 @@ export function CallStage({ expected, people, onStranger, connected, soundOnly }
               participant={person}
               name={nameOf(person.identity, people, expected)}
               soundOnly={soundOnly}
+              onMute={onMute && (() => onMute(person.identity))}
             />
           ))}
         </div>

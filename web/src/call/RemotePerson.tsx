@@ -8,12 +8,14 @@ interface Props {
   name: string
   /** Pictures are not asked for. */
   soundOnly: boolean
+  onMute: (() => void) | null
 }
 
 /** Somebody else in the call: their picture, or in words that there is none. */
-export function RemotePerson({ participant, name, soundOnly }: Props) {
+export function RemotePerson({ participant, name, soundOnly, onMute }: Props) {
   const [camera] = useParticipantTracks([Track.Source.Camera], participant.identity)
   const [screen] = useParticipantTracks([Track.Source.ScreenShare], participant.identity)
+  const [microphone] = useParticipantTracks([Track.Source.Microphone], participant.identity)
   const { isMuted } = useTrackMutedIndicator({ participant, source: Track.Source.Microphone })
   const seen = camera && !camera.publication.isMuted && camera.publication.isSubscribed
   return (
@@ -23,6 +25,16 @@ export function RemotePerson({ participant, name, soundOnly }: Props) {
         <VideoTrack trackRef={camera} className="remote-video" />
       ) : (
         <p className="stage-empty">{t(soundOnly ? 'call.soundOnly.on' : 'call.cameraOff', { name })}</p>
+      )}
+      {onMute && microphone && !isMuted && (
+        <button
+          type="button"
+          className="button mute-other"
+          aria-label={t('call.muteOther', { name })}
+          onClick={onMute}
+        >
+          {t('call.mute')}
+        </button>
       )}
       <figcaption className="caption">
         {name}

@@ -3,7 +3,7 @@ import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
-import type { CallReport } from '../call/CallHelp'
+import type { Reported } from '../call/CallHelp'
 import type { CallDoor } from '../call/encryption/door'
 import { Button } from '../design/Button'
 import { Icon } from '../design/Icon'
@@ -64,11 +64,10 @@ export function Consult({ day, appointment, waiting }: Props) {
   }, [api, clinic, id])
 
   const report = useCallback(
-    async (kind: CallReport, node: string | null) => {
+    async (said: Reported) => {
       const path = { clinic, id }
-      const say = { kind, ...(node && { node }) }
       await body(
-        api.POST('/c/{clinic}/scheduling/appointments/{id}/reports', { params: { path }, body: say }),
+        api.POST('/c/{clinic}/scheduling/appointments/{id}/reports', { params: { path }, body: said }),
       )
     },
     [api, clinic, id],
@@ -111,6 +110,7 @@ export function Consult({ day, appointment, waiting }: Props) {
               door={door}
               choice={CLINICIAN}
               report={report}
+              isStaff
               onLeave={() => navigate(board)}
               onRefused={(error) =>
                 setRefused(hasStatus(error, 410) ? t('consult.over') : t('consult.refused'))

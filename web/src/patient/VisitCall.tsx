@@ -1,7 +1,7 @@
 import { lazy, Suspense, useCallback, useMemo, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
-import type { CallReport } from '../call/CallHelp'
+import type { Reported } from '../call/CallHelp'
 import type { DeviceChoice } from '../call/devices'
 import type { CallDoor } from '../call/encryption/door'
 import type { CallPerson } from '../call/people'
@@ -36,10 +36,9 @@ export function VisitCall({ clinicName, practitioner, people, reload, ...props }
     }
   }, [api, clinic])
   const report = useCallback(
-    async (kind: CallReport, node: string | null) => {
-      const say = { kind, ...(node && { node }) }
+    async (said: Reported) => {
       await body(
-        api.POST('/c/{clinic}/scheduling/visit/reports', { params: { path: { clinic } }, body: say }),
+        api.POST('/c/{clinic}/scheduling/visit/reports', { params: { path: { clinic } }, body: said }),
       )
     },
     [api, clinic],

@@ -9,7 +9,8 @@ import { useShown } from './useCallEncryption'
 
 interface Props {
   encryption: CallLine
-  other: string
+  /** The only other person; `null`: there are several. */
+  other: string | null
   onLeave: () => void
 }
 
@@ -54,7 +55,7 @@ export function PrivacyLock({ encryption, other, onLeave }: Props) {
       </button>
       {open && code && (
         <Dialog title={t('privacy.code')} onClose={() => setOpen(false)}>
-          <p>{t('privacy.code.how', { name: other })}</p>
+          <p>{other ? t('privacy.code.how', { name: other }) : t('privacy.code.how.all')}</p>
           <p className="safety-code">
             {code.split(' ').map((group, place) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: groups may repeat and never move.
