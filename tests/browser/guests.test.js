@@ -74,7 +74,12 @@ test('an interpreter joins by a link, is seen and heard, and is removed', async 
     await clinic.locator('figcaption', { hasText: PATIENT.name }).waitFor()
     await guest.locator('figcaption', { hasText: 'Patient' }).waitFor()
     assert.equal(await guest.getByText(PATIENT.name).count(), 0, 'the guest is told the patient’s name')
+    await haveOneCode([patient, clinic, guest])
     await audit.visit(clinic, 'call with a guest')
+    await isMuted(clinic, guest)
+    assert.equal(await patient.getByRole('button', { name: /^Mute: / }).count(), 0, 'a patient may mute')
+    await areMeasured(clinic)
+    await reports(guest)
 
     await isOnOneDevice(guest, link)
     await isRemoved(clinic, guest, link)
@@ -82,6 +87,7 @@ test('an interpreter joins by a link, is seen and heard, and is removed', async 
       seesAndHears(patient, 'the patient, without the guest,', LOOKS.clinic),
       seesAndHears(clinic, 'the clinician, without the guest,', LOOKS.patient),
     ])
+    await haveOneCode([patient, clinic])
   } catch (error) {
     await Promise.all(Object.values(people).map((person) => person.keepEvidence(context.name)))
     throw error
@@ -136,6 +142,67 @@ async function invite(clinic) {
   await dialog.getByRole('button', { name: 'Done' }).click()
   await clinic.getByText('Interpreter · has not come yet').waitFor()
   return link
+}
+
+/**
+ * The call is private, and whoever compares finds the same digits.
+ *
+ * @param {import('playwright-core').Page[]} pages
+ */
+async function haveOneCode(pages) {
+  const codes = []
+  for (const page of pages) {
+    await page.getByRole('button', { name: 'Encrypted end to end' }).click()
+    const dialog = page.getByRole('dialog')
+    codes.push(await dialog.locator('.safety-code').textContent())
+    await dialog.getByRole('button', { name: 'Close' }).click()
+  }
+  assert.equal(new Set(codes).size, 1, `codes differ: ${codes}`)
+}
+
+/**
+ * Muted by the clinician, and open again when they want to speak.
+ *
+ * @param {import('playwright-core').Page} clinic
+ * @param {import('playwright-core').Page} guest
+ */
+async function isMuted(clinic, guest) {
+  const tile = clinic.locator('figure', { hasText: 'Interpreter' })
+  await clinic.getByRole('button', { name: 'Mute: Interpreter' }).click()
+  await tile.getByText('muted').waitFor()
+  await guest.getByText('The clinician muted you.').waitFor()
+  await guest.getByRole('button', { name: 'Unmute', exact: true }).click()
+  await tile.getByText('muted').waitFor({ state: 'detached' })
+  await guest.getByText('The clinician muted you.').waitFor({ state: 'detached' })
+}
+
+/**
+ * The clinician is shown how everybody's line is, as each browser measured it.
+ *
+ * @param {import('playwright-core').Page} clinic
+ */
+async function areMeasured(clinic) {
+  await clinic.getByRole('button', { name: 'Help', exact: true }).click()
+  await clinic.getByText('How the call is doing').click()
+  for (const name of ['You', 'Interpreter', PATIENT.name]) {
+    const row = clinic.getByRole('row', { name })
+    await row.getByText(/^[\d.]+ %$/).waitFor()
+    await row.getByText(/^\d+ ms$/).waitFor()
+    await row.getByText(/^[1-9]\d* kbit\/s$/).waitFor()
+    await row.getByText(/^\d+ × \d+, [1-9]\d* kbit\/s$/).waitFor()
+  }
+  await audit.visit(clinic, 'lines of a call')
+  await clinic.getByRole('button', { name: 'Help', exact: true }).click()
+}
+
+/** @param {import('playwright-core').Page} guest */
+async function reports(guest) {
+  await guest.getByRole('button', { name: 'Help', exact: true }).click()
+  assert.equal(await guest.getByText('How the call is doing').count(), 0, 'figures are for staff')
+  assert.equal(await guest.getByRole('button', { name: 'Call me by phone instead' }).count(), 0)
+  await guest.getByRole('button', { name: 'The sound is poor' }).click()
+  await guest.getByText('The clinic can see that something was wrong').waitFor()
+  await guest.getByRole('button', { name: 'Help', exact: true }).click()
 }
 
 /**

@@ -175,6 +175,8 @@ async fn a_guest_joins_once_let_in_and_is_refused_once_removed() {
     let participant = joined.text("/participant");
     let claims = clinic.read(&joined.text("/token")).to_string();
     assert!(!claims.contains("interpreter") && !claims.contains("guest"), "{claims}");
+    let grants = [&staff, &joined].map(|answer| clinic.read(&answer.text("/token"))["video"].clone());
+    assert_eq!(grants[0], grants[1], "a media node is told who treats");
 
     // The others are told what the guest is, and nothing else.
     let mut people = vec![
