@@ -6,6 +6,7 @@ mod support;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use livekit_protocol as proto;
+use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
@@ -161,6 +162,23 @@ async fn what_is_forged_copied_replayed_or_for_something_else_gets_no_pass() {
     let over = node.key.sign_jws(&over).unwrap();
     assert_eq!(prove(&node, &over, &device.proof(&node, &over, "7")).0, 401, "an expired token");
     assert_eq!(enter(&node, "pass.AAAA", &Default::default()).await.err(), Some(401), "a forged pass");
+}
+
+/// A pass outlives the token: whoever holds one that is bound to nothing must come back with a new one.
+#[tokio::test]
+async fn who_proves_no_device_is_given_no_pass() {
+    let node = Node::start();
+    let mut client = node.join("p-1", "room-1", &Default::default()).await;
+    client.joined().await;
+    for time in 0..8 {
+        client.request(Request::Ping(time)).await;
+        let pong = |message| match message {
+            Response::RefreshToken(_) => panic!("a pass for nobody's device"),
+            Response::Pong(_) => Some(()),
+            _ => None,
+        };
+        client.hear_until(pong).await;
+    }
 }
 
 #[tokio::test]

@@ -79,12 +79,6 @@ impl Signal {
         self.passes().issue(&passes::secret(), admission, Instant::now())
     }
 
-    /// Removed people and those of visits that are over are not admitted, whatever they show.
-    fn unless_revoked(&self, admission: Admission) -> Result<Admission, Refusal> {
-        let revoked = Arc::clone(&self.revoked.borrow());
-        if revoked.covers_token(&admission) { Err(Refusal::Revoked) } else { Ok(admission) }
-    }
-
     /// Tells the record of a genuine token that was not taken.
     fn tell_refused(&self, token: &str, refusal: Refusal) {
         let keys = Arc::clone(&self.keys.borrow());
@@ -204,13 +198,13 @@ fn admit(
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let token = parameters.access_token.as_deref().or(bearer).ok_or(Refusal::Missing).map_err(refuse)?;
     let proved = token.starts_with(passes::PREFIX);
-    let verified = if proved {
-        signal.passes().open(token, purpose, Instant::now())
+    let revoked = Arc::clone(&signal.revoked.borrow());
+    let admitted = if proved {
+        signal.passes().open(token, purpose, &revoked, Instant::now())
     } else {
         let keys = Arc::clone(&signal.keys.borrow());
-        token::verify(token, &keys, unix_seconds())
+        token::verify(token, &keys, &revoked, unix_seconds())
     };
-    let admitted = verified.and_then(|admission| signal.unless_revoked(admission));
     if let Err(refusal) = &admitted {
         signal.tell_refused(token, *refusal);
     }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::room::{Identity, RoomName};
-use crate::token::{Admission, ProofId, Refusal};
+use crate::token::{Admission, ProofId, Refusal, Revoked};
 
 /// How a pass begins, which no token does.
 pub(super) const PREFIX: &str = "pass.";
@@ -111,7 +111,13 @@ impl Passes {
     }
 
     /// What a pass admits to.
-    pub(super) fn open(&mut self, name: &str, purpose: Purpose, now: Instant) -> Result<Admission, Refusal> {
+    pub(super) fn open(
+        &mut self,
+        name: &str,
+        purpose: Purpose,
+        revoked: &Revoked,
+        now: Instant,
+    ) -> Result<Admission, Refusal> {
         let pass = self.by_name.get_mut(name).ok_or(Refusal::Pass)?;
         let fresh = !pass.used && now.saturating_duration_since(pass.issued) <= UNUSED_LASTS;
         let good = match purpose {
@@ -122,7 +128,7 @@ impl Passes {
         if !good {
             return Err(Refusal::Pass);
         }
-        let admission = pass.admission.clone();
+        let admission = revoked.unless_covered(pass.admission.clone())?;
         if purpose != Purpose::Look && !pass.used {
             pass.used = true;
             let theirs = self.by_person.get(&person(&admission)).cloned().unwrap_or_default();
@@ -158,8 +164,14 @@ fn person(admission: &Admission) -> Person {
 
 #[cfg(test)]
 mod tests {
+    use locum_cluster::revocation::Revocation;
+
     use super::*;
     use crate::token::Grants;
+
+    fn nobody() -> Revoked {
+        Revoked::default()
+    }
 
     fn admission(identity: &str) -> Admission {
         let (identity, room) = (Identity::parse(identity).unwrap(), RoomName::parse("room").unwrap());
@@ -170,17 +182,17 @@ mod tests {
     fn a_pass_opens_once_and_within_a_minute() {
         let (start, mut passes) = (Instant::now(), Passes::default());
         let pass = passes.issue("a", admission("p"), start);
-        assert_eq!(passes.open("pass.b", Purpose::Enter, start), Err(Refusal::Pass));
-        assert!(passes.open(&pass, Purpose::Look, start).is_ok());
-        assert_eq!(passes.open(&pass, Purpose::Enter, start).unwrap(), admission("p"));
-        assert_eq!(passes.open(&pass, Purpose::Enter, start), Err(Refusal::Pass), "a copy");
-        assert!(passes.open(&pass, Purpose::Resume, start + 10 * UNUSED_LASTS).is_ok());
+        assert_eq!(passes.open("pass.b", Purpose::Enter, &nobody(), start), Err(Refusal::Pass));
+        assert!(passes.open(&pass, Purpose::Look, &nobody(), start).is_ok());
+        assert_eq!(passes.open(&pass, Purpose::Enter, &nobody(), start).unwrap(), admission("p"));
+        assert_eq!(passes.open(&pass, Purpose::Enter, &nobody(), start), Err(Refusal::Pass), "a copy");
+        assert!(passes.open(&pass, Purpose::Resume, &nobody(), start + 10 * UNUSED_LASTS).is_ok());
 
         let late = passes.issue("c", admission("p"), start);
-        assert!(passes.open(&late, Purpose::Look, start + UNUSED_LASTS).is_ok());
+        assert!(passes.open(&late, Purpose::Look, &nobody(), start + UNUSED_LASTS).is_ok());
         let over = start + UNUSED_LASTS + Duration::from_millis(1);
         for purpose in [Purpose::Look, Purpose::Enter, Purpose::Resume] {
-            assert_eq!(passes.open(&late, purpose, over), Err(Refusal::Pass), "{purpose:?}");
+            assert_eq!(passes.open(&late, purpose, &nobody(), over), Err(Refusal::Pass), "{purpose:?}");
         }
     }
 
@@ -189,24 +201,49 @@ mod tests {
         let (now, mut passes) = (Instant::now(), Passes::default());
         let (old, new) = (passes.issue("a", admission("p"), now), passes.issue("b", admission("p"), now));
         let other = passes.issue("c", admission("q"), now);
-        passes.open(&old, Purpose::Enter, now).unwrap();
-        passes.open(&other, Purpose::Enter, now).unwrap();
-        assert!(passes.open(&old, Purpose::Resume, now).is_ok());
-        passes.open(&new, Purpose::Resume, now).unwrap();
-        assert_eq!(passes.open(&old, Purpose::Resume, now), Err(Refusal::Pass));
-        assert!(passes.open(&other, Purpose::Resume, now).is_ok());
+        passes.open(&old, Purpose::Enter, &nobody(), now).unwrap();
+        passes.open(&other, Purpose::Enter, &nobody(), now).unwrap();
+        assert!(passes.open(&old, Purpose::Resume, &nobody(), now).is_ok());
+        passes.open(&new, Purpose::Resume, &nobody(), now).unwrap();
+        assert_eq!(passes.open(&old, Purpose::Resume, &nobody(), now), Err(Refusal::Pass));
+        assert!(passes.open(&other, Purpose::Resume, &nobody(), now).is_ok());
+    }
+
+    #[test]
+    fn a_pass_is_of_one_room() {
+        let (now, mut passes) = (Instant::now(), Passes::default());
+        let elsewhere = Admission { room: RoomName::parse("other").unwrap(), ..admission("p") };
+        let (here, there) = (passes.issue("a", admission("p"), now), passes.issue("b", elsewhere, now));
+        passes.open(&here, Purpose::Enter, &nobody(), now).unwrap();
+        passes.open(&there, Purpose::Enter, &nobody(), now).unwrap();
+        assert!(passes.open(&here, Purpose::Resume, &nobody(), now).is_ok(), "ended by one for another room");
+    }
+
+    #[test]
+    fn who_was_removed_opens_nothing_with_any_pass() {
+        let (now, mut passes) = (Instant::now(), Passes::default());
+        let (used, fresh) = (passes.issue("a", admission("p"), now), passes.issue("b", admission("p"), now));
+        passes.open(&used, Purpose::Enter, &nobody(), now).unwrap();
+        let removal = Revocation { room: "room".into(), participant: Some("p".into()), until_ms: i64::MAX };
+        let removed = Revoked::of(std::iter::once(&removal), 0);
+        for pass in [&used, &fresh] {
+            for purpose in [Purpose::Look, Purpose::Resume] {
+                assert_eq!(passes.open(pass, purpose, &removed, now), Err(Refusal::Revoked), "{purpose:?}");
+            }
+        }
+        assert_eq!(passes.open(&fresh, Purpose::Enter, &removed, now), Err(Refusal::Revoked));
     }
 
     #[test]
     fn passes_are_bounded_and_that_in_use_goes_last() {
         let (now, mut passes) = (Instant::now(), Passes::default());
         let used = passes.issue("used", admission("p"), now);
-        passes.open(&used, Purpose::Enter, now).unwrap();
+        passes.open(&used, Purpose::Enter, &nobody(), now).unwrap();
         for n in 0..100 {
             passes.issue(&n.to_string(), admission("p"), now);
         }
         assert_eq!(passes.by_name.len(), MAX_OF_ONE);
-        assert!(passes.open(&used, Purpose::Resume, now).is_ok());
+        assert!(passes.open(&used, Purpose::Resume, &nobody(), now).is_ok());
         for n in 0..MAX_PASSES + 10 {
             passes.issue(&format!("x{n}"), admission(&format!("p{n}")), now);
         }

@@ -31,8 +31,8 @@ fn judge(signal: &Signal, headers: &HeaderMap) -> Result<Admission, Refusal> {
     let token = token.ok_or(Refusal::Missing)?;
     let now_unix = unix_seconds();
     let keys = Arc::clone(&signal.keys.borrow());
-    let token::Believed { admission, device } = token::believe(token, &keys, now_unix)?;
-    let admission = signal.unless_revoked(admission)?;
+    let revoked = Arc::clone(&signal.revoked.borrow());
+    let token::Believed { admission, device } = token::believe(token, &keys, &revoked, now_unix)?;
     let device = device.as_deref().ok_or(Refusal::Proof)?;
     let proof = text(&DPOP).ok_or(Refusal::Proof)?;
     let wanted = Wanted { device, token, urls: &signal.urls, now_unix };

@@ -219,16 +219,17 @@ struct VideoGrant {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn verify(token: &str, keys: &KeySet, now_unix: u64) -> Result<Admission, Refusal> {
-    let Believed { admission, device } = believe(token, keys, now_unix)?;
+pub fn verify(token: &str, keys: &KeySet, revoked: &Revoked, now_unix: u64) -> Result<Admission, Refusal> {
+    let Believed { admission, device } = believe(token, keys, revoked, now_unix)?;
     if device.is_some() { Err(Refusal::Bound) } else { Ok(admission) }
 }
 
-/// Judges a token at a time (seconds since 1970). Whether its device is the one that shows it is another question.
+/// Judges a token at a time (seconds since 1970); who was removed has no good one. Whether its device is the one that
+/// shows it is another question.
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn believe(token: &str, keys: &KeySet, now_unix: u64) -> Result<Believed, Refusal> {
+pub fn believe(token: &str, keys: &KeySet, revoked: &Revoked, now_unix: u64) -> Result<Believed, Refusal> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Refusal::Malformed);
     }
@@ -248,7 +249,8 @@ pub fn believe(token: &str, keys: &KeySet, now_unix: u64) -> Result<Believed, Re
     if claims.nbf > now_unix.saturating_add(LEEWAY_SECONDS) {
         return Err(Refusal::NotYet);
     }
-    Ok(Believed { admission: admission(&claims)?, device: claims.cnf.map(|confirmation| confirmation.jkt) })
+    let admission = revoked.unless_covered(admission(&claims)?)?;
+    Ok(Believed { admission, device: claims.cnf.map(|confirmation| confirmation.jkt) })
 }
 
 /// `None` also when the header demands an extension: none is known here (RFC 7515 §4.1.11).
@@ -318,6 +320,7 @@ fn refusal(error: &jsonwebtoken::errors::ErrorKind) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use locum_cluster::revocation::Revocation;
     use locum_identity::{Jwk, SigningKey};
     use ring::hmac;
     use serde_json::{Value, json};
@@ -347,6 +350,10 @@ mod tests {
         let mut keys = KeySet::default();
         assert!(keys.add(Some("edge-1"), &key.jwk()));
         keys
+    }
+
+    fn verify(token: &str, keys: &KeySet, now_unix: u64) -> Result<Admission, Refusal> {
+        super::verify(token, keys, &Revoked::default(), now_unix)
     }
 
     fn judge(claims: &Value) -> Result<Admission, Refusal> {
@@ -397,10 +404,28 @@ mod tests {
         bound["cnf"] = json!({"jkt": "thumbprint"});
         assert_eq!(judge(&bound), Err(Refusal::Bound));
         let key = SigningKey::generate().unwrap();
-        let believed = believe(&key.sign_jws(&bound).unwrap(), &keys(&key), NOW).unwrap();
+        let believed =
+            believe(&key.sign_jws(&bound).unwrap(), &keys(&key), &Revoked::default(), NOW).unwrap();
         assert_eq!(believed.device.as_deref(), Some("thumbprint"));
         bound["cnf"] = json!({"x5t#S256": "of another kind"});
         assert_eq!(judge(&bound), Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn who_was_removed_has_no_good_token_bound_or_not() {
+        let key = SigningKey::generate().unwrap();
+        let removed = |participant: &str| {
+            let participant = Some(participant.to_owned());
+            Revoked::of(std::iter::once(&Revocation { room: "room-1".into(), participant, until_ms: 1 }), 0)
+        };
+        let mut bound = claims();
+        bound["cnf"] = json!({"jkt": "thumbprint"});
+        for claims in [claims(), bound] {
+            let token = key.sign_jws(&claims).unwrap();
+            let judged = |removed: &Revoked| believe(&token, &keys(&key), removed, NOW).map(|_| ());
+            assert_eq!(judged(&removed("p-1")), Err(Refusal::Revoked));
+            assert_eq!(judged(&removed("p-2")), Ok(()));
+        }
     }
 
     #[test]

@@ -173,6 +173,9 @@ mod tests {
         assert_eq!(judge(&device, &device.sign(&device.header(), &claims())).unwrap(), id);
         let other = with(claims(), "/jti", json!("2"));
         assert_ne!(judge(&device, &device.sign(&device.header(), &other)).unwrap(), id);
+        let another = Device::new();
+        let theirs = judge(&another, &another.sign(&another.header(), &claims())).unwrap();
+        assert_ne!(theirs, id, "nobody uses up another's proofs");
     }
 
     #[test]
@@ -185,7 +188,13 @@ mod tests {
         let (text, _) = signed.rsplit_once('.').unwrap();
         refused(&format!("{text}."));
         refused(&format!("{text}.{}", BASE64.encode([0; 64])));
-        for (path, value) in [("/alg", json!("none")), ("/alg", json!("HS256")), ("/typ", json!("JWT"))] {
+        for (path, value) in [
+            ("/alg", json!("none")),
+            ("/alg", json!("HS256")),
+            ("/typ", json!("JWT")),
+            ("/jwk/kty", json!("OKP")),
+            ("/jwk/crv", json!("P-384")),
+        ] {
             refused(&device.sign(&with(device.header(), path, value), &claims()));
         }
         let mut private = device.header();

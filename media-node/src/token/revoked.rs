@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use locum_cluster::revocation::Revocation;
 
-use super::Admission;
+use super::{Admission, Refusal};
 use crate::room::{Identity, RoomName};
 
 /// Entries of all edge hosts together. Beyond it the first ones count.
@@ -41,10 +41,12 @@ impl Revoked {
         room.is_some_and(|room| room.everybody || room.participants.contains(identity.as_str()))
     }
 
-    /// The same of a token that is good otherwise.
-    #[must_use]
-    pub fn covers_token(&self, admission: &Admission) -> bool {
-        self.covers(&admission.room, &admission.identity)
+    /// Lets pass whoever may be there.
+    ///
+    /// # Errors
+    /// [`Refusal::Revoked`].
+    pub fn unless_covered(&self, admission: Admission) -> Result<Admission, Refusal> {
+        if self.covers(&admission.room, &admission.identity) { Err(Refusal::Revoked) } else { Ok(admission) }
     }
 
     /// Rooms that somebody may not be in.
