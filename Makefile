@@ -23,8 +23,8 @@ test: setup-test ## Run every check and test; ends with `N passed, N failed`.
 soak: setup-test functions ## Faults and drills, 20 rounds each, calls 30, 200,000 simulated lives, 90 min of nothing: many hours. LOCUM_ROUNDS=n, LOCUM_SEEDS=n, LOCUM_JOBS=n; PARTS=faults, drills or calls.
 	@tests/soak $(PARTS)
 
-bench: setup functions ## Measure; docs/benchmarks.md holds the results with machine and date.
-	@tests/bench
+bench: setup functions ## Measure (PARTS=media: only that); docs/benchmarks.md holds the results with machine and date.
+	@tests/bench $(PARTS)
 
 fmt: setup ## Format all code.
 	@cargo fmt --all

@@ -3,11 +3,14 @@
 //! All state has one owner, so nothing here is locked. The rest of the process talks to it by a bounded
 //! queue.
 
+mod acting;
 mod counters;
 mod event_loop;
+mod forwarding;
 mod probes;
 mod relaying;
 mod session;
+mod sessions;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

@@ -27,9 +27,11 @@ pub(super) struct Session<P> {
     pub(super) socket: Option<Outbox>,
     /// What it receives of others' tracks.
     pub(super) downlink: Downlink,
-    /// Has something to send, or timers that may have moved.
-    pub(super) dirty: bool,
+    /// May have something to send, or timers that moved.
+    pub(super) touched: bool,
     pub(super) next_timeout: Option<Instant>,
+    /// When it is looked at next; not after `next_timeout`.
+    pub(super) alarm: Option<Instant>,
     /// The peer panicked: it is not to be touched again.
     pub(super) broken: bool,
 }
@@ -40,19 +42,19 @@ impl<P> Session<P> {
             peer,
             socket: None,
             downlink: Downlink::default(),
-            dirty: true,
+            touched: false,
             next_timeout: None,
+            alarm: None,
             broken: false,
         }
     }
 
-    /// Calls the peer. What a client sends goes through a great deal of parsing that is not ours: should it
+    /// Calls the peer; the session is to be touched. What a client sends goes through a great deal of parsing that is not ours: should it
     /// panic, that client's session ends, and the calls of all others go on.
     pub(super) fn call<R>(&mut self, call: impl FnOnce(&mut P) -> R) -> Option<R> {
         if self.broken {
             return None;
         }
-        self.dirty = true;
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.peer))).ok();
         self.broken = result.is_none();
         result

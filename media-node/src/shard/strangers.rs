@@ -84,7 +84,7 @@ fn what_strangers_send_costs_no_allocation_and_no_state() {
     let all = 5_000_usize;
     let cost = allocations(|| {
         for (port, datagram) in (0..=u16::MAX).cycle().zip(sent.iter().cycle()).take(all) {
-            event_loop.datagram(now, stranger(port), datagram);
+            event_loop.datagrams(now, [(stranger(port), datagram.as_slice())]);
         }
     });
     assert_eq!(cost, 0, "allocations");
@@ -93,7 +93,7 @@ fn what_strangers_send_costs_no_allocation_and_no_state() {
 
     // It would have been noticed: the same from the client costs an answer, and a place.
     let check = nomination([1; 12], "peer-1:client", &IntegrityKey::new("password"));
-    assert_ne!(allocations(|| event_loop.datagram(now, stranger(1), &check)), 0);
+    assert_ne!(allocations(|| event_loop.datagrams(now, [(stranger(1), check.as_slice())])), 0);
     assert_eq!(event_loop.lasting(), (1, 0, 0));
     drop(attached);
 }

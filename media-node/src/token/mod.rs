@@ -526,4 +526,24 @@ mod tests {
         }
         assert!(keys.is_empty());
     }
+
+    /// `tests/bench media`; one thread, whose processor time counts.
+    #[test]
+    #[ignore = "a measurement, for docs/benchmarks.md"]
+    #[allow(clippy::print_stdout, reason = "a measurement")]
+    fn bench_tokens() {
+        const TOKENS: u32 = 20_000;
+        let key = SigningKey::generate().unwrap();
+        let (token, keys) = (key.sign_jws(&claims()).unwrap(), keys(&key));
+        let processor_seconds = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+        };
+        let began = processor_seconds();
+        for _ in 0..TOKENS {
+            assert!(verify(&token, &keys, NOW).is_ok());
+        }
+        let seconds = processor_seconds() - began;
+        println!("{:.0} tokens verified a second and core", f64::from(TOKENS) / seconds);
+    }
 }

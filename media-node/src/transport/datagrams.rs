@@ -11,11 +11,19 @@ use std::ops::AddAssign;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
+use bytes::BytesMut;
 use libc::{iovec, mmsghdr, sockaddr_storage, socklen_t};
 use socket2::{SockAddr, SockAddrStorage, SockRef};
 
-/// Datagrams a call.
+/// Datagrams a receiving call; datagrams, or runs of them to one receiver, a sending call.
 pub const BATCH: usize = 32;
+
+/// Datagrams that may wait to be sent together.
+const FLUSH_AT: usize = 128;
+
+/// What the kernel takes as one: so many segments (`UDP_MAX_SEGMENTS` of the oldest that cut), and so many bytes.
+const MAX_SEGMENTS: usize = 64;
+const MAX_RUN_BYTES: usize = 65_000;
 
 /// Longest datagram received: WebRTC keeps to path MTUs of at most 1,500 bytes.
 pub const MAX_DATAGRAM_BYTES: usize = 2_048;
@@ -67,7 +75,7 @@ impl Inbound {
             message(
                 ptr::from_mut(&mut self.names[i]).cast(),
                 size_of::<sockaddr_storage>() as socklen_t,
-                &mut vectors[i],
+                std::slice::from_mut(&mut vectors[i]),
             )
         });
         // SAFETY: every header points at a name and a vector that live until the end of this function, and
@@ -107,9 +115,16 @@ impl Inbound {
 }
 
 /// Datagrams waiting to be sent together.
-#[derive(Default)]
 pub struct Outbound {
-    queue: Vec<(SockAddr, bytes::BytesMut)>,
+    queue: Vec<(SocketAddr, BytesMut)>,
+    /// Datagrams to one receiver may be handed over as one, which the kernel cuts apart.
+    segments: bool,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self { queue: Vec::new(), segments: true }
+    }
 }
 
 /// What became of sent datagrams.
@@ -135,58 +150,124 @@ impl AddAssign for Sent {
 
 impl Outbound {
     /// Queues a datagram. `true` when it is time to [`Outbound::flush`].
-    pub fn push(&mut self, to: SocketAddr, datagram: bytes::BytesMut) -> bool {
-        self.queue.push((to.into(), datagram));
-        self.queue.len() >= BATCH
+    pub fn push(&mut self, to: SocketAddr, datagram: BytesMut) -> bool {
+        self.queue.push((to, datagram));
+        self.queue.len() >= FLUSH_AT
     }
 
     /// Sends what is queued.
     pub fn flush(&mut self, socket: &impl AsRawFd) -> Sent {
         let mut sent = Sent::default();
-        for chunk in self.queue.chunks_mut(BATCH) {
-            send_chunk(socket.as_raw_fd(), chunk, &mut sent);
-        }
+        send(socket.as_raw_fd(), &self.queue, &mut self.segments, &mut sent);
         self.queue.clear();
         sent
     }
 }
 
-fn send_chunk(socket: RawFd, chunk: &mut [(SockAddr, bytes::BytesMut)], sent: &mut Sent) {
-    let mut vectors: Vec<iovec> = Vec::with_capacity(chunk.len());
-    vectors
-        .extend(chunk.iter_mut().map(|(_, d)| iovec { iov_base: d.as_mut_ptr().cast(), iov_len: d.len() }));
-    let names = chunk.iter().map(|(to, _)| (to.as_ptr().cast_mut().cast(), to.len()));
-    let mut messages: Vec<mmsghdr> = Vec::with_capacity(chunk.len());
-    messages.extend(names.zip(&mut vectors).map(|((name, len), vector)| message(name, len, vector)));
-    let mut done = 0;
-    while done < messages.len() {
-        let rest = &mut messages[done..];
-        // SAFETY: every header points at an address and a datagram in `chunk`, borrowed until the end of this
-        // function; `sendmmsg` only reads through them.
-        let count = unsafe {
-            libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as libc::c_uint, libc::MSG_DONTWAIT as _)
-        };
-        match usize::try_from(count) {
-            Ok(count) if count > 0 => {
-                done += count;
-                sent.datagrams += count as u64;
-            }
-            // The first of the rest failed (RFC 1122 soft error, full buffer): the others may still go.
-            _ => {
-                done += 1;
-                sent.dropped += 1;
-            }
+/// How many of the first datagrams go to one receiver and are as long as the first but for the last, which may be
+/// shorter: the kernel takes them as one.
+fn run_of(queue: &[(SocketAddr, BytesMut)]) -> usize {
+    let Some((to, first)) = queue.first() else { return 0 };
+    let (mut count, mut bytes) = (1, first.len());
+    while let Some((also_to, next)) = queue.get(count).filter(|_| count < MAX_SEGMENTS) {
+        if also_to != to || next.len() > first.len() || bytes + next.len() > MAX_RUN_BYTES {
+            break;
         }
+        count += 1;
+        bytes += next.len();
+        if next.len() < first.len() {
+            break;
+        }
+    }
+    count
+}
+
+fn send(socket: RawFd, queue: &[(SocketAddr, BytesMut)], segments: &mut bool, sent: &mut Sent) {
+    let mut rest = queue;
+    while !rest.is_empty() {
+        let mut runs: Vec<&[(SocketAddr, BytesMut)]> = Vec::with_capacity(BATCH);
+        while runs.len() < BATCH && !rest.is_empty() {
+            let (run, others) = rest.split_at(if *segments { run_of(rest) } else { 1 });
+            runs.push(run);
+            rest = others;
+        }
+        send_runs(socket, &runs, segments, sent);
     }
 }
 
-fn message(name: *mut libc::c_void, name_len: socklen_t, vector: &mut iovec) -> mmsghdr {
+fn send_runs(socket: RawFd, runs: &[&[(SocketAddr, BytesMut)]], segments: &mut bool, sent: &mut Sent) {
+    let datagrams = runs.iter().copied().flatten();
+    let mut vectors: Vec<iovec> = datagrams
+        .map(|(_, datagram)| iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() })
+        .collect();
+    let names: Vec<SockAddr> = runs.iter().map(|run| SockAddr::from(run[0].0)).collect();
+    let mut controls: Vec<SegmentSize> = runs.iter().map(|run| SegmentSize::new(run[0].1.len())).collect();
+    let mut messages: Vec<mmsghdr> = Vec::with_capacity(runs.len());
+    let mut first = 0;
+    for ((run, name), control) in runs.iter().zip(&names).zip(&mut controls) {
+        let name_len = name.len();
+        let mut message =
+            message(name.as_ptr().cast_mut().cast(), name_len, &mut vectors[first..first + run.len()]);
+        if run.len() > 1 {
+            message.msg_hdr.msg_control = ptr::from_mut(control).cast();
+            message.msg_hdr.msg_controllen = size_of::<SegmentSize>() as _;
+        }
+        messages.push(message);
+        first += run.len();
+    }
+    let mut done = 0;
+    while done < runs.len() {
+        let rest = &mut messages[done..];
+        // SAFETY: every header points at an address, a control message and vectors that live until the end of this
+        // function, and the vectors at datagrams borrowed for as long, which `sendmmsg` only reads.
+        let count = unsafe {
+            libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as libc::c_uint, libc::MSG_DONTWAIT as _)
+        };
+        if let Some(count) = usize::try_from(count).ok().filter(|count| *count > 0) {
+            sent.datagrams += runs[done..done + count].iter().map(|run| run.len() as u64).sum::<u64>();
+            done += count;
+            continue;
+        }
+        // The first of the rest failed (RFC 1122 soft error, full buffer): the others may still go.
+        let error = io::Error::last_os_error().raw_os_error();
+        let run = runs[done];
+        // The way out has no checksum offload; or it takes no segments as long.
+        let is_uncut = matches!(error, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE));
+        if run.len() > 1 && is_uncut {
+            *segments &= error != Some(libc::EIO);
+            send(socket, run, &mut false, sent);
+        } else {
+            sent.dropped += run.len() as u64;
+        }
+        done += 1;
+    }
+}
+
+/// Control message by which the kernel learns where to cut (`UDP_SEGMENT`, udp(7)).
+#[repr(C, align(8))]
+struct SegmentSize {
+    header: libc::cmsghdr,
+    size: u16,
+}
+
+impl SegmentSize {
+    fn new(bytes: usize) -> Self {
+        // SAFETY: all-zero is a valid `cmsghdr`, a plain C struct of integers.
+        let mut header: libc::cmsghdr = unsafe { zeroed() };
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
+        header.cmsg_level = libc::SOL_UDP;
+        header.cmsg_type = libc::UDP_SEGMENT;
+        Self { header, size: u16::try_from(bytes).unwrap_or(u16::MAX) }
+    }
+}
+
+fn message(name: *mut libc::c_void, name_len: socklen_t, vectors: &mut [iovec]) -> mmsghdr {
     // SAFETY: all-zero is a valid `mmsghdr`: null pointers and lengths of zero.
     let mut message: mmsghdr = unsafe { zeroed() };
     message.msg_hdr.msg_name = name;
     message.msg_hdr.msg_namelen = name_len;
-    message.msg_hdr.msg_iov = vector;
-    message.msg_hdr.msg_iovlen = 1;
+    message.msg_hdr.msg_iov = vectors.as_mut_ptr();
+    message.msg_hdr.msg_iovlen = vectors.len() as _;
     message
 }
 
@@ -230,7 +311,7 @@ mod tests {
             let (a, b) = pair(host);
             let mut outbound = Outbound::default();
             for i in 0..100_u8 {
-                outbound.push(b.local_addr().unwrap(), bytes::BytesMut::from(&[i; 3][..]));
+                outbound.push(b.local_addr().unwrap(), BytesMut::from(&[i; 3][..]));
             }
             assert_eq!(outbound.flush(&a).datagrams, 100);
             let all = receive_all(&b, 100);
@@ -252,8 +333,8 @@ mod tests {
     fn one_impossible_destination_does_not_stop_the_others() {
         let (a, b) = pair("127.0.0.1");
         let mut outbound = Outbound::default();
-        outbound.push(SocketAddr::from(([127, 0, 0, 1], 0)), bytes::BytesMut::from(&b"x"[..]));
-        outbound.push(b.local_addr().unwrap(), bytes::BytesMut::from(&b"y"[..]));
+        outbound.push(SocketAddr::from(([127, 0, 0, 1], 0)), BytesMut::from(&b"x"[..]));
+        outbound.push(b.local_addr().unwrap(), BytesMut::from(&b"y"[..]));
         let sent = outbound.flush(&a);
         assert_eq!((sent.datagrams, sent.dropped), (1, 1));
         assert_eq!(receive_all(&b, 1)[0].1, b"y");

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ::rtc::peer_connection::RTCPeerConnection;
 use ::rtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent, RTCTrackEvent};
-use ::rtc::peer_connection::message::RTCMessage;
+use ::rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
 use ::rtc::peer_connection::sdp::RTCSessionDescription;
 use ::rtc::peer_connection::state::RTCPeerConnectionState;
 use ::rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -274,14 +274,18 @@ impl Peer for RtcPeer {
 
     fn poll_event(&mut self, now: Instant) -> Option<PeerEvent> {
         while self.events.is_empty() {
-            let message = self.connection.poll_read();
+            let mut message = self.connection.poll_read();
             // A track opens with the packet that follows it, so events come first.
             while let Some(event) = self.connection.poll_event() {
                 self.on_event(now, event);
             }
-            match message {
-                Some(tagged) => self.on_message(tagged.message),
-                None => break,
+            if message.is_none() {
+                break;
+            }
+            // All that waits: to ask for each would send the backend through all its layers each time.
+            while let Some(tagged) = message {
+                self.on_message(tagged.message);
+                message = self.connection.poll_media_read();
             }
         }
         if self.events.is_empty() {
@@ -293,10 +297,11 @@ impl Peer for RtcPeer {
 
     fn send_media(&mut self, now: Instant, mid: Mid, packet: &MediaPacket) -> bool {
         // Before keys are agreed the backend would queue what nobody will want later.
-        let Some((id, packet)) = self.sections.packet(mid, packet).filter(|_| self.connected) else {
-            return false;
-        };
-        self.connection.rtp_sender(id).is_some_and(|mut sender| sender.write_rtp(now, packet).is_ok())
+        let Some(packet) = self.sections.packet(mid, packet).filter(|_| self.connected) else { return false };
+        // Past the sender, which would check for each packet what was learnt from it at the negotiation. Nobody reads
+        // the track's name on the way out.
+        let message = RTCMessage::RtpPacket(String::new(), packet);
+        self.connection.handle_write(TaggedRTCMessage { now, message }).is_ok()
     }
 
     fn request_keyframe(&mut self, now: Instant, mid: Mid, layer: Layer) {

@@ -124,9 +124,9 @@ impl Sections {
         self.known.iter().find(|(_, known)| sends(known)).map(|(mid, _)| *mid)
     }
 
-    /// The packet as it goes out on a section, and by which sender. `None` when the section sends nothing, or
-    /// the client does not take the codec.
-    pub(super) fn packet(&self, mid: Mid, packet: &MediaPacket) -> Option<(RTCRtpSenderId, rtp::Packet)> {
+    /// The packet as it goes out on a section. `None` when the section sends nothing, or the client does not take the
+    /// codec.
+    pub(super) fn packet(&self, mid: Mid, packet: &MediaPacket) -> Option<rtp::Packet> {
         let known = self.known.get(&mid)?;
         let sending = known.sending.as_ref()?;
         let (_, payload_type) = sending.payload_types.iter().find(|(codec, _)| *codec == packet.codec)?;
@@ -149,8 +149,7 @@ impl Sections {
                 let _ = header.set_extension(id, Bytes::copy_from_slice(&[value]));
             }
         }
-        let sender = RTCRtpSenderId::from(known.transceiver?);
-        Some((sender, rtp::Packet { header, payload: packet.payload.clone() }))
+        Some(rtp::Packet { header, payload: packet.payload.clone() })
     }
 
     /// Learns of the transceivers an offer added.
