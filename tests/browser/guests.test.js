@@ -74,7 +74,7 @@ test('an interpreter joins by a link, is seen and heard, and is removed', async 
     await clinic.locator('figcaption', { hasText: PATIENT.name }).waitFor()
     await guest.locator('figcaption', { hasText: 'Patient' }).waitFor()
     assert.equal(await guest.getByText(PATIENT.name).count(), 0, 'the guest is told the patient’s name')
-    await haveOneCode([patient, clinic, guest])
+    const code = await haveOneCode([patient, clinic, guest])
     await audit.visit(clinic, 'call with a guest')
     await isMuted(clinic, guest)
     assert.equal(await patient.getByRole('button', { name: /^Mute: / }).count(), 0, 'a patient may mute')
@@ -87,7 +87,7 @@ test('an interpreter joins by a link, is seen and heard, and is removed', async 
       seesAndHears(patient, 'the patient, without the guest,', LOOKS.clinic),
       seesAndHears(clinic, 'the clinician, without the guest,', LOOKS.patient),
     ])
-    await haveOneCode([patient, clinic])
+    assert.notEqual(await haveOneCode([patient, clinic]), code, 'the guest’s key is still among them')
   } catch (error) {
     await Promise.all(Object.values(people).map((person) => person.keepEvidence(context.name)))
     throw error
@@ -158,6 +158,7 @@ async function haveOneCode(pages) {
     await dialog.getByRole('button', { name: 'Close' }).click()
   }
   assert.equal(new Set(codes).size, 1, `codes differ: ${codes}`)
+  return codes[0]
 }
 
 /**
@@ -200,7 +201,14 @@ async function reports(guest) {
   await guest.getByRole('button', { name: 'Help', exact: true }).click()
   assert.equal(await guest.getByText('How the call is doing').count(), 0, 'figures are for staff')
   assert.equal(await guest.getByRole('button', { name: 'Call me by phone instead' }).count(), 0)
+  const sending = guest.waitForRequest((request) => request.url().endsWith('/visit/reports'))
   await guest.getByRole('button', { name: 'The sound is poor' }).click()
+  const { lines } = (await sending).postDataJSON()
+  assert.equal(
+    lines.filter(({ lossPermille }) => Number.isInteger(lossPermille)).length,
+    3,
+    JSON.stringify(lines),
+  )
   await guest.getByText('The clinic can see that something was wrong').waitFor()
   await guest.getByRole('button', { name: 'Help', exact: true }).click()
 }

@@ -1,5 +1,5 @@
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react'
-import { useRef, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { Button } from '../design/Button'
 import { Loading } from '../design/Loading'
@@ -72,6 +72,10 @@ function SecuredCall({ encryption, ...props }: Props & { encryption: CallLine })
   const { expected, choice, report, onStranger, onLeave, onRefused } = props
   const { mayAskForPhone = false, isStaff = false } = props
   const people = useEverybody(props.people)
+  const told = props.people.map(({ participant }) => participant).join(' ')
+  // Whoever was removed hears nothing more from then on, whenever their node puts them out.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: with each change of what the clinic tells.
+  useEffect(() => void encryption.refresh(), [told])
   const { clockOffsetMs } = useClinicApi()
   const clinicMs = () => Date.now() + clockOffsetMs
   const call = useCall({ encryption, choice, clinicMs, onRefused })

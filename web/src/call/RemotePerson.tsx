@@ -29,10 +29,11 @@ export function RemotePerson({ participant, name, soundOnly, onMute }: Props) {
       {onMute && microphone && !isMuted && (
         <button
           type="button"
-          className="button mute-other"
+          className="mute-other"
           aria-label={t('call.muteOther', { name })}
           onClick={onMute}
         >
+          <Icon name="microphoneOff" />
           {t('call.mute')}
         </button>
       )}

@@ -122,6 +122,16 @@ export class CallEncryption implements CallLine {
     await this.connections.get(room)?.link.published()
   }
 
+  async refresh(): Promise<void> {
+    // Whoever was not let in yet is told with the grant.
+    if (!this.callKeys.participant) return
+    try {
+      await this.callKeys.learn(await this.door().membership())
+    } catch {
+      // The clinic cannot be reached: the call goes on with what is known, and it is asked again.
+    }
+  }
+
   /** Takes this device out of the call: the others change their keys. */
   async leave(): Promise<void> {
     await this.door().leave()
@@ -169,14 +179,6 @@ export class CallEncryption implements CallLine {
       this.keep()
       for (const listener of this.listeners) listener({ sender, topic, content })
     })
-  }
-
-  private async refresh(): Promise<void> {
-    try {
-      await this.callKeys.learn(await this.door().membership())
-    } catch {
-      // The clinic cannot be reached: the call goes on with what is known, and it is asked again.
-    }
   }
 
   private use(id: string, generation: number, key: CryptoKey): void {

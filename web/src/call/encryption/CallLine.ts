@@ -33,6 +33,8 @@ export interface CallLine {
   release(room: Room): void
   /** Resolves once the others can have this person's key: what is published before is lost on them. */
   ready(room: Room): Promise<void>
+  /** Asks the clinic who takes part now. */
+  refresh(): Promise<void>
   /** Takes this device out of the call: the others change their keys. */
   leave(): Promise<void>
   /** Sends to everybody who takes part, over a room. Throws when the room does not take it. */

@@ -30,6 +30,8 @@ export class OpenLine implements CallLine {
 
   async ready(): Promise<void> {}
 
+  async refresh(): Promise<void> {}
+
   async leave(): Promise<void> {
     await this.door().leave()
   }
