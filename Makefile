@@ -55,7 +55,7 @@ setup:
 	@setup/wasm-target
 
 setup-test: setup
-	@setup/system-packages chromium nft=nftables ip=iproute2 unshare=util-linux mount faketime
+	@setup/system-packages chromium firefox-esr nft=nftables ip=iproute2 unshare=util-linux mount faketime
 	@setup/system-packages tc=iproute2 nsenter=util-linux strace
 	@setup/system-packages dig=bind9-dnsutils delv=bind9-dnsutils unbound
 	@setup/node-packages web tests/browser media-node/tests/browser control-plane/geography

@@ -70,6 +70,8 @@ pub(super) struct Receiving {
     offering: Option<Offering>,
     /// Whether tracks are received without asking for them.
     pub automatic: bool,
+    /// The browser gives received tracks ids of its own; it tells streams as they are named, and so tracks too.
+    pub renames_tracks: bool,
 }
 
 impl Receiving {

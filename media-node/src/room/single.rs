@@ -95,6 +95,9 @@ impl Room {
         }
         participant.receiving.automatic =
             request.connection_settings.as_ref().is_none_or(|settings| settings.auto_subscribe);
+        let browser = request.client_info.as_ref().map_or("", |client| client.browser.as_str());
+        participant.receiving.renames_tracks =
+            signalling == Signalling::V0 && browser.eq_ignore_ascii_case("firefox");
         // Beyond the bound they are left out: a join is no place to argue.
         let _ = participant.set_attributes(&request.participant_attributes);
 
@@ -387,7 +390,10 @@ impl Room {
                     publisher,
                     track: publication.sid.clone(),
                     kind: publication.kind,
-                    stream: format!("{sid}|{}", publication.stream()),
+                    stream: match subscriber.receiving.renames_tracks {
+                        true => format!("{sid}|{}", publication.sid),
+                        false => format!("{sid}|{}", publication.stream()),
+                    },
                 },
             ));
         }

@@ -28,6 +28,15 @@ pub(super) struct V0 {
     reconnect: Option<String>,
     sid: Option<String>,
     client_protocol: Option<String>,
+    browser: Option<String>,
+}
+
+impl V0 {
+    /// Whose browser is known by the request's `User-Agent`, for the SDK does not say.
+    pub(super) fn sent_by(mut self, user_agent: &str) -> Self {
+        self.browser = self.browser.or_else(|| user_agent.contains("Firefox/").then(|| "Firefox".to_owned()));
+        self
+    }
 }
 
 impl From<V0> for proto::JoinRequest {
@@ -35,7 +44,11 @@ impl From<V0> for proto::JoinRequest {
         let is_yes = |value: Option<String>| value.map(|value| value == "1" || value == "true");
         let client_protocol = query.client_protocol.and_then(|number| number.parse().ok()).unwrap_or(0);
         Self {
-            client_info: Some(proto::ClientInfo { client_protocol, ..proto::ClientInfo::default() }),
+            client_info: Some(proto::ClientInfo {
+                client_protocol,
+                browser: query.browser.unwrap_or_default(),
+                ..proto::ClientInfo::default()
+            }),
             connection_settings: Some(proto::ConnectionSettings {
                 auto_subscribe: is_yes(query.auto_subscribe).unwrap_or(true),
                 adaptive_stream: is_yes(query.adaptive_stream).unwrap_or(false),
@@ -130,6 +143,10 @@ mod tests {
         let back = read("auto_subscribe=1&reconnect=1&sid=PA_1&client_protocol=2");
         assert_eq!((back.reconnect, back.participant_sid.as_str()), (true, "PA_1"));
         assert_eq!(back.client_info.unwrap().client_protocol, 2);
+        let firefox =
+            V0::default().sent_by("Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0");
+        assert_eq!(proto::JoinRequest::from(firefox).client_info.unwrap().browser, "Firefox");
+        assert_eq!(V0::default().sent_by("Mozilla/5.0 Chrome/156.0.0.0 Safari/537.36").browser, None);
         assert_eq!(read("client_protocol=x&version=1").client_info.unwrap().client_protocol, 0);
     }
 

@@ -162,7 +162,8 @@ async fn join_v0(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let request = livekit_protocol::JoinRequest::from(parameters.v0.clone());
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let request = livekit_protocol::JoinRequest::from(parameters.v0.clone().sent_by(agent));
     let purpose = if request.reconnect { Purpose::Resume } else { Purpose::Enter };
     match admit(&signal, &parameters, &headers, purpose) {
         Ok((admission, proved)) => {

@@ -271,9 +271,11 @@ fn parse_section(block: &[&str]) -> Option<OfferedSection> {
         "video" => Some(MediaKind::Video),
         _ => None,
     };
-    let rejected = media.next()? == "0";
+    let no_port = media.next()? == "0";
     let attribute = |name: &str| block.iter().find_map(|line| line.strip_prefix(name));
     let has = |line: &str| block.contains(&line);
+    // Without a port of its own a section may still be wanted on the bundle's (RFC 9143 §6; so does Firefox).
+    let rejected = no_port && !has("a=bundle-only");
     let direction = if rejected || has("a=inactive") {
         Direction::Inactive
     } else if has("a=recvonly") {
@@ -329,6 +331,7 @@ mod tests {
             "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=recvonly\r\n\
              m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v\r\na=sendonly\r\na=msid:- cam-1\r\n\
              m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=sendonly\r\n\
+             m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=bundle-only\r\na=mid:3\r\na=sendonly\r\n\
              m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n",
         )
         .unwrap();
@@ -339,6 +342,7 @@ mod tests {
                 ("0", Some(MediaKind::Audio), Direction::Receive),
                 ("v", Some(MediaKind::Video), Direction::Send),
                 ("2", Some(MediaKind::Video), Direction::Inactive),
+                ("3", Some(MediaKind::Video), Direction::Send),
                 ("d", None, Direction::Send),
             ]
         );

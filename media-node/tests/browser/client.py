@@ -2,7 +2,8 @@
 
     client.py URL v0|v1        with the token in LOCUM_TOKEN
 
-One JSON object a line: {"event": …} as things happen, {"video": frames, "audio": frames} twice a second.
+One JSON object a line: {"event": …} as things happen, {"video": frames, "audio": frames, "from": {who: the same}} twice
+a second. Reads lines: "say …" sends the rest to everybody, anything else ends it.
 """
 
 import array
@@ -15,7 +16,7 @@ import sys
 from livekit import rtc
 
 WIDTH, HEIGHT, RATE = 320, 180, 48_000
-arrived = {"video": 0, "audio": 0}
+arrived = {"video": 0, "audio": 0, "from": {}}
 tasks = set()
 
 
@@ -29,9 +30,11 @@ def start(work):
     task.add_done_callback(tasks.discard)
 
 
-async def count(kind, stream):
+async def count(kind, who, stream):
+    theirs = arrived["from"].setdefault(who, {"video": 0, "audio": 0})
     async for _ in stream:
         arrived[kind] += 1
+        theirs[kind] += 1
 
 
 async def film(source):
@@ -69,9 +72,9 @@ async def main(url, version):
     def _(track, _publication, participant):
         tell(event="subscribed", who=participant.identity)
         if track.kind == rtc.TrackKind.KIND_VIDEO:
-            start(count("video", rtc.VideoStream(track)))
+            start(count("video", participant.identity, rtc.VideoStream(track)))
         else:
-            start(count("audio", rtc.AudioStream(track)))
+            start(count("audio", participant.identity, rtc.AudioStream(track)))
 
     @room.on("data_received")
     def _(packet):
@@ -85,7 +88,15 @@ async def main(url, version):
     await publish(room)
     await room.local_participant.publish_data("hello", reliable=True, topic="t")
     tell(event="published")
-    asyncio.get_running_loop().add_reader(sys.stdin, leave.set)
+
+    def told():
+        line = sys.stdin.readline().rstrip()
+        if line.startswith("say "):
+            start(room.local_participant.publish_data(line.removeprefix("say "), reliable=True, topic="t"))
+        else:
+            leave.set()
+
+    asyncio.get_running_loop().add_reader(sys.stdin, told)
     while not leave.is_set():
         tell(**arrived)
         await asyncio.sleep(0.5)

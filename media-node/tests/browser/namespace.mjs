@@ -26,6 +26,15 @@ export async function alone(url) {
   return false;
 }
 
+/** An address of this network that is not the loopback's, for all that run in it. */
+export function wire() {
+  now('ip', 'link', 'set', 'lo', 'up');
+  now('ip', 'link', 'add', 'here', 'type', 'veth', 'peer', 'name', 'there');
+  now('ip', 'address', 'add', `${NODE_ADDRESS}/24`, 'dev', 'here');
+  for (const end of ['here', 'there']) now('ip', 'link', 'set', end, 'up');
+  now('ip', 'route', 'add', 'default', 'dev', 'here');
+}
+
 /** The cable, and a way to start Chromium at its far end. */
 export class Cable {
   static async lay(chromium) {

@@ -25,8 +25,10 @@ const run = (command, ...arguments_) => {
 export class Network {
   nodes = [];
 
-  static async start(edge, count) {
+  /** `listen`: where the nodes do. */
+  static async start(edge, count, listen = '127.0.0.1:0') {
     const network = new Network();
+    network.listen = listen;
     try {
       await network.#start(edge, count);
     } catch (error) {
@@ -66,6 +68,12 @@ export class Network {
     for (let index = 0; index < count; index += 1) await this.add(index);
   }
 
+  /** Waits until a node has heard of the edge host whose token this is. */
+  believes(node, token) {
+    const url = `http://${this.nodes[node].addresses.signal}/rtc/validate?access_token=${token}`;
+    return until('the node to believe the edge host', async () => (await fetch(url)).ok);
+  }
+
   async add(index) {
     const token = await this.#token('media', `media-${index}`);
     const node = await MediaNode.startWith(`
@@ -73,7 +81,7 @@ export class Network {
       [control]
       address = "${this.mesh}"
       join_token_file = "${token}"
-    `);
+    `, { listen: this.listen });
     this.nodes[index] = node;
     return node;
   }

@@ -31,10 +31,7 @@ describe('a call over several nodes', { timeout: 180_000 }, () => {
     const page = await browsers.page();
     pages.push(page);
     const token = edge.token(identity, room);
-    await until('the node to believe the edge host', async () => {
-      const url = `http://${network.nodes[node].addresses.signal}/rtc/validate?access_token=${token}`;
-      return (await fetch(url)).ok;
-    });
+    await network.believes(node, token);
     await page.evaluate(
       ([url, token, options]) => call.join(url, token, options), [network.nodes[node].url, token, options]);
     await page.evaluate(() => call.publish(true, true));

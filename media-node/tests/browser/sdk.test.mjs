@@ -1,55 +1,10 @@
-// The LiveKit SDK for Python in one room with a browser, over both versions of signalling.
+// Clients that are no browser in one room with one: the LiveKit SDK for Python, over both versions of signalling, and a
+// bare WebRTC peer.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { Stage, events, people, seesAndHears, until } from './harness.mjs';
-
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const PYTHON = process.env.LOCUM_LIVEKIT ?? here('../../../target/livekit/bin/python');
-
-/** A client in a process of its own. */
-class Client {
-  constructor(url, token, version) {
-    this.lines = [];
-    const arguments_ = [here('client.py'), url, version];
-    const env = { ...process.env, LOCUM_TOKEN: token };
-    this.process = spawn(PYTHON, arguments_, { env, stdio: ['pipe', 'pipe', 'pipe'] });
-    this.exited = once(this.process, 'exit');
-    this.errors = '';
-    this.process.stderr.on('data', (chunk) => { this.errors += chunk; });
-    createInterface({ input: this.process.stdout }).on('line', (line) => this.lines.push(JSON.parse(line)));
-  }
-
-  has(wanted) {
-    return this.lines.find((line) => Object.entries(wanted).every(([key, value]) => line[key] === value));
-  }
-
-  async until(what, condition) {
-    await until(what, () => {
-      if (this.process.exitCode !== null) throw new Error(`the client ended: ${this.errors}`);
-      return condition();
-    }).catch((error) => {
-      throw new Error([error.message, ...this.lines.map((line) => JSON.stringify(line)), this.errors].join('\n'));
-    });
-  }
-
-  arrived() {
-    return this.lines.findLast((line) => 'video' in line) ?? { video: 0, audio: 0 };
-  }
-
-  async leave() {
-    this.process.stdin.end('leave\n');
-    return (await this.exited)[0];
-  }
-
-  kill() {
-    if (this.process.exitCode === null) this.process.kill('SIGKILL');
-  }
-}
+import { Client } from './python.mjs';
 
 describe('a client that is no browser', { timeout: 120_000 }, () => {
   const stage = new Stage();
@@ -65,7 +20,7 @@ describe('a client that is no browser', { timeout: 120_000 }, () => {
     it(`sees, hears and is seen over ${version}`, async () => {
       const room = randomUUID();
       const browser = await stage.joins('browser-1', room, { v0: version === 'v0' });
-      client = new Client(stage.node.url, stage.edge.token('client-1', room), version);
+      client = new Client('client.py', stage.node.url, stage.edge.token('client-1', room), version);
       await client.until('the client to publish', () => client.has({ event: 'published' }));
       await seesAndHears(browser);
       await client.until('pictures and sound', () => client.arrived().video > 20 && client.arrived().audio > 20);
@@ -83,4 +38,23 @@ describe('a client that is no browser', { timeout: 120_000 }, () => {
       await until('the client to be gone', async () => (await people(browser)).length === 0, 5_000);
     });
   }
+
+  it('knows no more than the signalling of v0 and WebRTC, and receives pictures, sound and data', async () => {
+    const room = randomUUID();
+    const browser = await stage.joins('browser-1', room);
+    client = new Client('bare.py', stage.node.url, stage.edge.token('bare-1', room));
+    await client.until('pictures and sound', () => client.arrived().video > 20 && client.arrived().audio > 20);
+    await browser.evaluate(() => room.localParticipant.publishData(
+      new TextEncoder().encode('to you'), { reliable: true, topic: 't' }));
+    await client.until('the words of the browser', () => client.has({ event: 'data', text: 'to you' }));
+    await browser.evaluate(() => room.localParticipant.setCameraEnabled(false));
+    const still = async () => {
+      const before = client.arrived();
+      await client.until('more sound', () => client.arrived().audio > before.audio + 20);
+      return client.arrived().video === before.video;
+    };
+    await until('the camera to be off', still);
+    assert.equal(await client.leave(), 0, client.errors);
+    await until('the client to be gone', async () => (await people(browser)).length === 0, 5_000);
+  });
 });

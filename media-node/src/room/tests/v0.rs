@@ -63,6 +63,28 @@ fn an_offer_follows_the_join_and_packets_flow_once_it_is_answered() {
 }
 
 #[test]
+fn firefox_learns_which_track_it_is_from_the_name_of_the_stream() {
+    let mut world = World::new();
+    let publisher = world.join("p-1");
+    let track = world.publish(publisher);
+    for (browser, names_it) in [("Firefox", true), ("Chrome", false)] {
+        world.take_actions();
+        world.signalling = Signalling::V0;
+        let client_info = Some(proto::ClientInfo { browser: browser.to_owned(), ..Default::default() });
+        let joining = proto::JoinRequest { client_info, ..Default::default() };
+        let session = world.try_join(browser, "room", joining).unwrap();
+        world.media(receives_on(session), MediaEvent::Connected);
+        let actions = world.take_actions();
+        let plan = actions.iter().find_map(|action| match action {
+            Action::Offer { plan, .. } => plan.first(),
+            _ => None,
+        });
+        let Some(SectionRole::Send { stream, .. }) = plan.map(|section| &section.role) else { panic!() };
+        assert_eq!(stream.ends_with(&format!("|{track}")), names_it, "{stream}");
+    }
+}
+
+#[test]
 fn what_is_published_on_one_connection_is_received_on_the_other() {
     let mut world = World::new();
     let (publisher, viewer) = (join(&mut world, "p-1"), join(&mut world, "p-2"));
