@@ -44,7 +44,7 @@ async fn who_was_removed_is_out_of_the_call_on_every_node_and_stays_out() -> Res
     let answer = doctor.post(&format!("/scheduling/guests/{id}/remove"), &json!({})).await?;
     ensure!(answer.status == 200, "{answer:?}");
     let asked = Instant::now();
-    removed.is_ended(asked).await?;
+    removed.ends(asked).await?;
     let put_out = network.figure(&network.media(second), "locum_media_put_out_total").await?;
     ensure!(put_out.is_some_and(|count| count >= 1.0), "they left by themselves, the door alone was closed");
     for node in &nodes {
@@ -60,7 +60,7 @@ async fn who_was_removed_is_out_of_the_call_on_every_node_and_stays_out() -> Res
     ensure!(doctor.post(&end, &json!({})).await?.status == 200);
     let ended = Instant::now();
     for stay in staying {
-        stay.is_ended(ended).await?;
+        stay.ends(ended).await?;
     }
     for (node, token) in nodes.iter().flat_map(|node| tokens.iter().map(move |token| (node, token))) {
         ensure!(refusal(node, token).await? == Some(401), "the visit is over, and the call is not at {node}");
@@ -116,7 +116,7 @@ impl Stay {
     }
 
     /// Waits until the node closes the socket and does not take them in again.
-    async fn is_ended(mut self, since: Instant) -> Result<()> {
+    async fn ends(mut self, since: Instant) -> Result<()> {
         loop {
             let left = OUT_WITHIN.saturating_sub(since.elapsed());
             let closed =

@@ -1,5 +1,7 @@
 //! Somebody else is invited to a visit, waits, is let in, and is removed.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 use auth::AuthFunction;
 use http::Method;
 use kit::cookies;
