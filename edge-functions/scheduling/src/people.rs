@@ -3,6 +3,7 @@
 //! Media nodes and their tokens know no more than that name, so a page asks here whom it sees.
 
 use kit::context::Context;
+use kit::database::Row;
 use kit::ids::AppointmentId;
 use kit::params;
 use kit::problem::Problem;
@@ -14,15 +15,20 @@ pub(crate) struct Person {
     participant: String,
     /// `patient`, `clinician`, or a guest's role.
     role: String,
+    /// Of clinicians; the patient's, staff have from elsewhere, and guests have none.
+    name: Option<String>,
 }
 
 /// Everybody who has joined the call of a visit.
 pub(crate) async fn of(context: &Context<'_>, appointment: AppointmentId) -> Result<Vec<Person>, Problem> {
     let sql =
-        "SELECT p.name, CASE p.person WHEN 'patient' THEN 'patient' ELSE coalesce(g.role, 'clinician') END
-               FROM room_participant p LEFT JOIN guest g ON g.clinic = p.clinic AND g.id = p.person
+        "SELECT p.name, CASE p.person WHEN 'patient' THEN 'patient' ELSE coalesce(g.role, 'clinician') END, s.name
+               FROM room_participant p
+               LEFT JOIN guest g ON g.clinic = p.clinic AND g.id = p.person
+               LEFT JOIN staff_user s ON s.clinic = p.clinic AND s.id = p.person
                WHERE p.clinic = ? AND p.appointment = ? ORDER BY p.name";
     let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
-    let read = |row: &kit::database::Row| Ok(Person { participant: row.text(0)?, role: row.text(1)? });
+    let read =
+        |row: &Row| Ok(Person { participant: row.text(0)?, role: row.text(1)?, name: row.text_or_null(2)? });
     rows.iter().map(read).collect()
 }

@@ -180,8 +180,8 @@ async fn a_guest_joins_once_let_in_and_is_refused_once_removed() {
 
     // The others are told what the guest is, and nothing else.
     let mut people = vec![
-        json!({"participant": participant, "role": "interpreter"}),
-        json!({"participant": staff.text("/participant"), "role": "clinician"}),
+        json!({"participant": participant, "role": "interpreter", "name": null}),
+        json!({"participant": staff.text("/participant"), "role": "clinician", "name": "Somebody"}),
     ];
     people.sort_by_key(|person| person["participant"].to_string());
     let patient = clinic.world.client("demo");

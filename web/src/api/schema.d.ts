@@ -859,6 +859,8 @@ export interface components {
             participant: string;
             /** @enum {string} */
             role: "patient" | "clinician" | "interpreter" | "family" | "other";
+            /** @description Of clinicians only. */
+            name: string | null;
         }[];
         DayAppointment: {
             id: components["schemas"]["Id"];

@@ -1,7 +1,7 @@
 import { useRemoteParticipants, useRoomContext } from '@livekit/components-react'
 import { useEffect } from 'react'
 import { t } from '../i18n/text'
-import { type CallPerson, type Expected, isHere, nameOf } from './people'
+import { type CallPerson, type Expected, nameOf, whoIsHere } from './people'
 import { RemotePerson } from './RemotePerson'
 import { SelfView } from './SelfView'
 
@@ -22,6 +22,7 @@ export function CallStage({ expected, people, onStranger, onMute, connected, sou
   const participants = others.map(({ identity }) => identity)
   const stranger = participants.find((one) => !people.some(({ participant }) => participant === one))
   const { name } = expected
+  const here = whoIsHere(participants, people, expected)
   // In a move people and tracks have the same ids at both nodes, and the components tell them by these: what is shown of
   // one room must not be taken for the other's.
   const stay = useRoomContext().localParticipant.sid
@@ -34,8 +35,7 @@ export function CallStage({ expected, people, onStranger, onMute, connected, sou
   return (
     <section className="stage" aria-label={t('call.stage')}>
       <p className="unseen" role="status">
-        {connected &&
-          (isHere(participants, people, expected) ? t('call.here', { name }) : t('call.notHere', { name }))}
+        {connected && (here ? t('call.here', { name: here }) : t('call.notHere', { name }))}
       </p>
       {others.length === 0 ? (
         <p className="stage-empty">{connected ? t('call.notHere', { name }) : t('call.connecting')}</p>

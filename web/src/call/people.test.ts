@@ -1,27 +1,27 @@
 import { expect, test } from 'vitest'
-import { type CallPerson, isHere, nameOf } from './people'
+import { type CallPerson, nameOf, whoIsHere } from './people'
 
 const PEOPLE: CallPerson[] = [
-  { participant: 'a', role: 'patient' },
-  { participant: 'b', role: 'clinician' },
-  { participant: 'c', role: 'interpreter' },
+  { participant: 'a', role: 'patient', name: null },
+  { participant: 'b', role: 'clinician', name: 'Dr Grey' },
+  { participant: 'c', role: 'interpreter', name: null },
 ]
 const PATIENT = { role: 'patient', name: 'Ines Example' } as const
+const DOCTOR = { role: 'clinician', name: 'Dr White' } as const
 
 test('who is known is called by name, a guest by what they are, and a stranger nothing', () => {
   const names = ['a', 'b', 'c', 'd'].map((participant) => nameOf(participant, PEOPLE, PATIENT))
-  expect(names).toEqual(['Ines Example', 'Clinician', 'Interpreter', 'Another person'])
+  expect(names).toEqual(['Ines Example', 'Dr Grey', 'Interpreter', 'Another person'])
 })
 
-test('a name is given to nobody when two could have it', () => {
-  const doctor = { role: 'clinician', name: 'Dr Grey' } as const
-  const two: CallPerson[] = [...PEOPLE, { participant: 'd', role: 'clinician' }]
-  expect(nameOf('b', PEOPLE, doctor)).toBe('Dr Grey')
-  expect(nameOf('b', two, doctor)).toBe('Clinician')
+test('a clinician who comes for another is called by their own name', () => {
+  expect(nameOf('b', PEOPLE, DOCTOR)).toBe('Dr Grey')
+  expect(whoIsHere(['c', 'b'], PEOPLE, DOCTOR)).toBe('Dr Grey')
+  expect(nameOf('a', PEOPLE, DOCTOR)).toBe('Patient')
 })
 
 test('a guest alone in the call is not the patient', () => {
-  expect(isHere(['c'], PEOPLE, PATIENT)).toBe(false)
-  expect(isHere(['c', 'a'], PEOPLE, PATIENT)).toBe(true)
-  expect(isHere(['d'], PEOPLE, PATIENT)).toBe(false)
+  expect(whoIsHere(['c'], PEOPLE, PATIENT)).toBeNull()
+  expect(whoIsHere(['c', 'a'], PEOPLE, PATIENT)).toBe('Ines Example')
+  expect(whoIsHere(['d'], PEOPLE, PATIENT)).toBeNull()
 })

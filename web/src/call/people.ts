@@ -6,29 +6,29 @@ import { t } from '../i18n/text'
 export type CallPerson = Answer<'/c/{clinic}/scheduling/visit', 'get'>['people'][number]
 export type PersonRole = CallPerson['role']
 
-/** The one whom this page knows by name: the patient, or the clinician of the visit. */
+/** Whom this page expects: the patient, or the clinician of the visit, for whom a colleague may come. */
 export interface Expected {
   role: PersonRole
   name: string
 }
 
-/** What a person is called here: by name where this page knows it, else by what they are. Media nodes know neither. */
+/** What a person is called here: by name where it is known, else by what they are. Media nodes know neither. */
 export function nameOf(participant: string, people: readonly CallPerson[], expected: Expected): string {
-  const role = people.find((person) => person.participant === participant)?.role
-  if (!role) return t('call.someone')
-  const alike = people.filter((person) => person.role === role).length
-  return role === expected.role && alike === 1 ? expected.name : t(`people.${role}`)
+  const person = people.find((one) => one.participant === participant)
+  if (!person) return t('call.someone')
+  return person.name ?? (person.role === expected.role ? expected.name : t(`people.${person.role}`))
 }
 
-/** Whether the one who is expected is among those whom the call shows. */
-export function isHere(
+/** Who of those whom the call shows has the role of the one who is expected. */
+export function whoIsHere(
   participants: readonly string[],
   people: readonly CallPerson[],
   expected: Expected,
-): boolean {
-  return participants.some((participant) =>
+): string | null {
+  const here = participants.find((participant) =>
     people.some((person) => person.participant === participant && person.role === expected.role),
   )
+  return here ? nameOf(here, people, expected) : null
 }
 
 /** Those who are told of now and those who were before: what somebody wrote who has left is still theirs. */

@@ -3,9 +3,9 @@ import type { CallPerson } from './people'
 import { MUTE_TOPIC, mutes } from './useMuting'
 
 const PEOPLE: CallPerson[] = [
-  { participant: 'p', role: 'patient' },
-  { participant: 'c', role: 'clinician' },
-  { participant: 'i', role: 'interpreter' },
+  { participant: 'p', role: 'patient', name: null },
+  { participant: 'c', role: 'clinician', name: null },
+  { participant: 'i', role: 'interpreter', name: null },
 ]
 
 function saying(text: string, sender: string, topic = MUTE_TOPIC) {
