@@ -38,12 +38,12 @@ export class Clinic {
   generation = 0;
   members = [];
 
-  static async open(edge, node) {
+  static async open(edge, node, host = '127.0.0.1') {
     const clinic = new Clinic();
     Object.assign(clinic, { edge, node, pages: await build() });
-    clinic.server = createServer((request, response) => void clinic.answer(request, response)).listen(0, '127.0.0.1');
+    clinic.server = createServer((request, response) => void clinic.answer(request, response)).listen(0, host);
     await once(clinic.server, 'listening');
-    clinic.origin = `http://127.0.0.1:${clinic.server.address().port}`;
+    clinic.origin = `http://${host}:${clinic.server.address().port}`;
     return clinic;
   }
 

@@ -103,8 +103,8 @@ export class MediaNode {
 
 /** Chromium, and the page it opens. */
 export class Browsers {
-  /** `host`: where pages come from; `executablePath`: Chromium, or what runs it elsewhere. */
-  static async start(host = '127.0.0.1', executablePath = CHROMIUM) {
+  /** `host`: where pages come from; `executablePath`: Chromium, or what runs it elsewhere; `more`: of other origins. */
+  static async start(host = '127.0.0.1', executablePath = CHROMIUM, more = []) {
     const browsers = new Browsers();
     const files = { '/': ['text/html', await readFile(here('page.html'))] };
     for (const script of ['livekit-client.umd.js', 'livekit-client.e2ee.worker.js']) {
@@ -118,7 +118,8 @@ export class Browsers {
     await once(browsers.server, 'listening');
     browsers.origin = `http://${host}:${browsers.server.address().port}/`;
     // Devices and workers are for secure contexts, which loopback is without being told.
-    const args = [...CHROMIUM_FLAGS, `--unsafely-treat-insecure-origin-as-secure=${browsers.origin}`];
+    const trusted = [browsers.origin, ...more].join();
+    const args = [...CHROMIUM_FLAGS, `--unsafely-treat-insecure-origin-as-secure=${trusted}`];
     browsers.chromium = await chromium.launch({ executablePath, args });
     return browsers;
   }

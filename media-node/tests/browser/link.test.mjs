@@ -2,21 +2,35 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { Browsers, CHROMIUM, Edge, MediaNode, events, seesAndHears, until, way } from './harness.mjs';
+import { Clinic } from './clinic.mjs';
+import { Browsers, CHROMIUM, Edge, MediaNode, arriving, events, seesAndHears, until, way } from './harness.mjs';
 import { NODE_ADDRESS, Place, alone, now } from './namespace.mjs';
 
+/** Waits until pictures and sound grow, whatever room the page is in by then. */
+async function goesOn(page) {
+  let from = await arriving(page);
+  await until('pictures and sound', async () => {
+    const now = await arriving(page);
+    if (now.frames < from.frames || now.energy < from.energy) from = now;
+    return now.frames > from.frames + 10 && now.energy > from.energy + 1e-4;
+  }, 40_000);
+}
+
 if (await alone(import.meta.url)) describe('on a poor line', { timeout: 180_000 }, () => {
-  let edge, node, place, far, near, link;
+  let edge, node, clinic, place, home, far, near, link;
   const pages = [];
 
   before(async () => {
     edge = new Edge();
     place = await Place.open(CHROMIUM);
     link = place.link();
+    // The doctor's own line: nothing happens to it.
+    home = await Place.open(CHROMIUM, 1);
+    home.link();
     node = await MediaNode.start(edge, { listen: `${NODE_ADDRESS}:0` });
-    [far, near] = await Promise.all([
-      Browsers.start(NODE_ADDRESS, place.chromium), Browsers.start(NODE_ADDRESS),
-    ]);
+    clinic = await Clinic.open(edge, node, NODE_ADDRESS);
+    [far, near] = await Promise.all([place.chromium, home.chromium].map(
+      (program) => Browsers.start(NODE_ADDRESS, program, [clinic.origin])));
   });
 
   afterEach(async () => {
@@ -27,11 +41,12 @@ if (await alone(import.meta.url)) describe('on a poor line', { timeout: 180_000 
 
   after(async () => {
     await Promise.all([far?.stop(), near?.stop()]);
-    await place?.close();
+    await clinic?.close();
+    await Promise.all([place?.close(), home?.close()]);
     if (node) assert.equal(await node.stop(), 0);
   });
 
-  /** A patient at the far end of the line, a doctor beside the node. */
+  /** A patient at the far end of the line, a doctor whose line is good. */
   async function twoInACall() {
     const room = randomUUID();
     const join = async (browsers, identity) => {
@@ -47,13 +62,14 @@ if (await alone(import.meta.url)) describe('on a poor line', { timeout: 180_000 
   }
 
   /** Longest time without a new picture at each page, in ms, from `change` until all move and sound again. */
-  async function stood(pages, change) {
+  async function stood(pages, change, again = seesAndHears) {
     await Promise.all(pages.map((page) => page.evaluate(() => {
       window.stood = { since: performance.now(), longest: 0, decoded: -1 };
       const look = async () => {
         const [{ frames }, now] = [await call.arriving(), performance.now()];
         stood.longest = Math.max(stood.longest, now - stood.since);
-        if (frames !== stood.decoded) [stood.since, stood.decoded] = [now, frames];
+        // In another room it is counted anew.
+        if (frames > 0 && frames !== stood.decoded) [stood.since, stood.decoded] = [now, frames];
         window.looking = setTimeout(look, 20);
       };
       return look();
@@ -62,7 +78,7 @@ if (await alone(import.meta.url)) describe('on a poor line', { timeout: 180_000 
     // Somebody has to have noticed before all see again.
     const longest = (page) => page.evaluate(() => stood.longest);
     await until('somebody to notice', async () => Math.max(...await Promise.all(pages.map(longest))) > 300);
-    await Promise.all(pages.map(seesAndHears));
+    await Promise.all(pages.map(again));
     return Promise.all(pages.map(async (page) => Math.round(await longest(page))));
   }
 
@@ -92,6 +108,33 @@ if (await alone(import.meta.url)) describe('on a poor line', { timeout: 180_000 
     console.log(`another network: pictures stood ${gaps[0]} ms at the patient, ${gaps[1]} at the doctor;`,
       since.map(([name, , at]) => `${name} ${Math.round(at - before)} ms`).join(', '));
     assert.equal((await way(patient)).from, `${link.net}.2`);
+  });
+
+  it('the web client is back from another network without being told to', async () => {
+    const join = async (browsers, who) => {
+      const page = await browsers.page();
+      pages.push(page);
+      await page.goto(`${clinic.origin}/private.html`);
+      await page.waitForFunction(() => window.call);
+      await page.evaluate((who) => call.begin(who, true), who);
+      return page;
+    };
+    const both = [await join(far, 'ana'), await join(near, 'ben')];
+    await Promise.all(both.map(goesOn));
+    const codes = () => Promise.all(both.map((page) => page.evaluate(() => call.shown().code)));
+    const before = await codes();
+    const at = await both[0].evaluate(() => performance.now());
+    const gaps = await stood(both, () => {
+      const old = link;
+      link = place.link();
+      place.unlink(old);
+    }, goesOn);
+    const since = (await both[0].evaluate(() => call.phases())).filter(([, , ms]) => ms > at);
+    console.log(`another network, web client: pictures stood ${gaps[0]} ms at the patient, ${gaps[1]} at the doctor;`,
+      since.map(([phase, , ms]) => `${phase} ${Math.round(ms - at)} ms`).join(', '));
+    assert.deepEqual(await codes(), before, 'no key is changed');
+    assert.ok(since.some(([phase]) => phase === 'connected'), 'it was the client that came back');
+    assert.ok(Math.max(...gaps) < 12_000, 'sooner than an SDK by itself, by a lot');
   });
 
   it('sound gets through 150 kbit/s with a tenth of all packets lost', async () => {

@@ -79,16 +79,19 @@ export class Cable {
 
 /** Where a client is: links to the node's network, which is on none of them, and a firewall. */
 export class Place {
-  static async open(chromium) {
+  /** `number`: of this place among those of a test, the first being 0. */
+  static async open(chromium, number = 0) {
     const place = new Place();
-    now('ip', 'link', 'set', 'lo', 'up');
-    now('ip', 'address', 'add', `${NODE_ADDRESS}/32`, 'dev', 'lo');
+    if (number === 0) {
+      now('ip', 'link', 'set', 'lo', 'up');
+      now('ip', 'address', 'add', `${NODE_ADDRESS}/32`, 'dev', 'lo');
+    }
     // It ends with this process, whose pipe it reads.
     place.holder = spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
     place.holder.stdin.write('\n');
     await once(place.holder.stdout, 'data');
     place.run('ip', 'link', 'set', 'lo', 'up');
-    place.links = 0;
+    place.links = 100 * number;
     place.dir = await mkdtemp(join(tmpdir(), 'locum-place-'));
     place.chromium = join(place.dir, 'chromium');
     const enter = `exec nsenter --net --target ${place.holder.pid} ${chromium} "$@"`;

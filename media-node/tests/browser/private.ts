@@ -1,5 +1,6 @@
 // The web client's encryption, without the pages around it.
 import { type RemoteTrack, type Room, RoomEvent } from 'livekit-client'
+import { enterRoom, keepConnected, LiveKitStay, pauseUntilNetworkChange } from 'locum-call'
 import { CallEncryption } from '../../../web/src/call/encryption/CallEncryption'
 
 const ask = async (path: string, who: string, body: unknown = {}) => {
@@ -9,24 +10,59 @@ const ask = async (path: string, who: string, body: unknown = {}) => {
 
 let room: Room
 let encryption: CallEncryption
-let url = ''
+const phases: [string, string, number][] = []
 const messages: string[] = []
+
+function open() {
+  const publishDefaults = { simulcast: false, backupCodec: false as const, red: false }
+  const next = encryption.room({ singlePeerConnection: true, publishDefaults })
+  next.on(RoomEvent.TrackSubscribed, (track: RemoteTrack) => document.querySelector('#stage')?.append(track.attach()))
+  return next
+}
+
+async function publish(into: Room) {
+  await encryption.ready(into)
+  await into.localParticipant.setCameraEnabled(true, { resolution: { width: 640, height: 360, frameRate: 20 } })
+  await into.localParticipant.setMicrophoneEnabled(true)
+}
 
 async function connect() {
   const grant = await encryption.join()
-  url = grant.nodes[0]?.url ?? ''
-  const publishDefaults = { simulcast: false, backupCodec: false as const, red: false }
-  room = encryption.room({ singlePeerConnection: true, publishDefaults })
-  room.on(RoomEvent.TrackSubscribed, (track: RemoteTrack) => document.querySelector('#stage')?.append(track.attach()))
+  const url = grant.nodes[0]?.url ?? ''
+  room = open()
   await room.connect(url, await encryption.pass(url, grant.token), { maxRetries: 0 })
-  await encryption.ready(room)
-  await room.localParticipant.setCameraEnabled(true, { resolution: { width: 640, height: 360, frameRate: 20 } })
-  await room.localParticipant.setMicrophoneEnabled(true)
+  await publish(room)
+}
+
+/** As the web client does: whoever loses their node, or their network, comes back by themselves. */
+function keep(): Promise<void> {
+  return new Promise((connected) => {
+    const line = {
+      join: () => encryption.join(),
+      race: async <N>(nodes: N[]) => nodes,
+      async connect({ node, url, token }: { node: string; url: string; token: string }, _: unknown, signal: AbortSignal) {
+        const next = open()
+        await enterRoom(next, { url, token: await encryption.pass(url, token), connect: { maxRetries: 0 } }, signal)
+        void publish(next)
+        return new LiveKitStay(next, node, url, true)
+      },
+      show(stay: LiveKitStay) {
+        room = stay.room
+        connected()
+      },
+      isFinal: () => false,
+      say: (phase: string) => phases.push([phase, '', Math.round(performance.now())]),
+      nowMs: () => performance.now(),
+      clinicMs: () => Date.now(),
+      pause: pauseUntilNetworkChange,
+    }
+    void keepConnected(line, new AbortController().signal)
+  })
 }
 
 Object.assign(window, {
   call: {
-    async begin(who: string) {
+    async begin(who: string, kept = false) {
       encryption = await CallEncryption.open(who, () => ({
         join: (wish) => ask('/join', who, wish),
         membership: async () => (await ask('/membership', who)).membership,
@@ -35,8 +71,9 @@ Object.assign(window, {
       encryption.listen(({ sender, topic, content }) => {
         messages.push(`${sender}/${topic}/${new TextDecoder().decode(content)}`)
       })
-      await connect()
+      await (kept ? keep() : connect())
     },
+    phases: () => phases,
     shown: () => encryption.show(),
     leave: () => encryption.leave(),
     messages: () => messages,

@@ -137,6 +137,16 @@ test('after a loss the next node is entered with the same token, and the clinic 
   expect(call.asked).toHaveLength(1)
 })
 
+test('a line that is stale is no fault of its node, which is entered again first', async () => {
+  const call = line()
+  const first = await call.within(0)
+  first.end({ why: 'stale' })
+  const second = await call.within(0)
+  expect(call.urls).toEqual(['ws://a token-1', 'ws://a token-1'])
+  expect(call.said).toEqual(['joining', 'connected', 'reconnecting', 'connected'])
+  expect([first.left, second.left, second.before]).toEqual([true, false, 'a'])
+})
+
 test('a lost node is tried last, also when the clinic names it first, and for a minute', async () => {
   const call = line({ nodes: ['a', 'b', 'c'], running: true })
   ;(await call.within(0)).end(LOST)

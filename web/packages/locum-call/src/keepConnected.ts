@@ -111,7 +111,7 @@ class Keeper<S extends Stay> {
     over.abort()
     if (signal.aborted) return false
     this.#end = end
-    this.#lost.note(stay.node, line.nowMs())
+    if (end.why !== 'stale') this.#lost.note(stay.node, line.nowMs())
     line.say(end.why === 'moving' ? 'moving' : 'reconnecting')
     const way = new AbortController()
     this.#way = way

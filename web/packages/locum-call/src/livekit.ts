@@ -13,6 +13,7 @@ import {
 } from 'livekit-client'
 import { untilHeard, untilLost, type Watched, type World } from './loss'
 import { movingWithinMs } from './moving'
+import { onNetworkChange } from './networkChange'
 import { answers } from './probe'
 import type { End, Kind, Seen, Stay } from './stay'
 
@@ -73,6 +74,7 @@ export function copyTracks(room: Room): OwnTrack[] {
 /** A connected room as one stay. */
 export class LiveKitStay implements Stay {
   #showed: Seen = new Map()
+  #changedMs = Number.NEGATIVE_INFINITY
   #world: World
   #line: Watched
 
@@ -86,6 +88,8 @@ export class LiveKitStay implements Stay {
     this.#line = {
       arrived: () => arrivedIn(room),
       reconnecting: () => room.state !== ConnectionState.Connected,
+      expected: () => isSending(room) || sentIn(room).size > 0,
+      changedMs: () => this.#changedMs,
     }
     this.#world = {
       nowMs: () => performance.now(),
@@ -105,6 +109,9 @@ export class LiveKitStay implements Stay {
         resolve(why)
       }
       const lost = () => end({ why: 'lost' })
+      onNetworkChange(() => {
+        this.#changedMs = this.#world.nowMs()
+      }, over.signal)
       const disconnected = (reason?: DisconnectReason) =>
         end({ why: DISMISSALS.has(reason) ? 'dismissed' : 'lost' })
       const told = () => {
@@ -118,13 +125,13 @@ export class LiveKitStay implements Stay {
       const remember = () => {
         this.#showed = sentIn(room)
       }
-      void untilLost(this.#line, this.#world, over.signal, remember).then(lost)
+      void untilLost(this.#line, this.#world, over.signal, remember).then((why) => end({ why }))
     })
 
   revives = async (end: End, signal: AbortSignal): Promise<void> => {
     const never = new Promise<void>(() => {})
     if (end.why === 'dismissed' || this.room.state === ConnectionState.Disconnected) return never
-    if (end.why === 'lost') return untilHeard(this.#line, this.#world, signal)
+    if (end.why !== 'moving') return untilHeard(this.#line, this.#world, signal)
     return new Promise((resolve) => {
       const told = () => {
         if (movingWithinMs(this.room.metadata) === null) resolve()
@@ -168,6 +175,12 @@ async function arrivedIn(room: Room): Promise<number | null> {
   const any = tracks.find((track) => track instanceof LocalTrack || track instanceof RemoteTrack)
   const report = await any?.getRTCStatsReport().catch(() => undefined)
   return report ? arrivedBy(report.values()) : null
+}
+
+/** Whoever sends is told how it arrives, several times a second. */
+function isSending(room: Room): boolean {
+  const { trackPublications } = room.localParticipant
+  return [...trackPublications.values()].some(({ isMuted, track }) => track && !isMuted)
 }
 
 /** What the others send: all of theirs that is not muted, as far as this person's line carries it. */

@@ -9,6 +9,10 @@ interface Moment {
   /** There is nothing to count by. */
   blind?: boolean
   reconnecting?: boolean
+  /** Nobody sends anything. */
+  quiet?: boolean
+  /** The device has said that its network changed. */
+  changed?: boolean
 }
 
 /** A watchdog that looks every quarter of a second. */
@@ -16,11 +20,14 @@ function watched() {
   const dog = new Watchdog()
   let [nowMs, arrived] = [0, 100]
   /** Looks for so long; every verdict on the way. */
-  const during = (ms: number, { arrives = false, blind = false, reconnecting = false }: Moment) => {
+  const during = (ms: number, moment: Moment) => {
+    const { arrives = false, blind = false, reconnecting = false, quiet = false, changed = false } = moment
+    const changedMs = changed ? nowMs : Number.NEGATIVE_INFINITY
     const verdicts = []
     for (const end = nowMs + ms; nowMs < end; nowMs += LOOK_EVERY_MS) {
       if (arrives) arrived += 10
-      verdicts.push(dog.look({ nowMs, arrived: blind ? null : arrived, reconnecting }))
+      const seen = { arrived: blind ? null : arrived, reconnecting, expected: !quiet, changedMs }
+      verdicts.push(dog.look({ nowMs, ...seen }))
     }
     return verdicts
   }
@@ -39,14 +46,29 @@ test('a busy line that falls silent is doubted after half a second', () => {
   expect(verdicts).not.toContain('lost')
 })
 
-test('it is lost when the node does not answer, and only doubted while it does', () => {
+test('it is lost when the node does not answer, and stale when it does', () => {
   for (const answers of [false, true]) {
     const { dog, during, busy } = watched()
     busy()
     during(2_000, {})
     dog.answered(answers)
-    expect(during(250, {})).toEqual([answers ? 'doubtful' : 'lost'])
+    expect(during(250, {})).toEqual([answers ? 'stale' : 'lost'])
   }
+})
+
+test('it is stale after two seconds, sooner on another network, and not while nobody has anything to say', () => {
+  const staleAfterMs = (moment: Moment) => {
+    const { dog, during, busy } = watched()
+    busy()
+    during(500, moment)
+    dog.answered(true)
+    const verdicts = during(4_000, moment)
+    expect(verdicts).not.toContain('lost')
+    return verdicts.includes('stale') ? verdicts.indexOf('stale') * LOOK_EVERY_MS + 500 : 'never'
+  }
+  expect(staleAfterMs({})).toBe(1_750)
+  expect(staleAfterMs({ changed: true })).toBe(750)
+  expect(staleAfterMs({ quiet: true })).toBe('never')
 })
 
 test('an answer of before counts no more once something arrived', () => {
@@ -104,10 +126,12 @@ test('a page that slept has missed nothing', () => {
 
 /** A line that is driven in time, and a node that may be asked. */
 function driven(answers: () => Promise<boolean>) {
-  const line = { count: 0, flows: true, isReconnecting: false }
+  const line = { count: 0, flows: true, isReconnecting: false, isExpected: true }
   const watching = {
     arrived: async () => (line.flows ? ++line.count : line.count),
     reconnecting: () => line.isReconnecting,
+    expected: () => line.isExpected,
+    changedMs: () => Number.NEGATIVE_INFINITY,
   }
   const asked = vi.fn(answers)
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
@@ -115,7 +139,7 @@ function driven(answers: () => Promise<boolean>) {
   return { line, watching, world, asked }
 }
 
-async function lostAfterMs(promise: Promise<void>): Promise<number> {
+async function lostAfterMs(promise: Promise<string>): Promise<number> {
   const begun = Date.now()
   const end = promise.then(() => Date.now() - begun)
   await vi.advanceTimersByTimeAsync(20_000)
@@ -140,8 +164,9 @@ test('a node that answers nothing is lost a second after it was asked', async ()
   expect(await lostAfterMs(lost)).toBeLessThanOrEqual(2_000)
 })
 
-test('a node that answers while nothing arrives is asked once a second, until that is too long', async () => {
+test('a node that answers while nothing has to arrive is asked once a second, until that is too long', async () => {
   const { line, watching, world, asked } = driven(async () => true)
+  line.isExpected = false
   const lost = untilLost(watching, world, new AbortController().signal)
   await vi.advanceTimersByTimeAsync(4_000)
   line.flows = false

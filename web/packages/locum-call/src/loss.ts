@@ -7,6 +7,11 @@ const REMEMBERED_LOOKS = 12
 const STRANGE_SILENCE_MS = 500
 /** …and so much is too much when the SDK has noticed too. */
 const BUSY_SILENCE_MS = 1_500
+/** Something has to arrive, the node answers, and nothing does: checks would have found another way by now… */
+const STALE_SILENCE_MS = 2_000
+/** …and sooner when the device has just said that it is on another network. */
+const CHANGED_SILENCE_MS = 800
+const CHANGED_LATELY_MS = 5_000
 /** Once the SDK itself is looking for its connection. */
 const DOUBTED_SILENCE_MS = 300
 /** A quiet line has connectivity checks every 2.5 s (RFC 7675 §5.1 allows up to 6 s between them). */
@@ -24,9 +29,14 @@ export interface Look {
   arrived: number | null
   /** The SDK is looking for its signalling or its media. */
   reconnecting: boolean
+  /** Somebody who is here sends, so that silence is none of theirs. */
+  expected: boolean
+  /** When the device last said that its network changed. */
+  changedMs: number
 }
 
-export type Verdict = 'well' | 'doubtful' | 'lost'
+/** `stale`: the node is there, also for this person, but not on this line. */
+export type Verdict = 'well' | 'doubtful' | 'stale' | 'lost'
 
 /**
  * Tells when a line is lost: long before the SDK gives up, and not merely because the others are silent. In doubt the
@@ -40,7 +50,7 @@ export class Watchdog {
   #busy = false
   #answers: boolean | null = null
 
-  look({ nowMs, arrived, reconnecting }: Look): Verdict {
+  look({ nowMs, arrived, reconnecting, expected, changedMs }: Look): Verdict {
     this.#note(nowMs, arrived, reconnecting)
     const silentMs = nowMs - this.#heardMs
     const patienceMs = this.#busy ? STRANGE_SILENCE_MS : LONGEST_SILENCE_MS
@@ -49,6 +59,8 @@ export class Watchdog {
       return 'well'
     }
     if (this.#answers === false || silentMs >= LONGEST_SILENCE_MS) return 'lost'
+    const staleMs = nowMs - changedMs < CHANGED_LATELY_MS ? CHANGED_SILENCE_MS : STALE_SILENCE_MS
+    if (this.#answers && this.#busy && expected && silentMs >= staleMs) return 'stale'
     // The node is there, but not for us. A quiet line proves nothing so soon: a mere change of the signalling socket
     // takes the SDK two seconds.
     return reconnecting && this.#busy && silentMs >= BUSY_SILENCE_MS ? 'lost' : 'doubtful'
@@ -78,6 +90,8 @@ export class Watchdog {
 export interface Watched {
   arrived: () => Promise<number | null>
   reconnecting: () => boolean
+  expected: () => boolean
+  changedMs: () => number
 }
 
 /** Time, and a way to ask the node. */
@@ -87,18 +101,18 @@ export interface World {
   answers: (signal: AbortSignal) => Promise<boolean>
 }
 
-/** Resolves when the line is lost, or `signal` aborts; `well` is called after each look that found it well. */
+/** Resolves when the line is lost or stale, or `signal` aborts; `well` is called after each look that found it well. */
 export async function untilLost(
   line: Watched,
   world: World,
   signal: AbortSignal,
   well: () => void = () => {},
-): Promise<void> {
+): Promise<'lost' | 'stale'> {
   const watchdog = new Watchdog()
   let asking = false
   while (!signal.aborted) {
     const verdict = watchdog.look(await looked(line, world))
-    if (verdict === 'lost') return
+    if (verdict === 'lost' || verdict === 'stale') return verdict
     if (verdict === 'well') well()
     if (verdict === 'doubtful' && !asking) {
       asking = true
@@ -110,6 +124,7 @@ export async function untilLost(
     }
     await world.pause(verdict === 'well' ? LOOK_EVERY_MS : LOOK_IN_DOUBT_MS)
   }
+  return 'lost'
 }
 
 /** Resolves when something arrives again and goes on arriving; never when `signal` aborts first. */
@@ -126,7 +141,8 @@ export async function untilHeard(line: Watched, world: World, signal: AbortSigna
 
 async function looked(line: Watched, world: World): Promise<Look> {
   const arrived = await line.arrived()
-  return { nowMs: world.nowMs(), arrived, reconnecting: line.reconnecting() }
+  const [reconnecting, expected, changedMs] = [line.reconnecting(), line.expected(), line.changedMs()]
+  return { nowMs: world.nowMs(), arrived, reconnecting, expected, changedMs }
 }
 
 async function answersInTime(world: World, signal: AbortSignal): Promise<boolean> {

@@ -21,3 +21,8 @@ function browserSignals(): [EventTarget, string][] {
       ]
     : [[window, 'online']]
 }
+
+/** Calls `changed` whenever the device says that its network is another, until `signal` aborts. */
+export function onNetworkChange(changed: () => void, signal: AbortSignal): void {
+  for (const [target, event] of browserSignals()) target.addEventListener(event, changed, { signal })
+}

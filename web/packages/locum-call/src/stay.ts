@@ -4,10 +4,11 @@ export type Kind = 'audio' | 'video'
 export type Seen = ReadonlyMap<string, ReadonlySet<Kind>>
 
 /**
- * Why a stay is to be given up. `lost`: nothing arrives any more. `moving`: its node goes away, and whoever is elsewhere
- * by then loses nothing. `dismissed`: the node sent this person away, so the clinic has to be asked first.
+ * Why a stay is to be given up. `lost`: nothing arrives any more. `stale`: nothing arrives, but its node answers when it is
+ * asked anew, so it is this person's line that is another. `moving`: its node goes away, and whoever is elsewhere by then
+ * loses nothing. `dismissed`: the node sent this person away, so the clinic has to be asked first.
  */
-export type End = { why: 'lost' | 'dismissed' } | { why: 'moving'; byMs: number }
+export type End = { why: 'lost' | 'stale' | 'dismissed' } | { why: 'moving'; byMs: number }
 
 /** One stay of this person at one node. */
 export interface Stay {
