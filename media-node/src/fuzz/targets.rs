@@ -112,6 +112,7 @@ fn session_descriptions() {
         let _ = sdp::without_idle_senders(&text);
         for section in &offer.sections {
             let _ = sdp::with_lines(&text, section.mid, &sdp::take_layers(&["f"]));
+            let _ = sdp::announced_streams(&text);
         }
     });
 }

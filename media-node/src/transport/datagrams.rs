@@ -170,7 +170,9 @@ fn run_of(queue: &[(SocketAddr, BytesMut)]) -> usize {
     let Some((to, first)) = queue.first() else { return 0 };
     let (mut count, mut bytes) = (1, first.len());
     while let Some((also_to, next)) = queue.get(count).filter(|_| count < MAX_SEGMENTS) {
-        if also_to != to || next.len() > first.len() || bytes + next.len() > MAX_RUN_BYTES {
+        // An empty one would be lost among others.
+        let is_like = also_to == to && (1..=first.len()).contains(&next.len());
+        if !is_like || bytes + next.len() > MAX_RUN_BYTES {
             break;
         }
         count += 1;
@@ -338,5 +340,64 @@ mod tests {
         let sent = outbound.flush(&a);
         assert_eq!((sent.datagrams, sent.dropped), (1, 1));
         assert_eq!(receive_all(&b, 1)[0].1, b"y");
+    }
+
+    /// What two receivers get of bursts with lengths of all kinds, and how many runs the first burst was.
+    fn burst(sending: &UdpSocket) -> usize {
+        let (_, to) = pair("127.0.0.1");
+        let (_, other) = pair("127.0.0.1");
+        let lengths = [1_100, 1_100, 1_100, 300, 1_100, 1_101, 1_101, 0, 5, 1_200];
+        let mut outbound = Outbound::default();
+        for round in 0..3_u8 {
+            for receiver in [&to, &other] {
+                for (nth, len) in lengths.into_iter().enumerate() {
+                    let datagram = BytesMut::from(&vec![round * 16 + nth as u8; len][..]);
+                    outbound.push(receiver.local_addr().unwrap(), datagram);
+                }
+            }
+        }
+        let runs = std::iter::successors(Some(0), |at| Some(at + run_of(&outbound.queue[*at..])));
+        let runs = runs.take_while(|at| *at < lengths.len()).count();
+        let sent = outbound.flush(sending);
+        assert_eq!((sent.datagrams, sent.dropped), (60, 0));
+        for receiver in [&to, &other] {
+            let all = receive_all(receiver, 30);
+            for (at, (_, datagram)) in all.iter().enumerate() {
+                let (round, nth) = (at / lengths.len(), at % lengths.len());
+                assert_eq!(datagram, &vec![(round * 16 + nth) as u8; lengths[nth]], "{at}");
+            }
+            assert_eq!(all.len(), 30);
+        }
+        runs
+    }
+
+    #[test]
+    fn what_goes_to_one_receiver_is_cut_apart_by_the_kernel_and_arrives_as_it_was() {
+        let (sending, _) = pair("127.0.0.1");
+        // 1,100 × 3 and 300; 1,100; 1,101 × 2; 0; 5; 1,200.
+        assert_eq!(burst(&sending), 6);
+        // Without checksums the kernel does not cut.
+        let on: libc::c_int = 1;
+        // SAFETY: an option of an integer, which lives until the end of the call.
+        let set = unsafe {
+            libc::setsockopt(
+                sending.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_NO_CHECK,
+                ptr::from_ref(&on).cast(),
+                size_of::<libc::c_int>() as socklen_t,
+            )
+        };
+        assert_eq!(set, 0);
+        burst(&sending);
+    }
+
+    #[test]
+    fn a_run_is_no_longer_than_the_kernel_takes() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 9));
+        let queue = |count: usize, len: usize| vec![(to, BytesMut::from(&vec![0; len][..])); count];
+        assert_eq!(run_of(&queue(200, 10)), MAX_SEGMENTS);
+        assert_eq!(run_of(&queue(200, 1_200)), MAX_RUN_BYTES / 1_200);
+        assert_eq!(run_of(&[]), 0);
     }
 }

@@ -8,9 +8,8 @@ pub const MAX_OFFER_BYTES: usize = 256 << 10;
 /// Media sections of one connection. A client adds one for each track it ever publishes or receives.
 pub const MAX_SECTIONS: usize = 128;
 
-/// Between the `mid` of a section and the name of a layer, in sections that only the backend sees. Browsers
-/// never use it.
-const LAYER_MARK: char = '~';
+/// Lines of a section that are looked at for its streams' SSRCs: three layers, repair, some four lines each.
+const MAX_STREAM_LINES: usize = 64;
 
 /// A client's offer, read and made ready for the backend. Its answers are read as offers are.
 #[derive(Clone, Debug)]
@@ -119,7 +118,7 @@ impl Offer {
         for block in blocks.iter_mut().skip(1) {
             let section = parse_section(block).ok_or(OfferError::Mid)?;
             let is_taken = sections.iter().any(|other| other.mid == section.mid);
-            if is_taken || section.mid.as_str().contains(LAYER_MARK) {
+            if is_taken {
                 return Err(OfferError::Mid);
             }
             if !section.layers.is_empty() {
@@ -184,48 +183,41 @@ pub fn take_layers(names: &[&str]) -> Vec<String> {
     lines
 }
 
-/// The section that stands for a layer towards the backend. `None` when the name would be too long.
-#[must_use]
-pub fn layer_mid(mid: Mid, layer: Layer) -> Option<Mid> {
-    Mid::parse(&format!("{mid}{LAYER_MARK}{}", layer.rid()))
+/// A stream that an offer says a section sends (RFC 5576).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AnnouncedStream {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its section.
+    pub mid: Mid,
+    /// The SSRC of which it repeats packets, if it is a repair stream.
+    pub repairs: Option<u32>,
 }
 
-/// Copies a section under another `mid`, right behind it, with `lines` added. Without any it is inactive.
+/// What an offer says of SSRCs.
 #[must_use]
-pub fn with_copy(sdp: &str, of: Mid, mid: Mid, lines: &[String]) -> String {
-    let directions = ["a=sendonly", "a=sendrecv", "a=recvonly", "a=inactive"];
-    let (named, bundled) = (format!("a=mid:{mid}"), format!("a=group:BUNDLE {mid}"));
-    let mut blocks = split_sections(sdp);
-    let original = format!("a=mid:{of}");
-    let Some(at) = blocks.iter().position(|block| block.contains(&original.as_str())) else {
-        return sdp.to_owned();
-    };
-    let kept = blocks[at].iter().copied().filter(|line| !line.starts_with("a=mid:"));
-    let mut copy: Vec<&str> = match lines {
-        [] => kept.filter(|line| !directions.contains(line)).chain(["a=inactive"]).collect(),
-        lines => kept.chain(lines.iter().map(String::as_str)).collect(),
-    };
-    copy.push(&named);
-    blocks.insert(at + 1, copy);
-    join(&blocks).replacen("a=group:BUNDLE", &bundled, 1)
-}
-
-/// An answer without the sections that only the backend sees.
-#[must_use]
-pub fn without_layer_sections(answer: &str) -> String {
-    let mut blocks = split_sections(answer);
-    let is_layer = |line: &&str| line.strip_prefix("a=mid:").is_some_and(|mid| mid.contains(LAYER_MARK));
-    blocks.retain(|block| !block.iter().any(&is_layer));
-    let group = |line: &str| line.strip_prefix("a=group:BUNDLE").map(str::to_owned);
-    let bundle = blocks.first().and_then(|session| session.iter().find_map(|line| group(line)));
-    let joined = join(&blocks);
-    let Some(bundle) = bundle else { return joined };
-    let kept: String = bundle
-        .split(' ')
-        .filter(|mid| !mid.is_empty() && !mid.contains(LAYER_MARK))
-        .flat_map(|mid| [" ", mid])
-        .collect();
-    joined.replacen(&format!("a=group:BUNDLE{bundle}"), &format!("a=group:BUNDLE{kept}"), 1)
+pub fn announced_streams(sdp: &str) -> Vec<AnnouncedStream> {
+    let mut streams: Vec<AnnouncedStream> = Vec::new();
+    for block in split_sections(sdp).iter().skip(1) {
+        let Some(mid) = block.iter().find_map(|line| line.strip_prefix("a=mid:")).and_then(Mid::parse) else {
+            continue;
+        };
+        let pair = |line: &&str| {
+            let mut ssrcs = line.strip_prefix("a=ssrc-group:FID ")?.split(' ').map(str::parse::<u32>);
+            Some((ssrcs.next()?.ok()?, ssrcs.next()?.ok()?))
+        };
+        let pairs: Vec<(u32, u32)> = block.iter().filter_map(pair).take(MAX_STREAM_LINES).collect();
+        let named =
+            block.iter().filter_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next()?.parse().ok());
+        let first = streams.len();
+        for ssrc in named.take(MAX_STREAM_LINES) {
+            let repairs = pairs.iter().find(|(_, repair)| *repair == ssrc).map(|(of, _)| *of);
+            if !streams[first..].iter().any(|known| known.ssrc == ssrc) {
+                streams.push(AnnouncedStream { ssrc, mid, repairs });
+            }
+        }
+    }
+    streams
 }
 
 /// Id of a header extension, the same in all sections (RFC 8843 §9.1).
@@ -377,19 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn a_layers_section_follows_its_track_and_the_client_never_sees_it() {
-        let sdp = "v=0\r\na=group:BUNDLE 0 1\r\nm=video 9 X 96\r\na=mid:0\r\na=sendonly\r\n\
-                   m=audio 9 X 111\r\na=mid:1\r\n";
-        let (of, copy) = (Mid::parse("0").unwrap(), layer_mid(Mid::parse("0").unwrap(), Layer::Low).unwrap());
-        let told = with_copy(sdp, of, copy, &["a=ssrc:7 cname:-".to_owned()]);
-        let mids: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("a=mid:")).collect();
-        assert_eq!(mids, ["0", "0~q", "1"]);
-        assert!(told.contains("a=group:BUNDLE 0~q 0 1\r\n") && told.contains("a=ssrc:7"), "{told}");
-        assert_eq!(without_layer_sections(&told), sdp);
-        let idle = with_copy(sdp, of, copy, &[]);
-        assert_eq!(idle.matches("a=inactive").count(), 1, "{idle}");
-        assert_eq!(without_layer_sections(&idle), sdp);
-        assert_eq!(offer("m=video 9 X 96\r\na=mid:0~q\r\n").unwrap_err(), OfferError::Mid);
+    fn streams_are_announced_with_what_they_repeat() {
+        let sdp = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=ssrc:5 cname:x\r\nm=video 9 X 96\r\na=mid:1\r\n\
+            a=ssrc-group:FID 7 8\r\na=ssrc:7 cname:x\r\na=ssrc:7 msid:- y\r\na=ssrc:8 cname:x\r\na=ssrc:z\r\n";
+        let streams = announced_streams(sdp);
+        let seen: Vec<_> = streams.iter().map(|s| (s.ssrc, s.mid.to_string(), s.repairs)).collect();
+        assert_eq!(seen, [(5, "0".into(), None), (7, "1".into(), None), (8, "1".into(), Some(7))]);
+        let many: String = (0..1_000).map(|ssrc| format!("a=ssrc:{ssrc} cname:x\r\n")).collect();
+        assert_eq!(announced_streams(&format!("v=0\r\nm=video 9 X 96\r\na=mid:1\r\n{many}")).len(), 64);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Only what the node forwards is registered: the backend's default codecs answer Chromium with a payload
 //! type twice.
 
-use ::rtc::interceptor::{NackGeneratorBuilder, ReceiverReportBuilder, Registry, SenderReportBuilder, Slot};
+use ::rtc::interceptor::Registry;
 use ::rtc::peer_connection::configuration::interceptor_registry::{
     configure_simulcast_extension_headers, configure_twcc_receiver_only,
 };
@@ -15,8 +15,6 @@ use ::rtc::rtp_transceiver::rtp_sender::{
 use ::rtc::sdp::extmap::TRANSPORT_CC_URI;
 use ::rtc::shared::error::Result;
 
-use super::feedback::DeliverKeyframeRequests;
-use super::outgoing::Outgoing;
 use crate::transport::{Codec, MediaKind};
 
 /// RFC 6464: stays readable under end-to-end encryption, so active speakers can be told.
@@ -51,7 +49,7 @@ impl Extensions {
 }
 
 /// What a connection negotiates with.
-pub(super) fn media(outgoing: &Outgoing) -> Result<(MediaEngine, Registry)> {
+pub(super) fn media() -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     register_codecs(&mut engine)?;
     for (uri, kind) in [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (ORIENTATION_URI, RtpCodecKind::Video)] {
@@ -59,14 +57,9 @@ pub(super) fn media(outgoing: &Outgoing) -> Result<(MediaEngine, Registry)> {
         engine.register_header_extension(extension, kind, None)?;
     }
     configure_simulcast_extension_headers(&mut engine)?;
-    // Tells publishers how their packets arrive; without it browsers stay at their starting bit rate.
-    let registry = configure_twcc_receiver_only(Registry::new(), &mut engine)?
-        .with(Slot::NackResponder, outgoing.interceptor())
-        .with(Slot::NackGenerator, NackGeneratorBuilder::new().build())
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-        .with(Slot::SenderReport, SenderReportBuilder::new().build())
-        .with(Slot::from(DeliverKeyframeRequests::SLOT), DeliverKeyframeRequests::default());
-    Ok((engine, registry))
+    // Only for what it negotiates: no media passes the backend's interceptors.
+    configure_twcc_receiver_only(Registry::new(), &mut engine)?;
+    Ok(engine)
 }
 
 /// The codec a track is described with before the client has chosen one.

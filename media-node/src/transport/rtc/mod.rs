@@ -6,9 +6,11 @@ mod channels;
 mod engine;
 mod feedback;
 mod ice;
+mod keys;
 mod layers;
 mod outgoing;
 mod peer;
+mod protection;
 mod published;
 mod repair;
 mod sections;
@@ -19,17 +21,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::rtc::crypto::RTCCryptoProvider;
+use ::rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use ::rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use ::rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use ::rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
 use ::rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate};
 use ::rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use ::rtc::srtp::protection_profile::ProtectionProfile;
 
-use outgoing::Outgoing;
+use keys::Provider;
 pub use peer::RtcPeer;
 
 use super::candidates::Announced;
 use super::{Transport, TransportError};
+
+/// How media is protected, as DTLS and SRTP call it; the client's order decides.
+const PROFILES: [(SrtpProtectionProfile, ProtectionProfile); 3] = [
+    (SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm, ProtectionProfile::AeadAes128Gcm),
+    (SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm, ProtectionProfile::AeadAes256Gcm),
+    (SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80, ProtectionProfile::Aes128CmHmacSha1_80),
+];
 
 /// Connections of one node: all share its certificate and announce its addresses.
 pub struct RtcTransport {
@@ -37,6 +49,7 @@ pub struct RtcTransport {
     /// The one address the backend knows of, and believes all packets to come to.
     address: SocketAddr,
     candidates: Arc<[String]>,
+    crypto: Arc<dyn RTCCryptoProvider>,
 }
 
 impl RtcTransport {
@@ -53,16 +66,18 @@ impl RtcTransport {
         let scheme = ::rtc::crypto::SignatureScheme::EcdsaP256Sha256;
         let certificate = RTCCertificate::generate(provider.crypto(), scheme, params)
             .map_err(backend("generate the DTLS certificate"))?;
-        Ok(Self { certificate, address, candidates: announced.lines().into() })
+        Ok(Self { certificate, address, candidates: announced.lines().into(), crypto: provider })
     }
 
-    fn settings() -> SettingEngine {
+    fn settings(crypto: Arc<Provider>) -> SettingEngine {
         // The event loop answers checks and watches liveness; the backend's ICE must neither give up nor
         // speak.
         let never = Some(Duration::ZERO);
         SettingEngineBuilder::new()
             .with_lite(true)
             .with_answering_dtls_role(RTCDtlsRole::Server)
+            .with_srtp_protection_profiles(PROFILES.map(|(profile, _)| profile).to_vec())
+            .with_crypto_provider(crypto)
             .with_ice_timeouts(never, never, Some(Duration::from_secs(60)))
             .build()
     }
@@ -72,19 +87,18 @@ impl Transport for RtcTransport {
     type Peer = RtcPeer;
 
     fn open(&mut self, now: Instant) -> Result<RtcPeer, TransportError> {
-        let outgoing = Outgoing::default();
-        let (engine, interceptors) = engine::media(&outgoing).map_err(backend("set up codecs"))?;
+        let engine = engine::media().map_err(backend("set up codecs"))?;
+        let crypto = Arc::new(Provider::new(Arc::clone(&self.crypto)));
         let configuration =
             RTCConfigurationBuilder::new().with_certificates(vec![self.certificate.clone()]).build();
         let mut connection = RTCPeerConnectionBuilder::new()
             .with_configuration(configuration)
-            .with_setting_engine(Self::settings())
+            .with_setting_engine(Self::settings(Arc::clone(&crypto)))
             .with_media_engine(engine)
-            .with_interceptor_registry(interceptors)
             .build(now)
             .map_err(backend("open a connection"))?;
         announce(&mut connection, self.address)?;
-        Ok(RtcPeer::new(connection, self.address, Arc::clone(&self.candidates), outgoing))
+        Ok(RtcPeer::new(connection, crypto, self.address, Arc::clone(&self.candidates)))
     }
 }
 

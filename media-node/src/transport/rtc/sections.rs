@@ -14,6 +14,7 @@ use ::rtc::rtp_transceiver::{
 use bytes::Bytes;
 
 use super::engine::{self, Extensions};
+use super::feedback::{Feedback, Stream};
 use super::outgoing::Outgoing;
 use super::repair::RepairStream;
 use super::{backend, random_ssrc};
@@ -24,7 +25,6 @@ use crate::transport::{Codec, MediaKind, MediaPacket, Mid, TransportError};
 #[derive(Default)]
 pub(super) struct Sections {
     known: HashMap<Mid, Known>,
-    outgoing: Outgoing,
 }
 
 struct Known {
@@ -57,11 +57,6 @@ impl Sending {
 }
 
 impl Sections {
-    /// No sections yet.
-    pub(super) fn new(outgoing: Outgoing) -> Self {
-        Self { known: HashMap::new(), outgoing }
-    }
-
     /// Brings the backend's transceivers in line with the plan. The offer is already applied.
     pub(super) fn plan(
         &mut self,
@@ -97,7 +92,13 @@ impl Sections {
     }
 
     /// Takes over payload types and extension ids as the client numbers them. The answer is already made.
-    pub(super) fn learn_numbers(&mut self, connection: &mut RTCPeerConnection) {
+    pub(super) fn learn_numbers(
+        &mut self,
+        connection: &mut RTCPeerConnection,
+        outgoing: &mut Outgoing,
+        feedback: &mut Feedback,
+    ) {
+        let mut gone: Vec<u32> = outgoing.ssrcs().collect();
         for known in self.known.values_mut() {
             let sender = known.transceiver.and_then(|id| connection.rtp_sender(RTCRtpSenderId::from(id)));
             let (Some(sending), Some(mut sender)) = (&mut known.sending, sender) else { continue };
@@ -111,11 +112,19 @@ impl Sections {
                 ssrc: sending.repair_ssrc,
                 payload_types: engine::repair_payload_types(&parameters.codecs),
             });
-            self.outgoing.learn(sending.ssrc, sending.extensions.transport_number, repair);
+            let number = sending.extensions.transport_number;
+            outgoing.learn(sending.ssrc, number, repair);
+            let before = gone.len();
+            gone.retain(|ssrc| *ssrc != sending.ssrc);
+            if gone.len() == before {
+                let clock_hz = if known.kind == MediaKind::Video { 90_000 } else { 48_000 };
+                feedback.sends(&Stream { ssrc: sending.ssrc, kind: known.kind, clock_hz, number });
+            }
         }
-        let sending = self.known.values().filter_map(|known| known.sending.as_ref());
-        let ssrcs: Vec<u32> = sending.map(|sending| sending.ssrc).collect();
-        self.outgoing.retain(|ssrc| ssrcs.contains(&ssrc));
+        for ssrc in gone {
+            outgoing.forget(ssrc);
+            feedback.sends_no_more(ssrc);
+        }
     }
 
     /// The section on which an SSRC of ours is sent.
