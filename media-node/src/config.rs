@@ -175,7 +175,7 @@ const fn default_drain_grace_ms() -> u64 {
     10_000
 }
 
-/// Some 30 µs a forwarded packet and 250 packets a second for each participant of a call of two: half a core.
+/// Some 15 µs a forwarded packet and 250 packets a second for each participant of a call of two: a quarter of a core.
 const fn default_capacity() -> u32 {
     64
 }

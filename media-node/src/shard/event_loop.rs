@@ -161,6 +161,7 @@ impl<T: Transport> EventLoop<T> {
     }
 
     /// After something was received: what comes meanwhile is read, and sent on, together.
+    #[expect(clippy::disallowed_methods, reason = "the loop's thread is its own")]
     fn rest(&mut self, now: Now) {
         let has_received = std::mem::take(&mut self.has_received);
         let rest = REST.saturating_sub(now.at.elapsed());

@@ -39,6 +39,9 @@ pub struct Media {
 pub struct Tally {
     pub sent: u64,
     pub received: u64,
+    /// Of those, packets of sound, which no server withholds from a line it takes for full.
+    pub sounds_sent: u64,
+    pub sounds_received: u64,
     pub bytes: u64,
     pub seconds: f64,
     /// From one caller to the other, in microseconds, sorted.
@@ -51,8 +54,11 @@ impl Tally {
         self.delays.get(place.min(self.delays.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1e3)
     }
 
-    pub fn lost_percent(&self) -> f64 {
-        100.0 * self.sent.saturating_sub(self.received) as f64 / self.sent.max(1) as f64
+    /// Of all packets, and of those with sound.
+    pub fn lost_percent(&self) -> (f64, f64) {
+        let lost =
+            |sent: u64, received: u64| 100.0 * sent.saturating_sub(received) as f64 / sent.max(1) as f64;
+        (lost(self.sent, self.received), lost(self.sounds_sent, self.sounds_received))
     }
 }
 
@@ -133,6 +139,8 @@ impl Callers {
             ensure!(!caller.ended, "a caller was disconnected");
             all.sent += caller.tally.sent;
             all.received += caller.tally.received;
+            all.sounds_sent += caller.tally.sounds_sent;
+            all.sounds_received += caller.tally.sounds_received;
             all.bytes += caller.tally.bytes;
             all.delays.append(&mut caller.tally.delays);
         }
@@ -275,6 +283,7 @@ impl Caller {
                 Output::Event(Event::KeyframeRequest(_)) => self.is_key = true,
                 Output::Event(Event::RtpPacket(packet)) => {
                     self.tally.received += 1;
+                    self.tally.sounds_received += u64::from(packet.payload.len() == SOUND_BYTES);
                     self.tally.bytes += packet.payload.len() as u64;
                     if let Some(sent) = packet.payload.get(SENT_AT).and_then(|at| at.try_into().ok()) {
                         let us = micros(began).saturating_sub(u64::from_le_bytes(sent));
@@ -330,6 +339,7 @@ impl Caller {
         let Some(stream) = direct.stream_tx_by_mid(mid, None) else { return };
         stream.write_rtp(packet.marker(is_last).nackable(is_video));
         self.tally.sent += 1;
+        self.tally.sounds_sent += u64::from(!is_video);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Measures a media node under load, beside its peers.
 //!
 //! ```text
-//! locum-load HOST NODE STR0M JANUS peers|garbage|day
+//! locum-load HOST NODE STR0M JANUS peers|sizes|garbage|day
 //! ```
 //!
 //! HOST is an address of this machine that is not loopback (Janus takes no other). What counts is processor time as
@@ -31,21 +31,21 @@ const SETTLE: Duration = Duration::from_secs(4);
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [host, node, str0m, janus, what] = arguments.as_slice() else {
-        bail!("usage: locum-load HOST NODE STR0M JANUS peers|garbage|day");
+        bail!("usage: locum-load HOST NODE STR0M JANUS peers|sizes|garbage|day");
     };
     let host: IpAddr = host.parse()?;
     let programs = Programs { node: node.into(), str0m: str0m.into(), janus: janus.into() };
     match what.as_str() {
         "peers" => peers(&programs, host),
+        "sizes" => sizes(&programs, host),
         "garbage" => garbage(&programs, host),
         "day" => day(&programs, host),
         other => bail!("no measurement is called {other}"),
     }
 }
 
-/// Callers of a size share [`PACKETS_PER_SECOND`].
-fn shared_by(callers: usize) -> Media {
-    let each = PACKETS_PER_SECOND / callers as f64;
+/// A caller who sends so many packets a second.
+fn sending(each: f64) -> Media {
     Media {
         pictures_per_second: each * (1.0 - SOUND_SHARE) / f64::from(PACKETS_PER_PICTURE),
         packets_per_picture: PACKETS_PER_PICTURE,
@@ -97,14 +97,15 @@ fn measure(
 
 fn peers(programs: &Programs, host: IpAddr) -> Result<()> {
     let lasts = Duration::from_secs(number("LOCUM_BENCH_SECONDS", 10)?);
-    let sizes = std::env::var("LOCUM_BENCH_CALLERS").unwrap_or_else(|_| "10 50 200 500".to_owned());
-    println!("| callers | | packets/s | CPU µs per forwarded packet | MiB per caller | lost | p50, p99 |");
+    println!(
+        "| callers | | packets/s | CPU µs per forwarded packet | MiB per caller | lost, of sound | p50, p99 |"
+    );
     println!("|---|---|---|---|---|---|---|");
-    for callers in sizes.split_whitespace() {
-        let callers = callers.parse()?;
+    for callers in callers()? {
         let mut ours = None;
         for kind in [Kind::Locum, Kind::Str0m, Kind::Janus] {
-            let measured = measure(kind, programs, host, callers, shared_by(callers), lasts);
+            let measured =
+                measure(kind, programs, host, callers, sending(PACKETS_PER_SECOND / callers as f64), lasts);
             let measured = match measured {
                 Ok(measured) => measured,
                 Err(error) => {
@@ -116,16 +117,41 @@ fn peers(programs: &Programs, host: IpAddr) -> Result<()> {
             let ratio = ours.map_or_else(String::new, |ours| format!(" (ours is {:.2} of it)", ours / us));
             ours = ours.or((kind == Kind::Locum).then_some(us));
             println!(
-                "| {callers} | {kind:?} | {:.0} | {us:.1}{ratio} | {:.2} | {:.3} % | {:.1}, {:.1} ms |",
+                "| {callers} | {kind:?} | {:.0} | {us:.1}{ratio} | {:.2} | {} | {:.1}, {:.1} ms |",
                 measured.tally.received as f64 / measured.tally.seconds,
                 measured.mib_per_caller,
-                measured.tally.lost_percent(),
+                lost(&measured.tally),
                 measured.tally.delay_ms(0.5),
                 measured.tally.delay_ms(0.99),
             );
         }
     }
     Ok(())
+}
+
+/// What a caller costs who sends the same among few and among many.
+fn sizes(programs: &Programs, host: IpAddr) -> Result<()> {
+    let lasts = Duration::from_secs(number("LOCUM_BENCH_SECONDS", 10)?);
+    println!(
+        "| callers, 25 packets/s each | CPU ms per caller and second | MiB per caller | lost, of sound |"
+    );
+    println!("|---|---|---|---|");
+    for callers in callers()? {
+        let measured = measure(Kind::Locum, programs, host, callers, sending(25.0), lasts)?;
+        println!(
+            "| {callers} | {:.2} | {:.2} | {} |",
+            measured.cpu_seconds * 1e3 / measured.tally.seconds / callers as f64,
+            measured.mib_per_caller,
+            lost(&measured.tally),
+        );
+    }
+    Ok(())
+}
+
+/// How many callers there are, in turn.
+fn callers() -> Result<Vec<usize>> {
+    let sizes = std::env::var("LOCUM_BENCH_CALLERS").unwrap_or_else(|_| "10 50 200 500".to_owned());
+    sizes.split_whitespace().map(|size| Ok(size.parse()?)).collect()
 }
 
 /// Twenty calls, without and beside datagrams of nobody.
@@ -139,9 +165,9 @@ fn garbage(programs: &Programs, host: IpAddr) -> Result<()> {
         let cpu = server.cpu()?;
         let tally = all.run(lasts)?;
         println!(
-            "20 calls {what}: {:.0} packets/s, lost {:.3} %, p50 {:.1} ms, p99 {:.1} ms; the node takes {:.2} cores",
+            "20 calls {what}: {:.0} packets/s, lost {}, p50 {:.1} ms, p99 {:.1} ms; the node takes {:.2} cores",
             tally.received as f64 / tally.seconds,
-            tally.lost_percent(),
+            lost(&tally),
             tally.delay_ms(0.5),
             tally.delay_ms(0.99),
             (server.cpu()? - cpu) / tally.seconds,
@@ -163,12 +189,12 @@ fn day(programs: &Programs, host: IpAddr) -> Result<()> {
     let media = Media { pictures_per_second: bits_per_second / callers as f64 / picture_bits, ..CALL };
     let measured = measure(Kind::Locum, programs, host, callers, media, lasts)?;
     println!(
-        "{callers} callers for {:.0} s: {:.1} Mbit/s, {:.0} packets/s, lost {:.4} %, p50 {:.1} ms, p99 {:.1} ms, \
+        "{callers} callers for {:.0} s: {:.1} Mbit/s, {:.0} packets/s, lost {}, p50 {:.1} ms, p99 {:.1} ms, \
          {:.1} µs per forwarded packet",
         measured.tally.seconds,
         measured.tally.bytes as f64 * 8.0 / measured.tally.seconds / 1e6,
         measured.tally.received as f64 / measured.tally.seconds,
-        measured.tally.lost_percent(),
+        lost(&measured.tally),
         measured.tally.delay_ms(0.5),
         measured.tally.delay_ms(0.99),
         measured.us_per_packet(),
@@ -179,6 +205,11 @@ fn day(programs: &Programs, host: IpAddr) -> Result<()> {
 fn number(name: &str, default: u64) -> Result<u64> {
     std::env::var(name)
         .map_or(Ok(default), |text| text.parse().with_context(|| format!("{name} is no number")))
+}
+
+fn lost(tally: &Tally) -> String {
+    let (all, sound) = tally.lost_percent();
+    format!("{all:.3}, {sound:.3} %")
 }
 
 fn last_lines(log: &str) -> String {
