@@ -27,6 +27,10 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
+/// A picture is taken away altogether only when there was no room for it all this time: what is sent has just been
+/// delivered, and a line that hesitates once would cost a pause of seconds.
+const LAST_PICTURE_FOR: Duration = Duration::from_secs(1);
+
 /// A fall so soon after a rise takes it back.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(6);
 
@@ -73,6 +77,8 @@ struct Track {
     rates: [Option<f64>; 3],
     is_paused: bool,
     asked_at: Option<Instant>,
+    /// Since when there is no room for even its smallest layer.
+    short_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +113,7 @@ impl Downlink {
             rates: [None; 3],
             is_paused: false,
             asked_at: None,
+            short_since: None,
         });
         track.leg.restart();
         (track.kind, track.most, track.rates, track.asked_at) = (kind, most, [None; 3], None);
@@ -244,6 +251,9 @@ impl Downlink {
             if demand.best().is_none() {
                 layer = demand.current;
             }
+            if self.keeps_last_picture(now, mid, layer) {
+                layer = demand.above(None).map(|(smallest, _)| smallest);
+            }
             rose |= layer > demand.current && demand.current.is_some();
             // Smaller only because no more is wanted, or no more arrives, is no fall.
             fell |= layer < demand.current && demand.current <= demand.best().map(|(layer, _)| layer);
@@ -254,6 +264,17 @@ impl Downlink {
         } else if rose {
             self.rise.rose_at = Some(now);
         }
+    }
+
+    /// Whether a picture that is shown has no room, and not for long.
+    fn keeps_last_picture(&mut self, now: Instant, mid: Mid, layer: Option<Layer>) -> bool {
+        let Some(track) = self.tracks.get_mut(&mid) else { return false };
+        if layer.is_some() || track.leg.wanted().is_none() {
+            track.short_since = None;
+            return false;
+        }
+        let since = *track.short_since.get_or_insert(now);
+        now.saturating_duration_since(since) < LAST_PICTURE_FOR
     }
 
     fn want(&mut self, now: Instant, mid: Mid, layer: Option<Layer>) {

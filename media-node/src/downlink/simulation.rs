@@ -217,6 +217,19 @@ fn the_picture_follows_the_line_down_and_up_again() {
 }
 
 #[test]
+fn a_line_that_hesitates_takes_no_picture_away() {
+    let mut world = World::new(5_000_000.0, 1);
+    world.cameras[0].arrives = [true, false, false];
+    world.run(seconds(5));
+    for _ in 0..20 {
+        // As when the receiver's processor is busy.
+        world.free_at = world.now + Duration::from_millis(200);
+        world.run(seconds(3));
+    }
+    assert_eq!((world.layer(0), world.paused.as_slice()), (Some(Layer::Low), [].as_slice()));
+}
+
+#[test]
 fn sound_survives_where_no_picture_does() {
     let mut world = World::new(5_000_000.0, 2);
     world.run(seconds(5));
