@@ -113,6 +113,23 @@ step('who would rather be called by phone says so, and the clinic sees it', asyn
   await patientPage.getByRole('button', { name: 'Help', exact: true }).click()
 })
 
+for (let round = 1; round <= KILLS; round += 1) {
+  step(`a killed node, ${round} of ${KILLS}: the call goes on at the other one`, async () => {
+    const [stills, nothing] = [await Standstill.of(patientPage, clinicPage), await nothingIsAsked()]
+    const from = node()
+    network.signal(from, 'SIGKILL')
+    await bothAreAtAnother(from)
+    await until('the old node is left', bothAreAtOne)
+    // Before the control plane gives it up, mostly: whoever was given up has to wait longer each time.
+    const isBack = network.startAgain(from)
+    await bothSeeAndHear()
+    await nothing()
+    await patientPage.getByText('The connection was lost').waitFor({ state: 'detached' })
+    figures.note('kill', await stills.tell('kill', LONGEST_MS))
+    await isBack
+  })
+}
+
 for (let round = 1; round <= DRAINS; round += 1) {
   step(`a drained node, ${round} of ${DRAINS}: the call moves, who is muted stays muted`, async () => {
     await clinicPage.getByRole('button', { name: 'Mute', exact: true }).click()
@@ -129,23 +146,6 @@ for (let round = 1; round <= DRAINS; round += 1) {
     figures.note('drain', await stills.tell('drain', LONGEST_MS))
     await drained
     await network.command('undrain', from, '--yes')
-  })
-}
-
-for (let round = 1; round <= KILLS; round += 1) {
-  step(`a killed node, ${round} of ${KILLS}: the call goes on at the other one`, async () => {
-    const [stills, nothing] = [await Standstill.of(patientPage, clinicPage), await nothingIsAsked()]
-    const from = node()
-    network.signal(from, 'SIGKILL')
-    await bothAreAtAnother(from)
-    await until('the old node is left', bothAreAtOne)
-    // Before the control plane gives it up, mostly: whoever was given up has to wait longer each time.
-    const isBack = network.startAgain(from)
-    await bothSeeAndHear()
-    await nothing()
-    await patientPage.getByText('The connection was lost').waitFor({ state: 'detached' })
-    figures.note('kill', await stills.tell('kill', LONGEST_MS))
-    await isBack
   })
 }
 
