@@ -90,8 +90,8 @@ step('two people are in a call', async () => {
   await signIn(clinicPage, network.account('doctor'))
   await clinicPage.goto(network.page(`/clinic/demo/day/${dayAt(start, 'Europe/Berlin')}`))
   await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).click()
+  // At one node or at two: each takes the nearest.
   await bothSeeAndHear()
-  assert.equal(node(), node(patientNodes), 'they met')
 })
 
 step('a poor line carries sound only, until pictures are wanted again', async () => {
