@@ -1,3 +1,5 @@
+import { authenticator } from './authenticator.js'
+
 /** @typedef {import('playwright-core').Page} Page */
 
 /**
@@ -32,6 +34,8 @@ export async function takeFirstTime(page) {
 }
 
 /**
+ * Signs in, with a passkey of the browser's own virtual authenticator: the first time it is made, and kept here.
+ *
  * @param {Page} page
  * @param {{ username: string, password: string }} account
  */
@@ -39,6 +43,17 @@ export async function signIn(page, { username, password }) {
   await page.getByLabel('User name').fill(username)
   await page.getByLabel('Password').fill(password)
   await page.getByRole('button', { name: 'Sign in' }).click()
+  const next = page.getByRole('heading', { name: /^(One more step|Protect your account)$/ })
+  await next.waitFor()
+  const passkeys = await authenticator(page)
+  if ((await next.textContent()) === 'One more step') {
+    await passkeys.take(password)
+    await page.getByRole('button', { name: 'Use your passkey' }).click()
+  } else {
+    await page.getByRole('button', { name: 'Add a passkey' }).click()
+    await page.getByRole('button', { name: 'I have kept them' }).click()
+    await passkeys.keep(password)
+  }
   await page.getByRole('heading', { name: 'Visits' }).waitFor()
 }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use locum_passkey::Passkey;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ pub const PATIENT: &str = "Wilhelmina Quetzalcoatl";
 
 /// Until another region's copy has what was acknowledged.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// By their owner's password, which is random and nobody else's.
+static PASSKEYS: LazyLock<Mutex<HashMap<String, Passkey>>> = LazyLock::new(Mutex::default);
 
 /// One browser profile: its own cookies, talking to the region's API.
 #[derive(Clone)]
@@ -190,10 +194,32 @@ impl Browser {
         self.send(Method::POST, path, Some(body)).await
     }
 
-    /// Signs a member of staff in.
+    /// Signs a member of staff in; the first time with a new passkey, which is remembered.
     pub async fn sign_in(&self, account: &Account) -> Result<Answer> {
         let body = json!({"username": account.username, "password": account.password});
-        self.post("/auth/sessions", &body).await
+        let begun = self.post("/auth/sessions", &body).await?;
+        match begun.body["next"].as_str() {
+            Some("enrolment") => {
+                let (passkey, kept) =
+                    (Passkey::generate()?, || PASSKEYS.lock().unwrap_or_else(PoisonError::into_inner));
+                let options = self.post("/auth/passkeys/options", &json!({})).await?;
+                ensure!(options.status == 201, "ask for a passkey: {options:?}");
+                let credential = passkey.create(&options.body, &self.origin)?;
+                let body = json!({"name": "Test", "credential": credential});
+                let answer = self.post("/auth/passkeys", &body).await?;
+                kept().insert(account.password.clone(), passkey);
+                Ok(answer)
+            }
+            Some("second-factor") => {
+                let passkey =
+                    PASSKEYS.lock().unwrap_or_else(PoisonError::into_inner).get(&account.password).cloned();
+                let options = self.post("/auth/second-factor/passkey", &json!({})).await?;
+                ensure!(options.status == 201, "ask a passkey: {options:?}");
+                let credential = passkey.context("no passkey is known")?.get(&options.body, &self.origin)?;
+                self.post("/auth/second-factor", &json!({"passkey": credential})).await
+            }
+            _ => Ok(begun),
+        }
     }
 
     /// Free slots of the first service in the week from today, soonest first, as bodies for a hold.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{Span, Timestamp};
 use locum_identity::private_file;
+use locum_passkey::Passkey;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -44,21 +45,17 @@ impl Canary {
         let accounts = network.join(CANARY_FILE);
         let text = private_file::read_to_string(&accounts)
             .with_context(|| format!("read {}", accounts.display()))?;
-        let accounts: Vec<Account> = serde_json::from_str(&text).context("read the canary's accounts")?;
-        let sign_in = async |role: &str| {
-            let account = accounts.iter().find(|account| account.roles.iter().any(|has| has == role));
+        let mut list: Vec<Account> = serde_json::from_str(&text).context("read the canary's accounts")?;
+        let (doctor, desk) = (Person::new(client), Person::new(client));
+        for (person, role) in [(&doctor, "doctor"), (&desk, "front-desk")] {
+            let account = list.iter_mut().find(|account| account.roles.iter().any(|has| has == role));
             let account = account.with_context(|| format!("the canary clinic has no {role}"))?;
-            let person = Person::new(client);
-            let body = json!({"username": account.username, "password": account.password});
-            let answer = ask(&person, doors, (Method::POST, "/auth/sessions"), Some(&body)).await?;
-            ensure!(
-                answer.status == 201,
-                "the canary clinic does not know its staff ({}): was it restored without its {CANARY_FILE}?",
-                answer.status
-            );
-            anyhow::Ok(person)
-        };
-        let (doctor, desk) = (sign_in("doctor").await?, sign_in("front-desk").await?);
+            if enter(person, doors, account).await? {
+                let text = serde_json::to_vec_pretty(&list).context("write the canary's accounts")?;
+                private_file::write(&accounts, &text)
+                    .with_context(|| format!("write {}", accounts.display()))?;
+            }
+        }
         Ok(Self { doctor, desk, client: client.clone() })
     }
 
@@ -151,6 +148,41 @@ impl Canary {
         let done = matches!(answer.status, 200 | 201);
         ensure!(done, "{path} of the canary clinic: {} {}", answer.status, answer.problem());
         Ok(answer.body)
+    }
+}
+
+/// Signs somebody in, with a passkey of their own from the first time on; whether it is a new one.
+async fn enter(person: &Person, doors: &[Door], account: &mut Account) -> Result<bool> {
+    let post = async |path: &str, body: Value| {
+        let answer = ask(person, doors, (Method::POST, path), Some(&body)).await?;
+        ensure!(
+            answer.status == 201,
+            "the canary clinic does not know its staff ({path}: {} {}): was it restored without its {CANARY_FILE}?",
+            answer.status,
+            answer.problem()
+        );
+        anyhow::Ok(answer.body)
+    };
+    let origin = &doors.first().context("the network has no edge host")?.origin;
+    let begun =
+        post("/auth/sessions", json!({"username": account.username, "password": account.password})).await?;
+    match (begun["next"].as_str(), &account.passkey) {
+        (Some("second-factor"), Some(passkey)) => {
+            let options = post("/auth/second-factor/passkey", json!({})).await?;
+            let credential = passkey.get(&options, origin)?;
+            post("/auth/second-factor", json!({"passkey": credential})).await?;
+            Ok(false)
+        }
+        (Some("enrolment"), _) => {
+            let passkey = Passkey::generate()?;
+            let options = post("/auth/passkeys/options", json!({})).await?;
+            let credential = passkey.create(&options, origin)?;
+            post("/auth/passkeys", json!({"name": "Canary", "credential": credential})).await?;
+            account.passkey = Some(passkey);
+            Ok(true)
+        }
+        (Some(_), _) => bail!("the passkey of the canary's {} is not in its {CANARY_FILE}", account.username),
+        (None, _) => Ok(false),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Door {
     /// Base of its API.
     pub api: String,
     /// Origin of the pages.
-    origin: String,
+    pub origin: String,
 }
 
 /// Somebody with a browser, and the cookies in it.

@@ -2,6 +2,7 @@
 //! folder.
 
 use anyhow::{Context, Result};
+use locum_passkey::Passkey;
 use serde::{Deserialize, Serialize};
 
 use super::clinics::MAIN;
@@ -25,6 +26,9 @@ pub(crate) struct Account {
     pub password: String,
     /// As the policy table knows them.
     pub roles: Vec<String>,
+    /// The canary's second factor, since its first sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passkey: Option<Passkey>,
 }
 
 /// All of a clinic.
@@ -45,6 +49,7 @@ impl Accounts {
             ("Dr. Mira Okafor", "mira.okafor", "doctor"),
             ("Dr. Jonas Lindqvist", "jonas.lindqvist", "doctor"),
             ("Petra Novak", "petra.novak", "front-desk"),
+            ("Ada Brandt", "ada.brandt", "clinic-admin"),
         ];
         Self::load_or_make(data, DEMO_FILE, &staff)
     }
@@ -71,6 +76,7 @@ impl Accounts {
                 username: username.to_owned(),
                 password: password()?,
                 roles: vec![role.to_owned()],
+                passkey: None,
             })
         };
         let list = staff.iter().map(account).collect::<Result<Vec<_>>>()?;
@@ -122,7 +128,7 @@ mod tests {
             assert_eq!(a.password.len(), 23);
         }
         assert_ne!(first.list[0].password, first.list[1].password);
-        assert!(!again.restored && again.usable().len() == 3);
+        assert!(!again.restored && again.usable().len() == 4);
         let canary = Accounts::of_canary(&data).unwrap();
         assert!(canary.list.iter().all(|a| first.list.iter().all(|b| a.password != b.password)));
     }

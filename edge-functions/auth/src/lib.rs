@@ -1,9 +1,17 @@
-//! Edge function `auth`: the set-up of a clinic, staff sign-in, and invitation links.
+//! Edge function `auth`: the set-up of a clinic, who its staff are, how they sign in, and invitation links.
 
+mod account;
+mod chosen_password;
+mod enrolment;
 #[cfg(target_family = "wasm")]
 mod entry;
+mod factors;
+pub mod lockout;
 pub mod onboarding;
 pub mod password;
+mod password_change;
+mod session;
+pub mod sign_in;
 pub mod staff;
 pub mod visit;
 
@@ -12,6 +20,8 @@ use kit::policy::Auth;
 use kit::problem::Problem;
 use kit::reply::Reply;
 use kit::serve::Function;
+
+use factors::{passkeys, recovery, totp};
 
 /// This component.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +33,30 @@ impl Function for AuthFunction {
     async fn call(context: &Context<'_>, operation: Auth) -> Result<Reply, Problem> {
         match operation {
             Auth::PutClinic => onboarding::put_clinic(context).await,
-            Auth::CreateSession => staff::create_session(context).await,
-            Auth::GetSession => staff::get_session(context).await,
-            Auth::DeleteSession => staff::delete_session(context).await,
+            Auth::CreateSession => sign_in::create_session(context).await,
+            Auth::CreatePasskeyRequest => sign_in::create_passkey_request(context).await,
+            Auth::CompleteSignIn => sign_in::complete(context).await,
+            Auth::GetSession => session::get_session(context).await,
+            Auth::DeleteSession => session::delete_session(context).await,
+            Auth::ListSessions => session::list_sessions(context).await,
+            Auth::DeleteSessions => session::delete_sessions(context).await,
+            Auth::EndSession => session::end_session(context).await,
+            Auth::PutPassword => password_change::put_password(context).await,
+            Auth::ListFactors => factors::list_factors(context).await,
+            Auth::CreateTotp => totp::create(context).await,
+            Auth::ConfirmTotp => totp::confirm(context).await,
+            Auth::DeleteTotp => totp::delete(context).await,
+            Auth::CreatePasskeyOptions => passkeys::options(context).await,
+            Auth::CreatePasskey => passkeys::create(context).await,
+            Auth::DeletePasskey => passkeys::delete(context).await,
+            Auth::CreateRecoveryCodes => recovery::create(context).await,
+            Auth::ListStaff => staff::list_staff(context).await,
+            Auth::CreateStaff => staff::create_staff(context).await,
+            Auth::PutRoles => staff::put_roles(context).await,
+            Auth::UnlockStaff => staff::unlock(context).await,
+            Auth::ResetStaff => staff::reset(context).await,
+            Auth::EndStaff => staff::leave(context).await,
+            Auth::CreateEnrolment => enrolment::create_enrolment(context).await,
             Auth::CreateVisitSession => visit::create_visit_session(context).await,
         }
     }

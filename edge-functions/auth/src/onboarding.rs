@@ -37,6 +37,32 @@ struct Document {
     /// from before there was a choice.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     unbound_tokens: bool,
+    /// Left out where it is everyone, for the same reason.
+    #[serde(default, skip_serializing_if = "WhoNeedsFactor::is_everyone")]
+    second_factor: WhoNeedsFactor,
+}
+
+/// Who signs in with more than a password.
+#[derive(Clone, Copy, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WhoNeedsFactor {
+    #[default]
+    Everyone,
+    /// Administrators and doctors: they cannot be excused.
+    Privileged,
+}
+
+impl WhoNeedsFactor {
+    fn is_everyone(&self) -> bool {
+        *self == Self::Everyone
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Everyone => "everyone",
+            Self::Privileged => "privileged",
+        }
+    }
 }
 
 const fn yes() -> bool {
@@ -227,11 +253,13 @@ async fn insert_clinic(
     document: &Document,
     document_hash: &str,
 ) -> Result<(), Problem> {
-    let sql = "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at, unbound_tokens)
-               VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at, unbound_tokens,
+                                   second_factor)
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
     let (name, zone) = (document.name.as_str(), document.time_zone.0.as_str());
     let unbound = u32::from(document.unbound_tokens);
-    let values = params![&context.clinic, name, zone, document_hash, context.now, unbound];
+    let second_factor = document.second_factor.as_str();
+    let values = params![&context.clinic, name, zone, document_hash, context.now, unbound, second_factor];
     match context.database().execute(sql, values).await {
         Err(error) if error.is_duplicate_of("clinic.clinic") => Err(exists()),
         other => Ok(other.map(drop)?),

@@ -1,124 +1,274 @@
-//! Staff sign in and out.
-
-use std::fmt::Display;
+//! Who works in a clinic: they come, have roles, lose things, and leave.
+//!
+//! What an administrator does here holds at once where it is written, and in other regions as soon as their copy
+//! has it: sessions are read from there.
 
 use http::StatusCode;
-use http::header::SET_COOKIE;
+use jiff::{SignedDuration, Timestamp};
 use kit::audit::Action;
 use kit::context::Context;
-use kit::form::{self, Password, Username};
+use kit::database::Row;
+use kit::form::{self, Name, Username};
 use kit::ids::UserId;
 use kit::params;
 use kit::policy::Role;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
-use kit::sessions;
+use kit::secret::Secret;
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
+use crate::lockout;
 use crate::password;
+
+/// How long the link works by which somebody chooses a password.
+pub const INVITATION: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Of one clinic.
+const MOST: i64 = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Credentials {
+struct NewMember {
+    name: Name,
     username: Username,
-    password: Password,
-}
-
-#[derive(Serialize)]
-struct UserView {
-    id: UserId,
-    name: String,
     roles: Vec<Role>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Roles {
+    roles: Vec<Role>,
+}
+
+/// Somebody who has to choose a password.
 #[derive(Serialize)]
-struct SignedIn {
-    user: UserView,
+#[serde(rename_all = "camelCase")]
+struct Invited {
+    id: UserId,
+    /// For the fragment of the link. It is shown this once.
+    token: String,
+    expires_at: Timestamp,
 }
 
 #[derive(Serialize)]
-struct SessionView {
-    user: UserView,
-    clinic: ClinicView,
+struct Staff {
+    staff: Vec<Member>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ClinicView {
+struct Member {
+    id: UserId,
     name: String,
-    time_zone: String,
+    username: String,
+    roles: Vec<Role>,
+    status: Status,
+    /// Whether they have a second factor.
+    second_factor: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_at: Option<Timestamp>,
 }
 
-struct Account {
-    user: UserView,
-    password_hash: String,
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    /// Has a link and no password yet.
+    Invited,
+    Active,
+    Left,
 }
 
-/// `POST /auth/sessions`. A wrong password and an unknown name get the same answer for the same work.
-pub async fn create_session(context: &Context<'_>) -> Result<Reply, Problem> {
-    let credentials: Credentials = form::read(&context.request)?;
-    let account = find_account(context, &credentials.username).await?;
-    let stored = account.as_ref().map(|account| account.password_hash.as_str());
-    // Before the first write: no other request waits for this slow step.
-    let matches = password::verify(credentials.password.as_str(), stored)?;
-    let (Some(account), true) = (&account, matches) else {
-        let tried = account.as_ref().map(|account| &account.user.id as &dyn Display);
-        context.audit(Action::SignInFailed, tried);
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "bad-credentials",
-            "The name or the password is wrong",
-        ));
+/// `GET /auth/staff`.
+pub async fn list_staff(context: &Context<'_>) -> Result<Reply, Problem> {
+    context.audit(Action::StaffRead, None);
+    let sql = "SELECT u.id, u.name, u.username, u.left_at,
+                      (SELECT group_concat(r.role, ' ') FROM staff_role r
+                       WHERE r.clinic = u.clinic AND r.user = u.id),
+                      EXISTS (SELECT 1 FROM passkey p WHERE p.clinic = u.clinic AND p.user = u.id)
+                      OR EXISTS (SELECT 1 FROM totp_factor t WHERE t.clinic = u.clinic AND t.user = u.id
+                                 AND t.confirmed_at IS NOT NULL),
+                      EXISTS (SELECT 1 FROM staff_invitation i WHERE i.clinic = u.clinic AND i.user = u.id
+                              AND i.used_at IS NULL),
+                      (SELECT f.locked_until FROM sign_in_failure f
+                       WHERE f.clinic = u.clinic AND f.subject = 'user/' || u.id AND f.locked_until > ?2)
+               FROM staff_user u WHERE u.clinic = ?1 ORDER BY u.left_at IS NOT NULL, u.name, u.id";
+    let rows = context.database().query(sql, params![&context.clinic, context.now]).await?;
+    let staff = rows.iter().map(member).collect::<Result<_, Problem>>()?;
+    reply::ok(&Staff { staff })
+}
+
+fn member(row: &Row) -> Result<Member, Problem> {
+    let left_at = row.time_or_null(3)?;
+    let status = match (left_at, row.integer(6)? == 1) {
+        (Some(_), _) => Status::Left,
+        (None, true) => Status::Invited,
+        (None, false) => Status::Active,
     };
-    let cookie = context
+    let roles = row.text_or_null(4)?.unwrap_or_default();
+    Ok(Member {
+        id: row.parsed(0, UserId::parse)?,
+        name: row.text(1)?,
+        username: row.text(2)?,
+        roles: roles.split(' ').filter_map(Role::parse).collect(),
+        status,
+        second_factor: row.integer(5)? == 1,
+        locked_until: row.time_or_null(7)?,
+        left_at,
+    })
+}
+
+/// `POST /auth/staff`. The link that comes with the answer is theirs alone.
+pub async fn create_staff(context: &Context<'_>) -> Result<Reply, Problem> {
+    let new: NewMember = form::read(&context.request)?;
+    check_roles(&new.roles)?;
+    let id = UserId::new(context.now)?;
+    let nobodys = password::hash(Secret::new::<32>()?.reveal())?;
+    let invited = context
         .transaction(async || {
-            context.audit(Action::SignIn, Some(&account.user.id));
-            sessions::begin_staff(context, account.user.id).await
+            let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at)
+                       SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                       WHERE (SELECT count(*) FROM staff_user WHERE clinic = ?1 AND left_at IS NULL) < ?7";
+            let (username, name) = (new.username.as_str(), new.name.as_str());
+            let values = params![&context.clinic, id, username, name, nobodys, context.now, MOST];
+            match context.database().execute(sql, values).await {
+                Err(error) if error.is_duplicate_of("staff_user.clinic, staff_user.username") => {
+                    let title = "Somebody has this user name, or had it";
+                    return Err(Problem::new(StatusCode::CONFLICT, "username-taken", title));
+                }
+                Ok(0) => {
+                    let title = "A clinic has 1000 members of staff at most";
+                    return Err(Problem::new(StatusCode::CONFLICT, "too-many-staff", title));
+                }
+                other => other?,
+            };
+            context.audit(Action::StaffInvited, Some(&id));
+            give_roles(context, id, &new.roles).await?;
+            invite(context, id).await
         })
         .await?;
-    let UserView { id, name, roles } = &account.user;
-    let user = UserView { id: *id, name: name.clone(), roles: roles.clone() };
-    let mut reply = reply::json(StatusCode::CREATED, &SignedIn { user })?;
-    reply.headers_mut().insert(SET_COOKIE, cookie);
-    Ok(reply)
+    reply::json(StatusCode::CREATED, &invited)
 }
 
-/// `GET /auth/session`.
-pub async fn get_session(context: &Context<'_>) -> Result<Reply, Problem> {
-    let staff = context.staff()?;
-    let clinic = context.clinic().await?;
-    let user = UserView { id: staff.user, name: staff.name.open().clone(), roles: staff.roles.clone() };
-    reply::ok(&SessionView { user, clinic: ClinicView { name: clinic.name, time_zone: clinic.time_zone } })
-}
-
-/// `DELETE /auth/session`.
-pub async fn delete_session(context: &Context<'_>) -> Result<Reply, Problem> {
-    let user = context.staff()?.user;
-    let cookie = context
+/// `PUT /auth/staff/{id}/roles`. They hold from the person's next request on.
+pub async fn put_roles(context: &Context<'_>) -> Result<Reply, Problem> {
+    let Roles { roles } = form::read(&context.request)?;
+    check_roles(&roles)?;
+    let account = named(context).await?;
+    let user = account.user.id;
+    context
         .transaction(async || {
-            context.audit(Action::SignOut, Some(&user));
-            sessions::end_staff(context).await
+            for role in account.user.roles.iter().filter(|role| !roles.contains(role)) {
+                let sql = "DELETE FROM staff_role WHERE clinic = ? AND user = ? AND role = ?";
+                context.database().execute(sql, params![&context.clinic, user, role.as_str()]).await?;
+                context.audit(Action::RoleTaken, Some(&format_args!("{user}/{role}")));
+            }
+            let new: Vec<Role> =
+                roles.iter().copied().filter(|role| !account.user.roles.contains(role)).collect();
+            give_roles(context, user, &new).await?;
+            administrator_stays(context).await
         })
         .await?;
-    let mut reply = reply::no_content();
-    reply.headers_mut().insert(SET_COOKIE, cookie);
-    Ok(reply)
+    Ok(reply::no_content())
 }
 
-async fn find_account(context: &Context<'_>, username: &Username) -> Result<Option<Account>, Problem> {
-    let rows = context
-        .database()
-        .query(
-            "SELECT u.id, u.name, u.password_hash,
-                    (SELECT group_concat(r.role, ' ') FROM staff_role r
-                     WHERE r.clinic = u.clinic AND r.user = u.id)
-             FROM staff_user u WHERE u.clinic = ? AND u.username = ?",
-            params![&context.clinic, username.as_str()],
-        )
+/// `POST /auth/staff/{id}/unlock`.
+pub async fn unlock(context: &Context<'_>) -> Result<Reply, Problem> {
+    let form::Empty {} = form::read(&context.request)?;
+    let user = named(context).await?.user.id;
+    lockout::forget(context, user).await?;
+    context.audit(Action::SignInUnlocked, Some(&user));
+    Ok(reply::no_content())
+}
+
+/// `POST /auth/staff/{id}/reset`: password, second factors and sessions are gone, a new link begins.
+pub async fn reset(context: &Context<'_>) -> Result<Reply, Problem> {
+    let form::Empty {} = form::read(&context.request)?;
+    let user = named(context).await?.user.id;
+    let nobodys = password::hash(Secret::new::<32>()?.reveal())?;
+    let invited = context
+        .transaction(async || {
+            let sql = "UPDATE staff_user SET password_hash = ? WHERE clinic = ? AND id = ?";
+            context.database().execute(sql, params![nobodys, &context.clinic, user]).await?;
+            take_away(context, user).await?;
+            lockout::forget(context, user).await?;
+            context.audit(Action::StaffReset, Some(&user));
+            invite(context, user).await
+        })
         .await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let roles = row.text_or_null(3)?.unwrap_or_default();
-    let roles = roles.split(' ').filter_map(Role::parse).collect();
-    let user = UserView { id: row.parsed(0, UserId::parse)?, name: row.text(1)?, roles };
-    Ok(Some(Account { user, password_hash: row.text(2)? }))
+    reply::json(StatusCode::CREATED, &invited)
+}
+
+/// `POST /auth/staff/{id}/leave`. What they wrote stays, and says who wrote it.
+pub async fn leave(context: &Context<'_>) -> Result<Reply, Problem> {
+    let form::Empty {} = form::read(&context.request)?;
+    let user = named(context).await?.user.id;
+    context
+        .transaction(async || {
+            let sql = "UPDATE staff_user SET left_at = ? WHERE clinic = ? AND id = ? AND left_at IS NULL";
+            context.database().execute(sql, params![context.now, &context.clinic, user]).await?;
+            take_away(context, user).await?;
+            context.audit(Action::StaffLeft, Some(&user));
+            administrator_stays(context).await
+        })
+        .await?;
+    Ok(reply::no_content())
+}
+
+/// The member of staff in the path.
+async fn named(context: &Context<'_>) -> Result<Account, Problem> {
+    Account::with_id(context, context.path_id(UserId::parse)?).await
+}
+
+async fn invite(context: &Context<'_>, user: UserId) -> Result<Invited, Problem> {
+    let token = Secret::new::<32>()?;
+    let sql = "INSERT INTO staff_invitation (clinic, token_hash, user, created_at) VALUES (?, ?, ?, ?)";
+    context.database().execute(sql, params![&context.clinic, token.hash(), user, context.now]).await?;
+    let expires_at = context.now + INVITATION;
+    Ok(Invited { id: user, token: token.reveal().to_owned(), expires_at })
+}
+
+async fn give_roles(context: &Context<'_>, user: UserId, roles: &[Role]) -> Result<(), Problem> {
+    for role in roles {
+        let sql = "INSERT INTO staff_role (clinic, user, role) VALUES (?, ?, ?)";
+        context.database().execute(sql, params![&context.clinic, user, role.as_str()]).await?;
+        context.audit(Action::RoleGiven, Some(&format_args!("{user}/{role}")));
+    }
+    Ok(())
+}
+
+/// Everything that opens something for `user` but the password.
+async fn take_away(context: &Context<'_>, user: UserId) -> Result<(), Problem> {
+    let database = context.database();
+    for table in
+        ["passkey", "passkey_ceremony", "totp_factor", "recovery_code", "sign_in", "staff_invitation"]
+    {
+        let sql = format!("DELETE FROM {table} WHERE clinic = ? AND user = ?");
+        database.execute(&sql, params![&context.clinic, user]).await?;
+    }
+    let sql = "UPDATE session SET ended_at = ? WHERE clinic = ? AND user = ? AND ended_at IS NULL";
+    database.execute(sql, params![context.now, &context.clinic, user]).await?;
+    Ok(())
+}
+
+/// A clinic without an administrator could never get one again.
+async fn administrator_stays(context: &Context<'_>) -> Result<(), Problem> {
+    let sql = "SELECT count(*) FROM staff_role r JOIN staff_user u ON u.clinic = r.clinic AND u.id = r.user
+               WHERE r.clinic = ? AND r.role = ? AND u.left_at IS NULL";
+    let values = params![&context.clinic, Role::ClinicAdmin.as_str()];
+    let rows = context.database().query(sql, values).await?;
+    if rows.first().map_or(Ok(0), |row| row.integer(0))? == 0 {
+        let title = "A clinic needs an administrator: make somebody else one first";
+        return Err(Problem::new(StatusCode::CONFLICT, "last-administrator", title));
+    }
+    Ok(())
+}
+
+fn check_roles(roles: &[Role]) -> Result<(), Problem> {
+    let distinct = roles.iter().enumerate().all(|(index, role)| !roles[..index].contains(role));
+    if roles.is_empty() || !distinct || !roles.iter().all(|role| role.is_staff()) {
+        return Err(Problem::invalid("/roles", "must be different roles of staff"));
+    }
+    Ok(())
 }

@@ -22,8 +22,38 @@ pub enum Action {
     ClinicSetUp,
     /// A member of staff signed in.
     SignIn,
-    /// Somebody gave a wrong password or an unknown name.
+    /// A member of staff gave the right password, and owes a second factor.
+    SignInBegun,
+    /// Somebody gave a wrong password, an unknown name or a wrong second factor.
     SignInFailed,
+    /// Too many wrong attempts in a row: for some time nothing is taken.
+    SignInLocked,
+    /// An administrator ended that.
+    SignInUnlocked,
+    /// A recovery code was used.
+    RecoveryCodeUsed,
+    /// Somebody has a new second factor.
+    FactorAdded,
+    /// A second factor was taken away.
+    FactorRemoved,
+    /// Somebody has new recovery codes.
+    RecoveryCodesMade,
+    /// Somebody chose a password.
+    PasswordChanged,
+    /// Sessions were ended from elsewhere.
+    SessionsEnded,
+    /// The list of staff was read.
+    StaffRead,
+    /// Somebody new was taken in.
+    StaffInvited,
+    /// Somebody has another role.
+    RoleGiven,
+    /// Somebody has a role no longer.
+    RoleTaken,
+    /// Somebody begins anew: password and second factors are gone.
+    StaffReset,
+    /// Somebody left.
+    StaffLeft,
     /// A member of staff signed out.
     SignOut,
     /// An invitation link was used.
@@ -99,7 +129,22 @@ impl Action {
         match self {
             Self::ClinicSetUp => ("clinic-set-up", 'C', "Organization"),
             Self::SignIn => ("sign-in", 'E', "Practitioner"),
+            Self::SignInBegun => ("sign-in-begun", 'E', "Practitioner"),
             Self::SignInFailed => ("sign-in-failed", 'E', "Practitioner"),
+            Self::SignInLocked => ("sign-in-locked", 'E', "Practitioner"),
+            Self::SignInUnlocked => ("sign-in-unlocked", 'U', "Practitioner"),
+            Self::RecoveryCodeUsed => ("recovery-code-used", 'E', "Practitioner"),
+            Self::FactorAdded => ("factor-added", 'C', "Practitioner"),
+            Self::FactorRemoved => ("factor-removed", 'D', "Practitioner"),
+            Self::RecoveryCodesMade => ("recovery-codes-made", 'C', "Practitioner"),
+            Self::PasswordChanged => ("password-changed", 'U', "Practitioner"),
+            Self::SessionsEnded => ("sessions-ended", 'D', "Practitioner"),
+            Self::StaffRead => ("staff-read", 'R', "Practitioner"),
+            Self::StaffInvited => ("staff-invited", 'C', "Practitioner"),
+            Self::RoleGiven => ("role-given", 'C', "PractitionerRole"),
+            Self::RoleTaken => ("role-taken", 'D', "PractitionerRole"),
+            Self::StaffReset => ("staff-reset", 'U', "Practitioner"),
+            Self::StaffLeft => ("staff-left", 'U', "Practitioner"),
             Self::SignOut => ("sign-out", 'E', "Practitioner"),
             Self::LinkUsed => ("link-used", 'E', "Appointment"),
             Self::LinkRefused => ("link-refused", 'E', "Appointment"),
@@ -152,6 +197,9 @@ impl Named {
         let (kind, id) = match (&caller.staff, &caller.visitor) {
             (Some(staff), _) => ("staff", Some(staff.user.to_string())),
             (None, Some(Visitor { guest: Some(guest), .. })) => ("guest", Some(guest.to_string())),
+            (None, None) if caller.signing_in.is_some() => {
+                ("signing-in", caller.signing_in.map(|signing_in| signing_in.user.to_string()))
+            }
             (None, Some(visitor)) => ("visitor", Some(visitor.appointment.to_string())),
             (None, None) if caller.operator => ("operator", None),
             (None, None) if caller.node.is_some() => {

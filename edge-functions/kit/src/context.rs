@@ -2,6 +2,7 @@
 
 use http::Request;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::audit::Trail;
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub struct Context<'a> {
 pub struct Caller {
     /// A member of staff with a live session.
     pub staff: Option<Staff>,
+    /// Somebody who has given a member of staff's password, and not yet what comes after it.
+    pub signing_in: Option<SigningIn>,
     /// A patient or a guest with the session of a visit.
     pub visitor: Option<Visitor>,
     /// The holder of the network's set-up token.
@@ -80,6 +83,44 @@ pub struct Staff {
     pub name: Phi<String>,
     /// What they may act as.
     pub roles: Vec<Role>,
+    /// SHA-256 of the session's secret, which is its key.
+    pub session: [u8; 32],
+}
+
+/// A sign-in that a password began.
+#[derive(Clone, Copy, Debug)]
+pub struct SigningIn {
+    /// Whose password it was.
+    pub user: UserId,
+    /// SHA-256 of its secret, which is its key.
+    pub key: [u8; 32],
+    /// What is owed.
+    pub next: NextStep,
+}
+
+/// What completes a sign-in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextStep {
+    /// One of the person's second factors.
+    SecondFactor,
+    /// The person has none, and needs one.
+    Enrolment,
+}
+
+impl NextStep {
+    /// As in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "second-factor",
+            Self::Enrolment => "enrolment",
+        }
+    }
+
+    /// What the database says.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::SecondFactor, Self::Enrolment].into_iter().find(|next| next.as_str() == text)
+    }
 }
 
 /// Somebody known by the link of a visit: the patient, or a guest.

@@ -1,4 +1,4 @@
-//! The two cookies: a member of staff's session and a patient's visit.
+//! The cookies: a member of staff's session, their sign-in while it lasts, and a patient's visit.
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue, InvalidHeaderValue};
@@ -7,6 +7,8 @@ use crate::ids::ClinicId;
 
 /// Holds the session of a member of staff.
 pub const STAFF: &str = "locum_session";
+/// Holds a sign-in that a password began, and something else has to complete.
+pub const SIGN_IN: &str = "locum_sign_in";
 /// Holds the session of a patient's visit.
 pub const VISIT: &str = "locum_visit";
 

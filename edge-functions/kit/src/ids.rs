@@ -95,6 +95,10 @@ macro_rules! ids {
 ids! {
     /// A member of staff who can sign in.
     UserId;
+    /// A session of a member of staff, as its owner sees it.
+    SessionId;
+    /// A passkey.
+    PasskeyId;
     /// Somebody who can be booked.
     PractitionerId;
     /// Something that can be booked (FHIR HealthcareService).

@@ -89,6 +89,8 @@ pub enum Access {
     Anyone,
     /// Only these roles.
     Roles(&'static [Role]),
+    /// Any member of staff, and whoever has given the right password and owes what comes after it.
+    SigningIn,
     /// A node of this network, as the edge host knows it by its certificate. No person.
     Node,
 }
@@ -99,6 +101,7 @@ impl Access {
         match self {
             Self::Anyone => true,
             Self::Roles(roles) => roles.contains(&role),
+            Self::SigningIn => role.is_staff(),
             Self::Node => false,
         }
     }
@@ -192,7 +195,7 @@ macro_rules! policy {
     };
 }
 
-use Access::{Anyone, Node, Roles};
+use Access::{Anyone, Node, Roles, SigningIn};
 use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Guest, Nurse, Ops, Patient, Proxy};
 
 const VISITOR: Access = Roles(&[Patient, Proxy]);
@@ -202,12 +205,54 @@ policy! {
     Auth "auth" {
         /// Sets up a clinic with its people, services and hours.
         PutClinic: PUT "/auth/clinic" Roles(&[Ops]);
-        /// Signs a member of staff in.
+        /// Signs a member of staff in, or begins to.
         CreateSession: POST "/auth/sessions" Anyone;
+        /// Asks a passkey the question that completes a sign-in.
+        CreatePasskeyRequest: POST "/auth/second-factor/passkey" SigningIn;
+        /// Completes a sign-in with a second factor.
+        CompleteSignIn: POST "/auth/second-factor" SigningIn;
         /// Says who is signed in.
         GetSession: GET "/auth/session" STAFF;
         /// Signs out.
         DeleteSession: DELETE "/auth/session" STAFF;
+        /// Where else one is signed in.
+        ListSessions: GET "/auth/sessions" STAFF;
+        /// Signs out everywhere else.
+        DeleteSessions: DELETE "/auth/sessions" STAFF;
+        /// Signs out at one other place.
+        EndSession: DELETE "/auth/sessions/{id}" STAFF;
+        /// Chooses another password.
+        PutPassword: PUT "/auth/password" STAFF;
+        /// One's own second factors.
+        ListFactors: GET "/auth/factors" SigningIn;
+        /// A new secret for an authenticator app.
+        CreateTotp: POST "/auth/totp" SigningIn;
+        /// Shows that the app knows the secret.
+        ConfirmTotp: POST "/auth/totp/confirm" SigningIn;
+        /// Takes the authenticator app away.
+        DeleteTotp: DELETE "/auth/totp" STAFF;
+        /// Asks for a new passkey.
+        CreatePasskeyOptions: POST "/auth/passkeys/options" SigningIn;
+        /// Keeps a new passkey.
+        CreatePasskey: POST "/auth/passkeys" SigningIn;
+        /// Takes a passkey away.
+        DeletePasskey: DELETE "/auth/passkeys/{id}" STAFF;
+        /// New recovery codes instead of the old ones.
+        CreateRecoveryCodes: POST "/auth/recovery-codes" STAFF;
+        /// Who works here.
+        ListStaff: GET "/auth/staff" Roles(&[ClinicAdmin, Auditor]);
+        /// Takes somebody in.
+        CreateStaff: POST "/auth/staff" Roles(&[ClinicAdmin]);
+        /// Gives somebody other roles.
+        PutRoles: PUT "/auth/staff/{id}/roles" Roles(&[ClinicAdmin]);
+        /// Lets somebody in again who gave too many wrong passwords.
+        UnlockStaff: POST "/auth/staff/{id}/unlock" Roles(&[ClinicAdmin]);
+        /// Lets somebody begin anew who lost password or second factor.
+        ResetStaff: POST "/auth/staff/{id}/reset" Roles(&[ClinicAdmin]);
+        /// Somebody leaves: nothing opens for them any more.
+        EndStaff: POST "/auth/staff/{id}/leave" Roles(&[ClinicAdmin]);
+        /// Chooses a password by the link that an administrator made.
+        CreateEnrolment: POST "/auth/enrolments" Anyone;
         /// Uses an invitation link.
         CreateVisitSession: POST "/auth/visit-sessions" Anyone;
     }

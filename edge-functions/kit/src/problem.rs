@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -91,6 +91,13 @@ impl Problem {
     /// Somebody is signed in, but in no role that may do this.
     pub fn role_not_allowed() -> Self {
         Self::new(StatusCode::FORBIDDEN, "role-not-allowed", "Your role may not do this")
+    }
+
+    /// Wrong attempts in a row: nothing is taken for `seconds`, right or wrong.
+    pub fn too_many_attempts(seconds: i64) -> Self {
+        let title = "Too many attempts: wait before the next one";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", title)
+            .header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
     /// The visit has ended or was cancelled.

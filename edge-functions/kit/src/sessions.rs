@@ -5,13 +5,13 @@
 //! a request that reads needs no write, and every region's replica can decide.
 
 use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{HeaderValue, USER_AGENT};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::context::{Context, Staff, Visitor};
+use crate::context::{Context, NextStep, SigningIn, Staff, Visitor};
 use crate::cookies;
 use crate::database::Database;
-use crate::ids::{AppointmentId, ClinicId, GuestId, UserId};
+use crate::ids::{AppointmentId, ClinicId, GuestId, SessionId, UserId};
 use crate::params;
 use crate::phi::Phi;
 use crate::policy::Role;
@@ -25,6 +25,11 @@ pub const IDLE: SignedDuration = SignedDuration::from_mins(30);
 /// A time of last use older than this is renewed.
 const RENEW_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
+/// How long a sign-in may take after the password.
+pub const SIGN_IN: SignedDuration = SignedDuration::from_mins(10);
+/// Longest description of a device that is kept.
+const MAX_DEVICE: usize = 200;
+
 /// A live session of staff, and the cookie's next value if it is time for one.
 pub(crate) struct Live {
     pub(crate) staff: Staff,
@@ -34,11 +39,13 @@ pub(crate) struct Live {
 /// Begins a session for `user`: the cookie to set.
 pub async fn begin_staff(context: &Context<'_>, user: UserId) -> Result<HeaderValue, Problem> {
     let (secret, seen_key) = (Secret::new::<32>()?, secret::random::<32>()?);
+    let (id, device) = (SessionId::new(context.now)?, device(context.request.headers()));
     context
         .database()
         .execute(
-            "INSERT INTO session (clinic, secret_hash, user, seen_key, created_at) VALUES (?, ?, ?, ?, ?)",
-            params![&context.clinic, secret.hash(), user, seen_key, context.now],
+            "INSERT INTO session (clinic, secret_hash, user, seen_key, created_at, id, device)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![&context.clinic, secret.hash(), user, seen_key, context.now, id, device],
         )
         .await?;
     let value = stamped(secret.reveal(), &seen_key, context.now);
@@ -55,6 +62,30 @@ pub async fn end_staff(context: &Context<'_>) -> Result<HeaderValue, Problem> {
     }
     let zone = context.variable("zone").await?;
     cookies::clear(cookies::STAFF, &zone, &context.clinic).map_err(Problem::internal)
+}
+
+/// Begins a sign-in of `user`, who owes `next`: the cookie to set.
+pub async fn begin_sign_in(
+    context: &Context<'_>,
+    user: UserId,
+    next: NextStep,
+) -> Result<HeaderValue, Problem> {
+    let (secret, database) = (Secret::new::<32>()?, context.database());
+    // Nobody comes back to these.
+    let sql = "DELETE FROM sign_in WHERE clinic = ? AND user = ? AND created_at <= ?";
+    database.execute(sql, params![&context.clinic, user, context.now - SIGN_IN]).await?;
+    let sql = "INSERT INTO sign_in (clinic, secret_hash, user, next, created_at) VALUES (?, ?, ?, ?, ?)";
+    database.execute(sql, params![&context.clinic, secret.hash(), user, next.as_str(), context.now]).await?;
+    let zone = context.variable("zone").await?;
+    cookies::set(cookies::SIGN_IN, secret.reveal(), &zone, &context.clinic).map_err(Problem::internal)
+}
+
+/// Ends a sign-in: the cookie to set.
+pub async fn end_sign_in(context: &Context<'_>, signing_in: &SigningIn) -> Result<HeaderValue, Problem> {
+    let sql = "DELETE FROM sign_in WHERE clinic = ? AND secret_hash = ?";
+    context.database().execute(sql, params![&context.clinic, signing_in.key]).await?;
+    let zone = context.variable("zone").await?;
+    cookies::clear(cookies::SIGN_IN, &zone, &context.clinic).map_err(Problem::internal)
 }
 
 /// Begins the session of a visit: the cookie to set. A guest's link works on one device at a time: the one that
@@ -88,14 +119,16 @@ pub(crate) async fn staff(
     let Some((secret, stamp)) = cookies::read(headers, cookies::STAFF).and_then(parts) else {
         return Ok(None);
     };
+    let session = Secret::presented(secret).hash();
     let rows = database
         .query(
             "SELECT s.user, u.name, s.seen_key,
                     (SELECT group_concat(r.role, ' ') FROM staff_role r
                      WHERE r.clinic = u.clinic AND r.user = u.id)
              FROM session s JOIN staff_user u ON u.clinic = s.clinic AND u.id = s.user
-             WHERE s.clinic = ? AND s.secret_hash = ? AND s.ended_at IS NULL AND s.created_at > ?",
-            params![clinic, Secret::presented(secret).hash(), now - ABSOLUTE],
+             WHERE s.clinic = ? AND s.secret_hash = ? AND s.ended_at IS NULL AND s.created_at > ?
+               AND u.left_at IS NULL",
+            params![clinic, session, now - ABSOLUTE],
         )
         .await?;
     let Some(row) = rows.first() else { return Ok(None) };
@@ -108,9 +141,33 @@ pub(crate) async fn staff(
         user: row.parsed(0, UserId::parse)?,
         name: Phi::new(row.text(1)?),
         roles: roles.split(' ').filter_map(Role::parse).collect(),
+        session,
     };
     let renewed = (seen < now - RENEW_AFTER).then(|| stamped(secret, &seen_key, now));
     Ok(Some(Live { staff, renewed }))
+}
+
+/// The sign-in whose cookie the request has, while it may go on.
+pub(crate) async fn signing_in(
+    database: &dyn Database,
+    clinic: &ClinicId,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<SigningIn>, Problem> {
+    let Some(secret) = cookies::read(headers, cookies::SIGN_IN) else { return Ok(None) };
+    let key = Secret::presented(secret).hash();
+    let sql = "SELECT i.user, i.next
+               FROM sign_in i JOIN staff_user u ON u.clinic = i.clinic AND u.id = i.user
+               WHERE i.clinic = ? AND i.secret_hash = ? AND i.created_at > ? AND u.left_at IS NULL";
+    let rows = database.query(sql, params![clinic, key, now - SIGN_IN]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(SigningIn { user: row.parsed(0, UserId::parse)?, key, next: row.parsed(1, NextStep::parse)? }))
+}
+
+/// What the browser calls itself, for its owner to recognise it by.
+fn device(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(MAX_DEVICE).collect())
 }
 
 /// The patient or guest whose cookie the request has.

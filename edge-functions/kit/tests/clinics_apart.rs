@@ -22,6 +22,7 @@ use records::RecordsFunction;
 use scheduling::SchedulingFunction;
 use serde_json::{Value as Json, json};
 use tokens::TokensFunction;
+use totp_rs::{Algorithm, Builder, Secret};
 
 const TWIN: &str = "aaa";
 const DAY_MS: i64 = 86_400_000;
@@ -63,6 +64,10 @@ impl Clinics {
                 ("guest", "role") => "'other'".to_owned(),
                 ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + {DAY_MS}"),
                 ("call_event", "at") => format!("{column} * 2"),
+                // Nobody could sign in by these.
+                ("staff_user", "left_at") | ("session", "ended_at") => "1".to_owned(),
+                ("sign_in_failure", "locked_until") => DAY_MS.pow(2).to_string(),
+                ("totp_factor", "secret") => "zeroblob(20)".to_owned(),
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
                 ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
@@ -161,6 +166,55 @@ async fn book(clinics: &Clinics, patient: &Client<'_>, desk: &Client<'_>) -> (St
     (link.split_once('#').unwrap().1.to_owned(), confirmed.body["appointment"]["id"].clone())
 }
 
+/// A first sign-in and the next one, and what somebody may do with their own account.
+async fn sign_in(clinics: &Clinics, doctor: &Client<'_>) {
+    let credentials = json!({"username": "grey", "password": "correct horse battery"});
+    clinics.post::<AuthFunction>(doctor, "/auth/sessions", credentials.clone()).await;
+    let secret = clinics.post::<AuthFunction>(doctor, "/auth/totp", json!({})).await.text("/secret");
+    let secret = Secret::try_from_base32(secret).unwrap();
+    let app = Builder::new().with_algorithm(Algorithm::SHA1).with_secret(secret);
+    let app = app.with_account_name("grey").build().unwrap();
+    let now = u64::try_from(clinics.world.now().as_second()).unwrap();
+    let code = |steps: u64| app.generate(now + 30 * steps).to_string();
+    let confirmed =
+        clinics.post::<AuthFunction>(doctor, "/auth/totp/confirm", json!({"code": code(0)})).await;
+    let recovery = confirmed.text("/recoveryCodes/0");
+    clinics.get::<AuthFunction>(doctor, "/auth/factors").await;
+    clinics.post::<AuthFunction>(doctor, "/auth/passkeys/options", json!({})).await;
+    clinics.post::<AuthFunction>(doctor, "/auth/recovery-codes", json!({})).await;
+
+    let elsewhere = clinics.world.client("demo");
+    clinics.post::<AuthFunction>(&elsewhere, "/auth/sessions", credentials.clone()).await;
+    let old = elsewhere.post::<AuthFunction>("/auth/second-factor", json!({"recoveryCode": recovery})).await;
+    assert_eq!(old.status, 401);
+    clinics.post::<AuthFunction>(&elsewhere, "/auth/second-factor", json!({"totp": code(1)})).await;
+    let sessions = clinics.get::<AuthFunction>(doctor, "/auth/sessions").await;
+    assert_eq!(sessions.body["sessions"].as_array().unwrap().len(), 2, "{}", sessions.body);
+    clinics.step::<AuthFunction>(doctor, Method::DELETE, "/auth/sessions", None, "").await;
+    let change = json!({"current": "correct horse battery", "new": "tulips over Oslo"});
+    clinics.step::<AuthFunction>(doctor, Method::PUT, "/auth/password", Some(change), "").await;
+    clinics.get::<AuthFunction>(doctor, "/auth/session").await;
+}
+
+/// Somebody comes, changes roles, begins anew and leaves.
+async fn staff(clinics: &Clinics) {
+    let administrator = clinics.world.client("demo");
+    administrator.sign_in_as(Role::ClinicAdmin).await;
+    let new = json!({"name": "Nora New", "username": "nora", "roles": ["nurse"]});
+    let invited = clinics.post::<AuthFunction>(&administrator, "/auth/staff", new).await;
+    let act = |verb: &str| format!("/auth/staff/{}/{verb}", invited.text("/id"));
+    let roles = Some(json!({"roles": ["nurse", "billing"]}));
+    clinics.step::<AuthFunction>(&administrator, Method::PUT, &act("roles"), roles, "").await;
+    clinics.post::<AuthFunction>(&administrator, &act("unlock"), json!({})).await;
+    let again = clinics.post::<AuthFunction>(&administrator, &act("reset"), json!({})).await;
+    let nora = clinics.world.client("demo");
+    let chosen = json!({"token": again.text("/token"), "password": "tulips over Oslo"});
+    clinics.post::<AuthFunction>(&nora, "/auth/enrolments", chosen).await;
+    let list = clinics.get::<AuthFunction>(&administrator, "/auth/staff").await;
+    assert!(list.body["staff"].as_array().unwrap().len() > 2, "{}", list.body);
+    clinics.post::<AuthFunction>(&administrator, &act("leave"), json!({})).await;
+}
+
 /// A minute of a call, as a media node tells it, and what staff see of it.
 async fn call(clinics: &Clinics, doctor: &Client<'_>, (encounter, joined): (&str, &Answer)) {
     let rows = clinics.world.query("SELECT sink FROM room WHERE clinic = 'demo'", vec![]).await;
@@ -230,9 +284,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
         (clinics.world.client("demo"), clinics.world.client("demo"), clinics.world.client("demo"));
     let (link, appointment) = book(&clinics, &patient, &desk).await;
 
-    let credentials = json!({"username": "grey", "password": "correct horse battery"});
-    clinics.post::<AuthFunction>(&doctor, "/auth/sessions", credentials).await;
-    clinics.get::<AuthFunction>(&doctor, "/auth/session").await;
+    sign_in(&clinics, &doctor).await;
     clinics.post::<AuthFunction>(&patient, "/auth/visit-sessions", json!({"token": link})).await;
     clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
     let arrived = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/arrive", json!({})).await;
@@ -276,4 +328,5 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     assert_eq!(clinics.get::<RecordsFunction>(&doctor, &encounter).await.body["note"]["author"], "Dr Grey");
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
+    staff(&clinics).await;
 }

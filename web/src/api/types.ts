@@ -26,3 +26,6 @@ export type DayList = Answer<'/c/{clinic}/scheduling/appointments', 'get'>
 export type Appointment = DayList['appointments'][number]
 export type Encounter = Answer<'/c/{clinic}/records/encounters/{id}', 'get'>
 export type Message = Answer<'/c/{clinic}/messages/outbox', 'get'>['messages'][number]
+export type SignInStep = components['schemas']['SignInStep']
+export type Factor = NonNullable<SignInStep['factors']>[number]
+export type StaffMember = components['schemas']['StaffMember']

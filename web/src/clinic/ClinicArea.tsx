@@ -9,10 +9,11 @@ import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
-import { navigate } from '../routing'
-import { SignInForm } from './SignInForm'
-import { SignInPage } from './SignInPage'
+import { match, navigate, usePlace } from '../routing'
 import { StaffRoutes } from './StaffRoutes'
+import { EnrolPage } from './signIn/EnrolPage'
+import { SignInForm } from './signIn/SignInForm'
+import { SignInPage } from './signIn/SignInPage'
 import { StaffContext } from './staff'
 import { useOutboxThere } from './useOutboxThere'
 import { useSessionLost } from './useSessionLost'
@@ -21,6 +22,7 @@ import './clinic.css'
 /** The staff's side. A session that ends in the middle of a call asks to sign in over the call, not instead of it. */
 export function ClinicArea() {
   const { api, clinic } = useClinicApi()
+  const { path } = usePlace()
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/auth/session', { params: { path: { clinic } } })),
     [api, clinic],
@@ -63,6 +65,12 @@ export function ClinicArea() {
     regained()
   }, [session.reload, regained])
 
+  const enrolled = useCallback(async () => {
+    navigate(`/clinic/${clinic}`, 'replace')
+    await signedIn()
+  }, [clinic, signedIn])
+
+  if (match('/clinic/:clinic/enrol', path)) return <EnrolPage onSignedIn={enrolled} />
   if (signedOut || (!staff && hasStatus(session.error, 401))) return <SignInPage onSignedIn={signedIn} />
   if (!staff) {
     return (

@@ -5,7 +5,7 @@ import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { Link } from '../Link'
 import { usePlace } from '../routing'
-import { useStaff } from './staff'
+import { hasRole, useStaff } from './staff'
 
 interface Props {
   title: string
@@ -22,6 +22,8 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const { session, signOut, outbox } = useStaff()
   const { path } = usePlace()
   const outboxPath = `/clinic/${clinic}/outbox`
+  const peoplePath = `/clinic/${clinic}/staff`
+  const securityPath = `/clinic/${clinic}/security`
   return (
     <Page
       name={session.clinic.name}
@@ -44,6 +46,14 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
               {t('staff.outbox')}
             </Link>
           )}
+          {hasRole(session, 'clinic-admin', 'auditor') && (
+            <Link className="nav-link" href={peoplePath} aria-current={current(path === peoplePath)}>
+              {t('staff.people')}
+            </Link>
+          )}
+          <Link className="nav-link" href={securityPath} aria-current={current(path === securityPath)}>
+            {t('staff.security')}
+          </Link>
           <span className="staff-name">{session.user.name}</span>
           <Button look="plain" onClick={() => void signOut()}>
             {t('staff.signOut')}

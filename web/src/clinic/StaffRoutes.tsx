@@ -3,6 +3,8 @@ import { match, usePlace } from '../routing'
 import { ConsultPage } from './ConsultPage'
 import { DayPage } from './DayPage'
 import { OutboxPage } from './OutboxPage'
+import { PeoplePage } from './people/PeoplePage'
+import { SecurityPage } from './security/SecurityPage'
 
 export function StaffRoutes() {
   const { path } = usePlace()
@@ -12,5 +14,7 @@ export function StaffRoutes() {
   const consult = match('/clinic/:clinic/day/:day/visit/:appointment', path)
   if (consult) return <ConsultPage day={consult.day ?? ''} appointmentId={consult.appointment ?? ''} />
   if (match('/clinic/:clinic/outbox', path)) return <OutboxPage />
+  if (match('/clinic/:clinic/security', path)) return <SecurityPage />
+  if (match('/clinic/:clinic/staff', path)) return <PeoplePage />
   return <NotFoundPage />
 }

@@ -7,7 +7,8 @@ use crate::cookies;
 use crate::database::{Database as _, DatabaseError, Value};
 use crate::fhir::{AppointmentStatus, EncounterStatus};
 use crate::ids::{
-    AppointmentId, EncounterId, HoldId, HoursId, InvoiceId, PatientId, PractitionerId, ServiceId, UserId,
+    AppointmentId, EncounterId, HoldId, HoursId, InvoiceId, PatientId, PractitionerId, ServiceId, SessionId,
+    UserId,
 };
 use crate::params;
 use crate::policy::Role;
@@ -66,7 +67,8 @@ impl World {
     }
 
     async fn seed_user(&self, clinic: &str, user: UserId, roles: &[Role]) {
-        let sql = "INSERT INTO staff_user VALUES (?, ?, ?, 'Somebody', 'no password', ?)";
+        let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at)
+                   VALUES (?, ?, ?, 'Somebody', 'no password', ?)";
         self.run(sql, params![clinic, user, user.to_string(), self.now()]).await;
         for role in roles {
             let sql = "INSERT INTO staff_role VALUES (?, ?, ?)";
@@ -155,10 +157,10 @@ impl Client<'_> {
     /// Begins a session of a member of staff that is there.
     pub async fn begin_session(&self, user: UserId) {
         let (secret, seen_key) = (Secret::new::<32>().unwrap(), [9_u8; 32]);
-        let sql =
-            "INSERT INTO session (clinic, secret_hash, user, seen_key, created_at) VALUES (?, ?, ?, ?, ?)";
-        let now = self.world.now();
-        self.world.run(sql, params![self.clinic.as_str(), secret.hash(), user, seen_key, now]).await;
+        let sql = "INSERT INTO session (clinic, secret_hash, user, seen_key, created_at, id)
+                   VALUES (?, ?, ?, ?, ?, ?)";
+        let (now, id) = (self.world.now(), SessionId::new(self.world.now()).unwrap());
+        self.world.run(sql, params![self.clinic.as_str(), secret.hash(), user, seen_key, now, id]).await;
         self.set_cookie(cookies::STAFF, &sessions::stamped(secret.reveal(), &seen_key, now));
     }
 

@@ -1,11 +1,13 @@
 import { type SyntheticEvent, useState } from 'react'
-import { useClinicApi } from '../api/ClinicApi'
-import { body } from '../api/client'
-import { hasStatus } from '../api/problem'
-import { Button } from '../design/Button'
-import { Field } from '../design/Field'
-import { Notice } from '../design/Notice'
-import { t } from '../i18n/text'
+import { useClinicApi } from '../../api/ClinicApi'
+import { body } from '../../api/client'
+import { hasStatus } from '../../api/problem'
+import type { SignInStep } from '../../api/types'
+import { Button } from '../../design/Button'
+import { Field } from '../../design/Field'
+import { Notice } from '../../design/Notice'
+import { t } from '../../i18n/text'
+import { NextStep } from './NextStep'
 
 type Failure = 'wrong' | 'tooMany' | 'unreachable'
 
@@ -15,6 +17,7 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
   const [password, setPassword] = useState('')
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<Failure | null>(null)
+  const [step, setStep] = useState<SignInStep | null>(null)
 
   async function submit(event: SyntheticEvent) {
     event.preventDefault()
@@ -23,8 +26,11 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
     setFailure(null)
     try {
       const params = { path: { clinic } }
-      await body(api.POST('/c/{clinic}/auth/sessions', { params, body: { username, password } }))
-      await onSignedIn()
+      const answer = await body(
+        api.POST('/c/{clinic}/auth/sessions', { params, body: { username, password } }),
+      )
+      if (answer.next) setStep(answer)
+      else await onSignedIn()
     } catch (error) {
       setFailure(failureOf(error))
     } finally {
@@ -32,6 +38,12 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
     }
   }
 
+  function startOver() {
+    setPassword('')
+    setStep(null)
+  }
+
+  if (step) return <NextStep step={step} onSignedIn={onSignedIn} onStartOver={startOver} />
   return (
     <form className="stack" onSubmit={submit}>
       {failure && <Notice tone="bad" title={t(`signIn.${failure}`)} />}

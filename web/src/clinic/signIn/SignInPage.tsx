@@ -1,5 +1,5 @@
-import { Page } from '../design/Page'
-import { t } from '../i18n/text'
+import { Page } from '../../design/Page'
+import { t } from '../../i18n/text'
 import { SignInForm } from './SignInForm'
 
 export function SignInPage({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
