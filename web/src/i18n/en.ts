@@ -399,7 +399,8 @@ export const en = {
   'people.do.reset': 'Begin anew',
   'people.do.leave': 'Let them go',
   'people.link.title': 'The link for {name}',
-  'people.link.body': 'Give it to them, and to nobody else. It works once, within a week, and is shown only now.',
+  'people.link.body':
+    'Give it to them, and to nobody else. It works once, within a week, and is shown only now.',
   'people.link.copy': 'Copy the link',
   'people.link.done': 'Done',
 
@@ -475,7 +476,7 @@ export const en = {
   'invite.link': 'Link',
   'invite.copy': 'Copy',
   'invite.copied': 'Copied',
-  'people.link.done': 'Done',
+  'invite.done': 'Done',
   'invite.cancel': 'Cancel',
   'invite.failed.full': 'This visit has as many guests as it may have. Remove one first.',
   'invite.failed.failed': 'That did not work. Please press again.',

@@ -17,13 +17,13 @@ export function RoleChoice({ chosen, onChange }: Props) {
       <legend>{t('people.roles')}</legend>
       <div className="stack tight">
         {STAFF_ROLES.map((role) => (
-          <label key={role} className="row">
+          <label key={role} className="choice">
             <input
               type="checkbox"
               checked={chosen.includes(role)}
               onChange={(event) => toggle(role, event.target.checked)}
             />
-            {t(`role.${role}`)}
+            <span className="choice-name">{t(`role.${role}`)}</span>
           </label>
         ))}
       </div>
