@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
+import { Audit } from './audit.js'
 import { Person } from './browser.js'
 import { Network } from './network.js'
 import { giveDetails, takeFirstTime } from './steps.js'
@@ -71,6 +72,23 @@ test('a time that somebody else has just taken: others are offered at once', asy
   await slow.getByText('Somebody was faster').waitFor()
   await slow.locator('.notice').getByRole('button').first().click()
   await giveDetails(slow, { name: 'Second Choice', email: 'second@patients.example' })
+})
+
+test('who lost the link asks for it, and is told nothing about whom the clinic knows', async () => {
+  const audit = new Audit()
+  const page = await patient.page()
+  await page.goto(network.page('/c/demo/visit'))
+  await page.getByLabel('E-mail').fill('no address')
+  await page.getByRole('button', { name: 'Send me the link' }).click()
+  await page.getByLabel('E-mail').and(page.locator('[aria-invalid=true]')).waitFor()
+  await audit.visit(page, 'lost link')
+  for (const email of ['nobody@patients.example', 'key@patients.example']) {
+    await page.reload()
+    await page.getByLabel('E-mail').fill(email)
+    await page.getByRole('button', { name: 'Send me the link' }).click()
+    await page.getByText('If a visit is booked with this address, the link is on its way.').waitFor()
+  }
+  assert.deepEqual([...audit.accessibility, ...audit.layout], [])
 })
 
 test('what is focused can be seen', async () => {

@@ -58,6 +58,8 @@ pub enum Action {
     SignOut,
     /// An invitation link was used.
     LinkUsed,
+    /// Somebody asked for a lost link.
+    LinkRequested,
     /// A link that is unknown, or whose visit is over.
     LinkRefused,
     /// A hold became an appointment.
@@ -147,6 +149,7 @@ impl Action {
             Self::StaffLeft => ("staff-left", 'U', "Practitioner"),
             Self::SignOut => ("sign-out", 'E', "Practitioner"),
             Self::LinkUsed => ("link-used", 'E', "Appointment"),
+            Self::LinkRequested => ("link-requested", 'E', "Appointment"),
             Self::LinkRefused => ("link-refused", 'E', "Appointment"),
             Self::AppointmentBooked => ("appointment-booked", 'C', "Appointment"),
             Self::AppointmentRead => ("appointment-read", 'R', "Appointment"),

@@ -15,6 +15,7 @@ pub mod fhir;
 pub mod form;
 pub mod hours;
 pub mod ids;
+pub mod invitation;
 pub mod money;
 pub mod phi;
 pub mod policy;

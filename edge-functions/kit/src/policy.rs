@@ -313,6 +313,8 @@ policy! {
         CreateCallEvents: POST "/records/call-events" Node;
     }
     Messages "messages" {
+        /// Sends the link to a visit again to whoever lost it.
+        CreateLinkRequest: POST "/messages/link-requests" Anyone;
         /// What was sent, for the demonstration.
         ListOutbox: GET "/messages/outbox" Roles(&[FrontDesk, ClinicAdmin]);
     }

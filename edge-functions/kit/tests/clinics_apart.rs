@@ -329,4 +329,6 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
     staff(&clinics).await;
+    let lost = json!({"email": "paula@example.org"});
+    clinics.post::<MessagesFunction>(&patient, "/messages/link-requests", lost).await;
 }

@@ -90,6 +90,7 @@ fn what_is_open_to_anyone_is_meant_to_be() {
         "ListSlots",
         "CreateHold",
         "CreateConfirmation",
+        "CreateLinkRequest",
     ];
     assert_eq!(open, meant);
 }

@@ -1,7 +1,8 @@
-//! Edge function `messages`: what was sent to patients.
+//! Edge function `messages`: what is sent to patients.
 
 #[cfg(target_family = "wasm")]
 mod entry;
+pub mod link_request;
 pub mod outbox;
 
 use kit::context::Context;
@@ -19,6 +20,7 @@ impl Function for MessagesFunction {
 
     async fn call(context: &Context<'_>, operation: Messages) -> Result<Reply, Problem> {
         match operation {
+            Messages::CreateLinkRequest => link_request::create_link_request(context).await,
             Messages::ListOutbox => outbox::list_outbox(context).await,
         }
     }

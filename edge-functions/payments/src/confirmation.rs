@@ -12,6 +12,7 @@ use kit::form::{self, Day, Email, Name, SecretText};
 use kit::ids::{
     AppointmentId, EncounterId, HoldId, InvoiceId, MessageId, PatientId, PractitionerId, ServiceId,
 };
+use kit::invitation;
 use kit::money::{Currency, Money};
 use kit::params;
 use kit::phi::Phi;
@@ -83,11 +84,10 @@ pub async fn create_confirmation(context: &Context<'_>) -> Result<Reply, Problem
     if !(date(1900, 1, 1)..=clinic.day_of(context.now)).contains(&born) {
         return Err(Problem::invalid("/patient/birthDate", "must be between 1900-01-01 and today"));
     }
-    let pages = context.variable("pages_origin").await?;
     let confirmed = context
         .transaction(async || {
             let held = use_hold(context, &confirmation).await?;
-            book(context, &clinic, &pages, &confirmation, &held).await
+            book(context, &clinic, &confirmation, &held).await
         })
         .await?;
     reply::json(StatusCode::CREATED, &confirmed)
@@ -126,14 +126,14 @@ async fn use_hold(context: &Context<'_>, confirmation: &Confirmation) -> Result<
 async fn book(
     context: &Context<'_>,
     clinic: &Clinic,
-    pages: &str,
     confirmation: &Confirmation,
     held: &Held,
 ) -> Result<Confirmed, Problem> {
     let appointment = insert_appointment(context, confirmation, held).await?;
     let invoice = insert_invoice(context, appointment, confirmation.method, &held.price).await?;
     insert_encounter(context, appointment).await?;
-    invite(context, clinic, pages, &confirmation.patient.email, appointment, held).await?;
+    let email = confirmation.patient.email.open().as_str();
+    invitation::send(context, clinic, email, appointment, held.start).await?;
     context.audit(Action::AppointmentBooked, Some(&appointment));
     let status = AppointmentStatus::Booked;
     Ok(Confirmed {
@@ -198,38 +198,6 @@ async fn insert_encounter(context: &Context<'_>, appointment: AppointmentId) -> 
     let sql = "INSERT INTO encounter (clinic, id, appointment, status, note_version) VALUES (?, ?, ?, ?, ?)";
     let (id, version) = (EncounterId::new(context.now)?, secret::random_name()?);
     let values = params![&context.clinic, id, appointment, EncounterStatus::Planned, version];
-    context.database().execute(sql, values).await?;
-    Ok(())
-}
-
-/// Makes the link and puts it into the outbox. It stands in the URL's fragment, which no server is ever sent.
-async fn invite(
-    context: &Context<'_>,
-    clinic: &Clinic,
-    pages: &str,
-    email: &Phi<Email>,
-    appointment: AppointmentId,
-    held: &Held,
-) -> Result<(), Problem> {
-    let token = Secret::new::<16>()?;
-    let sql = "INSERT INTO invitation (clinic, token_hash, appointment, created_at) VALUES (?, ?, ?, ?)";
-    let values = params![&context.clinic, token.hash(), appointment, context.now];
-    context.database().execute(sql, values).await?;
-
-    let link = format!("{pages}/c/{}/visit#{}", context.clinic, token.reveal());
-    let subject = format!("Your video visit at {}", clinic.name);
-    let local = clinic.zone.to_datetime(held.start);
-    let time = local.strftime("%A, %-d %B %Y, %H:%M");
-    let body = format!(
-        "Your video visit is on {time} ({}). Open the link a few minutes before, on a phone or computer \
-         with a camera.",
-        clinic.time_zone
-    );
-    let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let id = MessageId::new(context.now)?;
-    let to = email.open().as_str();
-    let values = params![&context.clinic, id, to, subject, body, link, context.now];
     context.database().execute(sql, values).await?;
     Ok(())
 }

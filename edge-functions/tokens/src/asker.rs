@@ -1,5 +1,6 @@
 //! Whose place in which call a request is about.
 
+use http::Method;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::ids::{AppointmentId, GuestId, UserId};
@@ -46,7 +47,12 @@ impl Asker {
         if let Some(appointment) = named {
             return Ok(Self { appointment, person: Person::Clinician(clinician(context)?) });
         }
-        let visitor = context.visitor()?;
+        let Some(visitor) = context.caller.visitor else {
+            // Signed in they are: it is the appointment that is missing.
+            context.staff()?;
+            let place = if context.request.method() == Method::GET { "?appointment" } else { "/appointment" };
+            return Err(Problem::invalid(place, "is missing: staff say which appointment"));
+        };
         let person = visitor.guest.map_or(Person::Patient, Person::Guest);
         Ok(Self { appointment: visitor.appointment, person })
     }

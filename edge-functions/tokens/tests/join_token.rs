@@ -147,7 +147,7 @@ async fn a_patient_cannot_name_a_visit_and_another_clinic_has_none() {
     let answer = join(&stranger, json!({"appointment": mine.appointment})).await;
     assert_eq!(answer.refusal(), (404, "not-found"));
     stranger.set_cookie(cookies::VISIT, &patient.cookie(cookies::VISIT).unwrap());
-    assert_eq!(join(&stranger, json!({})).await.refusal(), (401, "sign-in-required"));
+    assert_eq!(join(&stranger, json!({})).await.refusal(), (422, "invalid-input"));
     let desk = clinic.world.client("demo");
     desk.sign_in_as(Role::FrontDesk).await;
     assert_eq!(

@@ -277,6 +277,10 @@ export const en = {
   'privacy.unsupported.help':
     'Calls here are encrypted from end to end, and this browser cannot do that. Please open your link in a current Safari, Chrome, Edge or Firefox, and not in a private window.',
 
+  'lost.body': 'Type the e-mail address that you booked with, and we send the link again.',
+  'lost.submit': 'Send me the link',
+  'lost.sent': 'If a visit is booked with this address, the link is on its way. It may take a minute.',
+
   'signIn.title': 'Staff sign-in',
   'signIn.username': 'User name',
   'signIn.password': 'Password',

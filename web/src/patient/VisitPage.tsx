@@ -10,6 +10,7 @@ import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { GuestRoom } from './GuestRoom'
 import { useInvitation } from './invitation'
+import { LostLink } from './LostLink'
 import { VisitOver } from './VisitOver'
 import { VisitRoom } from './VisitRoom'
 
@@ -37,6 +38,7 @@ export function VisitPage() {
     return (
       <Page name={t('product.name')} title={t('link.unknown')} narrow>
         <p>{t('link.unknown.help')}</p>
+        <LostLink />
       </Page>
     )
   }

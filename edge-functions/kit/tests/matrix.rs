@@ -1,0 +1,105 @@
+//! Every operation as every role, as nobody, and as somebody of another clinic: what the policy table says is what
+//! happens. Made from the table, so that a new operation is in it.
+
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
+use auth::AuthFunction;
+use kit::policy::{self, Access, Entry, Role};
+use kit::testing::{Answer, Booked, Client, Seeded, World};
+use messages::MessagesFunction;
+use payments::PaymentsFunction;
+use records::RecordsFunction;
+use scheduling::SchedulingFunction;
+use serde_json::json;
+use tokens::TokensFunction;
+
+const NOBODYS: &str = "00000000-0000-7000-8000-000000000000";
+
+async fn ask(client: &Client<'_>, entry: &Entry) -> Answer {
+    let path = entry.path.replace("{id}", NOBODYS);
+    let method = entry.method.clone();
+    let body = (method != http::Method::GET && method != http::Method::DELETE).then(|| json!({}));
+    match entry.component {
+        "auth" => client.send::<AuthFunction>(method, &path, body, &[]).await,
+        "scheduling" => client.send::<SchedulingFunction>(method, &path, body, &[]).await,
+        "payments" => client.send::<PaymentsFunction>(method, &path, body, &[]).await,
+        "tokens" => client.send::<TokensFunction>(method, &path, body, &[]).await,
+        "records" => client.send::<RecordsFunction>(method, &path, body, &[]).await,
+        "messages" => client.send::<MessagesFunction>(method, &path, body, &[]).await,
+        other => panic!("nobody asks {other}"),
+    }
+}
+
+/// Somebody of `clinic` in that role; `None` for those who have no session of their own here.
+async fn signed_in<'w>(world: &'w World, clinic: &str, role: Role, visit: &Booked) -> Option<Client<'w>> {
+    let client = world.client(clinic);
+    match role {
+        role if role.is_staff() => drop(client.sign_in_as(role).await),
+        Role::Patient => client.begin_visit(visit).await,
+        _ => return None,
+    }
+    Some(client)
+}
+
+fn line(entry: &Entry, who: &str, answer: &Answer) -> String {
+    format!("{} {} as {who}: {} {}", entry.method, entry.path, answer.status, answer.problem())
+}
+
+#[tokio::test]
+async fn every_operation_answers_every_role_as_the_table_says() {
+    let world = World::new().await;
+    let seeded: Seeded = world.seed("demo", "Europe/Berlin").await;
+    world.set("setup_token", "set-up-token");
+    world.set("host_key", "host-key");
+    let visit = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for entry in policy::table() {
+        for role in Role::ALL {
+            // What one of them did, such as signing out, is not to hinder the next.
+            let Some(client) = signed_in(&world, "demo", role, &visit).await else { continue };
+            let answer = ask(&client, &entry).await;
+            asked += 1;
+            let refused = matches!(answer.problem(), "role-not-allowed" | "sign-in-required");
+            // A sign-in that is over owes nothing.
+            let over = entry.access == Access::SigningIn && answer.problem() == "sign-in-required";
+            let right = if entry.access.allows(role) { !refused || over } else { refused };
+            if !right || answer.status >= 500 && entry.component != "tokens" {
+                wrong.push(line(&entry, role.as_str(), &answer));
+            }
+        }
+    }
+    assert!(asked > 250, "only {asked}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn nobody_and_somebody_of_another_clinic_get_in_only_where_anyone_does() {
+    let world = World::new().await;
+    world.seed("demo", "Europe/Berlin").await;
+    let other = world.seed("other", "Europe/Berlin").await;
+    world.set("setup_token", "set-up-token");
+    world.set("host_key", "host-key");
+    let visit = world.seed_visit(&other, "2026-03-02T08:00:00Z").await;
+    let mut wrong = Vec::new();
+    for entry in policy::table() {
+        let mut people = vec![("nobody", world.client("demo"))];
+        for role in [Role::Patient, Role::Doctor, Role::ClinicAdmin] {
+            let stranger = signed_in(&world, "other", role, &visit).await.unwrap();
+            let here = world.client("demo");
+            for cookie in [kit::cookies::STAFF, kit::cookies::VISIT, kit::cookies::SIGN_IN] {
+                if let Some(value) = stranger.cookie(cookie) {
+                    here.set_cookie(cookie, &value);
+                }
+            }
+            people.push((role.as_str(), here));
+        }
+        for (who, client) in people {
+            let answer = ask(&client, &entry).await;
+            let refused = answer.refusal() == (401, "sign-in-required");
+            if refused == (entry.access == Access::Anyone) {
+                wrong.push(line(&entry, who, &answer));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
