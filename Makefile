@@ -20,7 +20,7 @@ up: setup functions pages binaries compiled ## Run a network of one region on th
 test: setup-test ## Run every check and test; ends with `N passed, N failed`.
 	@tests/run
 
-soak: setup-test functions ## Faults and drills, 20 rounds each, calls 30, 200,000 simulated lives, 90 min of nothing: many hours. LOCUM_ROUNDS=n, LOCUM_SEEDS=n, LOCUM_JOBS=n; PARTS=faults, drills or calls.
+soak: setup-test functions ## Faults and drills, 20 rounds each, calls 30, 200,000 simulated lives, 90 min of nothing: many hours. LOCUM_ROUNDS=n, LOCUM_SEEDS=n, LOCUM_JOBS=n; PARTS=faults, drills, calls or api.
 	@tests/soak $(PARTS)
 
 bench: setup functions ## Measure (PARTS=media: only that); docs/benchmarks.md holds the results with machine and date.

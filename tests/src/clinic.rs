@@ -19,8 +19,8 @@ pub const PATIENT: &str = "Wilhelmina Quetzalcoatl";
 /// Until another region's copy has what was acknowledged.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
-/// By their owner's password, which is random and nobody else's.
-static PASSKEYS: LazyLock<Mutex<HashMap<String, Passkey>>> = LazyLock::new(Mutex::default);
+/// By clinic and their owner's password, which is random.
+static PASSKEYS: LazyLock<Mutex<HashMap<(String, String), Passkey>>> = LazyLock::new(Mutex::default);
 
 /// One browser profile: its own cookies, talking to the region's API.
 #[derive(Clone)]
@@ -207,12 +207,15 @@ impl Browser {
                 let credential = passkey.create(&options.body, &self.origin)?;
                 let body = json!({"name": "Test", "credential": credential});
                 let answer = self.post("/auth/passkeys", &body).await?;
-                kept().insert(account.password.clone(), passkey);
+                kept().insert(self.key_of(account), passkey);
                 Ok(answer)
             }
             Some("second-factor") => {
-                let passkey =
-                    PASSKEYS.lock().unwrap_or_else(PoisonError::into_inner).get(&account.password).cloned();
+                let passkey = PASSKEYS
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(&self.key_of(account))
+                    .cloned();
                 let options = self.post("/auth/second-factor/passkey", &json!({})).await?;
                 ensure!(options.status == 201, "ask a passkey: {options:?}");
                 let credential = passkey.context("no passkey is known")?.get(&options.body, &self.origin)?;
@@ -220,6 +223,11 @@ impl Browser {
             }
             _ => Ok(begun),
         }
+    }
+
+    /// Clinics may have the same accounts, with a passkey of its own in each.
+    fn key_of(&self, account: &Account) -> (String, String) {
+        (self.clinic.clone(), account.password.clone())
     }
 
     /// Free slots of the first service in the week from today, soonest first, as bodies for a hold.

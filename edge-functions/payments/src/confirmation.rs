@@ -9,9 +9,7 @@ use kit::context::Context;
 use kit::database::DatabaseError;
 use kit::fhir::{AppointmentStatus, EncounterStatus, InvoiceStatus};
 use kit::form::{self, Day, Email, Name, SecretText};
-use kit::ids::{
-    AppointmentId, EncounterId, HoldId, InvoiceId, MessageId, PatientId, PractitionerId, ServiceId,
-};
+use kit::ids::{AppointmentId, EncounterId, HoldId, InvoiceId, PatientId, PractitionerId, ServiceId};
 use kit::invitation;
 use kit::money::{Currency, Money};
 use kit::params;

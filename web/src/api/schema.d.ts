@@ -2849,13 +2849,13 @@ export interface operations {
                     "application/problem+json": components["schemas"]["SlotTaken"];
                 };
             };
-            /** @description No time that can be booked (`not-a-slot`), or other invalid input (`invalid-input`). */
+            /** @description No time that can be booked (`not-a-slot`) or other invalid input (`invalid-input`, both with `errors`); or `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["InvalidInput"];
+                    "application/problem+json": components["schemas"]["InvalidInput"] | components["schemas"]["Problem"];
                 };
             };
             503: components["responses"]["Unavailable"];

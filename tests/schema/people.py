@@ -1,0 +1,82 @@
+"""Signs in a member of staff of every role over the API, with an authenticator app that is not ours (`pyotp`). Prints a line
+`role<TAB>cookies` for each, and one without cookies for nobody."""
+
+import json
+import sys
+
+import pyotp
+import requests
+
+PASSWORD = "tulips over Oslo"
+
+
+class Person:
+    """A browser's cookies, at the demo clinic."""
+
+    def __init__(self, address, host, origin):
+        self.base, self.cookies = f"http://{address}/c/demo", {}
+        self.headers = {"host": host, "origin": origin}
+
+    def ask(self, method, path, body=None):
+        headers = self.headers | {"cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        answer = requests.request(method, self.base + path, json=body, headers=headers, timeout=30)
+        for line in answer.raw.headers.getlist("set-cookie"):
+            name, value = line.split(";")[0].split("=", 1)
+            if "Max-Age=0" in line:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+        return answer
+
+    def post(self, path, body, status=201):
+        answer = self.ask("POST", path, body)
+        assert answer.status_code == status, (path, answer.status_code, answer.text)
+        return answer.json()
+
+    def give_password(self, username, password):
+        return self.post("/auth/sessions", {"username": username, "password": password})
+
+
+def enrol_app(person):
+    """A first factor, by an app: the recovery codes that come with it."""
+    app = pyotp.TOTP(person.post("/auth/totp", {})["secret"])
+    codes = person.post("/auth/totp/confirm", {"code": app.now()})["recoveryCodes"]
+    assert len(codes) == 10
+    return codes
+
+
+def main():
+    ready, host, origin = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+    address = ready["processes"]["edge-1"]["addresses"]["http"]
+    accounts = {account["roles"][0]: account for account in ready["accounts"]}
+
+    def somebody():
+        return Person(address, host, origin)
+
+    administrator = somebody()
+    account = accounts["clinic-admin"]
+    assert administrator.give_password(account["username"], account["password"])["next"] == "enrolment"
+    codes = enrol_app(administrator)
+    # A second time, with what replaces the app; and not a third time with the same.
+    for code, status in [(codes[0], 201), (codes[0], 401)]:
+        again = somebody()
+        assert again.give_password(account["username"], account["password"])["next"] == "second-factor"
+        again.post("/auth/second-factor", {"recoveryCode": code}, status)
+
+    people = {"clinic-admin": administrator, "nobody": somebody()}
+    for role in ["doctor", "front-desk", "nurse", "billing", "auditor"]:
+        person = somebody()
+        if role in accounts:
+            person.give_password(accounts[role]["username"], accounts[role]["password"])
+        else:
+            new = {"name": f"A {role}", "username": role, "roles": [role]}
+            token = administrator.post("/auth/staff", new)["token"]
+            person.post("/auth/enrolments", {"token": token, "password": PASSWORD})
+        enrol_app(person)
+        people[role] = person
+    for role, person in people.items():
+        print(role, "; ".join(f"{k}={v}" for k, v in person.cookies.items()), sep="\t")
+
+
+if __name__ == "__main__":
+    main()
