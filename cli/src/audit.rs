@@ -1,5 +1,6 @@
 //! `locum audit`: who saw and who changed what, and that nobody altered it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -28,17 +29,44 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "FOLDER")]
         bin_dir: Option<PathBuf>,
     },
+    /// Who did what: events with ids only, oldest first, one JSON object a line. Hosts may be running.
+    List {
+        /// The folder of a network on this machine.
+        #[arg(long, default_value = ".locum", value_name = "FOLDER")]
+        data: PathBuf,
+        /// Configuration files of edge hosts, instead; each says where its host's disk is.
+        #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "data")]
+        config: Vec<PathBuf>,
+        /// Where locum-edge is [default: beside `locum`].
+        #[arg(long, value_name = "FOLDER")]
+        bin_dir: Option<PathBuf>,
+        /// What of it: `--clinic NAME`, `--agent ID`, `--entity ID`, `--code CODE`, `--from TIME`, `--until TIME`, `--failed`,
+        /// `--group NAME`; and `--csv`.
+        #[arg(last = true, value_name = "FILTER")]
+        filters: Vec<OsString>,
+    },
 }
 
 /// The edge host's own code reads its disk; its report and exit code are the answer.
 pub(crate) fn run(command: Audit) -> Result<()> {
-    let Audit::Verify { data, config, group, bin_dir } = command;
-    let configs = if config.is_empty() { edge_hosts(&data)? } else { config };
+    let (data, config, bin_dir) = match &command {
+        Audit::Verify { data, config, bin_dir, .. } | Audit::List { data, config, bin_dir, .. } => {
+            (data, config, bin_dir)
+        }
+    };
+    let configs = if config.is_empty() { edge_hosts(data)? } else { config.clone() };
     let mut edge = Command::new(binaries::folder(bin_dir.as_deref(), &["locum-edge"])?.join("locum-edge"));
-    if let Some(group) = group {
-        edge.arg("--group").arg(group);
+    match command {
+        Audit::Verify { group, .. } => {
+            if let Some(group) = group {
+                edge.arg("--group").arg(group);
+            }
+            edge.arg("--verify-audit").args(configs);
+        }
+        Audit::List { filters, .. } => {
+            edge.arg("audit-list").args(filters).arg("--config").args(configs);
+        }
     }
-    edge.arg("--verify-audit").args(configs);
     Err(edge.exec()).context("start locum-edge")
 }
 

@@ -13,6 +13,7 @@ mod clock;
 pub mod config;
 mod http;
 mod idempotency;
+mod list_audit;
 pub mod manifest;
 mod media_nodes;
 mod mesh;
@@ -33,6 +34,7 @@ pub use backup::{
     StageError, restore,
 };
 pub use clinic::{ClinicId, Clinics};
+pub use list_audit::{AuditListOptions, list_audit};
 pub use problem::Problem;
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
 pub use tails::{ReadTailError, TailOptions, read_tails};

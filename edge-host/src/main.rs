@@ -1,6 +1,6 @@
 //! `locum-edge --config FILE [--check | --verify-records]`, `locum-edge --precompile MANIFEST --cache-dir FOLDER`,
 //! `locum-edge --verify-audit FILE... [--group GROUP]`, `locum-edge restore --from PLACE --key FILE --config FILE`,
-//! `locum-edge tail --config FILE [GROUP/TAIL]`.
+//! `locum-edge tail --config FILE [GROUP/TAIL]`, `locum-edge audit-list --config FILE...`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use locum_edge::store::Verified;
 use locum_edge::{
-    AuditReport, Prepared, ReadTailError, RestoreError, RestoreOptions, TailOptions, VerifyAuditError,
+    AuditListOptions, AuditReport, Prepared, ReadTailError, RestoreError, RestoreOptions, TailOptions,
+    VerifyAuditError,
 };
 use locum_telemetry::config::{chain, exit_64};
 
@@ -50,6 +51,8 @@ enum Task {
     Restore(RestoreOptions),
     /// What a lost primary held and nobody acknowledged: the list, or the rows of one.
     Tail(TailOptions),
+    /// Who did what: audit events, one a line.
+    AuditList(AuditListOptions),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     match arguments.task {
         Some(Task::Restore(options)) => return restored(&options),
         Some(Task::Tail(options)) => return read_tails(&options),
+        Some(Task::AuditList(options)) => return list_audit(&options),
         None => {}
     }
     if let (Some(manifest), Some(cache)) = (arguments.precompile, arguments.cache_dir) {
@@ -110,6 +114,14 @@ fn read_tails(options: &TailOptions) -> ExitCode {
     match locum_edge::read_tails(options, |line| println!("{line}")) {
         Err(ReadTailError::Config(error)) => exit_64(&error),
         read => ended(read),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "what was asked for")]
+fn list_audit(options: &AuditListOptions) -> ExitCode {
+    match locum_edge::list_audit(options, |line| println!("{line}")) {
+        Err(VerifyAuditError::Config(error)) => exit_64(&error),
+        listed => ended(listed),
     }
 }
 

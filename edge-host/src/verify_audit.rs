@@ -28,6 +28,15 @@ pub enum VerifyAuditError {
 
 /// A report a group, or of `group` only. Hosts may be running meanwhile.
 pub fn verify_audit(configs: &[PathBuf], group: Option<&str>) -> Result<Vec<Report>, VerifyAuditError> {
+    let (hosts, wanted) = hosts(configs, group)?;
+    wanted.iter().map(|group| verify(&hosts, group).map_err(VerifyAuditError::Verify)).collect()
+}
+
+/// The disks of hosts with these configurations, and the groups that they may hold, or `group` only.
+pub(crate) fn hosts(
+    configs: &[PathBuf],
+    group: Option<&str>,
+) -> Result<(Vec<HostOnDisk>, Vec<GroupId>), VerifyAuditError> {
     let (mut hosts, mut groups) = (Vec::new(), BTreeSet::new());
     for path in configs {
         let config = EdgeConfig::read(path).map_err(VerifyAuditError::Config)?;
@@ -43,5 +52,5 @@ pub fn verify_audit(configs: &[PathBuf], group: Option<&str>) -> Result<Vec<Repo
     if let (Some(group), true) = (group, wanted.is_empty()) {
         return Err(VerifyAuditError::UnknownGroup(group.to_owned()));
     }
-    wanted.iter().map(|group| verify(&hosts, group).map_err(VerifyAuditError::Verify)).collect()
+    Ok((hosts, wanted))
 }

@@ -9,6 +9,7 @@
 //! | `expire.rs` | what is old enough goes |
 //! | `checkpoint.rs` | signed statements of how far a chain had come |
 //! | `archive.rs` | all of it on its way into backups, and back |
+//! | `list.rs` | all of it as a list |
 //! | `verify.rs`, `report.rs` | walks all of it and names what is first wrong |
 //!
 //! ```text
@@ -22,6 +23,7 @@ mod event;
 mod expire;
 mod frame;
 mod kept;
+mod list;
 mod log;
 mod report;
 mod rows;
@@ -47,6 +49,7 @@ use tokio::task::spawn_blocking;
 
 pub(crate) use archive::{AuditFile, Gathered, begin_again, newest_signature};
 pub(crate) use event::{Action, Circumstances, Event, HEADER, said};
+pub(crate) use list::{Wanted, list};
 pub(crate) use log::reserve;
 pub use report::Report;
 pub(crate) use rows::{Rows, insert, verify as verify_rows};

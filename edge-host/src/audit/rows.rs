@@ -148,6 +148,38 @@ pub(crate) fn verify<E>(
     Ok(found)
 }
 
+/// The last sequence there is.
+pub(crate) fn last<E>(mut run: impl FnMut(&str, &[Value]) -> Result<QueryResult, E>) -> Result<u64, E> {
+    let last = run("SELECT max(sequence) FROM locum_audit", &[])?;
+    Ok(match last.rows.first().map(Vec::as_slice) {
+        Some([Value::Integer(last)]) => u64::try_from(*last).unwrap_or(0),
+        _ => 0,
+    })
+}
+
+/// Shows each event that can be read, in order.
+pub(crate) fn each<E>(
+    mut run: impl FnMut(&str, &[Value]) -> Result<QueryResult, E>,
+    mut take: impl FnMut(Event),
+) -> Result<(), E> {
+    let sql = format!("SELECT {COLUMNS} FROM locum_audit WHERE sequence > ? ORDER BY sequence LIMIT ?");
+    let mut seen = 0;
+    loop {
+        let rows = run(&sql, &[number(seen), CHAIN_ROWS.into()])?.rows;
+        for row in &rows {
+            if let Some(Value::Integer(sequence)) = row.first() {
+                seen = u64::try_from(*sequence).unwrap_or(seen + 1);
+            }
+            if let Some((_, event)) = read_event(row) {
+                take(event);
+            }
+        }
+        if (rows.len() as i64) < CHAIN_ROWS {
+            return Ok(());
+        }
+    }
+}
+
 impl Rows {
     fn take_in(
         &mut self,

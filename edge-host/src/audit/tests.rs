@@ -373,3 +373,36 @@ async fn what_is_taken_out_by_hand_is_told_from_what_expired() {
     };
     assert_eq!(hosts.verify(&[0, 1]).findings(), [missing]);
 }
+
+#[tokio::test]
+async fn each_event_is_listed_once_however_many_hold_it() {
+    let hosts = Hosts::new(2, reserve);
+    for number in 0..4 {
+        hosts.read(0, number).await.unwrap();
+    }
+    hosts.read(1, 9).await.unwrap();
+    hosts.round(0).await;
+    let on_disk = |given: &[usize]| given.iter().map(|host| hosts.hosts[*host].on_disk()).collect::<Vec<_>>();
+    let listed = |given: &[usize], wanted: &Wanted| list(&on_disk(given), &group(), wanted).unwrap();
+    let all = Wanted::default();
+    assert_eq!(listed(&[0, 1], &all).len(), 5);
+    assert_eq!(listed(&[1], &all).len(), 5, "what the other keeps of it");
+    assert_eq!(listed(&[0], &all).len(), 4);
+    let times: Vec<_> = listed(&[0, 1], &all).iter().map(|event| event.recorded_at_ms).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let first = event(0);
+    let at =
+        |from: i64, until: i64| Wanted { from_ms: Some(from), until_ms: Some(until), ..Wanted::default() };
+    let of_first = at(first.recorded_at_ms, first.recorded_at_ms + 1);
+    assert_eq!(listed(&[0, 1], &of_first), [first]);
+    let strange = |word: &str| Some(word.to_owned());
+    for nobody in [
+        Wanted { clinic: strange("other"), ..Wanted::default() },
+        Wanted { agent: strange("x"), ..Wanted::default() },
+        Wanted { entity: strange("x"), ..Wanted::default() },
+        Wanted { code: strange("x"), ..Wanted::default() },
+        Wanted { failed: true, ..Wanted::default() },
+    ] {
+        assert_eq!(listed(&[0, 1], &nobody), [], "{nobody:?}");
+    }
+}

@@ -354,7 +354,7 @@ fn gap(copies: &[&LogCopy], vouched: u64, looked_at: &BTreeSet<String>) -> Optio
     Some(Gap { node, log: furthest.log, after, known_to: vouched.max(after), disk_lost })
 }
 
-fn names(folder: &Path) -> Result<Vec<String>, VerifyError> {
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, VerifyError> {
     let file_error = |source| VerifyError::File { path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -369,6 +369,9 @@ fn names(folder: &Path) -> Result<Vec<String>, VerifyError> {
     Ok(names)
 }
 
-fn records_error(host: &HostOnDisk, source: impl std::error::Error + Send + Sync + 'static) -> VerifyError {
+pub(super) fn records_error(
+    host: &HostOnDisk,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> VerifyError {
     VerifyError::Records { host: host.name.clone(), source: Box::new(source) }
 }
