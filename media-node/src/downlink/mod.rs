@@ -66,6 +66,8 @@ pub struct Downlink {
     is_due: bool,
     probe: Option<Probe>,
     probe_not_before: Option<Instant>,
+    /// A probe found nothing to send.
+    is_untried: bool,
     rise: Rise,
 }
 
@@ -87,6 +89,7 @@ struct Probe {
     lasts: Duration,
     rate: f64,
     sent: f64,
+    could_send: bool,
 }
 
 /// When layers may rise.
@@ -213,6 +216,9 @@ impl Downlink {
         let Some(probe) = self.probe else { return 0 };
         let passed = now.saturating_duration_since(probe.start);
         if passed >= probe.lasts {
+            // Probes are made of pictures that were sent. Before the first one only a picture can try the line.
+            self.is_untried = !probe.could_send;
+            self.is_due |= self.is_untried;
             self.probe = None;
             return 0;
         }
@@ -220,6 +226,16 @@ impl Downlink {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, some kB")]
         let bytes = (due.max(0.0) / 8.0) as usize;
         bytes
+    }
+
+    /// So much of what was due for a probe could be sent.
+    pub fn probe_sent(&mut self, now: Instant, bytes: usize) {
+        if let Some(probe) = &mut self.probe {
+            probe.could_send |= bytes > 0;
+        }
+        if bytes > 0 {
+            self.sent(now, bytes);
+        }
     }
 
     /// The next thing that happened.
@@ -237,7 +253,7 @@ impl Downlink {
         let sound = self.sound();
         let allowed = Allowed {
             rise: self.rise.not_before.is_none_or(|at| now >= at),
-            try_smallest: !self.estimator.was_full(),
+            try_smallest: !self.estimator.was_full() || std::mem::take(&mut self.is_untried),
         };
         let mids: Vec<Mid> = self.pictures().map(|(mid, _)| mid).collect();
         let demands: Vec<Demand> = self.pictures().map(|(_, demand)| demand).collect();
@@ -318,7 +334,7 @@ impl Downlink {
         let Some(next) = next else { return };
         let rate = ((sent + next) * PROBE_MARGIN + self.sound()).max(estimate);
         let lasts = probe_lasts(rate);
-        self.probe = Some(Probe { start: now, lasts, rate, sent: 0.0 });
+        self.probe = Some(Probe { start: now, lasts, rate, sent: 0.0, could_send: false });
         self.probe_not_before = Some(now + PROBE_AFTER_FAILURE);
         self.estimator.probe(now, lasts);
     }

@@ -26,6 +26,8 @@ struct World {
     sound_packets: (u32, u32),
     random: u64,
     paused: Vec<bool>,
+    /// Nothing fills a probe before a picture was sent: it is made of what was sent last.
+    pictures_sent: bool,
 }
 
 struct Camera {
@@ -68,6 +70,7 @@ impl World {
             sound_packets: (0, 0),
             random: 7,
             paused: Vec::new(),
+            pictures_sent: false,
         }
     }
 
@@ -81,9 +84,12 @@ impl World {
             self.now += Duration::from_millis(5);
             self.publish();
             let bytes = self.downlink.probe_bytes(self.now);
-            for _ in 0..bytes.div_ceil(PACKET) {
-                self.downlink.sent(self.now, PACKET);
-                self.transmit(PACKET);
+            if bytes > 0 {
+                let packets = if self.pictures_sent { bytes.div_ceil(PACKET) } else { 0 };
+                self.downlink.probe_sent(self.now, packets * PACKET);
+                for _ in 0..packets {
+                    self.transmit(PACKET);
+                }
             }
             if self.downlink.poll_timeout(self.now).is_some_and(|at| at <= self.now) {
                 self.downlink.handle_timeout(self.now);
@@ -130,6 +136,7 @@ impl World {
             self.downlink.arriving(camera.mid, camera.meter.rates(self.now));
         }
         for _ in sent {
+            self.pictures_sent = true;
             self.downlink.sent(self.now, PACKET);
             self.transmit(PACKET);
         }
@@ -227,6 +234,21 @@ fn a_line_that_hesitates_takes_no_picture_away() {
         world.run(seconds(3));
     }
     assert_eq!((world.layer(0), world.paused.as_slice()), (Some(Layer::Low), [].as_slice()));
+}
+
+/// As when somebody comes to a busy machine and looks at pictures only later.
+#[test]
+fn a_line_that_hesitated_before_there_was_a_picture_is_tried_with_one() {
+    let mut world = World::new(5_000_000.0, 1);
+    world.cameras[0].arrives = [false; 3];
+    world.run(seconds(1));
+    world.capacity = 20_000.0;
+    world.run(seconds(3));
+    (world.capacity, world.free_at) = (5_000_000.0, world.now);
+    assert!(world.downlink.estimator.was_full(), "the line did not seem full");
+    world.cameras[0].arrives = [true; 3];
+    world.run(seconds(8));
+    assert_eq!(world.layer(0), Some(Layer::High));
 }
 
 #[test]

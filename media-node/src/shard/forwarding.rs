@@ -96,7 +96,7 @@ impl<T: Transport> EventLoop<T> {
         let bytes = live.downlink.probe_bytes(now.at);
         if bytes > 0 {
             let sent = live.call(|peer| peer.probe(now.at, bytes)).unwrap_or(0);
-            live.downlink.sent(now.at, sent);
+            live.downlink.probe_sent(now.at, sent);
             self.io.counters.probe_bytes += u64::try_from(sent).unwrap_or(u64::MAX);
         }
         while let Some(event) = self.sessions.get_mut(session).and_then(|live| live.downlink.poll_event()) {
