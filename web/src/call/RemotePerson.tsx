@@ -1,4 +1,4 @@
-import { useParticipantTracks, useTrackMutedIndicator, VideoTrack } from '@livekit/components-react'
+import { useParticipantTracks, VideoTrack } from '@livekit/components-react'
 import { type RemoteParticipant, Track } from 'livekit-client'
 import { Icon } from '../design/Icon'
 import { t } from '../i18n/text'
@@ -16,7 +16,8 @@ export function RemotePerson({ participant, name, soundOnly, onMute }: Props) {
   const [camera] = useParticipantTracks([Track.Source.Camera], participant.identity)
   const [screen] = useParticipantTracks([Track.Source.ScreenShare], participant.identity)
   const [microphone] = useParticipantTracks([Track.Source.Microphone], participant.identity)
-  const { isMuted } = useTrackMutedIndicator({ participant, source: Track.Source.Microphone })
+  // Not the components' own indicator: it goes on watching the stay before, when this person has another at the same node.
+  const isMuted = microphone?.publication.isMuted ?? false
   const seen = camera && !camera.publication.isMuted && camera.publication.isSubscribed
   return (
     <figure className="remote" data-screen={screen !== undefined}>
