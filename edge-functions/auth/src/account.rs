@@ -98,3 +98,12 @@ impl Account {
 pub(crate) fn is_privileged(role: Role) -> bool {
     matches!(role, Role::ClinicAdmin | Role::Doctor)
 }
+
+/// Refuses what nobody who works here can be, at `place`.
+pub(crate) fn check_roles(roles: &[Role], place: &str) -> Result<(), Problem> {
+    let distinct = roles.iter().enumerate().all(|(index, role)| !roles[..index].contains(role));
+    if roles.is_empty() || !distinct || !roles.iter().all(|role| role.is_staff()) {
+        return Err(Problem::invalid(format!("{place}/roles"), "must be different roles of staff"));
+    }
+    Ok(())
+}

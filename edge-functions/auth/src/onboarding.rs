@@ -16,6 +16,7 @@ use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
+use crate::account::check_roles;
 use crate::password;
 
 /// Each costs an Argon2 hash, and a function has ten seconds.
@@ -192,14 +193,6 @@ fn check(document: &Document) -> Result<(), Problem> {
             let place = format!("/services/{index}/durationMinutes");
             return Err(Problem::invalid(place, "must be 5 to 480"));
         }
-    }
-    Ok(())
-}
-
-fn check_roles(roles: &[Role], place: &str) -> Result<(), Problem> {
-    let distinct = roles.iter().enumerate().all(|(index, role)| !roles[..index].contains(role));
-    if roles.is_empty() || !distinct || !roles.iter().all(|role| role.is_staff()) {
-        return Err(Problem::invalid(format!("{place}/roles"), "must be different roles of staff"));
     }
     Ok(())
 }

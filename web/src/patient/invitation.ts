@@ -1,25 +1,9 @@
-import { useEffect, useState } from 'react'
 import type { DeviceChoice } from '../call/devices'
-import { navigate, usePlace } from '../routing'
+import { useFragment } from '../useFragment'
 
-/**
- * The invitation's token. It arrives in the fragment, which no server sees, and leaves the address bar at once, so that
- * nobody reads it over a shoulder; the tab keeps it for a reload.
- */
+/** The invitation's token. With another invitation the choices of the visit before do not count. */
 export function useInvitation(clinic: string): string | null {
-  const { path, hash } = usePlace()
-  const [kept, setKept] = useState(() => sessionStorage.getItem(tokenKey(clinic)))
-
-  useEffect(() => {
-    if (!hash) return
-    // Another invitation: the choices of the visit before do not count.
-    if (sessionStorage.getItem(tokenKey(clinic)) !== hash) sessionStorage.removeItem(choiceKey(clinic))
-    sessionStorage.setItem(tokenKey(clinic), hash)
-    setKept(hash)
-    navigate(path, 'replace')
-  }, [clinic, hash, path])
-
-  return hash || kept
+  return useFragment(tokenKey(clinic), () => sessionStorage.removeItem(choiceKey(clinic)))
 }
 
 /** The devices chosen in the check, so that a reload in the waiting room or the call needs no second check. */

@@ -103,7 +103,7 @@ pub(crate) async fn may_go(context: &Context<'_>, user: UserId, removed: Factor)
     Ok(())
 }
 
-/// A reminder that a factor is gone.
+/// Records that a factor is gone: what its removal answers.
 pub(crate) fn removed(context: &Context<'_>, user: UserId) -> Reply {
     context.audit(Action::FactorRemoved, Some(&user));
     reply::no_content()

@@ -8,8 +8,8 @@ import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
 import { Page } from '../../design/Page'
 import { t } from '../../i18n/text'
+import { useFragment } from '../../useFragment'
 import { NextStep } from './NextStep'
-import { useFragment } from './useFragment'
 
 type Failure = 'link' | 'weak' | 'unreachable'
 

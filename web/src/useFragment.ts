@@ -1,0 +1,23 @@
+import { useEffect, useRef, useState } from 'react'
+import { navigate, usePlace } from './routing'
+
+/**
+ * A link's secret. It arrives in the fragment, which no server sees, and leaves the address bar at once, so that nobody reads
+ * it over a shoulder; the tab keeps it under `key` for a reload. `onOther` is called when another one was kept before.
+ */
+export function useFragment(key: string, onOther?: () => void): string | null {
+  const { path, hash } = usePlace()
+  const [kept, setKept] = useState(() => sessionStorage.getItem(key))
+  const other = useRef(onOther)
+  other.current = onOther
+
+  useEffect(() => {
+    if (!hash) return
+    if (sessionStorage.getItem(key) !== hash) other.current?.()
+    sessionStorage.setItem(key, hash)
+    setKept(hash)
+    navigate(path, 'replace')
+  }, [key, hash, path])
+
+  return hash || kept
+}
