@@ -29,7 +29,9 @@ where
     let said = String::from_utf8_lossy(&output.stdout);
     // A name that fits no test would pass by running none.
     let passed = output.status.success() && said.contains("1 passed");
-    ensure!(passed, "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // The error comes first, and nothing that reads like the end of the outer runner's own report.
+    let (said, _) = said.split_once("\nfailures:").unwrap_or((&said, ""));
+    ensure!(passed, "{}\n{said}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ describe('signalling v0', { timeout: 120_000 }, () => {
     await Promise.all([doctor, patient, nurse].map(seesAndHears));
     const pictures = (await patient.evaluate(() => call.arriving())).picture.split(' ');
     assert.equal(pictures.length, 2);
-    assert.equal(await stage.node.metric('locum_media_sessions'), 3);
+    await until('three to be counted', async () => (await stage.node.metric('locum_media_sessions')) === 3);
     await nurse.evaluate(() => room.disconnect());
     await until('the nurse to be gone', async () => (await people(patient)).length === 1, 5_000);
     await seesAndHears(patient);

@@ -57,9 +57,10 @@ fn the_control_plane_dies_after_a_promotion() -> Result<()> {
         trial.network.kill_control()?;
         trial.network.revive_control()?;
         trial.writers.go_on(&[leader, target.clone(), other], 3).await?;
+        // The leader first: whoever takes over between the two questions does so in an epoch that the second one shows.
+        let leader = trial.network.leader().await?;
         let now = trial.network.control("locum_group_epoch").await?;
         ensure!(now >= epoch, "epoch {now} after epoch {epoch}");
-        let leader = trial.network.leader().await?;
         ensure!(now > epoch || leader == target, "{leader} leads the epoch of {target}");
         Ok(())
     })
