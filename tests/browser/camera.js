@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 
-const WIDTH = 960
-const HEIGHT = 540
+const WIDTH = Number(process.env.LOCUM_CAMERA_WIDTH ?? 960)
+const HEIGHT = (WIDTH * 9) / 16
 const FRAMES = 24
 const FRAMES_PER_SECOND = 12
 

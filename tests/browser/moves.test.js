@@ -130,6 +130,22 @@ for (let round = 1; round <= KILLS; round += 1) {
   })
 }
 
+step('a node that dies and is back at once: the SDK is refused there, and nothing is asked', async () => {
+  const nothing = await nothingIsAsked()
+  const from = node()
+  const before = await Promise.all([patientPage, clinicPage].map((page) => page.evaluate(opened)))
+  network.signal(from, 'SIGKILL')
+  const isBack = network.startAgain(from)
+  await until('both have made another connection', async () => {
+    const now = await Promise.all([patientPage, clinicPage].map((page) => page.evaluate(opened)))
+    return now.every((count, index) => count > (before[index] ?? 0))
+  })
+  await until('the old connections are left', bothAreAtOne)
+  await bothSeeAndHear()
+  await nothing()
+  await isBack
+})
+
 for (let round = 1; round <= DRAINS; round += 1) {
   step(`a drained node, ${round} of ${DRAINS}: the call moves, who is muted stays muted`, async () => {
     await clinicPage.getByRole('button', { name: 'Mute', exact: true }).click()
@@ -182,6 +198,14 @@ function connections() {
     /** @type {unknown} */ (window)
   )
   return peerConnections.filter(({ connectionState }) => connectionState !== 'closed').length
+}
+
+/** Runs in the page: how many connections it ever made. */
+function opened() {
+  const { peerConnections } = /** @type {{ peerConnections: RTCPeerConnection[] }} */ (
+    /** @type {unknown} */ (window)
+  )
+  return peerConnections.length
 }
 
 /**

@@ -119,6 +119,10 @@ export class Network {
     const data = join(this.#data, 'data')
     const ready = join(data, 'run', `${name}.json`)
     // Where it was, as a node in the world is: ports that the system gave would be others.
+    // Somebody who still runs is not started; a dead one is a zombie until `locum up` sees it.
+    const state = async () =>
+      (await readFile(`/proc/${known.pid}/stat`, 'utf8').catch(() => ') Z')).split(') ')[1]
+    await until(`${name} is dead`, async () => (await state())?.startsWith('Z'))
     const path = join(data, `${name}.toml`)
     const configuration = await readFile(path, 'utf8')
     const there = `signal_listen = "${known.addresses.signal}"`

@@ -1,6 +1,5 @@
 import { ConnectionState, Track as MediaTrack, Room } from 'livekit-client'
 import {
-  copyTracks,
   enterRoom,
   keepConnected,
   LiveKitStay,
@@ -96,7 +95,7 @@ export function useCall({ encryption, choice, clinicMs, onRefused }: Options): C
       const carry = async () => {
         await encryption.ready(next)
         if (next.state === ConnectionState.Disconnected) return
-        await rooms.publish(before ? copyTracks(before.room) : [], next)
+        await rooms.publish(before?.tracks() ?? [], next)
         await publish(next)
       }
       void carry()

@@ -2,7 +2,7 @@
 
 export type { Grant, Phase, Plan } from './grant'
 export { keepConnected, type Line, type Place } from './keepConnected'
-export { arrivingIn, copyTracks, type EnterOptions, enterRoom, LiveKitStay, type OwnTrack } from './livekit'
+export { arrivingIn, type EnterOptions, enterRoom, LiveKitStay, type OwnTrack } from './livekit'
 export { pauseUntilNetworkChange } from './networkChange'
 export { base64url, makeDevice, mintedAtMs, passFor, thumbprint } from './pass'
 export { answers, probe } from './probe'

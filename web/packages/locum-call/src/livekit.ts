@@ -52,23 +52,21 @@ export async function enterRoom(room: Room, options: EnterOptions, signal: Abort
   }
 }
 
-/**
- * The tracks that are published in a room, once more and from the same devices: to be published in another room while
- * this one goes on. What is muted stays muted; a camera that is off has no track.
- */
-export function copyTracks(room: Room): OwnTrack[] {
-  const published = [...room.localParticipant.trackPublications.values()].map(({ track }) => track)
-  return published.flatMap((track) => {
-    if (!(track instanceof LocalTrack) || track.mediaStreamTrack.readyState === 'ended') return []
-    const [media, constraints] = [track.mediaStreamTrack.clone(), track.constraints]
-    const copy =
-      track.kind === Track.Kind.Audio
-        ? new LocalAudioTrack(media, constraints, false)
-        : new LocalVideoTrack(media, constraints, false)
-    copy.source = track.source
-    if (track.isMuted) void copy.mute()
-    return [copy]
-  })
+/** What is muted stays muted; a camera that is off has no track. */
+function copyTracks(room: Room): OwnTrack[] {
+  return [...room.localParticipant.trackPublications.values()].flatMap(({ track }) => copyTrack(track))
+}
+
+function copyTrack(track: Track | undefined): OwnTrack[] {
+  if (!(track instanceof LocalTrack) || track.mediaStreamTrack.readyState === 'ended') return []
+  const [media, constraints] = [track.mediaStreamTrack.clone(), track.constraints]
+  const copy =
+    track.kind === Track.Kind.Audio
+      ? new LocalAudioTrack(media, constraints, false)
+      : new LocalVideoTrack(media, constraints, false)
+  copy.source = track.source
+  if (track.isMuted) void copy.mute()
+  return [copy]
 }
 
 /** A connected room as one stay. */
@@ -77,6 +75,7 @@ export class LiveKitStay implements Stay {
   #changedMs = Number.NEGATIVE_INFINITY
   #world: World
   #line: Watched
+  #spare: OwnTrack[] = []
 
   constructor(
     readonly room: Room,
@@ -96,7 +95,21 @@ export class LiveKitStay implements Stay {
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       answers: (signal) => answers(url, signal),
     }
+    // An SDK that gives up lets go of the devices: a person would have to allow them anew.
+    const hold = () => {
+      this.#letGo()
+      this.#spare = copyTracks(room)
+    }
+    room.on(RoomEvent.SignalReconnecting, hold).on(RoomEvent.Reconnecting, hold)
+    room.on(RoomEvent.Reconnected, () => this.#letGo())
   }
+
+  /**
+   * What this person publishes here, or published until the SDK gave up, once more and from the same devices: for
+   * another room while this one goes on.
+   */
+  tracks = (): OwnTrack[] =>
+    this.room.state === ConnectionState.Disconnected ? this.#spare.flatMap(copyTrack) : copyTracks(this.room)
 
   ends = (signal: AbortSignal): Promise<End> =>
     new Promise((resolve) => {
@@ -155,7 +168,14 @@ export class LiveKitStay implements Stay {
     if (!this.hasPass) this.room.engine?.client.onTokenRefresh?.(token)
   }
 
-  leave = (): void => void this.room.disconnect(true)
+  leave = (): void => {
+    this.#letGo()
+    void this.room.disconnect(true)
+  }
+
+  #letGo(): void {
+    for (const track of this.#spare.splice(0)) track.stop()
+  }
 }
 
 /** Bytes and answered connectivity checks of all routes of a peer connection. */
