@@ -55,10 +55,9 @@ const asTracks = (...copies: object[]) => copies as unknown as OwnTrack[]
 
 test('in a move both rooms are muted, and what is only about to be published', async () => {
   const [before, next, rooms] = [fakeRoom(), fakeRoom(), new LiveRooms()]
-  rooms.add(before.room)
-  rooms.add(next.room)
   const [microphone, camera] = [copy(Track.Source.Microphone), copy(Track.Source.Camera)]
-  void rooms.publish(asTracks(microphone, camera), next.room)
+  rooms.add(before.room)
+  rooms.add(next.room, asTracks(microphone, camera))
   await rooms.set(Track.Source.Microphone, false)
   expect(before.me.setMicrophoneEnabled).toHaveBeenCalledWith(false)
   expect(next.me.setMicrophoneEnabled).toHaveBeenCalledWith(false)
@@ -77,14 +76,16 @@ test('the newest room says whether it worked, the others need not answer', async
 
 test('what cannot be published is let go of, and a room that is gone is not asked', async () => {
   const [room, rooms, camera] = [fakeRoom(), new LiveRooms(), copy(Track.Source.Camera)]
-  rooms.add(room.room)
-  const published = rooms.publish(asTracks(camera), room.room)
+  rooms.add(room.room, asTracks(camera))
+  const published = rooms.publish(room.room)
   room.fails(new Error('no'))
   await published
   expect(camera.stop).toHaveBeenCalledOnce()
-  void rooms.publish(asTracks(camera), room.room)
+  const [next, microphone] = [fakeRoom(), copy(Track.Source.Microphone)]
+  rooms.add(next.room, asTracks(microphone))
+  next.gone()
+  expect(microphone.stop).toHaveBeenCalledOnce()
   room.gone()
-  expect(camera.stop).toHaveBeenCalledTimes(2)
   await rooms.set(Track.Source.Camera, false)
   expect(room.me.setCameraEnabled).not.toHaveBeenCalled()
 })

@@ -12,15 +12,20 @@ export class LiveRooms {
   #copies = new Map<OwnTrack, Room>()
   #pictures = true
 
-  add(room: Room): void {
+  /** With copies of what is published elsewhere, which are made now: the room before may be left any moment. */
+  add(room: Room, copies: OwnTrack[] = []): void {
     this.#rooms.add(room)
+    for (const copy of copies) this.#copies.set(copy, room)
     const published = (publication: RemoteTrackPublication) => this.#choose(publication)
     room.on(RoomEvent.TrackPublished, published)
     room.once(RoomEvent.Disconnected, () => {
       room.off(RoomEvent.TrackPublished, published)
       this.#rooms.delete(room)
       // Devices stay open no longer than the call, wherever publishing stands.
-      for (const [copy, into] of this.#copies) if (into === room) copy.stop()
+      for (const copy of this.#copiesFor(room)) {
+        copy.stop()
+        this.#copies.delete(copy)
+      }
     })
     if (!this.#pictures) this.#chooseAll(room)
   }
@@ -43,10 +48,9 @@ export class LiveRooms {
     }
   }
 
-  /** Publishes what is published elsewhere. What fails is let go of: the devices are asked anew then. */
-  async publish(copies: OwnTrack[], into: Room): Promise<void> {
+  /** Publishes a room's copies. What fails is let go of: the devices are asked anew then. */
+  async publish(into: Room): Promise<void> {
     const publish = async (copy: OwnTrack) => {
-      this.#copies.set(copy, into)
       try {
         await into.localParticipant.publishTrack(copy as LocalTrack)
       } catch {
@@ -55,7 +59,11 @@ export class LiveRooms {
         this.#copies.delete(copy)
       }
     }
-    await Promise.all(copies.map(publish))
+    await Promise.all(this.#copiesFor(into).map(publish))
+  }
+
+  #copiesFor(room: Room): OwnTrack[] {
+    return [...this.#copies].flatMap(([copy, into]) => (into === room ? [copy] : []))
   }
 
   /** Fails as it does in the newest of the rooms. */

@@ -91,11 +91,11 @@ export function useCall({ encryption, choice, clinicMs, onRefused }: Options): C
         encryption.release(next)
         throw error
       }
-      rooms.add(next)
+      rooms.add(next, before?.tracks())
       const carry = async () => {
         await encryption.ready(next)
         if (next.state === ConnectionState.Disconnected) return
-        await rooms.publish(before?.tracks() ?? [], next)
+        await rooms.publish(next)
         await publish(next)
       }
       void carry()
