@@ -110,6 +110,7 @@ async fn call(function: &Function, store: &SingleFileStore, script: &str) {
         request: request.unwrap(),
         session: Some(Arc::clone(&session)),
         clinic: "demo".to_owned(),
+        audit: None,
         deadline,
     };
     let response = function.call(call).await.unwrap();

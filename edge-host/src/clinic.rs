@@ -49,6 +49,11 @@ impl Clinics {
         self.0.keys()
     }
 
+    /// The clinics of a record group.
+    pub(crate) fn of(&self, group: &GroupId) -> impl Iterator<Item = &ClinicId> {
+        self.0.iter().filter(move |(_, own)| *own == group).map(|(clinic, _)| clinic)
+    }
+
     /// Every record group that a clinic needs.
     pub fn groups(&self) -> BTreeSet<GroupId> {
         self.0.values().cloned().collect()

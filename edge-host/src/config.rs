@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::backup::BackupConfig;
 use crate::clinic::Clinics;
+use crate::security_feed::SecurityFeedConfig;
 
 /// One edge host's configuration. Paths are as seen from the file's folder.
 #[derive(Debug, Deserialize)]
@@ -63,6 +64,8 @@ pub struct EdgeConfig {
     pub migrations: MigrationConfig,
     /// Where backups go, and when. Without it there are none.
     pub backup: Option<BackupConfig>,
+    /// Where security events go. Without it they stand in the audit log only.
+    pub security_feed: Option<SecurityFeedConfig>,
     /// Clinic → record group.
     #[serde(default)]
     pub clinics: Clinics,
@@ -161,6 +164,13 @@ impl EdgeConfig {
         }
         if let Some(control) = &mut config.control {
             control.join_token_file.as_mut().map(from_file);
+        }
+        if let Some(feed) = &mut config.security_feed {
+            let syslog = feed.syslog.as_mut().and_then(|syslog| syslog.ca_file.as_mut());
+            [feed.file.as_mut(), feed.geography_file.as_mut(), syslog]
+                .into_iter()
+                .flatten()
+                .for_each(from_file);
         }
         if let Some(backup) = &mut config.backup {
             backup.resolve(path);

@@ -22,13 +22,14 @@ mod problem;
 mod revocations;
 mod routes;
 pub mod runtime;
+mod security_feed;
 mod start;
 pub mod store;
 mod tails;
 pub mod variables;
 mod verify_audit;
 
-pub use audit::{Report as AuditReport, VerifyError};
+pub use audit::{AuditDoor, Report as AuditReport, VerifyError};
 pub use backup::{
     BackupConfig, BackupError, OpenBackupError, RebuildError, RestoreError, RestoreOptions, Restored,
     StageError, restore,
@@ -36,6 +37,7 @@ pub use backup::{
 pub use clinic::{ClinicId, Clinics};
 pub use list_audit::{AuditListOptions, list_audit};
 pub use problem::Problem;
+pub use security_feed::{OpenFeedError, SecurityFeedConfig, SecurityRules, SyslogConfig};
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
 pub use tails::{ReadTailError, TailOptions, read_tails};
 pub use verify_audit::{VerifyAuditError, verify_audit};

@@ -271,6 +271,12 @@ impl Peers for Network {
         let others = nodes.filter(|node| node.role == Role::Edge && node.region != self.region);
         others.filter(|node| node.state != NodeState::Down).map(|node| node.id.clone()).collect()
     }
+
+    fn edge_hosts(&self) -> Vec<NodeId> {
+        let Some(view) = self.view() else { return Vec::new() };
+        let nodes = view.list.nodes.iter().filter(|node| node.role == Role::Edge);
+        nodes.filter(|node| node.id.as_str() != self.node_id()).map(|node| node.id.clone()).collect()
+    }
 }
 
 fn mesh_addresses(list: &NodeList, node: &NodeId) -> Option<Vec<SocketAddr>> {

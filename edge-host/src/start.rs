@@ -29,6 +29,7 @@ use crate::mesh::{HostHandler, RecordLinks};
 use crate::network::{Network, Origins};
 use crate::revocations::Revocations;
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
+use crate::security_feed::{self, Carrier, OpenFeedError};
 use crate::store::{
     GroupId, KeyError, Links, MasterKey, MigrationError, OpenError, RecordStore, ReplicatedStore,
     ResultLimits, SingleFileStore, StartGroupError, StoreSettings, TransactionLimits, Verified, VerifyError,
@@ -91,6 +92,9 @@ pub enum StartError {
     /// TLS for outbound requests.
     #[error("set up TLS for outbound requests")]
     Outbound(#[source] rustls::Error),
+    /// Where security events go.
+    #[error("security_feed")]
+    SecurityFeed(#[source] OpenFeedError),
     /// A record group.
     #[error("take part in record replication")]
     Records(#[source] StartGroupError),
@@ -182,7 +186,7 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     let told = tokio::spawn(locum_telemetry::serve(listener, health.clone(), telemetry, gone.clone()));
 
     let (listeners, http_address) = listen(&config).await?;
-    let host = Host::build(&config, &application, http_address)?;
+    let mut host = Host::build(&config, &application, http_address)?;
     let tasks = TaskTracker::new();
     let tls = tls(&config, &stop, &tasks).map_err(StartError::Tls)?;
     let server = Arc::new(Server::new(tls, &config.limits));
@@ -193,6 +197,9 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     tasks.spawn(purge_hourly(Arc::clone(&host.edge.store), stop.clone()));
     let (audited, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { audited.audit.run(audited.peers.as_ref(), stopped).await });
+    for carrier in std::mem::take(&mut host.carriers) {
+        tasks.spawn(carrier.run(stop.clone()));
+    }
     let (swept, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { swept.blobs.run(swept.peers.as_ref(), stopped).await });
     // While it drains too: whoever is put out must not wait for it.
@@ -274,6 +281,8 @@ pub(crate) struct Host {
     records: Option<Arc<ReplicatedStore>>,
     /// Of the record groups. They end after the last request.
     drivers: TaskTracker,
+    /// Of the security feed; taken when the host runs.
+    carriers: Vec<Carrier>,
     _ticker: Ticker,
 }
 
@@ -305,13 +314,16 @@ impl Host {
         let blobs = config.state_dir.join("blobs");
         let blobs = Arc::new(Blobs::new(blobs, Arc::clone(&store), config.replication.is_some()));
         let revocations = Revocations::new(application.revocations.clone());
-        let kept = Kept { store, audit, blobs, revocations };
+        let feed = config.security_feed.as_ref().map(security_feed::open).transpose();
+        let (feed, carriers) = feed.map_err(StartError::SecurityFeed)?.unzip();
+        let kept = Kept { store, audit, blobs, revocations, feed };
         let call_events = application.call_events.clone();
         let functions = Functions { routes: functions, call_events, host_key };
         let of_edge = Arc::clone(&network);
         let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
-        Ok(Self { edge: Arc::new(edge), network, records, drivers, _ticker: ticker })
+        let carriers = carriers.unwrap_or_default();
+        Ok(Self { edge: Arc::new(edge), network, records, drivers, carriers, _ticker: ticker })
     }
 }
 
@@ -361,6 +373,7 @@ fn open_audit(
         allocate: crate::audit::reserve,
         keep: Duration::from_secs(u64::from(config.limits.audit_keep_days) * 24 * 3_600),
         ships: config.replication.is_some(),
+        clinics: config.clinics.clone(),
         key: key.map_err(StartError::AuditKey)?,
         region: network.region().to_string(),
         node: Box::new(move || named.node_id().to_owned()),
@@ -426,6 +439,7 @@ fn load_functions(
             reads: component.reads.clone().into(),
             writes: component.writes.clone().into(),
             health: component.health.clone().into(),
+            reads_audit: component.reads_audit,
         })
     });
     Ok(routes.collect())

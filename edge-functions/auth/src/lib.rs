@@ -6,10 +6,12 @@ mod enrolment;
 #[cfg(target_family = "wasm")]
 mod entry;
 mod factors;
+pub mod licences;
 pub mod lockout;
 pub mod onboarding;
 pub mod password;
 mod password_change;
+pub mod recertification;
 mod session;
 pub mod sign_in;
 pub mod staff;
@@ -56,6 +58,12 @@ impl Function for AuthFunction {
             Auth::UnlockStaff => staff::unlock(context).await,
             Auth::ResetStaff => staff::reset(context).await,
             Auth::EndStaff => staff::leave(context).await,
+            Auth::ListRecertifications => recertification::list_recertifications(context).await,
+            Auth::CreateRecertification => recertification::create_recertification(context).await,
+            Auth::CertifyAccess => recertification::certify_access(context).await,
+            Auth::ListLicences => licences::list_licences(context).await,
+            Auth::CreateLicence => licences::create_licence(context).await,
+            Auth::RemoveLicence => licences::remove_licence(context).await,
             Auth::CreateEnrolment => enrolment::create_enrolment(context).await,
             Auth::CreateVisitSession => visit::create_visit_session(context).await,
         }

@@ -18,6 +18,7 @@ use kit::secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, check_roles};
+use crate::recertification::names;
 use crate::{lockout, password};
 
 /// How long the link works by which somebody chooses a password.
@@ -143,7 +144,7 @@ pub async fn create_staff(context: &Context<'_>) -> Result<Reply, Problem> {
                 other => other?,
             };
             context.audit(Action::StaffInvited, Some(&id));
-            give_roles(context, id, &new.roles).await?;
+            give_roles(context, id, &new.roles, (&[], &new.roles)).await?;
             invite(context, id).await
         })
         .await?;
@@ -155,21 +156,26 @@ pub async fn put_roles(context: &Context<'_>) -> Result<Reply, Problem> {
     let Roles { roles } = form::read(&context.request)?;
     check_roles(&roles, "")?;
     let account = named(context).await?;
-    let user = account.user.id;
-    context
-        .transaction(async || {
-            for role in account.user.roles.iter().filter(|role| !roles.contains(role)) {
-                let sql = "DELETE FROM staff_role WHERE clinic = ? AND user = ? AND role = ?";
-                context.database().execute(sql, params![&context.clinic, user, role.as_str()]).await?;
-                context.audit(Action::RoleTaken, Some(&format_args!("{user}/{role}")));
-            }
-            let new: Vec<Role> =
-                roles.iter().copied().filter(|role| !account.user.roles.contains(role)).collect();
-            give_roles(context, user, &new).await?;
-            administrator_stays(context).await
-        })
-        .await?;
+    context.transaction(async || change_roles(context, &account, &roles).await).await?;
     Ok(reply::no_content())
+}
+
+/// Inside a transaction.
+pub(crate) async fn change_roles(
+    context: &Context<'_>,
+    account: &Account,
+    roles: &[Role],
+) -> Result<(), Problem> {
+    let (user, old) = (account.user.id, account.user.roles.as_slice());
+    for role in old.iter().filter(|role| !roles.contains(role)) {
+        let sql = "DELETE FROM staff_role WHERE clinic = ? AND user = ? AND role = ?";
+        context.database().execute(sql, params![&context.clinic, user, role.as_str()]).await?;
+        let change = (Some(names(old, ".")), Some(names(roles, ".")));
+        context.audit_change(Action::RoleTaken, Some(&format_args!("{user}/{role}")), change);
+    }
+    let new: Vec<Role> = roles.iter().copied().filter(|role| !old.contains(role)).collect();
+    give_roles(context, user, &new, (old, roles)).await?;
+    administrator_stays(context).await
 }
 
 /// `POST /auth/staff/{id}/unlock`.
@@ -203,16 +209,17 @@ pub async fn reset(context: &Context<'_>) -> Result<Reply, Problem> {
 pub async fn leave(context: &Context<'_>) -> Result<Reply, Problem> {
     let form::Empty {} = form::read(&context.request)?;
     let user = named(context).await?.user.id;
-    context
-        .transaction(async || {
-            let sql = "UPDATE staff_user SET left_at = ? WHERE clinic = ? AND id = ? AND left_at IS NULL";
-            context.database().execute(sql, params![context.now, &context.clinic, user]).await?;
-            take_away(context, user).await?;
-            context.audit(Action::StaffLeft, Some(&user));
-            administrator_stays(context).await
-        })
-        .await?;
+    context.transaction(async || end(context, user).await).await?;
     Ok(reply::no_content())
+}
+
+/// Inside a transaction: somebody leaves.
+pub(crate) async fn end(context: &Context<'_>, user: UserId) -> Result<(), Problem> {
+    let sql = "UPDATE staff_user SET left_at = ? WHERE clinic = ? AND id = ? AND left_at IS NULL";
+    context.database().execute(sql, params![context.now, &context.clinic, user]).await?;
+    take_away(context, user).await?;
+    context.audit(Action::StaffLeft, Some(&user));
+    administrator_stays(context).await
 }
 
 /// The member of staff in the path.
@@ -228,11 +235,17 @@ async fn invite(context: &Context<'_>, user: UserId) -> Result<Invited, Problem>
     Ok(Invited { id: user, token: token.reveal().to_owned(), expires_at })
 }
 
-async fn give_roles(context: &Context<'_>, user: UserId, roles: &[Role]) -> Result<(), Problem> {
+async fn give_roles(
+    context: &Context<'_>,
+    user: UserId,
+    roles: &[Role],
+    (before, after): (&[Role], &[Role]),
+) -> Result<(), Problem> {
     for role in roles {
         let sql = "INSERT INTO staff_role (clinic, user, role) VALUES (?, ?, ?)";
         context.database().execute(sql, params![&context.clinic, user, role.as_str()]).await?;
-        context.audit(Action::RoleGiven, Some(&format_args!("{user}/{role}")));
+        let change = (Some(names(before, ".")), Some(names(after, ".")));
+        context.audit_change(Action::RoleGiven, Some(&format_args!("{user}/{role}")), change);
     }
     Ok(())
 }

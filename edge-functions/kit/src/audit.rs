@@ -4,13 +4,18 @@
 //! header off, adds request, time and place, and keeps the event: with what the request wrote, or on a disk
 //! before the answer leaves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
 use crate::context::{Caller, Context, Visitor};
+use crate::database::{Database, DatabaseError};
+use crate::ids::ClinicId;
+use crate::params;
+use crate::policy::Role;
 
 /// Where the host reads events.
 pub const HEADER: HeaderName = HeaderName::from_static("locum-audit");
@@ -98,11 +103,86 @@ pub enum Action {
     CallRead,
     /// The messages to patients were read.
     OutboxRead,
+    /// Audit events were searched.
+    AuditRead,
+    /// Audit events left as a file.
+    AuditExported,
+    /// Audit events left as a document to print.
+    AuditPrinted,
+    /// The patient read who saw their record.
+    AccessRead,
+    /// What is to be reviewed was read.
+    ReviewsRead,
+    /// An access was reviewed.
+    ReviewSigned,
+    /// What is reviewed, and who may see what, was changed.
+    OversightChanged,
+    /// A clinician was refused a record that is not theirs.
+    AccessRefused,
+    /// A clinician opened such a record all the same, with a reason.
+    EmergencyAccess,
+    /// The roles of all staff are to be looked through.
+    RecertificationBegun,
+    /// The roles of one of them were.
+    AccessCertified,
+    /// Licences of staff were read.
+    LicencesRead,
+    /// Somebody has a licence.
+    LicenceAdded,
+    /// A licence was taken back.
+    LicenceRemoved,
+    /// Somebody came into a call, as its media node tells.
+    CallJoined,
+    /// Somebody left a call.
+    CallLeft,
+    /// What is reviewed, and who may see what, was read.
+    OversightRead,
+    /// How far the recertifications are was read.
+    RecertificationsRead,
+}
+
+/// Why a record is touched: codes of HL7's PurposeOfUse (`http://terminology.hl7.org/CodeSystem/v3-ActReason`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Treatment.
+    Treatment,
+    /// Somebody else's patient, in an emergency.
+    BreakTheGlass,
+    /// The patient themselves asks.
+    PatientRequest,
+    /// What else a clinic does.
+    Operations,
+}
+
+impl Purpose {
+    /// The code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Treatment => "TREAT",
+            Self::BreakTheGlass => "BTG",
+            Self::PatientRequest => "PATRQT",
+            Self::Operations => "HOPERAT",
+        }
+    }
+
+    fn of(caller: &Caller) -> Option<Self> {
+        if caller.visitor.is_some() && caller.staff.is_none() {
+            return Some(Self::PatientRequest);
+        }
+        let staff = caller.staff.as_ref()?;
+        let treats = staff.roles.iter().any(|role| matches!(role, Role::Doctor | Role::Nurse));
+        Some(if treats { Self::Treatment } else { Self::Operations })
+    }
 }
 
 /// The events of one request so far.
 #[derive(Default)]
-pub struct Trail(RefCell<Vec<Event>>);
+pub struct Trail {
+    events: RefCell<Vec<Event>>,
+    /// By what the caller is known: the beginning of a secret's hash, which opens nothing.
+    token: RefCell<Option<String>>,
+    purpose: Cell<Option<Purpose>>,
+}
 
 #[derive(Clone, Serialize)]
 struct Event {
@@ -115,9 +195,22 @@ struct Event {
     /// `AuditEvent.entity.what`.
     #[serde(skip_serializing_if = "Option::is_none")]
     entity: Option<Named>,
+    /// Whose record it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patient: Option<String>,
+    /// `AuditEvent.purposeOfEvent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// What was there before, and is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<String>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 struct Named {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -170,6 +263,24 @@ impl Action {
             Self::TokenRefused => ("token-refused", 'E', "Appointment"),
             Self::CallRead => ("call-read", 'R', "Encounter"),
             Self::OutboxRead => ("outbox-read", 'R', "Communication"),
+            Self::AuditRead => ("audit-read", 'R', "AuditEvent"),
+            Self::AuditExported => ("audit-exported", 'E', "AuditEvent"),
+            Self::AuditPrinted => ("audit-printed", 'E', "AuditEvent"),
+            Self::AccessRead => ("access-read", 'R', "Patient"),
+            Self::ReviewsRead => ("reviews-read", 'R', "Task"),
+            Self::ReviewSigned => ("review-signed", 'C', "Task"),
+            Self::OversightChanged => ("oversight-changed", 'U', "Organization"),
+            Self::AccessRefused => ("access-refused", 'E', "Encounter"),
+            Self::EmergencyAccess => ("emergency-access", 'E', "Encounter"),
+            Self::RecertificationBegun => ("recertification-begun", 'C', "Task"),
+            Self::AccessCertified => ("access-certified", 'U', "Practitioner"),
+            Self::LicencesRead => ("licences-read", 'R', "Practitioner"),
+            Self::LicenceAdded => ("licence-added", 'C', "Practitioner"),
+            Self::LicenceRemoved => ("licence-removed", 'D', "Practitioner"),
+            Self::CallJoined => ("call-joined", 'E', "Appointment"),
+            Self::CallLeft => ("call-left", 'E', "Appointment"),
+            Self::OversightRead => ("oversight-read", 'R', "Organization"),
+            Self::RecertificationsRead => ("recertifications-read", 'R', "Practitioner"),
         }
     }
 }
@@ -177,7 +288,7 @@ impl Action {
 impl Trail {
     /// Puts the events into an answer.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        for event in self.0.borrow().iter() {
+        for event in self.events.borrow().iter() {
             // Ids and words of our own: always a header's value.
             if let Some(value) = serde_json::to_string(event).ok().and_then(|text| text.parse().ok()) {
                 headers.append(HEADER, value);
@@ -186,12 +297,43 @@ impl Trail {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.events.borrow().len()
+    }
+
+    /// Says by which session or token the caller is known.
+    pub(crate) fn known_by(&self, hash: &[u8; 32]) {
+        let token = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.token.replace(Some(token));
+    }
+
+    /// Adds whose record each event is of.
+    pub(crate) async fn find_patients(
+        &self,
+        database: &dyn Database,
+        clinic: &ClinicId,
+    ) -> Result<(), DatabaseError> {
+        let mut known: BTreeMap<Named, Option<String>> = BTreeMap::new();
+        let wanted: Vec<(usize, Named)> = {
+            let events = self.events.borrow();
+            let of = |(place, event): (usize, &Event)| Some((place, event.entity.clone()?));
+            events.iter().enumerate().filter(|(_, event)| event.patient.is_none()).filter_map(of).collect()
+        };
+        for (place, entity) in wanted {
+            let patient = match known.get(&entity) {
+                Some(patient) => patient.clone(),
+                None => patient_of(database, clinic, &entity).await?,
+            };
+            known.insert(entity, patient.clone());
+            if let Some(event) = self.events.borrow_mut().get_mut(place) {
+                event.patient = patient;
+            }
+        }
+        Ok(())
     }
 
     /// What was undone did not happen.
     pub(crate) fn undo(&self, to: usize) {
-        self.0.borrow_mut().truncate(to);
+        self.events.borrow_mut().truncate(to);
     }
 }
 
@@ -217,9 +359,50 @@ impl Named {
 impl Context<'_> {
     /// Records that the caller did `action` to the thing with the id `subject`.
     pub fn audit(&self, action: Action, subject: Option<&dyn fmt::Display>) {
+        self.audit_change(action, subject, (None, None));
+    }
+
+    /// The same for a change: what was there before, and what is there now, as codes of ours.
+    pub fn audit_change(
+        &self,
+        action: Action,
+        subject: Option<&dyn fmt::Display>,
+        (old, new): (Option<String>, Option<String>),
+    ) {
         let (code, action, kind) = action.terms();
         let agent = Named::agent(&self.caller);
         let entity = subject.map(|id| Named { kind, id: Some(id.to_string()) });
-        self.trail.0.borrow_mut().push(Event { action, code, agent, entity });
+        let purpose = self.trail.purpose.get().or_else(|| Purpose::of(&self.caller)).map(Purpose::code);
+        let token = self.trail.token.borrow().clone();
+        let word = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let (old, new) = (word(old), word(new));
+        let event = Event { action, code, agent, entity, patient: None, purpose, token, old, new };
+        self.trail.events.borrow_mut().push(event);
     }
+
+    /// Says why what follows is done, where it is not the usual.
+    pub fn purpose(&self, purpose: Purpose) {
+        self.trail.purpose.set(Some(purpose));
+    }
+}
+
+async fn patient_of(
+    database: &dyn Database,
+    clinic: &ClinicId,
+    entity: &Named,
+) -> Result<Option<String>, DatabaseError> {
+    let Some(id) = entity.id.as_deref() else { return Ok(None) };
+    let sql = match entity.kind {
+        // Reading of whom something was recorded is reading of them.
+        "Patient" | "AuditEvent" => return Ok(Some(id.to_owned())),
+        "Appointment" => "SELECT patient FROM appointment WHERE clinic = ? AND id = ?",
+        "Encounter" => {
+            "SELECT a.patient FROM encounter e
+             JOIN appointment a ON a.clinic = e.clinic AND a.id = e.appointment
+             WHERE e.clinic = ? AND e.id = ?"
+        }
+        _ => return Ok(None),
+    };
+    let rows = database.query(sql, params![clinic, id]).await?;
+    rows.first().map(|row| row.text(0)).transpose()
 }

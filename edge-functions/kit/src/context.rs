@@ -1,10 +1,11 @@
 //! What a function knows about the request it answers.
 
-use http::Request;
+use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::audit::Trail;
+use crate::audit_log::{AuditLog, Report, Wish};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::ids::{AppointmentId, ClinicId, GuestId, UserId};
@@ -22,6 +23,8 @@ pub struct Host<'a> {
     pub variables: &'a dyn Variables,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// Who did what so far.
+    pub events: &'a dyn AuditLog,
 }
 
 /// A request whose caller is known and allowed.
@@ -153,6 +156,14 @@ impl Context<'_> {
     /// The clinic's record group.
     pub fn database(&self) -> &dyn Database {
         self.host.database
+    }
+
+    /// Audit events of the clinic.
+    pub async fn events(&self, wish: &Wish) -> Result<Report, Problem> {
+        self.host.events.search(wish).await.map_err(|_| {
+            let title = "The audit events cannot be read now";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable", title)
+        })
     }
 
     /// A variable of the component.

@@ -134,6 +134,14 @@ text_types! {
     /// An e-mail address, checked as far as that makes sense without sending (RFC 5321 §4.5.3.1 for the
     /// lengths).
     Email, email, "must be an e-mail address";
+    /// A country, or a part of one: ISO 3166-1 or 3166-2, such as `DE` or `US-OR`.
+    Jurisdiction, jurisdiction, "must be a code such as DE or US-OR (ISO 3166)";
+    /// The number of a licence: 1 to 40 of letters, digits and `- / . `, blanks between them.
+    LicenceNumber, |text| {
+        let text = text.trim();
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-/. ".contains(&c);
+        ((1..=40).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
+    }, "must be 1 to 40 of A-Z, a-z, 0-9, - / . and blanks";
     /// A clinical note: 1 to 20,000 characters.
     NoteText, |text| {
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
@@ -162,6 +170,16 @@ fn is_visible(c: char) -> bool {
     let joins_or_marks =
         matches!(c, '\u{00ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
     !(c.is_whitespace() || c.is_control() || is_bidi_control(c) || joins_or_marks)
+}
+
+fn jurisdiction(text: String) -> Option<String> {
+    let text = text.trim().to_ascii_uppercase();
+    let (country, part) =
+        text.split_once('-').map_or((text.as_str(), None), |(country, part)| (country, Some(part)));
+    let is_country = country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase());
+    let is_part =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_alphanumeric());
+    (is_country && part.is_none_or(is_part)).then(|| text.clone())
 }
 
 fn username(text: String) -> Option<String> {

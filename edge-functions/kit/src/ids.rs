@@ -99,6 +99,12 @@ ids! {
     SessionId;
     /// A passkey.
     PasskeyId;
+    /// A record that was opened in an emergency.
+    EmergencyAccessId;
+    /// A round in which the roles of all staff are looked through.
+    RecertificationId;
+    /// Where somebody may practise.
+    LicenceId;
     /// Somebody who can be booked.
     PractitionerId;
     /// Something that can be booked (FHIR HealthcareService).

@@ -5,6 +5,7 @@
 //! component (`spin`), a temporary database in the tests (`testing`).
 
 pub mod audit;
+pub mod audit_log;
 pub mod call;
 pub mod clinic;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod hours;
 pub mod ids;
 pub mod invitation;
 pub mod money;
+pub mod oversight;
 pub mod phi;
 pub mod policy;
 pub mod problem;

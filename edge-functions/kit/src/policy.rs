@@ -251,6 +251,18 @@ policy! {
         ResetStaff: POST "/auth/staff/{id}/reset" Roles(&[ClinicAdmin]);
         /// Somebody leaves: nothing opens for them any more.
         EndStaff: POST "/auth/staff/{id}/leave" Roles(&[ClinicAdmin]);
+        /// How far the looking through of everybody's roles is.
+        ListRecertifications: GET "/auth/recertifications" Roles(&[ClinicAdmin, Auditor]);
+        /// Begins to look through everybody's roles.
+        CreateRecertification: POST "/auth/recertifications" Roles(&[ClinicAdmin]);
+        /// Says of one person that their roles are right, or what they are to be.
+        CertifyAccess: POST "/auth/recertifications/{id}" Roles(&[ClinicAdmin]);
+        /// Where members of staff may practise.
+        ListLicences: GET "/auth/licences" Roles(&[ClinicAdmin, Auditor]);
+        /// Adds a licence.
+        CreateLicence: POST "/auth/licences" Roles(&[ClinicAdmin]);
+        /// Takes a licence back.
+        RemoveLicence: DELETE "/auth/licences/{id}" Roles(&[ClinicAdmin]);
         /// Chooses a password by the link that an administrator made.
         CreateEnrolment: POST "/auth/enrolments" Anyone;
         /// Uses an invitation link.
@@ -309,8 +321,26 @@ policy! {
         PutNote: PUT "/records/encounters/{id}/note" Roles(&[Doctor]);
         /// Who was in the call of an encounter, and for how long.
         GetCall: GET "/records/encounters/{id}/call" Roles(&[Doctor, Nurse]);
+        /// Opens the record of somebody who is not one's own patient, with a reason.
+        CreateEmergencyAccess: POST "/records/encounters/{id}/emergency-access" Roles(&[Doctor, Nurse]);
         /// Keeps what a media node tells of a call.
         CreateCallEvents: POST "/records/call-events" Node;
+    }
+    Audit "audit" {
+        /// Who saw and who changed what.
+        ListAuditEvents: GET "/audit/events" Roles(&[ClinicAdmin, Auditor]);
+        /// The same as a file.
+        ExportAuditEvents: GET "/audit/export" Roles(&[ClinicAdmin, Auditor]);
+        /// Who saw the record of the patient who asks.
+        GetRecordAccess: GET "/audit/record-access" VISITOR;
+        /// What is unusual and was not looked at yet.
+        ListReviews: GET "/audit/reviews" Roles(&[ClinicAdmin, Auditor]);
+        /// Says what became of it.
+        SignReview: POST "/audit/reviews" Roles(&[ClinicAdmin, Auditor]);
+        /// What is looked at, and whose records clinicians may open.
+        GetOversight: GET "/audit/oversight" Roles(&[ClinicAdmin, Auditor]);
+        /// Changes that.
+        PutOversight: PUT "/audit/oversight" Roles(&[ClinicAdmin]);
     }
     Messages "messages" {
         /// Sends the link to a visit again to whoever lost it.

@@ -32,7 +32,14 @@ pub async fn serve<F: Function>(
     failed: impl FnOnce(&Problem),
 ) -> Reply {
     let trail = Trail::default();
-    let mut reply = answer::<F>(host, request, &trail).await.unwrap_or_else(|problem| {
+    let clinic = split(request.uri().path()).map(|(clinic, _)| clinic);
+    let mut answered = answer::<F>(host, request, &trail).await;
+    if let Some(clinic) = clinic
+        && let Err(error) = trail.find_patients(host.database, &clinic).await
+    {
+        answered = answered.and(Err(Problem::internal(error)));
+    }
+    let mut reply = answered.unwrap_or_else(|problem| {
         if problem.cause().is_some() {
             failed(&problem);
         }
@@ -55,6 +62,9 @@ async fn answer<F: Function>(
     let now = clock::to_millisecond(host.clock.now());
     let Known { caller, renewed } = identify(host, &clinic, request.headers(), rule.access, now).await?;
     authorize(&caller, rule.access)?;
+    if let Some(hash) = known_by(&caller, request.headers()) {
+        trail.known_by(&hash);
+    }
     let request_id = request.headers().get("locum-request-id").and_then(|id| id.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
     let context = Context { clinic, request_id, now, request, caller, host, path_id, trail };
@@ -132,6 +142,15 @@ async fn identify(
         known.caller.operator = holds_setup_token(host, headers).await?;
     }
     Ok(known)
+}
+
+/// The key of the session by which the caller is known.
+fn known_by(caller: &Caller, headers: &HeaderMap) -> Option<[u8; 32]> {
+    let visit = || {
+        let secret = caller.visitor.and(cookies::read(headers, cookies::VISIT));
+        secret.map(|secret| Secret::presented(secret).hash())
+    };
+    caller.staff.as_ref().map(|staff| staff.session).or_else(visit)
 }
 
 /// The node that the host names. Under a host that has no key of its own nobody is a node.

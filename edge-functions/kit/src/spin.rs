@@ -9,6 +9,7 @@ use spin_sdk::http::Request;
 use spin_sdk::{sqlite, variables};
 
 use crate::Pending;
+use crate::audit_log::{self, AuditLog, Report, Unavailable, Wish};
 use crate::clock::SystemClock;
 use crate::context::Host;
 use crate::database::{Database, DatabaseError, Row, Value};
@@ -33,7 +34,8 @@ async fn respond<F: Function>(request: Request) -> Result<Reply, Problem> {
     let body = body.collect().await.map_err(|_| Problem::unreadable_body())?;
     let request = http::Request::from_parts(parts, body.to_bytes().to_vec());
     let database = SpinDatabase::open().await?;
-    let host = Host { database: &database, variables: &SpinVariables, clock: &SystemClock };
+    let host =
+        Host { database: &database, variables: &SpinVariables, clock: &SystemClock, events: &HostAuditLog };
     Ok(serve::<F>(host, request, log).await)
 }
 
@@ -111,6 +113,23 @@ fn value(value: sqlite::Value) -> Result<Value, DatabaseError> {
         sqlite::Value::Real(_) => {
             Err(DatabaseError::Statement("a real number, which no table of ours has".into()))
         }
+    }
+}
+
+/// The host's, at an address that only it answers, and only to a component that may ask.
+struct HostAuditLog;
+
+impl AuditLog for HostAuditLog {
+    fn search<'a>(&'a self, wish: &'a Wish) -> Pending<'a, Result<Report, Unavailable>> {
+        Box::pin(async move {
+            let wish = serde_json::to_vec(wish).map_err(|_| Unavailable)?;
+            let answer = spin_sdk::http::post(audit_log::ADDRESS, wish).await.map_err(|_| Unavailable)?;
+            if answer.status() != http::StatusCode::OK {
+                return Err(Unavailable);
+            }
+            let body = answer.into_body().collect().await.map_err(|_| Unavailable)?.to_bytes();
+            serde_json::from_slice(&body).map_err(|_| Unavailable)
+        })
     }
 }
 

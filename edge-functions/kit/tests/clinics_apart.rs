@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
+use audit::AuditFunction;
 use auth::AuthFunction;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
@@ -71,6 +72,9 @@ impl Clinics {
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
                 ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
+                ("licence", "number") | ("emergency_access", "reason") => twin.clone(),
+                ("oversight", "record_access") => "'assigned'".to_owned(),
+                ("emergency_access", "expires_at") => "1".to_owned(),
                 _ => column.clone(),
             };
             let values = columns.iter().map(value).collect::<Vec<_>>().join(", ");
@@ -212,7 +216,54 @@ async fn staff(clinics: &Clinics) {
     clinics.post::<AuthFunction>(&nora, "/auth/enrolments", chosen).await;
     let list = clinics.get::<AuthFunction>(&administrator, "/auth/staff").await;
     assert!(list.body["staff"].as_array().unwrap().len() > 2, "{}", list.body);
+    certify(clinics, &administrator, &invited.text("/id")).await;
     clinics.post::<AuthFunction>(&administrator, &act("leave"), json!({})).await;
+}
+
+/// Roles are looked through and licences kept.
+async fn certify(clinics: &Clinics, administrator: &Client<'_>, somebody: &str) {
+    let due = json!({"dueOn": "2026-03-09"});
+    let begun = clinics.post::<AuthFunction>(administrator, "/auth/recertifications", due).await;
+    let round = format!("/auth/recertifications/{}", begun.text("/id"));
+    let keep = json!({"user": somebody, "decision": "keep"});
+    clinics.post::<AuthFunction>(administrator, &round, keep).await;
+    let rounds = clinics.get::<AuthFunction>(administrator, "/auth/recertifications").await;
+    assert_eq!(rounds.body["recertifications"].as_array().unwrap().len(), 1);
+    let licence = json!({"user": somebody, "jurisdiction": "DE", "number": "1", "validFrom": "2026-01-01",
+                         "validUntil": "2026-12-31"});
+    let licence = clinics.post::<AuthFunction>(administrator, "/auth/licences", licence).await;
+    let list = clinics.get::<AuthFunction>(administrator, "/auth/licences").await;
+    assert_eq!(list.body["licences"].as_array().unwrap().len(), 1);
+    let path = format!("/auth/licences/{}", licence.text("/id"));
+    clinics.step::<AuthFunction>(administrator, Method::DELETE, &path, None, "").await;
+}
+
+/// Who saw what, what of it is reviewed, and a record that opens with a reason.
+async fn oversee(clinics: &Clinics, patient: &Client<'_>, encounter: &str) {
+    let administrator = clinics.world.client("demo");
+    administrator.sign_in_as(Role::ClinicAdmin).await;
+    let wanted = json!({
+        "recordAccess": "assigned", "emergencyMinutes": 60, "dayBegins": "06:00", "dayEnds": "22:00",
+        "massPatients": 30, "sampleOneIn": 0, "alertEmail": "privacy@example.org",
+    });
+    clinics.step::<AuditFunction>(&administrator, Method::PUT, "/audit/oversight", Some(wanted), "").await;
+    let stranger = clinics.world.client("demo");
+    stranger.sign_in_as(Role::Doctor).await;
+    assert_eq!(stranger.get::<RecordsFunction>(encounter).await.status, 403);
+    let reason = json!({"reason": "Their doctor is ill today"});
+    clinics.post::<RecordsFunction>(&stranger, &format!("{encounter}/emergency-access"), reason).await;
+    clinics.get::<RecordsFunction>(&stranger, encounter).await;
+    let reviews = clinics.get::<AuditFunction>(&administrator, "/audit/reviews").await;
+    assert_eq!(reviews.body["items"][0]["reason"], "Their doctor is ill today");
+    let review = json!({"item": reviews.text("/items/0/id"), "result": "justified"});
+    clinics.post::<AuditFunction>(&administrator, "/audit/reviews", review).await;
+    let all = clinics.get::<AuditFunction>(&administrator, "/audit/reviews?state=all").await;
+    assert_eq!(all.body["items"][0]["review"]["result"], "justified");
+    let events = clinics.get::<AuditFunction>(&administrator, "/audit/events?code=emergency-access").await;
+    assert_eq!(events.body["events"][0]["patient"]["name"], "Paula Patient");
+    clinics.get::<AuditFunction>(&administrator, "/audit/oversight").await;
+    let accesses = clinics.get::<AuditFunction>(patient, "/audit/record-access").await;
+    assert!(accesses.body["accesses"].as_array().unwrap().len() > 2, "{}", accesses.body);
 }
 
 /// A minute of a call, as a media node tells it, and what staff see of it.
@@ -329,6 +380,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
     staff(&clinics).await;
+    oversee(&clinics, &patient, &encounter).await;
     let lost = json!({"email": "paula@example.org"});
     clinics.post::<MessagesFunction>(&patient, "/messages/link-requests", lost).await;
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
+use audit::AuditFunction;
 use auth::AuthFunction;
 use kit::policy::{self, Access, Entry, Role};
 use kit::testing::{Answer, Booked, Client, Seeded, World};
@@ -20,6 +21,7 @@ async fn ask(client: &Client<'_>, entry: &Entry) -> Answer {
     let method = entry.method.clone();
     let body = (method != http::Method::GET && method != http::Method::DELETE).then(|| json!({}));
     match entry.component {
+        "audit" => client.send::<AuditFunction>(method, &path, body, &[]).await,
         "auth" => client.send::<AuthFunction>(method, &path, body, &[]).await,
         "scheduling" => client.send::<SchedulingFunction>(method, &path, body, &[]).await,
         "payments" => client.send::<PaymentsFunction>(method, &path, body, &[]).await,

@@ -102,12 +102,22 @@ async fn keep(context: &Context<'_>, node: &str, event: &NewEvent) -> Result<(),
         sink.as_str()
     ];
     let added = context.database().execute(sql, values).await?;
-    if added > 0 && kind == "token-refused" {
-        let sql = "SELECT appointment FROM call_meter WHERE clinic = ? AND sink = ?";
-        let rows = context.database().query(sql, params![&context.clinic, sink.as_str()]).await?;
-        let appointment = rows.first().map(|row| row.parsed(0, AppointmentId::parse)).transpose()?;
-        if let Some(appointment) = appointment {
-            context.audit(Action::TokenRefused, Some(&appointment));
+    let action = match kind.as_str() {
+        "token-refused" => Action::TokenRefused,
+        "joined" => Action::CallJoined,
+        "left" => Action::CallLeft,
+        _ => return Ok(()),
+    };
+    if added > 0 {
+        // Nodes know random names only; who that was is known here.
+        let sql = "SELECT m.appointment, p.person FROM call_meter m
+                   LEFT JOIN call_person p ON p.clinic = m.clinic AND p.appointment = m.appointment
+                     AND p.participant = ?3
+                   WHERE m.clinic = ?1 AND m.sink = ?2";
+        let values = params![&context.clinic, sink.as_str(), participant.as_str()];
+        if let Some(row) = context.database().query(sql, values).await?.first() {
+            let appointment = row.parsed(0, AppointmentId::parse)?;
+            context.audit_change(action, Some(&appointment), (None, row.text_or_null(1)?));
         }
     }
     Ok(())
@@ -116,6 +126,7 @@ async fn keep(context: &Context<'_>, node: &str, event: &NewEvent) -> Result<(),
 /// `GET /records/encounters/{id}/call`.
 pub async fn get_call(context: &Context<'_>) -> Result<Reply, Problem> {
     let id = context.path_id(EncounterId::parse)?;
+    context.may_open(id).await?;
     let sql = "SELECT 1 FROM encounter WHERE clinic = ? AND id = ?";
     if context.database().query(sql, params![&context.clinic, id]).await?.is_empty() {
         return Err(Problem::not_found("No such encounter"));

@@ -50,6 +50,7 @@ struct NoteView {
 /// `GET /records/encounters/{id}`. The entity tag is the version of the note.
 pub async fn get_encounter(context: &Context<'_>) -> Result<Reply, Problem> {
     let id = context.path_id(EncounterId::parse)?;
+    context.may_open(id).await?;
     let (view, version) = find(context, id).await?;
     context.audit(Action::NoteRead, Some(&id));
     reply::with_etag(reply::ok(&view)?, &version)
@@ -60,6 +61,7 @@ pub async fn put_note(context: &Context<'_>) -> Result<Reply, Problem> {
     let id = context.path_id(EncounterId::parse)?;
     let seen = IfMatch::of(context.request.headers())?;
     let note: NewNote = form::read(&context.request)?;
+    context.may_open(id).await?;
     context
         .transaction(async || {
             write(context, id, &seen, &note).await?;

@@ -1,6 +1,7 @@
 //! Edge function `records`: encounters, their notes and their calls.
 
 pub mod call;
+pub mod emergency;
 pub mod encounter;
 #[cfg(target_family = "wasm")]
 mod entry;
@@ -26,6 +27,7 @@ impl Function for RecordsFunction {
             Records::GetEncounter => encounter::get_encounter(context).await,
             Records::PutNote => encounter::put_note(context).await,
             Records::GetCall => call::get_call(context).await,
+            Records::CreateEmergencyAccess => emergency::create(context).await,
             Records::CreateCallEvents => call::create_call_events(context).await,
         }
     }

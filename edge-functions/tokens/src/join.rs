@@ -15,7 +15,7 @@ use kit::secret;
 use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
-use crate::asker::Asker;
+use crate::asker::{Asker, Person};
 use crate::claims::{Claims, Names, Signer};
 use crate::membership::{self, Membership};
 use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere};
@@ -69,6 +69,10 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
         return Err(Problem::invalid("/nearest", format!("must be {MAX_NEAREST} at most")));
     }
     let asker = Asker::of(context, wish.appointment)?;
+    if matches!(asker.person, Person::Clinician(_)) {
+        // Whoever was in the call counts as somebody who treats the patient.
+        context.may_open_visit(asker.appointment).await?;
+    }
     let device = wish.encryption.as_ref().and_then(Membership::device);
     if device.is_none() {
         allow_unbound(context).await?;

@@ -51,6 +51,21 @@ pub(crate) struct Said {
     /// `AuditEvent.entity.what`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) entity: Option<Named>,
+    /// `AuditEvent.entity` of role 1: whose record it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) patient: Option<String>,
+    /// `AuditEvent.purposeOfEvent`, a code of HL7's PurposeOfUse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) purpose: Option<String>,
+    /// The session, or the token of an app, by which it was done: its id, which opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    /// `AuditEvent.entity.detail`: what was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) old: Option<String>,
+    /// The same: what is there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) new: Option<String>,
 }
 
 /// What the host knows of the request, beside what its function says.
@@ -88,6 +103,21 @@ pub(crate) struct Event {
     pub(crate) entity_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) entity: Option<String>,
+    /// `AuditEvent.entity` of role 1: whose record it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) patient: Option<String>,
+    /// `AuditEvent.purposeOfEvent`, a code of HL7's PurposeOfUse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) purpose: Option<String>,
+    /// The session, or the token of an app, by which it was done: its id, which opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    /// `AuditEvent.entity.detail`: what was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) old: Option<String>,
+    /// The same: what is there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) new: Option<String>,
 }
 
 /// The header is not what a function may say.
@@ -132,7 +162,9 @@ impl Said {
     fn words(&self) -> impl Iterator<Item = &str> {
         let named = [Some(&self.agent), self.entity.as_ref()].into_iter().flatten();
         let words = named.flat_map(|named| [Some(named.kind.as_str()), named.id.as_deref()]);
-        words.flatten().chain([self.code.as_str()])
+        let more = [&self.patient, &self.purpose, &self.token, &self.old, &self.new];
+        let more = more.into_iter().filter_map(|word| word.as_deref());
+        words.flatten().chain([self.code.as_str()]).chain(more)
     }
 
     /// With all that the host adds.
@@ -155,6 +187,11 @@ impl Said {
             agent: self.agent.id,
             entity_type,
             entity,
+            patient: self.patient,
+            purpose: self.purpose,
+            token: self.token,
+            old: self.old,
+            new: self.new,
         }
     }
 }
@@ -226,5 +263,10 @@ mod tests {
         let canonical: String = canonical.split_whitespace().collect();
         assert_eq!(String::from_utf8(event.canonical()).unwrap(), canonical);
         assert_eq!(serde_json::from_str::<Event>(&canonical).unwrap(), event);
+        let more = r#","patient":"p-1","purpose":"TREAT","token":"s-1","old":"nurse","new":"nurse.doctor"}"#;
+        let said = READ.replace('\n', "").trim_end().trim_end_matches('}').to_owned() + "}" + more;
+        let event = self::said(&headers(&[&said])).unwrap().remove(0).at(&circumstances);
+        let canonical = canonical.trim_end_matches('}').to_owned() + more;
+        assert_eq!(String::from_utf8(event.canonical()).unwrap(), canonical);
     }
 }

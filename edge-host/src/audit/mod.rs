@@ -10,6 +10,7 @@
 //! | `checkpoint.rs` | signed statements of how far a chain had come |
 //! | `archive.rs` | all of it on its way into backups, and back |
 //! | `list.rs` | all of it as a list |
+//! | `wish.rs`, `search.rs`, `reports.rs` | reports over all hosts of a group |
 //! | `verify.rs`, `report.rs` | walks all of it and names what is first wrong |
 //!
 //! ```text
@@ -26,19 +27,22 @@ mod kept;
 mod list;
 mod log;
 mod report;
+mod reports;
 mod rows;
+mod search;
 mod ship;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -52,6 +56,7 @@ pub(crate) use event::{Action, Circumstances, Event, HEADER, said};
 pub(crate) use list::{Wanted, list};
 pub(crate) use log::reserve;
 pub use report::Report;
+pub use reports::AuditDoor;
 pub(crate) use rows::{Rows, insert, verify as verify_rows};
 pub(crate) use ship::{AuditAnswer, AuditQuestion};
 
@@ -61,7 +66,9 @@ use log::{AppendError, LogError, LogSettings, OwnLog};
 use ship::Shipping;
 pub use verify::VerifyError;
 pub(crate) use verify::{HostOnDisk, verify};
+pub(crate) use wish::Wish;
 
+use crate::clinic::Clinics;
 use crate::mesh::Peers;
 use crate::store::{GroupId, RecordStore};
 
@@ -74,6 +81,7 @@ pub(crate) struct Audit {
     store: Arc<dyn RecordStore>,
     groups: BTreeMap<GroupId, GroupAudit>,
     kept: KeptEvents,
+    spans: Mutex<search::Spans>,
 }
 
 /// How it is kept.
@@ -90,6 +98,8 @@ pub(crate) struct AuditSettings {
     pub(crate) keep: Duration,
     /// Whether there are other regions: then nothing goes that none of them has had.
     pub(crate) ships: bool,
+    /// Whose records are in which group.
+    pub(crate) clinics: Clinics,
     /// Signs checkpoints.
     pub(crate) key: SigningKey,
     /// Where this host is.
@@ -121,7 +131,7 @@ impl Audit {
     pub(crate) fn new(settings: AuditSettings, store: Arc<dyn RecordStore>) -> Self {
         let groups = store.groups().into_iter().map(|group| (group, GroupAudit::default())).collect();
         let kept = KeptEvents::new(settings.folder.clone());
-        Self { settings, store, groups, kept }
+        Self { settings, store, groups, kept, spans: Mutex::default() }
     }
 
     /// Returns once events of reading are kept: on this host's disk, or, when that is full, on another's.
@@ -177,21 +187,27 @@ impl Audit {
         own_folder(&self.settings.folder, group)
     }
 
-    /// Keeps what another host of a group sent. Blocks.
+    /// Keeps what another host of a group sent, or shows it what is here: the answer, and bytes that belong to it.
+    /// Blocks.
     pub(crate) fn answer(
         &self,
         from: &NodeId,
         question: AuditQuestion,
         bytes: &[u8],
-    ) -> Result<AuditAnswer, KeepError> {
+    ) -> Result<(AuditAnswer, Vec<u8>), KeepError> {
         match question {
             AuditQuestion::Events { group, file, offset } => {
                 let held = self.kept.append((&group, from), file, offset, bytes);
-                held.map(|bytes| AuditAnswer::Held { bytes })
+                held.map(|bytes| (AuditAnswer::Held { bytes }, Vec::new()))
             }
             AuditQuestion::Checkpoint { group, token, key } => {
                 let kept = self.kept.checkpoint((&group, from), &token, &key);
-                kept.map(|()| AuditAnswer::Kept).map_err(KeepError::File)
+                kept.map(|()| (AuditAnswer::Kept, Vec::new())).map_err(KeepError::File)
+            }
+            AuditQuestion::Report { group, clinic, wish, logs } => {
+                let part = self.part(&group, &clinic, &wish, logs.as_deref()).map_err(KeepError::File)?;
+                let json = serde_json::to_vec(&part).map_err(|error| KeepError::File(error.into()))?;
+                Ok((AuditAnswer::Part, json))
             }
         }
     }

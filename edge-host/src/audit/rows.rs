@@ -16,8 +16,19 @@ use crate::store::{Access, Caller, GroupId, QueryResult, RecordStore, Session, S
 const CHAIN_ROWS: i64 = 500;
 const CHAIN_WITHIN: Duration = Duration::from_secs(5);
 
-const COLUMNS: &str = "sequence, recorded_at_ms, clinic, request, region, node, status, action, code, \
-                       agent_type, agent, entity_type, entity";
+/// Of an event, in the order of [`read_event`].
+macro_rules! columns {
+    () => {
+        "recorded_at_ms, clinic, request, region, node, status, action, code, agent_type, agent, \
+         entity_type, entity, patient, purpose, token, old_value, new_value"
+    };
+}
+pub(super) const COLUMNS: &str = concat!("sequence, ", columns!());
+/// Where a backup of an earlier release has fewer.
+const OLD_COLUMNS: &str = "sequence, recorded_at_ms, clinic, request, region, node, status, action, code, \
+                           agent_type, agent, entity_type, entity, NULL, NULL, NULL, NULL, NULL";
+/// With the sequence.
+const WIDTH: usize = 18;
 
 /// What the chain of a database says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -46,12 +57,29 @@ pub(crate) enum Fault {
 
 /// Adds events to the session's transaction; the caller commits.
 pub(crate) async fn insert(session: &dyn Session, events: &[Event]) -> Result<(), SqlError> {
-    let sql = "INSERT INTO locum_audit (recorded_at_ms, clinic, request, region, node, status, action, code,
-               agent_type, agent, entity_type, entity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    const SQL: &str = concat!(
+        "INSERT INTO locum_audit (",
+        columns!(),
+        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    );
     for event in events {
-        session.execute(sql.to_owned(), columns(event), Caller::Host).await?;
+        session.execute(SQL.to_owned(), columns(event), Caller::Host).await?;
     }
     Ok(())
+}
+
+/// Adds events of the host's own.
+pub(crate) async fn write(
+    store: &dyn RecordStore,
+    group: &GroupId,
+    events: &[Event],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let session = store.session(group, Access::Write, Instant::now() + CHAIN_WITHIN)?;
+    insert(session.as_ref(), events).await.map_err(StoreError::Commit)?;
+    session.commit().await
 }
 
 fn columns(event: &Event) -> Vec<Value> {
@@ -69,6 +97,11 @@ fn columns(event: &Event) -> Vec<Value> {
         optional(&event.agent),
         optional(&event.entity_type),
         optional(&event.entity),
+        optional(&event.patient),
+        optional(&event.purpose),
+        optional(&event.token),
+        optional(&event.old),
+        optional(&event.new),
     ]
 }
 
@@ -116,18 +149,20 @@ pub(crate) fn verify<E>(
         _ => 0,
     };
     let mut seen = 0;
-    let sql = "SELECT a.sequence, recorded_at_ms, clinic, request, region, node, status, action, code, \
-               agent_type, agent, entity_type, entity, c.hash \
-               FROM locum_audit a LEFT JOIN locum_audit_chain c ON c.sequence = a.sequence \
-               WHERE a.sequence > ? ORDER BY a.sequence LIMIT ?";
+    let columns = stored_columns(&mut run)?;
+    let sql = format!(
+        "SELECT {columns}, \
+         (SELECT c.hash FROM locum_audit_chain c WHERE c.sequence = a.sequence) \
+         FROM locum_audit a WHERE sequence > ? ORDER BY sequence LIMIT ?"
+    );
     loop {
-        let rows = run(sql, &[number(seen), CHAIN_ROWS.into()])?.rows;
+        let rows = run(&sql, &[number(seen), CHAIN_ROWS.into()])?.rows;
         for row in &rows {
-            let Some((sequence, event)) = row.get(..13).and_then(read_event) else {
+            let Some((sequence, event)) = row.get(..WIDTH).and_then(read_event) else {
                 found.fault = Some(Fault::Changed(seen + 1));
                 return Ok(found);
             };
-            if let Some(fault) = found.take_in((seen + 1, sequence), &event, row.get(13), wanted) {
+            if let Some(fault) = found.take_in((seen + 1, sequence), &event, row.get(WIDTH), wanted) {
                 found.fault = Some(fault);
                 return Ok(found);
             }
@@ -148,6 +183,15 @@ pub(crate) fn verify<E>(
     Ok(found)
 }
 
+/// The columns of an event in this database, which may be of an earlier release.
+fn stored_columns<E>(
+    run: &mut impl FnMut(&str, &[Value]) -> Result<QueryResult, E>,
+) -> Result<&'static str, E> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'locum_audit_by_patient'";
+    let is_new = run(sql, &[])?.rows.first().is_some_and(|row| row.first() == Some(&Value::Integer(1)));
+    Ok(if is_new { COLUMNS } else { OLD_COLUMNS })
+}
+
 /// The last sequence there is.
 pub(crate) fn last<E>(mut run: impl FnMut(&str, &[Value]) -> Result<QueryResult, E>) -> Result<u64, E> {
     let last = run("SELECT max(sequence) FROM locum_audit", &[])?;
@@ -162,7 +206,8 @@ pub(crate) fn each<E>(
     mut run: impl FnMut(&str, &[Value]) -> Result<QueryResult, E>,
     mut take: impl FnMut(Event),
 ) -> Result<(), E> {
-    let sql = format!("SELECT {COLUMNS} FROM locum_audit WHERE sequence > ? ORDER BY sequence LIMIT ?");
+    let columns = stored_columns(&mut run)?;
+    let sql = format!("SELECT {columns} FROM locum_audit WHERE sequence > ? ORDER BY sequence LIMIT ?");
     let mut seen = 0;
     loop {
         let rows = run(&sql, &[number(seen), CHAIN_ROWS.into()])?.rows;
@@ -216,16 +261,17 @@ fn link(before: &Hash, sequence: u64, event: &Event) -> Hash {
     hash.chain_update(event.canonical()).finalize().into()
 }
 
-fn read_event(row: &[Value]) -> Option<(u64, Event)> {
+pub(super) fn read_event(row: &[Value]) -> Option<(u64, Event)> {
     let text = |value: &Value| match value {
         Value::Text(text) => Some(text.clone()),
         _ => None,
     };
-    let [sequence, at, clinic, request, region, node, status, action, code, agent_type, agent, kind, entity] =
+    let [sequence, at, clinic, request, region, node, status, action, code, agent_type, agent, rest @ ..] =
         row
     else {
         return None;
     };
+    let [kind, entity, patient, purpose, token, old, new] = rest else { return None };
     let (Value::Integer(sequence), Value::Integer(recorded_at_ms), Value::Integer(status)) =
         (sequence, at, status)
     else {
@@ -244,6 +290,11 @@ fn read_event(row: &[Value]) -> Option<(u64, Event)> {
         agent: text(agent),
         entity_type: text(kind),
         entity: text(entity),
+        patient: text(patient),
+        purpose: text(purpose),
+        token: text(token),
+        old: text(old),
+        new: text(new),
     };
     Some((u64::try_from(*sequence).ok()?, event))
 }
@@ -329,7 +380,8 @@ mod tests {
             ),
             (
                 "INSERT INTO locum_audit SELECT -1, recorded_at_ms, clinic, request, region, node, status,
-                 action, code, agent_type, agent, entity_type, entity FROM locum_audit WHERE sequence = 1;
+                 action, code, agent_type, agent, entity_type, entity, patient, purpose, token, old_value, new_value
+                 FROM locum_audit WHERE sequence = 1;
                  UPDATE locum_audit SET sequence = -sequence - 1 WHERE sequence > 2;
                  UPDATE locum_audit SET sequence = 3 WHERE sequence = -1;
                  UPDATE locum_audit SET sequence = -sequence WHERE sequence < 0",

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::{self, Chain, Checkpoint};
 use super::frame::{self, End, FileName};
 use super::log::{self, Synced};
-use super::{Audit, Event, rows};
+use super::{Action, Audit, Event, Wish, rows};
+use crate::clinic::ClinicId;
 use crate::mesh::{Peers, Question, envelope};
 use crate::store::{GroupId, Writer};
 
@@ -55,13 +56,24 @@ pub(crate) enum AuditQuestion {
         /// Signed with.
         key: Jwk,
     },
+    /// Which events of reading do you have? Answered with [`AuditAnswer::Part`].
+    Report {
+        /// Whose.
+        group: GroupId,
+        /// Of this clinic only.
+        clinic: String,
+        /// Which.
+        wish: Box<Wish>,
+        /// Of these logs; of your own, if there are none.
+        logs: Option<Vec<u64>>,
+    },
 }
 
 impl AuditQuestion {
     /// Whose events it is about.
     pub(crate) fn group(&self) -> &GroupId {
         match self {
-            Self::Events { group, .. } | Self::Checkpoint { group, .. } => group,
+            Self::Events { group, .. } | Self::Checkpoint { group, .. } | Self::Report { group, .. } => group,
         }
     }
 }
@@ -77,6 +89,8 @@ pub(crate) enum AuditAnswer {
     },
     /// It is kept, synced.
     Kept,
+    /// A part of a report follows, as JSON.
+    Part,
 }
 
 /// How far a group's events have come.
@@ -91,6 +105,8 @@ pub(super) struct Shipping {
     /// When each chain had its last checkpoint, and its sequence.
     vouched: Vec<(Chain, Instant, u64)>,
     overflow: Option<Overflow>,
+    /// It is recorded that this host writes the group.
+    leads: bool,
 }
 
 /// A log of which nothing is here.
@@ -127,7 +143,12 @@ impl Audit {
     pub(crate) async fn round(&self, group: &GroupId, peers: &dyn Peers) {
         let Some(own) = self.groups.get(group) else { return };
         let mut shipping = own.shipping.lock().await;
-        if self.store.writer(group) == Writer::Here {
+        let leads = self.store.writer(group) == Writer::Here;
+        shipping.leads &= leads;
+        if leads {
+            if !shipping.leads {
+                shipping.leads = self.record_beginning(group).await;
+            }
             match rows::chain(self.store.as_ref(), group).await {
                 Ok(end) => self.vouch(group, &mut shipping, Chain::Writes, end, peers).await,
                 // A group that is changing hands; the next writer goes on.
@@ -153,6 +174,38 @@ impl Audit {
         metrics::gauge!("locum_edge_audit_in_one_region", "group" => group.to_string())
             .set(if shipping.is_behind { 1.0 } else { 0.0 });
         self.vouch(group, &mut shipping, Chain::Reads(synced.file.log), synced.end, peers).await;
+    }
+
+    /// Tells each clinic of the group that its records are written here from now on: after a start or a failover, or
+    /// because an operator moved them.
+    async fn record_beginning(&self, group: &GroupId) -> bool {
+        let node = self.node();
+        let event = |clinic: &ClinicId| Event {
+            recorded_at_ms: crate::clock::unix_ms(),
+            clinic: clinic.to_string(),
+            request: format!("begin.{node}"),
+            region: self.settings.region.clone(),
+            node: node.clone(),
+            status: 200,
+            action: Action::E,
+            code: "primary-began".to_owned(),
+            agent_type: "node".to_owned(),
+            agent: Some(node.clone()),
+            entity_type: Some("Group".to_owned()),
+            entity: Some(group.to_string()),
+            patient: None,
+            purpose: None,
+            token: None,
+            old: None,
+            new: None,
+        };
+        let events: Vec<Event> = self.settings.clinics.of(group).map(event).collect();
+        let written = rows::write(self.store.as_ref(), group, &events).await;
+        if let Err(error) = &written {
+            // Another host was faster, or nobody acknowledges yet: once more in the next round.
+            tracing::debug!(%group, error = chain(error), "that the group is written here is not recorded yet");
+        }
+        written.is_ok()
     }
 
     async fn ship(

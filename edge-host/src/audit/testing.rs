@@ -26,5 +26,10 @@ pub(crate) fn event(number: u64) -> Event {
         agent: Some("u-1".to_owned()),
         entity_type: Some("Encounter".to_owned()),
         entity: Some(format!("e-{number}")),
+        patient: None,
+        purpose: None,
+        token: None,
+        old: None,
+        new: None,
     }
 }

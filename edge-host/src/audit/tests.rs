@@ -30,7 +30,7 @@ struct Hosts {
 
 struct Host {
     node: NodeId,
-    audit: Audit,
+    audit: Arc<Audit>,
     folder: TempDir,
 }
 
@@ -99,12 +99,13 @@ impl Host {
             allocate,
             keep: Duration::from_secs(3_600),
             ships: true,
+            clinics: crate::clinic::Clinics::default(),
             key: SigningKey::load_or_create(&folder.path().join("audit-key.pem")).unwrap(),
             region: format!("region-{number}"),
             node: Box::new(move || named.clone()),
         };
         let (store, _) = testing::store(folder.path());
-        Self { node, audit: Audit::new(settings, Arc::new(store)), folder }
+        Self { node, audit: Arc::new(Audit::new(settings, Arc::new(store))), folder }
     }
 
     fn on_disk(&self) -> HostOnDisk {
@@ -131,7 +132,7 @@ impl Peers for Around<'_> {
             let (question, bytes) = envelope::open(&Bytes::copy_from_slice(question)).unwrap();
             let Question::Audit(question) = question else { panic!("another question") };
             let answer = host.audit.answer(&all.hosts[*me].node, question, &bytes);
-            answer.map_or_else(|_| unknown(), |answer| Ok(envelope::seal(&answer, &[]).unwrap()))
+            answer.map_or_else(|_| unknown(), |(answer, bytes)| Ok(envelope::seal(&answer, &bytes).unwrap()))
         });
         std::future::ready(answer).boxed()
     }
@@ -208,13 +209,48 @@ async fn whatever_is_done_to_a_log_is_found_and_named() {
         }
     };
     type Tamper = Box<dyn Fn(Vec<u8>) -> Vec<u8>>;
-    let cases: [(&str, Tamper, Fault); 5] = [
+    let nth = move |bytes: &[u8], event: usize| {
+        bytes[cut(bytes, event - 1).len()..cut(bytes, event).len()].to_vec()
+    };
+    let cases: [(&str, Tamper, Fault); 8] = [
         ("a byte of the first event", Box::new(flip(|_| frame::HEADER_BYTES + 9)), Fault::Changed(1)),
         ("a byte of the last hash", Box::new(flip(|length| length - 1)), Fault::Changed(4)),
         (
             "an event is gone",
             Box::new(move |bytes| [cut(&bytes, 1), bytes[cut(&bytes, 2).len()..].to_vec()].concat()),
             Fault::Changed(2),
+        ),
+        (
+            "an event is there twice",
+            Box::new(move |bytes| {
+                let end = cut(&bytes, 2).len();
+                [&bytes[..end], &nth(&bytes, 1), &bytes[end..]].concat()
+            }),
+            Fault::Changed(3),
+        ),
+        (
+            "two change places",
+            Box::new(move |bytes| {
+                let swapped = [cut(&bytes, 1), nth(&bytes, 3), nth(&bytes, 2)].concat();
+                [&swapped[..], &bytes[swapped.len()..]].concat()
+            }),
+            Fault::Changed(2),
+        ),
+        (
+            "one is put in between, and all hashes behind it are worked out anew",
+            Box::new(move |bytes| {
+                let before: frame::Hash = bytes[24..frame::HEADER_BYTES].try_into().unwrap();
+                let mut end = frame::End { sequence: 0, hash: before };
+                let mut written = bytes[..frame::HEADER_BYTES].to_vec();
+                for event in [1, 2, 1, 3, 4] {
+                    let frame = nth(&bytes, event);
+                    let sealed = &frame[4..frame.len() - 32];
+                    end = end.then(sealed);
+                    written.extend([&frame[..4], sealed, &end.hash].concat());
+                }
+                written
+            }),
+            Fault::Changed(3),
         ),
         ("the end is gone", Box::new(move |bytes| cut(&bytes, 2)), Fault::CutOff(3)),
         ("half an event is gone", Box::new(|bytes| bytes[..bytes.len() - 5].to_vec()), Fault::CutOff(4)),
@@ -405,4 +441,146 @@ async fn each_event_is_listed_once_however_many_hold_it() {
     ] {
         assert_eq!(listed(&[0, 1], &nobody), [], "{nobody:?}");
     }
+}
+
+/// Numbers of the events of a report, and what it says of hosts.
+async fn report(hosts: &Hosts, at: usize, wish: Wish) -> (Vec<u64>, Vec<String>) {
+    let reported = hosts.hosts[at].audit.report((&group(), "demo"), wish, &hosts.around(at)).await.unwrap();
+    let number = |found: &wish::Found| (found.event.recorded_at_ms - 1_700_000_000_000).try_into().unwrap();
+    let state = |source: &reports::Source| format!("{} {:?}", source.node, source.state);
+    (reported.events.iter().map(number).collect(), reported.sources.iter().map(state).collect())
+}
+
+fn all() -> Wish {
+    Wish { limit: 100, ..Wish::default() }
+}
+
+#[tokio::test]
+async fn a_report_holds_every_event_once_and_says_whose_may_be_missing() {
+    let hosts = Hosts::with_files_of(600, 3, reserve);
+    for number in [0, 3, 4, 7] {
+        hosts.read(0, number).await.unwrap();
+    }
+    hosts.read(1, 5).await.unwrap();
+    write(&hosts.hosts[2], 1..3).await;
+    hosts.round(0).await;
+    let (events, sources) = report(&hosts, 2, all()).await;
+    assert_eq!(events, [0, 1, 2, 3, 4, 5, 7]);
+    assert_eq!(sources, ["edge-1 Answered", "edge-2 Answered", "edge-3 Answered"]);
+
+    // What it had not sent elsewhere is not there while it does not answer; the rest comes from the copy, once.
+    hosts.read(0, 8).await.unwrap();
+    hosts.down.lock().unwrap().push(hosts.hosts[0].node.clone());
+    let (events, sources) = report(&hosts, 2, all()).await;
+    assert_eq!(events, [0, 1, 2, 3, 4, 5, 7]);
+    assert_eq!(sources, ["edge-1 Copied", "edge-2 Answered", "edge-3 Answered"]);
+    // Where the copy is on the host that is asked.
+    let (events, _) = report(&hosts, 1, all()).await;
+    assert_eq!(events, [0, 3, 4, 5, 7]);
+
+    hosts.down.lock().unwrap().push(hosts.hosts[1].node.clone());
+    let (events, sources) = report(&hosts, 2, all()).await;
+    assert_eq!(events, [1, 2]);
+    assert_eq!(sources, ["edge-1 Missing", "edge-2 Missing", "edge-3 Answered"]);
+}
+
+#[tokio::test]
+async fn a_report_holds_what_is_asked_for_page_by_page() {
+    let hosts = Hosts::with_files_of(600, 2, reserve);
+    for number in 0..9 {
+        hosts.read(usize::from(number % 2 == 1), number).await.unwrap();
+    }
+    write(&hosts.hosts[0], 9..15).await;
+    let at = |number: i64| Some(1_700_000_000_000 + number);
+    let between = Wish { from_ms: at(3), until_ms: at(11), ..all() };
+    assert_eq!(report(&hosts, 0, between.clone()).await.0, [3, 4, 5, 6, 7, 8, 9, 10]);
+    // Once more: files of other times are passed over by then.
+    assert_eq!(report(&hosts, 0, between.clone()).await.0, [3, 4, 5, 6, 7, 8, 9, 10]);
+    let seen = wish::Seen { id: "e-4".to_owned(), since_ms: 0 };
+    let made_later = wish::Seen { id: "e-5".to_owned(), since_ms: i64::MAX };
+    let of = Wish { entities: vec![seen, made_later], ..all() };
+    assert_eq!(report(&hosts, 0, of).await.0, [4]);
+    for unknown in [
+        Wish { agent: Some("u-2".to_owned()), ..all() },
+        Wish { codes: vec!["sign-in".to_owned()], ..all() },
+        Wish { outcome: Some(wish::Outcome::Failure), ..all() },
+        Wish { patient: Some("p-1".to_owned()), ..all() },
+    ] {
+        assert_eq!(report(&hosts, 0, unknown.clone()).await.0, [0_u64; 0], "{unknown:?}");
+    }
+    for descending in [false, true] {
+        let (mut pages, mut wish) = (Vec::new(), Wish { descending, limit: 4, ..Wish::default() });
+        loop {
+            let audit = &hosts.hosts[0].audit;
+            let page = audit.report((&group(), "demo"), wish.clone(), &hosts.around(0)).await.unwrap();
+            assert_eq!(page.matched, 15);
+            pages.extend(page.events.iter().map(|found| found.event.recorded_at_ms - at(0).unwrap()));
+            if !page.more {
+                break;
+            }
+            wish.after = page.events.last().map(|last| wish.place(last));
+        }
+        if descending {
+            pages.reverse();
+        }
+        assert_eq!(pages, (0..15).collect::<Vec<_>>());
+    }
+    let other = hosts.hosts[0].audit.report((&group(), "other"), all(), &hosts.around(0)).await.unwrap();
+    assert_eq!(other.matched, 0, "another clinic's");
+}
+
+/// A million events, half of them read and half changed: how long a report takes, and verifying.
+/// `LOCUM_EVENTS=n` for another number.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn measure_a_million_events() {
+    let events: u64 = std::env::var("LOCUM_EVENTS").map_or(1_000_000, |text| text.parse().unwrap());
+    let hosts = Hosts::new(1, reserve);
+    let numbered = |number: u64| Event {
+        agent: Some(format!("0198c7f2-0000-7000-8000-{:012}", number % 97)),
+        patient: Some(format!("0198c7f2-0000-7000-9000-{:012}", number % 9_973)),
+        purpose: Some("TREAT".to_owned()),
+        token: Some("0123456789abcdef".to_owned()),
+        ..event(number)
+    };
+    let begun = Instant::now();
+    for batch in 0..events / 2 / 1_000 {
+        let batch = (batch * 1_000..(batch + 1) * 1_000).map(numbered).collect();
+        hosts.hosts[0].audit.keep(&group(), batch, &hosts.around(0)).await.unwrap();
+    }
+    println!("{} events of reading written in {:?}", events / 2, begun.elapsed());
+    let begun = Instant::now();
+    for batch in 0..events / 2 / 500 {
+        let until = Instant::now() + Duration::from_secs(30);
+        let session = hosts.hosts[0].audit.store.session(&group(), Access::Write, until).unwrap();
+        let first = events / 2 + batch * 500;
+        insert(session.as_ref(), &(first..first + 500).map(numbered).collect::<Vec<_>>()).await.unwrap();
+        session.commit().await.unwrap();
+    }
+    println!("{} events of changes written in {:?}", events / 2, begun.elapsed());
+    let begun = Instant::now();
+    hosts.round(0).await;
+    println!("… and chained in {:?}", begun.elapsed());
+
+    let agent = Some("0198c7f2-0000-7000-8000-000000000007".to_owned());
+    let patient = Some("0198c7f2-0000-7000-9000-000000000042".to_owned());
+    let at = |number: u64| Some(1_700_000_000_000 + i64::try_from(number).unwrap());
+    let page = Wish { descending: true, limit: 50, ..Wish::default() };
+    for (what, wish) in [
+        ("the newest 50 of all", page.clone()),
+        ("the newest 50 of all, again", page.clone()),
+        ("one person's", Wish { agent, ..page.clone() }),
+        ("one patient's", Wish { patient, limit: 500, ..page.clone() }),
+        ("all by person, 5000 of them", Wish { sort: wish::Sort::Agent, limit: 5_000, ..page.clone() }),
+        ("a tenth of the time", Wish { from_ms: at(0), until_ms: at(events / 10), ..page.clone() }),
+    ] {
+        let begun = Instant::now();
+        let report = hosts.hosts[0].audit.report((&group(), "demo"), wish, &hosts.around(0)).await.unwrap();
+        println!("report, {what}: {:?}, {} events match", begun.elapsed(), report.matched);
+    }
+    let begun = Instant::now();
+    let report = hosts.verify(&[0]);
+    assert!(report.is_sound(), "{report}");
+    let a_second = events as f64 / begun.elapsed().as_secs_f64();
+    println!("verified in {:?}: {a_second:.0} events a second", begun.elapsed());
 }

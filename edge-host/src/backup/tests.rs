@@ -75,6 +75,7 @@ fn host(folder: tempfile::TempDir, repository: Repository) -> Kept {
         reserve_bytes: 1 << 16,
         file_bytes: audit::FILE_BYTES,
         allocate: audit::reserve,
+        clinics: crate::clinic::Clinics::default(),
         key: SigningKey::load_or_create(&folder.path().join("audit-key.pem")).unwrap(),
         region: "eu-central".to_owned(),
         keep: Duration::from_secs(3_600),

@@ -87,7 +87,7 @@ impl AnswerHeaders {
         if let Some(origin) = pages {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            let exposed = "etag, location, retry-after, idempotency-replayed, x-request-id, \
+            let exposed = "etag, link, location, retry-after, idempotency-replayed, x-request-id, \
                            locum-single-copy";
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         }

@@ -30,6 +30,7 @@ use crate::problem::Problem;
 use crate::revocations::Revocations;
 use crate::routes::{Route, RouteMatch};
 use crate::runtime::Function;
+use crate::security_feed::SecurityFeed;
 use crate::store::{Access, RecordStore};
 
 /// The segment that names a clinic.
@@ -53,6 +54,8 @@ pub(crate) struct FunctionRoute {
     pub(crate) writes: Arc<[Route]>,
     /// Routes of this component whose answers show health data.
     pub(crate) health: Arc<[Route]>,
+    /// Whether the component may read audit events.
+    pub(crate) reads_audit: bool,
 }
 
 /// Everything a request can meet.
@@ -69,6 +72,8 @@ pub(crate) struct Edge {
     pub(crate) blobs: Arc<Blobs>,
     /// Whose tokens media nodes refuse.
     pub(crate) revocations: Revocations,
+    /// What a security team is told.
+    pub(super) feed: Option<SecurityFeed>,
     /// The built web pages.
     pub(crate) pages: Arc<Pages>,
     /// Names, keys and node list.
@@ -112,6 +117,8 @@ pub(crate) struct Kept {
     pub(crate) blobs: Arc<Blobs>,
     /// Whose tokens media nodes refuse.
     pub(crate) revocations: Revocations,
+    /// What a security team is told.
+    pub(crate) feed: Option<SecurityFeed>,
 }
 
 /// Where a path leads.
@@ -127,7 +134,7 @@ impl Edge {
     pub(crate) fn new(
         Functions { routes: functions, call_events, host_key }: Functions,
         clinics: Clinics,
-        Kept { store, audit, blobs, revocations }: Kept,
+        Kept { store, audit, blobs, revocations, feed }: Kept,
         pages: Arc<Pages>,
         network: Arc<Network>,
         peers: Arc<dyn Peers>,
@@ -141,6 +148,7 @@ impl Edge {
             audit,
             blobs,
             revocations,
+            feed,
             pages,
             network,
             peers,

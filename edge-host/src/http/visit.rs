@@ -1,6 +1,7 @@
 //! A request at its function: body, idempotency, call, and the transaction that ends by the answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use super::audited::strip;
 use super::function_request::{self, Meeting};
 use super::seen;
 use super::service::{Edge, FunctionRoute};
-use crate::audit::{self, Event};
+use crate::audit::{self, AuditDoor, Event};
 use crate::clinic::ClinicId;
 use crate::idempotency::{self, Fingerprint, Key, Known};
 use crate::problem::Problem;
@@ -249,7 +250,11 @@ impl Visit<'_> {
             session.allow_older(not_before);
         }
         let clinic = self.clinic.map(|(clinic, _)| clinic.to_string()).unwrap_or_default();
-        let call = Call { request, session: session.clone(), clinic, deadline };
+        let audit = self.clinic.filter(|_| self.to.reads_audit).map(|(clinic, group)| {
+            let (audit, peers) = (Arc::clone(&self.edge.audit), Arc::clone(&self.edge.peers));
+            Arc::new(AuditDoor { audit, peers, group: group.clone(), clinic: clinic.to_string() })
+        });
+        let call = Call { request, session: session.clone(), clinic, audit, deadline };
         let answered = self.to.function.call(call).await;
         if let Err(error) = &answered {
             let component = &self.to.function.environment().component;
@@ -293,6 +298,9 @@ impl Visit<'_> {
                 .map_or(error, |failure| RunError::Problem(failure_problem(failure))));
         }
         session.commit().await.map_err(|error| RunError::Problem(store_problem(error)))?;
+        if let Some(feed) = &self.edge.feed {
+            feed.see(&events, self.client.ip());
+        }
         if let (Access::Read, Some((_, group))) = (self.access, self.clinic) {
             self.record_reading(group, events).await.map_err(RunError::Problem)?;
         }

@@ -64,6 +64,8 @@ pub struct Component {
     pub writes: Vec<Route>,
     /// Routes whose answers show health data: without an audit event there is no answer.
     pub health: Vec<Route>,
+    /// Whether it may read the clinic's audit events.
+    pub reads_audit: bool,
     /// Shorter than the host's own deadline.
     pub deadline: Option<Duration>,
     /// Less than the host's own bound, in bytes.
@@ -193,6 +195,8 @@ struct ComponentTool {
     writes: Vec<String>,
     #[serde(default)]
     health: Vec<String>,
+    #[serde(default)]
+    reads_audit: bool,
     deadline_ms: Option<u64>,
     memory_mib: Option<u32>,
 }
@@ -286,6 +290,7 @@ impl Component {
             reads: parse(tool.reads)?,
             writes: parse(tool.writes)?,
             health: parse(tool.health)?,
+            reads_audit: tool.reads_audit,
             deadline: tool.deadline_ms.map(Duration::from_millis),
             memory_bytes: tool.memory_mib.map(|mib| (mib as usize) << 20),
         })

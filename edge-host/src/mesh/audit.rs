@@ -1,4 +1,4 @@
-//! Audit events of other hosts, to be kept here.
+//! Audit events of other hosts, to be kept here, and of this one, for reports.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::envelope;
 use crate::audit::{Audit, AuditQuestion};
 
-/// Keeps what a host of the same group sends.
+/// Keeps what a host of the same group sends, or shows it what is here.
 pub(super) async fn answer(
     audit: &Arc<Audit>,
     from: NodeId,
@@ -24,10 +24,10 @@ pub(super) async fn answer(
     let audit = Arc::clone(audit);
     let kept = spawn_blocking(move || audit.answer(&from, question, &bytes)).await;
     let kept = kept.map_err(|_| Refusal::new(RefusalCode::Internal, "the host is stopping"))?;
-    let answer = kept.map_err(|error| {
+    let (answer, bytes) = kept.map_err(|error| {
         tracing::warn!(error = chain(&error), "audit events of another host are not kept");
         Refusal::new(RefusalCode::Invalid, "not kept")
     })?;
-    envelope::seal(&answer, &[])
+    envelope::seal(&answer, &bytes)
         .map_err(|_| Refusal::new(RefusalCode::Internal, "the answer cannot be written"))
 }

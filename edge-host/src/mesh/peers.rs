@@ -35,6 +35,11 @@ pub(crate) trait Peers: Send + Sync {
 
     /// Edge hosts of other regions that answer, in the order in which to ask them to keep something.
     fn elsewhere(&self) -> Vec<NodeId>;
+
+    /// All other edge hosts that belong to the network, whether they answer or not.
+    fn edge_hosts(&self) -> Vec<NodeId> {
+        self.elsewhere()
+    }
 }
 
 impl AskError {

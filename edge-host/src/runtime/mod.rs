@@ -1,5 +1,6 @@
 //! Functions: compiled once, a fresh instance for every request, bounded in time, memory and reach.
 
+mod audit_log;
 mod cache;
 mod engine;
 mod memory;

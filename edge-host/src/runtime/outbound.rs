@@ -17,7 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::Environment;
+use super::{Call, Environment, audit_log};
+use crate::audit::AuditDoor;
 use crate::store::Session;
 
 /// Longest time to connect, TLS included.
@@ -25,8 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest body that a function may receive.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
-type BodyIo = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Answer = (Response<WasiBody>, BodyIo);
+pub(super) type BodyIo = Box<dyn Future<Output = Result<(), Error>> + Send>;
+pub(super) type Answer = (Response<WasiBody>, BodyIo);
 
 /// The TLS side of sending, made once.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ enum Denied {
 pub(super) struct OutboundHooks {
     environment: Arc<Environment>,
     session: Option<Arc<dyn Session>>,
+    audit: Option<Arc<AuditDoor>>,
     deadline: Instant,
 }
 
@@ -91,12 +93,9 @@ impl OutboundClient {
 }
 
 impl OutboundHooks {
-    pub(super) fn new(
-        environment: Arc<Environment>,
-        session: Option<Arc<dyn Session>>,
-        deadline: Instant,
-    ) -> Self {
-        Self { environment, session, deadline }
+    pub(super) fn new(environment: Arc<Environment>, call: &Call) -> Self {
+        let (session, audit) = (call.session.clone(), call.audit.clone());
+        Self { environment, session, audit, deadline: call.deadline }
     }
 
     fn check(&self, uri: &Uri) -> Result<(), Denied> {
@@ -118,6 +117,9 @@ impl WasiHttpHooks for OutboundHooks {
         _: Option<RequestOptions>,
         _: BodyIo,
     ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
+        if request.uri().host() == Some(audit_log::HOST) {
+            return Box::new(audit_log::answer(self.audit.clone(), request));
+        }
         let checked = self.check(request.uri());
         let outcome = match checked {
             Ok(()) => "sent",

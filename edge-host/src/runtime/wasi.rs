@@ -19,6 +19,7 @@ use super::outbound::OutboundHooks;
 use super::output::CountedOutput;
 use super::spin::{self, Platform};
 use super::{Environment, FunctionEngine};
+use crate::audit::AuditDoor;
 use crate::store::Session;
 
 /// Random bytes a function may ask for at once.
@@ -40,6 +41,8 @@ pub struct Call {
     pub session: Option<Arc<dyn Session>>,
     /// The clinic's name; empty without one.
     pub clinic: String,
+    /// The clinic's audit events, for a component that may read them.
+    pub audit: Option<Arc<AuditDoor>>,
     /// When it is stopped.
     pub deadline: Instant,
 }
@@ -182,7 +185,7 @@ impl CallState {
             table: ResourceTable::new(),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            hooks: OutboundHooks::new(Arc::clone(environment), call.session.clone(), call.deadline),
+            hooks: OutboundHooks::new(Arc::clone(environment), call),
             platform: Platform::new(Arc::clone(environment), call.session.clone(), call.clinic.clone()),
             memory: MemoryLimit::new(environment.memory_bytes, function.memory.clone()),
         }

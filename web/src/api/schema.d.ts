@@ -385,6 +385,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/auth/recertifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** How far the looking through of roles is */
+        get: operations["listRecertifications"];
+        put?: never;
+        /** Begin to look through the roles of everybody who works here */
+        post: operations["createRecertification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/recertifications/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["RecertificationId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say of one person that their roles are right, or what they are to be */
+        post: operations["certifyAccess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/licences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** Where members of staff may practise */
+        get: operations["listLicences"];
+        put?: never;
+        /** Add a licence */
+        post: operations["createLicence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/licences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["LicenceId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take a licence back */
+        delete: operations["removeLicence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/auth/enrolments": {
         parameters: {
             query?: never;
@@ -919,6 +999,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/records/encounters/{id}/emergency-access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open the record of somebody who is not one's own patient
+         * @description Only where the clinic shows clinicians the records of their own patients (`not-assigned`, 403). The reason is kept, the
+         *     privacy officer is written to, and the access is reviewed.
+         */
+        post: operations["createEmergencyAccess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/records/call-events": {
         parameters: {
             query?: never;
@@ -936,6 +1040,109 @@ export interface paths {
          *     and sequence; events of no call of this clinic are left aside.
          */
         post: operations["createCallEvents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/audit/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Who saw and who changed what
+         * @description Out of the logs of all hosts; `sources` says of which hosts something may be missing. That it was read is recorded.
+         */
+        get: operations["listAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** The same as a file, 5000 events at a time */
+        get: operations["exportAuditEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/audit/record-access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** Who saw the record of the patient who asks */
+        get: operations["getRecordAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/audit/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** What is unusual and was not looked at yet */
+        get: operations["listReviews"];
+        put?: never;
+        /**
+         * Say what became of it
+         * @description Nobody reviews what they did themselves (`own-access`, 403).
+         */
+        post: operations["signReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/audit/oversight": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** What is looked at, and whose records clinicians may open */
+        get: operations["getOversight"];
+        /** Change that */
+        put: operations["putOversight"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -991,6 +1198,192 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Hosts whose logs of what was read are part of the answer. */
+        AuditSources: {
+            node: string;
+            /**
+             * @description `answered`: complete. `copied`: the host cannot be reached; from the copy in another region, which lacks its last
+             *     second at most. `missing`: the host cannot be reached, and nobody holds a copy.
+             * @enum {string}
+             */
+            state: "answered" | "copied" | "missing";
+        }[];
+        AuditParty: {
+            type: string;
+            id?: string;
+            /** @description Of a member of staff. */
+            name?: string;
+        };
+        AuditEvent: {
+            id: string;
+            /** Format: date-time */
+            recorded: string;
+            /** @enum {string} */
+            action: "C" | "R" | "U" | "D" | "E";
+            /** @description What was done, such as `note-read`. */
+            code: string;
+            agent: components["schemas"]["AuditParty"];
+            entity?: components["schemas"]["AuditParty"];
+            patient?: {
+                id: string;
+                name?: string;
+            };
+            /** @description Status of the answer. */
+            outcome: number;
+            /** @description A code of HL7's PurposeOfUse, such as `TREAT`, or `BTG` in an emergency. */
+            purpose?: string;
+            /** @description By which session or token; it opens nothing. */
+            token?: string;
+            old?: string;
+            new?: string;
+            region: string;
+            node: string;
+            request: string;
+        };
+        AuditEventList: {
+            events: components["schemas"]["AuditEvent"][];
+            /** @description How many there are in all. */
+            matched: number;
+            /** @description For `after`; left out on the last page. */
+            next?: string;
+            sources: components["schemas"]["AuditSources"];
+        };
+        RecordAccess: {
+            timeZone: string;
+            /** @description There are older ones; the clinic can say. */
+            more: boolean;
+            accesses: {
+                /** Format: date-time */
+                recorded: string;
+                /** @enum {string} */
+                by: "staff" | "you" | "guest";
+                name?: string;
+                roles: components["schemas"]["Role"][];
+                /** @enum {string} */
+                action: "C" | "R" | "U" | "D" | "E";
+                code: string;
+                /** @description By somebody who does not usually treat the patient, with a reason. */
+                emergency: boolean;
+                times: number;
+            }[];
+            sources: components["schemas"]["AuditSources"];
+        };
+        /** @enum {string} */
+        ReviewRule: "break-glass" | "own-record" | "colleague" | "same-surname" | "after-hours" | "mass-reading" | "export" | "sample";
+        Review: {
+            /** @enum {string} */
+            result: "justified" | "follow-up" | "violation";
+            reviewer: string;
+            /** Format: date-time */
+            at: string;
+        };
+        ReviewList: {
+            /**
+             * Format: date-time
+             * @description There were more accesses than one look takes; those from here on are all there.
+             */
+            completeFrom: string;
+            items: {
+                id: string;
+                rule: components["schemas"]["ReviewRule"];
+                event: components["schemas"]["AuditEvent"];
+                patients?: number;
+                /** @description What the clinician said in an emergency. */
+                reason?: string;
+                review?: components["schemas"]["Review"];
+            }[];
+            sources: components["schemas"]["AuditSources"];
+        };
+        NewReview: {
+            item: string;
+            /** @enum {string} */
+            result: "justified" | "follow-up" | "violation";
+        };
+        Oversight: {
+            /**
+             * @description `assigned`: clinicians open records of their own patients, nurses also those of the day, and others' with a reason.
+             * @enum {string}
+             */
+            recordAccess: "clinic" | "assigned";
+            emergencyMinutes: number;
+            dayBegins: string;
+            dayEnds: string;
+            massPatients: number;
+            /** @description 0: none. */
+            sampleOneIn: number;
+            alertEmail?: string | null;
+        };
+        EmergencyReason: {
+            reason: string;
+        };
+        EmergencyAccess: {
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        NewRecertification: {
+            /** Format: date */
+            dueOn: string;
+        };
+        AccessDecision: {
+            user: components["schemas"]["Id"];
+            /** @enum {string} */
+            decision: "keep" | "change" | "remove";
+            /** @description What they are to be, for a change. */
+            roles?: components["schemas"]["Role"][];
+        };
+        Recertification: {
+            id: components["schemas"]["Id"];
+            /** Format: date */
+            dueOn: string;
+            /** Format: date-time */
+            begunAt: string;
+            begunBy: string;
+            open: number;
+            overdue: boolean;
+            people: {
+                user: components["schemas"]["Id"];
+                name: string;
+                roles: components["schemas"]["Role"][];
+                /** @enum {string} */
+                decision?: "keep" | "change" | "remove";
+                newRoles?: components["schemas"]["Role"][];
+                decidedBy?: string;
+                /** Format: date-time */
+                decidedAt?: string;
+            }[];
+        };
+        RecertificationList: {
+            recertifications: components["schemas"]["Recertification"][];
+        };
+        NewLicence: {
+            user: components["schemas"]["Id"];
+            /** @description ISO 3166, such as `DE` or `US-OR`. */
+            jurisdiction: string;
+            number: string;
+            /** Format: date */
+            validFrom: string;
+            /** Format: date */
+            validUntil: string;
+        };
+        Licence: {
+            id: components["schemas"]["Id"];
+            user: components["schemas"]["Id"];
+            name: string;
+            jurisdiction: string;
+            number: string;
+            /** Format: date */
+            validFrom: string;
+            /** Format: date */
+            validUntil: string;
+            /**
+             * @description Today, in the clinic; `ends-soon`: within 60 days.
+             * @enum {string}
+             */
+            state: "future" | "valid" | "ends-soon" | "expired";
+        };
+        LicenceList: {
+            licences: components["schemas"]["Licence"][];
+        };
         /**
          * Format: uuid
          * @example 0198c7f2-9f2b-7c4e-8a55-2b6f0d7f1c11
@@ -1608,6 +2001,8 @@ export interface components {
         SessionId: components["schemas"]["Id"];
         PasskeyId: components["schemas"]["Id"];
         UserId: components["schemas"]["Id"];
+        RecertificationId: components["schemas"]["Id"];
+        LicenceId: components["schemas"]["Id"];
         /** @description Drawn at random by the client, once for each thing it wants done. */
         IdempotencyKey: string;
     };
@@ -2653,6 +3048,220 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listRecertifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The last twelve, the newest first. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecertificationList"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createRecertification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRecertification"];
+            };
+        };
+        responses: {
+            /** @description With everybody and the roles they have. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recertification"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The one before is not finished (`recertification-open`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    certifyAccess: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["RecertificationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessDecision"];
+            };
+        };
+        responses: {
+            /** @description It holds at once. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Somebody decided it (`decided-already`), or the clinic would have no administrator (`last-administrator`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listLicences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Those of people who work here, what ends first first. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LicenceList"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createLicence: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLicence"];
+            };
+        };
+        responses: {
+            /** @description It is kept. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Licence"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description There are 5000 (`too-many-licences`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeLicence: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["LicenceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It counts no longer; that it was there stays. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
     createEnrolment: {
         parameters: {
             query?: never;
@@ -3603,6 +4212,50 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    createEmergencyAccess: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmergencyReason"];
+            };
+        };
+        responses: {
+            /** @description The record opens until then. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmergencyAccess"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Fifty in a day (`too-many-emergencies`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
     createCallEvents: {
         parameters: {
             query?: never;
@@ -3648,6 +4301,282 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAuditEvents: {
+        parameters: {
+            query?: {
+                /** @description From this time on. */
+                from?: string;
+                /** @description Before this time. */
+                until?: string;
+                /** @description By whoever has this id. */
+                user?: string;
+                /** @description Of the record of this patient. */
+                patient?: components["schemas"]["Id"];
+                /** @description Create, read, update, delete, execute. */
+                action?: "C" | "R" | "U" | "D" | "E";
+                /** @description What was done, such as `note-read`. */
+                code?: string;
+                /** @description Done, or refused. */
+                outcome?: "success" | "failure";
+                /** @description By what the events are ordered; those alike by time. */
+                sort?: "recorded" | "user" | "patient" | "action" | "outcome";
+                /** @description `desc`, the last first, if left out. */
+                order?: "asc" | "desc";
+                /** @description `next` of the page before, with the same filters and order. */
+                after?: string;
+                /** @description Fifty, if left out. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of it. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEventList"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    exportAuditEvents: {
+        parameters: {
+            query: {
+                /** @description RFC 4180, JSON lines, a FHIR `Bundle`, or a document to print. */
+                format: "csv" | "ndjson" | "fhir" | "pdf";
+                /** @description From this time on. */
+                from?: string;
+                /** @description Before this time. */
+                until?: string;
+                /** @description By whoever has this id. */
+                user?: string;
+                /** @description Of the record of this patient. */
+                patient?: components["schemas"]["Id"];
+                /** @description Create, read, update, delete, execute. */
+                action?: "C" | "R" | "U" | "D" | "E";
+                /** @description What was done, such as `note-read`. */
+                code?: string;
+                /** @description Done, or refused. */
+                outcome?: "success" | "failure";
+                /** @description By what the events are ordered; those alike by time. */
+                sort?: "recorded" | "user" | "patient" | "action" | "outcome";
+                /** @description `desc`, the last first, if left out. */
+                order?: "asc" | "desc";
+                /** @description `next` of the page before, with the same filters and order. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events, by ids; members of staff also by user name. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    /** @description Where the next part is (RFC 8288): `<?after=…>; rel="next"`, with the same filters. */
+                    Link?: string;
+                    /** @description A name for the file. */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/x-ndjson": string;
+                    "application/fhir+json": Record<string, never>;
+                    "application/pdf": string;
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getRecordAccess: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The last first; the same again within an hour is told once. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordAccess"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listReviews: {
+        parameters: {
+            query?: {
+                /** @description Of so many days; seven, if left out. */
+                days?: number;
+                /** @description `open`, if left out. */
+                state?: "open" | "all";
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest first. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewList"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    signReview: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReview"];
+            };
+        };
+        responses: {
+            /** @description It is signed. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Review"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Somebody has reviewed it (`reviewed-already`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getOversight: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As the clinic has chosen, or as it holds until it does. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Oversight"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putOversight: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Oversight"];
+            };
+        };
+        responses: {
+            /** @description It holds at once. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Oversight"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
             409: components["responses"]["HistoryLost"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];

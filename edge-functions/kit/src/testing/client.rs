@@ -29,6 +29,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its JSON, or `null`.
     pub body: Json,
+    /// Its body as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -98,7 +100,7 @@ impl<'w> Client<'w> {
         let request = request.header("locum-request-id", "test");
         let request =
             request.body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default()).unwrap();
-        let mut reply = serve::<F>(self.world.host(), request, |problem| {
+        let mut reply = serve::<F>(self.world.host(&self.clinic), request, |problem| {
             let mut cause: Option<&dyn Error> = problem.cause();
             while let Some(error) = cause {
                 println!("caused by: {error}");
@@ -113,6 +115,9 @@ impl<'w> Client<'w> {
         let shows = reply.status().is_success() && shows_health_data(path);
         assert!(!shows || !events.is_empty(), "{path} shows health data and names no event");
         if !reply.status().is_server_error() {
+            for event in &events {
+                self.world.kept.keep(&self.clinic, self.world.now(), reply.status().as_u16(), event);
+            }
             self.world.trail.borrow_mut().extend(events);
         }
         reply.headers_mut().remove(audit::HEADER);
@@ -120,8 +125,8 @@ impl<'w> Client<'w> {
             self.keep(cookie.to_str().unwrap());
         }
         let (parts, body) = reply.into_parts();
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body: json, bytes: body }
     }
 
     fn keep(&self, cookie: &str) {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::{Client, LibsqlDatabase};
+use super::{Client, KeptEvents, LibsqlDatabase};
 use crate::Pending;
 use crate::clock::Clock;
 use crate::context::Host;
@@ -25,6 +25,7 @@ pub struct World {
     variables: RefCell<BTreeMap<String, String>>,
     /// What functions said they did, as their host would keep it.
     pub(super) trail: RefCell<Vec<Json>>,
+    pub(super) kept: KeptEvents,
 }
 
 impl World {
@@ -48,6 +49,7 @@ impl World {
             now: Cell::new("2026-03-02T07:00:00Z".parse().unwrap()),
             variables: RefCell::new(BTreeMap::from(variables)),
             trail: RefCell::default(),
+            kept: KeptEvents::default(),
         }
     }
 
@@ -103,8 +105,13 @@ impl World {
         self.trail.borrow().iter().map(line).collect()
     }
 
-    pub(super) fn host(&self) -> Host<'_> {
-        Host { database: &self.database, variables: self, clock: self }
+    /// Keeps an event as if somebody had done it at that time.
+    pub fn keep_event(&self, clinic: &str, at: Timestamp, status: u16, said: &Json) {
+        self.kept.keep(clinic, at, status, said);
+    }
+
+    pub(super) fn host(&self, clinic: &str) -> Host<'_> {
+        Host { database: &self.database, variables: self, clock: self, events: self.kept.of(clinic) }
     }
 }
 

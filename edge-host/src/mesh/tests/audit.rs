@@ -66,8 +66,9 @@ async fn what_is_written_and_its_event_are_there_together_or_not_at_all() {
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
     assert_eq!(one.notes().await, "[1]");
+    // Each of the two clinics is told, beside, that its records are written here.
     let report = verify(&one).await.to_string();
-    assert!(report.contains("1 events chained, 0 not yet"), "{report}");
+    assert!(report.contains("3 events chained, 0 not yet"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +84,7 @@ async fn an_answer_that_is_given_again_is_a_reading() {
     }
     assert_eq!(host.notes().await, "[1]");
     let report = verify(&host).await.to_string();
-    assert!(report.contains("1 events chained") && report.contains("events 1 to 2"), "{report}");
+    assert!(report.contains("3 events chained") && report.contains("events 1 to 2"), "{report}");
 }
 
 /// What an event costs a reading: `cargo test -p locum-edge --lib -- --ignored --nocapture measure_a_reading`.

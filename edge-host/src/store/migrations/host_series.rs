@@ -92,9 +92,20 @@ CREATE TABLE locum_erasure (
 ) STRICT;
 ";
 
+/// Whose record an event is of, why, by which session, and what it changed.
+const HOST_5: &str = "
+ALTER TABLE locum_audit ADD COLUMN patient TEXT;
+ALTER TABLE locum_audit ADD COLUMN purpose TEXT;
+ALTER TABLE locum_audit ADD COLUMN token TEXT;
+ALTER TABLE locum_audit ADD COLUMN old_value TEXT;
+ALTER TABLE locum_audit ADD COLUMN new_value TEXT;
+CREATE INDEX locum_audit_by_patient ON locum_audit (clinic, patient, recorded_at_ms);
+";
+
 /// The series, in order.
 pub(super) fn migrations() -> Vec<Migration> {
-    let files = [("host", HOST_1), ("audit", HOST_2), ("blob", HOST_3), ("erasure", HOST_4)];
+    let files =
+        [("host", HOST_1), ("audit", HOST_2), ("blob", HOST_3), ("erasure", HOST_4), ("audit-more", HOST_5)];
     let number = |(version, (name, sql)): (u32, (&str, &str))| {
         Migration::new(Series::Host, version, name, Phase::Expand, sql.to_owned())
     };
