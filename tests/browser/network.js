@@ -153,10 +153,13 @@ export class Network {
 
   /**
    * @param {string} role
+   * @param {string} [username] the first of that role if left out
    * @returns {Account}
    */
-  account(role) {
-    const found = this.#ready?.accounts.find(({ roles }) => roles.includes(role))
+  account(role, username) {
+    const found = this.#ready?.accounts.find(
+      (account) => account.roles.includes(role) && (!username || account.username === username),
+    )
     if (!found) throw new Error(`the demo clinic has no ${role}`)
     return found
   }

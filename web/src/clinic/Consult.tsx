@@ -13,6 +13,7 @@ import { plural, t } from '../i18n/text'
 import { type Day, dayOf, timeText } from '../i18n/time'
 import { Link } from '../Link'
 import { navigate } from '../routing'
+import { EmergencyAccess } from './EmergencyAccess'
 import { EndVisit } from './EndVisit'
 import { GuestPanel } from './GuestPanel'
 import { NotePanel } from './NotePanel'
@@ -125,7 +126,11 @@ export function Consult({ day, appointment, waiting }: Props) {
         )}
         <div className="stack">
           {open && <GuestPanel appointment={id} guests={guests} />}
-          <NotePanel note={note} readOnly={!doctor} zone={zone} />
+          {note.refused ? (
+            <EmergencyAccess encounter={appointment.encounter} onOpened={() => note.keeper.reload()} />
+          ) : (
+            <NotePanel note={note} readOnly={!doctor} zone={zone} />
+          )}
         </div>
       </div>
       {ending && (

@@ -11,6 +11,8 @@ export interface NoteStore {
   save: (text: string, etag: string) => Promise<Stored>
   /** Whether a save failed because somebody else's version is there now. */
   isOvertaken: (error: unknown) => boolean
+  /** Whether loading again would be answered in the same way, until somebody asks for it. */
+  isFinal?: (error: unknown) => boolean
 }
 
 /** Saves a note while it is being written: one save at a time, nobody's words overwritten unseen. */
@@ -98,12 +100,15 @@ export class NoteKeeper {
       const stored = await this.#store.load()
       // Opened twice, or typed into meanwhile: the first answer counts.
       if (this.#state.text === null) this.send({ kind: 'loaded', stored })
-    } catch {
-      if (this.#open) this.#timer = setTimeout(() => this.#reload(), RETRY_AFTER_MS)
+    } catch (error) {
+      if (!this.#open || this.#store.isFinal?.(error)) return
+      this.#timer = setTimeout(() => this.reload(), RETRY_AFTER_MS)
     }
   }
 
-  #reload(): void {
+  /** Loads the note again that could not be loaded. */
+  reload(): void {
+    clearTimeout(this.#timer)
     this.#timer = undefined
     void this.#load()
   }

@@ -23,6 +23,8 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const { path } = usePlace()
   const outboxPath = `/clinic/${clinic}/outbox`
   const peoplePath = `/clinic/${clinic}/staff`
+  const auditPath = `/clinic/${clinic}/audit`
+  const reviewsPath = `/clinic/${clinic}/reviews`
   const securityPath = `/clinic/${clinic}/security`
   return (
     <Page
@@ -50,6 +52,16 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
             <Link className="nav-link" href={peoplePath} aria-current={current(path === peoplePath)}>
               {t('staff.people')}
             </Link>
+          )}
+          {hasRole(session, 'clinic-admin', 'auditor') && (
+            <>
+              <Link className="nav-link" href={auditPath} aria-current={current(path === auditPath)}>
+                {t('staff.audit')}
+              </Link>
+              <Link className="nav-link" href={reviewsPath} aria-current={current(path === reviewsPath)}>
+                {t('staff.reviews')}
+              </Link>
+            </>
           )}
           <Link className="nav-link" href={securityPath} aria-current={current(path === securityPath)}>
             {t('staff.security')}

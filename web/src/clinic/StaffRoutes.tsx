@@ -1,9 +1,13 @@
 import { NotFoundPage } from '../NotFoundPage'
 import { match, usePlace } from '../routing'
+import { AuditPage } from './audit/AuditPage'
+import { ReviewsPage } from './audit/ReviewsPage'
 import { ConsultPage } from './ConsultPage'
 import { DayPage } from './DayPage'
 import { OutboxPage } from './OutboxPage'
+import { LicencesPage } from './people/LicencesPage'
 import { PeoplePage } from './people/PeoplePage'
+import { RecertificationPage } from './people/RecertificationPage'
 import { SecurityPage } from './security/SecurityPage'
 
 export function StaffRoutes() {
@@ -16,5 +20,9 @@ export function StaffRoutes() {
   if (match('/clinic/:clinic/outbox', path)) return <OutboxPage />
   if (match('/clinic/:clinic/security', path)) return <SecurityPage />
   if (match('/clinic/:clinic/staff', path)) return <PeoplePage />
+  if (match('/clinic/:clinic/staff/recertification', path)) return <RecertificationPage />
+  if (match('/clinic/:clinic/staff/licences', path)) return <LicencesPage />
+  if (match('/clinic/:clinic/audit', path)) return <AuditPage />
+  if (match('/clinic/:clinic/reviews', path)) return <ReviewsPage />
   return <NotFoundPage />
 }

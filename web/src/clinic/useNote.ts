@@ -1,7 +1,7 @@
-import { useEffect, useMemo, useSyncExternalStore } from 'react'
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { bodyAndTag } from '../api/client'
-import { hasStatus } from '../api/problem'
+import { hasSlug, hasStatus } from '../api/problem'
 import type { Encounter } from '../api/types'
 import { NoteKeeper } from './NoteKeeper'
 import { isDirty, type NoteState, type Stored } from './noteState'
@@ -10,16 +10,28 @@ import { useStaff } from './staff'
 export interface Note {
   state: NoteState
   keeper: NoteKeeper
+  /** The patient is somebody else's: the record opens with a reason only. */
+  refused: boolean
 }
 
 /** The note of an encounter, kept safe while this page is open. */
 export function useNote(encounter: string): Note {
   const { api, clinic } = useClinicApi()
+  const [refused, setRefused] = useState(false)
   const keeper = useMemo(() => {
     const path = { clinic, id: encounter }
     return new NoteKeeper({
-      load: async () =>
-        stored(await bodyAndTag(api.GET('/c/{clinic}/records/encounters/{id}', { params: { path } }))),
+      load: async () => {
+        const loading = bodyAndTag(api.GET('/c/{clinic}/records/encounters/{id}', { params: { path } }))
+        const loaded = await loading.catch((error) => {
+          setRefused(hasSlug(error, 'not-assigned'))
+          throw error
+        })
+        setRefused(false)
+        return stored(loaded)
+      },
+      // Asking again would only be refused, and recorded, again.
+      isFinal: (error) => hasSlug(error, 'not-assigned'),
       save: async (text, etag) => {
         const params = { path, header: { 'If-Match': etag } }
         return stored(
@@ -44,7 +56,7 @@ export function useNote(encounter: string): Note {
     return () => removeEventListener('beforeunload', warn)
   }, [dirty])
 
-  return { state, keeper }
+  return { state, keeper, refused }
 }
 
 function stored({ data, etag }: { data: Encounter; etag: string }): Stored {

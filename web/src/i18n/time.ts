@@ -50,6 +50,16 @@ export function dayText(day: Day): string {
   return format(`${day}T12:00:00Z`, { timeZone: 'UTC', weekday: 'long', day: 'numeric', month: 'long' })
 }
 
+/** A calendar day with its year. */
+export function dateText(day: Day): string {
+  return format(`${day}T12:00:00Z`, { timeZone: 'UTC', day: 'numeric', month: 'short', year: 'numeric' })
+}
+
+/** Day and time, to the second. */
+export function instantText(instant: string, zone: string): string {
+  return format(instant, { timeZone: zone, dateStyle: 'medium', timeStyle: 'medium' })
+}
+
 export function weekdayText(day: Day): string {
   return format(`${day}T12:00:00Z`, { timeZone: 'UTC', weekday: 'short' })
 }

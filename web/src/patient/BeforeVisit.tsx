@@ -4,6 +4,7 @@ import type { DeviceChoice } from '../call/devices'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { dayOf, dayText, readerZone, timeText } from '../i18n/time'
+import { RecordAccess } from './RecordAccess'
 import { VisitFacts } from './VisitFacts'
 
 interface Props {
@@ -34,6 +35,7 @@ export function BeforeVisit({ visit, joining, onReady }: Props) {
         <h2>{t('devices.title')}</h2>
         <DeviceCheck joining={joining} onReady={onReady} />
       </section>
+      <RecordAccess />
     </>
   )
 }

@@ -6,6 +6,7 @@ import { Button } from '../../design/Button'
 import { Loading } from '../../design/Loading'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { Link } from '../../Link'
 import { StaffPage } from '../StaffPage'
 import { hasRole, useStaff } from '../staff'
 import { InvitationLink } from './InvitationLink'
@@ -47,6 +48,14 @@ export function PeoplePage() {
         )
       }
     >
+      <nav className="row" aria-label={t('people.title')}>
+        <Link className="button" href={`/clinic/${clinic}/staff/recertification`}>
+          {t('recertification.title')}
+        </Link>
+        <Link className="button" href={`/clinic/${clinic}/staff/licences`}>
+          {t('licences.title')}
+        </Link>
+      </nav>
       {invited && <InvitationLink invited={invited} onDone={() => setInvited(null)} />}
       {adding && <NewMember onAdded={added} onClose={() => setAdding(false)} />}
       {!data && (error === null ? <Loading /> : <Notice tone="bad" title={t('people.none')} />)}
