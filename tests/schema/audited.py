@@ -27,6 +27,9 @@ def touched(files, routes):
             entries = json.load(text)["log"]["entries"]
         for entry in entries:
             path = entry["request"]["url"].split("?")[0].split("/", 3)[3]
+            # A browser's question beforehand, which the host answers by itself.
+            if entry["request"]["method"] == "OPTIONS":
+                continue
             if not any(route.match("/" + path) for route in routes):
                 continue
             headers = {h["name"].lower(): h["value"] for h in entry["response"]["headers"]}

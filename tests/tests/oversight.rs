@@ -61,6 +61,15 @@ async fn revoked_everywhere(network: &Network, administrator: &Browser, doctor: 
 
 /// The host at which the note was read is gone: its log comes from the copy in another region, and the list says so.
 async fn survives_a_lost_region(network: &mut Network, administrator: &Browser) -> Result<()> {
+    let report = administrator.get("/audit/events?limit=200").await?;
+    let events = report["events"].as_array().context("events")?;
+    let read = events.iter().filter(|event| event["region"] == "us-east").count() as f64;
+    let begun = Instant::now();
+    let shipped = "locum_edge_audit_shipped_sequence{group=\"main\"}";
+    while network.figure(&network.edge("us-east"), shipped).await?.is_none_or(|shipped| shipped < read) {
+        ensure!(begun.elapsed() < DEADLINE, "{read} events are in one region only");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     network.kill_hosts("us-east")?;
     let begun = Instant::now();
     let mut last = Value::Null;
