@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod binaries;
+mod breached;
 mod client;
 mod control;
 mod drain;
@@ -43,6 +44,8 @@ enum Command {
     /// Backups of the records: take, list, verify and try them.
     #[command(subcommand)]
     Backup(backup::Backup),
+    /// Make the file by which edge hosts refuse passwords known from breaches, from the public list of their SHA-1 hashes.
+    BreachedPasswords(breached::Options),
     /// Take something away from a running network, and measure how it comes back.
     #[command(subcommand)]
     Drill(drill::Drill),
@@ -98,6 +101,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Audit(command) => audit::run(command)?,
         Command::Backup(command) => backup::run(command).await?,
+        Command::BreachedPasswords(options) => breached::run(&options)?,
         Command::Drill(command) => drill::run(command).await?,
         Command::Restore(options) => restore::run(&options).await?,
         Command::Up(options) => up::run(options).await?,

@@ -205,6 +205,7 @@ fn environment(limits: &Limits) -> Arc<Environment> {
         templates: BTreeMap::new(),
         variables: Variables::default(),
         sqlite_databases: vec!["default".to_owned()],
+        breached: None,
         key_value_stores: vec!["default".to_owned()],
         outbound: AllowedHosts::default(),
         client: OutboundClient::new().unwrap(),

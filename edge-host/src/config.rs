@@ -66,6 +66,12 @@ pub struct EdgeConfig {
     pub backup: Option<BackupConfig>,
     /// Where security events go. Without it they stand in the audit log only.
     pub security_feed: Option<SecurityFeedConfig>,
+    /// Where addresses are: a file in MaxMind's format, of countries or cities. Without it nobody is asked for a second
+    /// factor because they come from a new country.
+    pub geography_file: Option<PathBuf>,
+    /// Passwords known from breaches, as `locum breached-passwords` makes it. Without it only the most frequent ones are
+    /// refused.
+    pub breached_passwords_file: Option<PathBuf>,
     /// Clinic → record group.
     #[serde(default)]
     pub clinics: Clinics,
@@ -155,6 +161,8 @@ impl EdgeConfig {
         from_file(&mut config.manifest);
         from_file(&mut config.store_key_file);
         config.ready_file.as_mut().map(from_file);
+        config.geography_file.as_mut().map(from_file);
+        config.breached_passwords_file.as_mut().map(from_file);
         if let Some(tls) = &mut config.tls {
             from_file(&mut tls.certificate);
             from_file(&mut tls.key);

@@ -11,6 +11,7 @@ mod blob;
 mod clinic;
 mod clock;
 pub mod config;
+mod countries;
 mod http;
 mod idempotency;
 mod list_audit;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use locum_agent::AgentError;
+use locum_breached::Breached;
 use locum_cluster::Load;
 use locum_identity::{SigningKey, private_file};
-use locum_telemetry::config::{ConfigError, invalid};
+use locum_telemetry::config::{ConfigError, chain, invalid};
 use locum_telemetry::{Health, Telemetry, TelemetryError, signals, write_ready_file};
 use locum_tls::{Certificate, TlsError};
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ use crate::audit::{Audit, AuditSettings};
 use crate::backup::{self, BackupError, StageError};
 use crate::blob::Blobs;
 use crate::config::{EdgeConfig, Limits, Secret};
+use crate::countries::Countries;
 use crate::http::{Edge, FunctionRoute, Functions, Kept, Pages, Server};
 use crate::idempotency;
 use crate::manifest::{Application, Component};
@@ -107,6 +109,12 @@ pub enum StartError {
     /// A restore that was cut off.
     #[error("carry on with a restore")]
     Restore(#[source] StageError),
+    /// The map of addresses.
+    #[error("geography_file")]
+    Geography(#[source] maxminddb::MaxMindDbError),
+    /// The list of passwords.
+    #[error("breached_passwords_file")]
+    BreachedPasswords(#[source] locum_breached::OpenError),
     /// The control plane.
     #[error("join the control plane")]
     Join(#[source] AgentError),
@@ -116,6 +124,13 @@ pub enum StartError {
 pub fn prepare(config_path: &Path) -> Result<Prepared, ConfigError> {
     let config = EdgeConfig::read(config_path)?;
     let application = Application::read(&config.manifest)?;
+    if let Some(file) = &config.geography_file {
+        Countries::read(file).map_err(|error| invalid(config_path, "geography_file", chain(&error)))?;
+    }
+    if let Some(file) = &config.breached_passwords_file {
+        let opened = Breached::open(file);
+        opened.map_err(|error| invalid(config_path, "breached_passwords_file", chain(&error)))?;
+    }
     // The host's own values are not known yet; what counts here is that every name has a source.
     let nothing: Supplier = Arc::new(String::new);
     let named = SUPPLIED.iter().map(|name| (*name, Arc::clone(&nothing))).collect();
@@ -318,7 +333,9 @@ impl Host {
         let (feed, carriers) = feed.map_err(StartError::SecurityFeed)?.unzip();
         let kept = Kept { store, audit, blobs, revocations, feed };
         let call_events = application.call_events.clone();
-        let functions = Functions { routes: functions, call_events, host_key };
+        let countries = config.geography_file.as_deref().map(Countries::read).transpose();
+        let countries = countries.map_err(StartError::Geography)?;
+        let functions = Functions { routes: functions, call_events, host_key, countries };
         let of_edge = Arc::clone(&network);
         let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
@@ -418,8 +435,14 @@ fn load_functions(
     variables: &Variables,
 ) -> Result<Vec<FunctionRoute>, StartError> {
     let client = OutboundClient::new().map_err(StartError::Outbound)?;
+    let breached = config.breached_passwords_file.as_deref().map(Breached::open).transpose();
+    let breached = breached.map_err(StartError::BreachedPasswords)?.map(Arc::new);
+    let entries = breached.as_ref().map_or(0, |breached| breached.entries());
+    metrics::gauge!("locum_edge_breached_passwords").set(entries as f64);
     let load = |id: &str, component: &Component| {
-        let environment = environment(id, component, &config.limits, variables, &client);
+        let known = breached.clone().filter(|_| component.breached_passwords);
+        let environment =
+            Environment { breached: known, ..environment(id, component, &config.limits, variables, &client) };
         engine.load(&component.source, Arc::new(environment)).map(Arc::new).map_err(StartError::Function)
     };
     // A first start compiles: side by side, because parts of each compilation use one processor only.
@@ -459,6 +482,7 @@ fn environment(
         variables: variables.clone(),
         sqlite_databases: component.sqlite_databases.clone(),
         key_value_stores: component.key_value_stores.clone(),
+        breached: None,
         outbound: component.outbound.clone(),
         client: client.clone(),
         deadline: component.deadline.unwrap_or(limits.deadline()).min(limits.deadline()),

@@ -1,14 +1,14 @@
 //! The clinic's HTTP API as a browser uses it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use locum_passkey::Passkey;
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method};
 use serde_json::{Value, json};
 
 use crate::network::{Account, Network};
@@ -87,6 +87,10 @@ impl Browser {
 
     /// A fresh profile, at a region.
     pub fn at(network: &Network, region: &str) -> Result<Self> {
+        Self::with(network, region, Client::builder())
+    }
+
+    fn with(network: &Network, region: &str, client: ClientBuilder) -> Result<Self> {
         static TLS: Once = Once::new();
         TLS.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -94,8 +98,7 @@ impl Browser {
         let address: SocketAddr = network.address(&network.edge(region), "http")?.parse()?;
         let zone = "locum.localhost";
         let host = format!("{region}.{zone}");
-        let client =
-            Client::builder().resolve(&host, address).resolve(&format!("app.{zone}"), address).build()?;
+        let client = client.resolve(&host, address).resolve(&format!("app.{zone}"), address).build()?;
         let port = address.port();
         Ok(Self {
             client,
@@ -104,6 +107,11 @@ impl Browser {
             clinic: "demo".to_owned(),
             cookies: Arc::default(),
         })
+    }
+
+    /// A fresh profile whose requests come from this address of the machine.
+    pub fn from(network: &Network, region: &str, from: IpAddr) -> Result<Self> {
+        Self::with(network, region, Client::builder().local_address(from))
     }
 
     /// The same profile, cookies and all, as it goes on at another region.

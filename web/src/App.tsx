@@ -9,6 +9,15 @@ import { WelcomePage } from './WelcomePage'
 const CLINIC_PAGES = {
   '/c/:clinic': lazy(() => import('./patient/BookingPage').then((m) => ({ default: m.BookingPage }))),
   '/c/:clinic/visit': lazy(() => import('./patient/VisitPage').then((m) => ({ default: m.VisitPage }))),
+  '/c/:clinic/account': lazy(() =>
+    import('./patient/account/AccountPage').then((m) => ({ default: m.AccountPage })),
+  ),
+  '/c/:clinic/account/visit/:id': lazy(() =>
+    import('./patient/account/OwnVisitPage').then((m) => ({ default: m.OwnVisitPage })),
+  ),
+  '/c/:clinic/proxy': lazy(() =>
+    import('./patient/account/ProxyPage').then((m) => ({ default: m.ProxyPage })),
+  ),
   '/clinic/:clinic/*': lazy(() => import('./clinic/ClinicArea').then((m) => ({ default: m.ClinicArea }))),
 }
 

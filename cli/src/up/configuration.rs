@@ -115,6 +115,9 @@ impl Plan {
         table.insert("control".into(), join(control, &edge.name).into());
         let clinics = self.clinics.iter().map(|clinic| (clinic.name.clone(), clinic.group.as_str().into()));
         table.insert("clinics".into(), clinics.collect::<Table>().into());
+        if let Some(file) = &self.geography {
+            table.insert("geography_file".into(), file.to_string_lossy().into_owned().into());
+        }
         if let Some(folder) = compiled_functions() {
             table.insert("cache_dir".into(), folder.to_string_lossy().into_owned().into());
         }

@@ -1,11 +1,13 @@
 //! A member of staff as sign-in sees them.
 
+use jiff::Timestamp;
 use kit::context::{Context, NextStep};
 use kit::form::Username;
 use kit::ids::UserId;
 use kit::params;
 use kit::policy::Role;
 use kit::problem::Problem;
+use kit::sessions;
 use serde::Serialize;
 
 /// Who somebody is, for themselves.
@@ -25,6 +27,8 @@ pub(crate) struct Account {
     pub(crate) factors: Vec<Factor>,
     /// Whether they may not be without one.
     pub(crate) owes_factor: bool,
+    /// When they chose the password.
+    pub(crate) password_at: Timestamp,
 }
 
 /// What somebody has beside a password.
@@ -37,6 +41,8 @@ pub(crate) enum Factor {
     Totp,
     /// One of those that were made when the first factor was.
     RecoveryCode,
+    /// From a device on which they are signed in.
+    Approval,
 }
 
 impl Account {
@@ -60,11 +66,15 @@ impl Account {
                     (SELECT count(*) FROM totp_factor t
                      WHERE t.clinic = u.clinic AND t.user = u.id AND t.confirmed_at IS NOT NULL),
                     (SELECT count(*) FROM recovery_code k
-                     WHERE k.clinic = u.clinic AND k.user = u.id AND k.used_at IS NULL)
+                     WHERE k.clinic = u.clinic AND k.user = u.id AND k.used_at IS NULL),
+                    (SELECT count(*) FROM session s WHERE s.clinic = u.clinic AND s.user = u.id
+                       AND s.ended_at IS NULL AND s.created_at > ?),
+                    coalesce(u.password_at, u.created_at)
              FROM staff_user u JOIN clinic c ON c.clinic = u.clinic
              WHERE u.clinic = ? AND {column} = ? AND u.left_at IS NULL"
         );
-        let rows = context.database().query(&sql, params![&context.clinic, value]).await?;
+        let since = context.now - sessions::ABSOLUTE;
+        let rows = context.database().query(&sql, params![since, &context.clinic, value]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let roles = row.text_or_null(5)?.unwrap_or_default();
         let roles: Vec<Role> = roles.split(' ').filter_map(Role::parse).collect();
@@ -78,18 +88,22 @@ impl Account {
         if !factors.is_empty() && row.integer(8)? > 0 {
             factors.push(Factor::RecoveryCode);
         }
+        if !factors.is_empty() && row.integer(9)? > 0 {
+            factors.push(Factor::Approval);
+        }
         let owes_factor = row.text(4)? == "everyone" || roles.iter().any(|role| is_privileged(*role));
         let user = UserView { id: row.parsed(0, UserId::parse)?, name: row.text(1)?, roles };
         let (username, password_hash) = (row.text(3)?, row.text(2)?);
-        Ok(Some(Self { user, username, password_hash, factors, owes_factor }))
+        let password_at = row.time(10)?;
+        Ok(Some(Self { user, username, password_hash, factors, owes_factor, password_at }))
     }
 
-    /// What the right password leaves to be done.
-    pub(crate) fn next(&self) -> Option<NextStep> {
+    /// What the right password leaves to be done. From a country that is new a password is not enough, whoever it is.
+    pub(crate) fn next(&self, new_country: bool) -> Option<NextStep> {
         if !self.factors.is_empty() {
             Some(NextStep::SecondFactor)
         } else {
-            self.owes_factor.then_some(NextStep::Enrolment)
+            (self.owes_factor || new_country).then_some(NextStep::Enrolment)
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::account::Account;
 use crate::staff::INVITATION;
-use crate::{chosen_password, password, sign_in};
+use crate::{chosen_password, password, sign_in, throttle};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,16 +25,20 @@ struct Enrolment {
 /// `POST /auth/enrolments`. The link works once; a password that is refused does not spend it.
 pub(crate) async fn create_enrolment(context: &Context<'_>) -> Result<Reply, Problem> {
     let given: Enrolment = form::read(&context.request)?;
+    throttle::check(context).await?;
     let token = Secret::presented(given.token.as_str()).hash();
     let sql = "SELECT i.user FROM staff_invitation i
                WHERE i.clinic = ? AND i.token_hash = ? AND i.used_at IS NULL AND i.created_at > ?";
     let since = context.now - INVITATION;
     let rows = context.database().query(sql, params![&context.clinic, token, since]).await?;
-    let Some(row) = rows.first() else { return Err(unknown_link(context)) };
+    let Some(row) = rows.first() else {
+        throttle::failed(context).await?;
+        return Err(unknown_link(context));
+    };
     let account = Account::with_id(context, row.parsed(0, UserId::parse)?).await?;
-    chosen_password::check(&given.password, &account, &context.clinic().await?.name, "/password")?;
-    let (user, hash) = (account.user.id, password::hash(given.password.as_str())?);
-    let cookie = context
+    chosen_password::check(context, &given.password, &account, "/password").await?;
+    let hash = password::hash(given.password.as_str())?;
+    let begun = context
         .transaction(async || {
             let sql = "UPDATE staff_invitation SET used_at = ?
                        WHERE clinic = ? AND token_hash = ? AND used_at IS NULL";
@@ -42,13 +46,11 @@ pub(crate) async fn create_enrolment(context: &Context<'_>) -> Result<Reply, Pro
             if context.database().execute(sql, values).await? == 0 {
                 return Err(unknown_link(context));
             }
-            let sql = "UPDATE staff_user SET password_hash = ? WHERE clinic = ? AND id = ?";
-            context.database().execute(sql, params![hash, &context.clinic, user]).await?;
-            context.audit(Action::PasswordChanged, Some(&user));
+            chosen_password::set(context, &account, &hash).await?;
             sign_in::after_password(context, &account).await
         })
         .await?;
-    sign_in::step(&account, cookie)
+    sign_in::step(&account, begun)
 }
 
 fn unknown_link(context: &Context<'_>) -> Problem {

@@ -1,20 +1,28 @@
 //! Edge function `auth`: the set-up of a clinic, who its staff are, how they sign in, and invitation links.
 
 mod account;
+pub mod approval;
 mod chosen_password;
+pub mod code;
+mod country;
 mod enrolment;
 #[cfg(target_family = "wasm")]
 mod entry;
 mod factors;
 pub mod licences;
+pub mod link_proof;
 pub mod lockout;
 pub mod onboarding;
 pub mod password;
 mod password_change;
+pub mod patient;
+mod proof;
 pub mod recertification;
 mod session;
+mod settings;
 pub mod sign_in;
 pub mod staff;
+pub mod throttle;
 pub mod visit;
 
 use kit::context::Context;
@@ -24,6 +32,7 @@ use kit::reply::Reply;
 use kit::serve::Function;
 
 use factors::{passkeys, recovery, totp};
+use patient::{codes, proxies};
 
 /// This component.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +46,17 @@ impl Function for AuthFunction {
             Auth::PutClinic => onboarding::put_clinic(context).await,
             Auth::CreateSession => sign_in::create_session(context).await,
             Auth::CreatePasskeyRequest => sign_in::create_passkey_request(context).await,
+            Auth::CreateApproval => approval::create(context).await,
+            Auth::GetApproval => approval::get(context).await,
+            Auth::ListApprovals => approval::list(context).await,
+            Auth::DecideApproval => approval::decide(context).await,
             Auth::CompleteSignIn => sign_in::complete(context).await,
             Auth::GetSession => session::get_session(context).await,
             Auth::DeleteSession => session::delete_session(context).await,
             Auth::ListSessions => session::list_sessions(context).await,
             Auth::DeleteSessions => session::delete_sessions(context).await,
+            Auth::CreateProofRequest => proof::create_request(context).await,
+            Auth::CreateProof => proof::create(context).await,
             Auth::EndSession => session::end_session(context).await,
             Auth::PutPassword => password_change::put_password(context).await,
             Auth::ListFactors => factors::list_factors(context).await,
@@ -66,6 +81,26 @@ impl Function for AuthFunction {
             Auth::RemoveLicence => licences::remove_licence(context).await,
             Auth::CreateEnrolment => enrolment::create_enrolment(context).await,
             Auth::CreateVisitSession => visit::create_visit_session(context).await,
+            Auth::CreateVisitCode => visit::create_visit_code(context).await,
+            Auth::GetSettings => settings::get_settings(context).await,
+            Auth::PutSettings => settings::put_settings(context).await,
+            Auth::CreatePatientCode => codes::create_code(context).await,
+            Auth::CreatePatientSession => codes::create_session(context).await,
+            Auth::CreatePatientPasskeyRequest => patient::passkeys::create_request(context).await,
+            Auth::CreatePatientPasskeySession => patient::passkeys::create_session(context).await,
+            Auth::CreateProxySession => proxies::create_session(context).await,
+            Auth::GetPatientSession => patient::get_session(context).await,
+            Auth::DeletePatientSession => patient::delete_session(context).await,
+            Auth::CreatePatientPasskeyOptions => patient::passkeys::options(context).await,
+            Auth::CreatePatientPasskey => patient::passkeys::create(context).await,
+            Auth::DeletePatientPasskey => patient::passkeys::delete(context).await,
+            Auth::CreateOwnVisitSession => visit::create_own_visit_session(context).await,
+            Auth::ListProxies => proxies::list_own(context).await,
+            Auth::InviteProxy => proxies::invite_own(context).await,
+            Auth::RevokeProxy => proxies::revoke_own(context).await,
+            Auth::ListPatientProxies => proxies::list_of_visit(context).await,
+            Auth::InvitePatientProxy => proxies::invite_of_visit(context).await,
+            Auth::RevokePatientProxy => proxies::revoke_of_visit(context).await,
         }
     }
 }

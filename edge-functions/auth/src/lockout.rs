@@ -10,12 +10,13 @@ use jiff::SignedDuration;
 use kit::audit::Action;
 use kit::context::Context;
 use kit::form::Username;
-use kit::ids::UserId;
+use kit::ids::{AppointmentId, UserId};
 use kit::params;
 use kit::problem::Problem;
 use kit::secret::Secret;
 
 use crate::account::Account;
+use crate::throttle;
 
 /// Wrong attempts in a row that have no consequence but the last.
 pub const FREE: u32 = 10;
@@ -29,6 +30,10 @@ pub(crate) enum Subject {
     User(UserId),
     /// A name that nobody has, by 16 bits of its hash: it may be a password in the wrong field.
     Name([u8; 2]),
+    /// Whoever opens the link of a visit.
+    Link(AppointmentId),
+    /// A patient's address, by 64 bits of its hash.
+    Address([u8; 8]),
 }
 
 impl Subject {
@@ -48,12 +53,19 @@ impl fmt::Display for Subject {
         match self {
             Self::User(id) => write!(f, "user/{id}"),
             Self::Name([a, b]) => write!(f, "name/{a:02x}{b:02x}"),
+            Self::Link(id) => write!(f, "link/{id}"),
+            Self::Address(hash) => write!(f, "address/{:016x}", u64::from_be_bytes(*hash)),
         }
     }
 }
 
-/// Refuses while the subject is locked.
+/// Refuses while the subject is locked, or the address of the request is blocked.
 pub(crate) async fn check(context: &Context<'_>, subject: &Subject) -> Result<(), Problem> {
+    throttle::check(context).await?;
+    locked(context, subject).await
+}
+
+async fn locked(context: &Context<'_>, subject: &Subject) -> Result<(), Problem> {
     let sql =
         "SELECT locked_until FROM sign_in_failure WHERE clinic = ? AND subject = ? AND locked_until > ?";
     let values = params![&context.clinic, subject.to_string(), context.now];
@@ -72,6 +84,7 @@ pub(crate) async fn failed(
     subject: &Subject,
     refusal: Problem,
 ) -> Result<Problem, Problem> {
+    throttle::failed(context).await?;
     // One that arrives while the subject is locked neither counts nor learns anything.
     let sql = "INSERT INTO sign_in_failure (clinic, subject, failures, last_at) VALUES (?1, ?2, 1, ?3)
                ON CONFLICT (clinic, subject) DO UPDATE SET
@@ -82,11 +95,11 @@ pub(crate) async fn failed(
     let (now, limit) = (context.now, i64::from(FREE));
     let values = params![&context.clinic, subject.to_string(), now, now - FORGOTTEN, limit, now + LOCKED];
     let counted = context.database().execute(sql, values).await? > 0;
-    let locked = check(context, subject).await;
+    let locked = locked(context, subject).await;
     if counted && locked.is_err() {
         let user = match subject {
             Subject::User(id) => Some(id as &dyn fmt::Display),
-            Subject::Name(_) => None,
+            Subject::Name(_) | Subject::Link(_) | Subject::Address(_) => None,
         };
         context.audit(Action::SignInLocked, user);
     }
@@ -96,8 +109,20 @@ pub(crate) async fn failed(
 
 /// Forgets the wrong attempts of somebody who is in.
 pub(crate) async fn forget(context: &Context<'_>, user: UserId) -> Result<(), Problem> {
-    let sql = "DELETE FROM sign_in_failure WHERE clinic = ? AND subject = ?";
-    let values = params![&context.clinic, Subject::User(user).to_string()];
+    forget_all(context, &Subject::User(user)).await
+}
+
+/// The same for whatever attempts were about.
+pub(crate) async fn forget_all(context: &Context<'_>, subject: &Subject) -> Result<(), Problem> {
+    let sql = "DELETE FROM sign_in_failure WHERE clinic = ? AND (subject = ? OR last_at <= ?)";
+    let values = params![&context.clinic, subject.to_string(), context.now - FORGOTTEN];
     context.database().execute(sql, values).await?;
     Ok(())
+}
+
+/// How many wrong attempts are remembered.
+pub(crate) async fn failures(context: &Context<'_>, subject: &Subject) -> Result<i64, Problem> {
+    let sql = "SELECT failures FROM sign_in_failure WHERE clinic = ? AND subject = ?";
+    let rows = context.database().query(sql, params![&context.clinic, subject.to_string()]).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.integer(0))?)
 }

@@ -4,7 +4,6 @@ use http::StatusCode;
 use kit::audit::Action;
 use kit::context::Context;
 use kit::form::{self, Password};
-use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::Deserialize;
@@ -25,19 +24,17 @@ pub(crate) async fn put_password(context: &Context<'_>) -> Result<Reply, Problem
     let change: Change = form::read(&context.request)?;
     let account = Account::with_id(context, context.staff()?.user).await?;
     let (user, subject) = (account.user.id, Subject::User(account.user.id));
-    chosen_password::check(&change.new, &account, &context.clinic().await?.name, "/new")?;
     lockout::check(context, &subject).await?;
     if !password::verify(change.current.as_str(), Some(&account.password_hash))? {
         context.audit(Action::SignInFailed, Some(&user));
         let refusal = Problem::new(StatusCode::FORBIDDEN, "wrong-password", "The current password is wrong");
         return Err(lockout::failed(context, &subject, refusal).await?);
     }
+    chosen_password::check(context, &change.new, &account, "/new").await?;
     let hash = password::hash(change.new.as_str())?;
     context
         .transaction(async || {
-            let sql = "UPDATE staff_user SET password_hash = ? WHERE clinic = ? AND id = ?";
-            context.database().execute(sql, params![hash, &context.clinic, user]).await?;
-            context.audit(Action::PasswordChanged, Some(&user));
+            chosen_password::set(context, &account, &hash).await?;
             session::end_others(context).await
         })
         .await?;

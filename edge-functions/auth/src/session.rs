@@ -34,6 +34,9 @@ struct Elsewhere {
     /// As the browser called itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
+    /// Where they last showed who they are, if that is known (ISO 3166-1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<String>,
     /// Whether it is the one that asks.
     current: bool,
 }
@@ -68,7 +71,7 @@ pub(crate) async fn delete_session(context: &Context<'_>) -> Result<Reply, Probl
 /// `GET /auth/sessions`: one's own, newest first.
 pub(crate) async fn list_sessions(context: &Context<'_>) -> Result<Reply, Problem> {
     let staff = context.staff()?;
-    let sql = "SELECT s.id, s.created_at, s.device, s.secret_hash = ? FROM session s
+    let sql = "SELECT s.id, s.created_at, s.device, s.secret_hash = ?, s.country FROM session s
                WHERE s.clinic = ? AND s.user = ? AND s.ended_at IS NULL AND s.created_at > ? AND s.id IS NOT NULL
                ORDER BY s.created_at DESC LIMIT 100";
     let since = context.now - sessions::ABSOLUTE;
@@ -79,6 +82,7 @@ pub(crate) async fn list_sessions(context: &Context<'_>) -> Result<Reply, Proble
             id: row.parsed(0, SessionId::parse)?,
             began_at: row.time(1)?,
             device: row.text_or_null(2)?,
+            country: row.text_or_null(4)?,
             current: row.integer(3)? == 1,
         })
     };

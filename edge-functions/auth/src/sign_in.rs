@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use http::StatusCode;
 use http::header::{HeaderValue, SET_COOKIE};
+use jiff::Timestamp;
 use kit::audit::Action;
 use kit::context::{Context, NextStep, SigningIn};
 use kit::form::{self, Password, Username};
@@ -13,16 +14,19 @@ use kit::sessions;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Factor, UserView};
-use crate::factors::passkeys::{self, Assertion};
+use crate::factors::passkeys::{self, Assertion, Ceremony};
 use crate::factors::{recovery, totp};
 use crate::lockout::{self, Subject};
-use crate::password;
+use crate::{approval, chosen_password, country, password};
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Credentials {
     username: Username,
     password: Password,
+    /// Of somebody whose password is too old for their clinic.
+    #[serde(default)]
+    new_password: Option<Password>,
 }
 
 /// Exactly one of them.
@@ -32,6 +36,9 @@ struct SecondFactor {
     totp: Option<totp::Code>,
     recovery_code: Option<recovery::Code>,
     passkey: Option<Assertion>,
+    /// `true`: it was approved from another device.
+    #[serde(default)]
+    approval: bool,
 }
 
 /// What a step of a sign-in leads to.
@@ -62,33 +69,50 @@ pub async fn create_session(context: &Context<'_>) -> Result<Reply, Problem> {
         let refusal = Problem::new(StatusCode::UNAUTHORIZED, "bad-credentials", title);
         return Err(lockout::failed(context, &subject, refusal).await?);
     };
-    let cookie = context
+    let chosen = match chosen_password::is_old(context, account).await? {
+        true => {
+            Some(chosen_password::replacement(context, account, credentials.new_password.as_ref()).await?)
+        }
+        false => None,
+    };
+    let begun = context
         .transaction(async || {
             lockout::check(context, &subject).await?;
+            if let Some(hash) = &chosen {
+                chosen_password::set(context, account, hash).await?;
+            }
             after_password(context, account).await
         })
         .await?;
-    step(account, cookie)
+    step(account, begun)
 }
 
-/// Who has given the right password is in, or owes more: the cookie to set.
-pub(crate) async fn after_password(context: &Context<'_>, account: &Account) -> Result<HeaderValue, Problem> {
+/// What the right password began: what is owed, and the cookie to set.
+pub(crate) struct Begun {
+    next: Option<NextStep>,
+    cookie: HeaderValue,
+}
+
+/// Who has given the right password is in, or owes more.
+pub(crate) async fn after_password(context: &Context<'_>, account: &Account) -> Result<Begun, Problem> {
     let user = account.user.id;
-    match account.next() {
+    let next = account.next(country::is_new(context, user).await?);
+    let cookie = match next {
         None => {
             lockout::forget(context, user).await?;
             context.audit(Action::SignIn, Some(&user));
-            sessions::begin_staff(context, user).await
+            country::note(context, user).await?;
+            sessions::begin_staff(context, user, context.now).await?
         }
         Some(next) => {
             context.audit(Action::SignInBegun, Some(&user));
-            sessions::begin_sign_in(context, user, next).await
+            sessions::begin_sign_in(context, user, next).await?
         }
-    }
+    };
+    Ok(Begun { next, cookie })
 }
 
-pub(crate) fn step(account: &Account, cookie: HeaderValue) -> Result<Reply, Problem> {
-    let next = account.next();
+pub(crate) fn step(account: &Account, Begun { next, cookie }: Begun) -> Result<Reply, Problem> {
     let factors = if next == Some(NextStep::SecondFactor) { account.factors.clone() } else { Vec::new() };
     let mut reply = reply::json(StatusCode::CREATED, &Step { user: account.user.clone(), next, factors })?;
     reply.headers_mut().insert(SET_COOKIE, cookie);
@@ -98,22 +122,35 @@ pub(crate) fn step(account: &Account, cookie: HeaderValue) -> Result<Reply, Prob
 /// `POST /auth/second-factor/passkey`: what the browser is to ask the person's passkeys.
 pub async fn create_passkey_request(context: &Context<'_>) -> Result<Reply, Problem> {
     let form::Empty {} = form::read(&context.request)?;
-    let signing_in = owing(context, NextStep::SecondFactor)?;
-    reply::json(StatusCode::CREATED, &passkeys::ask(context, &signing_in).await?)
+    let signing_in = owes_second_factor(context)?;
+    let question = passkeys::ask(context, signing_in.user, Ceremony::SignIn(signing_in.key)).await?;
+    reply::json(StatusCode::CREATED, &question)
 }
 
 /// `POST /auth/second-factor`.
 pub async fn complete(context: &Context<'_>) -> Result<Reply, Problem> {
     let given: SecondFactor = form::read(&context.request)?;
-    let signing_in = owing(context, NextStep::SecondFactor)?;
+    let signing_in = owes_second_factor(context)?;
     let user = signing_in.user;
     let subject = Subject::User(user);
     lockout::check(context, &subject).await?;
-    let matches = match (&given.totp, &given.recovery_code, &given.passkey) {
-        (Some(code), None, None) => totp::spend(context, user, code).await?,
-        (None, Some(code), None) => recovery::spend(context, user, code).await?,
-        (None, None, Some(assertion)) => passkeys::check(context, &signing_in, assertion).await?,
-        _ => return Err(Problem::invalid("", "must hold one of totp, recoveryCode and passkey")),
+    let mut proved_at = context.now;
+    let matches = match (&given.totp, &given.recovery_code, &given.passkey, given.approval) {
+        (Some(code), None, None, false) => totp::spend(context, user, code).await?,
+        (None, Some(code), None, false) => recovery::spend(context, user, code).await?,
+        (None, None, Some(assertion), false) => {
+            passkeys::check(context, user, Ceremony::SignIn(signing_in.key), assertion).await?
+        }
+        (None, None, None, true) => match approval::spend(context, &signing_in).await? {
+            Some(at) => {
+                proved_at = at;
+                true
+            }
+            None => false,
+        },
+        _ => {
+            return Err(Problem::invalid("", "must hold one of totp, recoveryCode, passkey and approval"));
+        }
     };
     if !matches {
         context.audit(Action::SignInFailed, Some(&user));
@@ -127,14 +164,16 @@ pub async fn complete(context: &Context<'_>) -> Result<Reply, Problem> {
     }
     let mut reply =
         reply::json(StatusCode::CREATED, &Step { user: account.user, next: None, factors: Vec::new() })?;
-    enter(context, &signing_in, &mut reply).await?;
+    enter(context, &signing_in, proved_at, &mut reply).await?;
     Ok(reply)
 }
 
-/// The sign-in is complete: its session begins, with the cookies in `reply`.
+/// The sign-in is complete: its session begins, with the cookies in `reply`. `proved_at`: when whoever completed it
+/// showed who they are.
 pub(crate) async fn enter(
     context: &Context<'_>,
     signing_in: &SigningIn,
+    proved_at: Timestamp,
     reply: &mut Reply,
 ) -> Result<(), Problem> {
     let user = signing_in.user;
@@ -142,8 +181,9 @@ pub(crate) async fn enter(
         .transaction(async || {
             lockout::forget(context, user).await?;
             context.audit(Action::SignIn, Some(&user));
+            country::note(context, user).await?;
             let over = sessions::end_sign_in(context, signing_in).await?;
-            Ok([over, sessions::begin_staff(context, user).await?])
+            Ok([over, sessions::begin_staff(context, user, proved_at).await?])
         })
         .await?;
     for cookie in cookies {
@@ -152,8 +192,8 @@ pub(crate) async fn enter(
     Ok(())
 }
 
-/// The sign-in of the request, if that is what it owes. Whoever is signed in begins anew.
-fn owing(context: &Context<'_>, next: NextStep) -> Result<SigningIn, Problem> {
-    let owes = context.caller.signing_in.filter(|signing_in| signing_in.next == next);
+/// The sign-in of the request, if it owes a second factor. Whoever is signed in begins anew.
+pub(crate) fn owes_second_factor(context: &Context<'_>) -> Result<SigningIn, Problem> {
+    let owes = context.caller.signing_in.filter(|signing_in| signing_in.next == NextStep::SecondFactor);
     owes.ok_or_else(Problem::sign_in_required)
 }

@@ -101,7 +101,7 @@ async fn an_app_is_enrolled_and_its_codes_work_once() {
     let other = world.client("demo");
     let begun = give_password(&other).await;
     assert_eq!(begun.body["next"], "second-factor");
-    assert_eq!(begun.body["factors"], json!(["totp", "recovery-code"]));
+    assert_eq!(begun.body["factors"], json!(["totp", "recovery-code", "approval"]));
     assert!(!is_in(&other).await);
     // The code that enrolled is used.
     let replayed = post(&other, "/auth/second-factor", json!({"totp": code(&world, &app, 0)})).await;
@@ -168,7 +168,7 @@ async fn a_passkey_signs_in_and_answers_only_what_it_was_asked() {
     assert!(is_in(&client).await);
 
     let other = world.client("demo");
-    assert_eq!(give_password(&other).await.body["factors"], json!(["passkey", "recovery-code"]));
+    assert_eq!(give_password(&other).await.body["factors"], json!(["passkey", "recovery-code", "approval"]));
     let give = async |client: &Client<'_>, credential: &Json| {
         post(client, "/auth/second-factor", json!({"passkey": credential})).await
     };

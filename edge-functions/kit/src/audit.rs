@@ -33,7 +33,9 @@ pub enum Action {
     SignInFailed,
     /// Too many wrong attempts in a row: for some time nothing is taken.
     SignInLocked,
-    /// An administrator ended that.
+    /// Too many wrong attempts from one address: for some time nothing is taken from it.
+    AddressBlocked,
+    /// An administrator ended the lock of an account.
     SignInUnlocked,
     /// A recovery code was used.
     RecoveryCodeUsed,
@@ -139,6 +141,52 @@ pub enum Action {
     OversightRead,
     /// How far the recertifications are was read.
     RecertificationsRead,
+    /// Somebody who is signed in showed once more who they are.
+    ProofGiven,
+    /// Somebody who is signed in elsewhere was asked to let a sign-in through.
+    ApprovalAsked,
+    /// They did.
+    ApprovalGiven,
+    /// They did not, or picked a wrong number.
+    ApprovalRefused,
+    /// Somebody signed in from a country they were not known to sign in from.
+    NewCountry,
+    /// The rules of sign-in and links were changed.
+    SettingsChanged,
+    /// The rules of sign-in and links were read.
+    SettingsRead,
+    /// Whoever opened a link showed who they are, with date of birth or code.
+    LinkProved,
+    /// Whoever opened a link gave a wrong date of birth or code.
+    LinkProofFailed,
+    /// After too many of those a link works no more.
+    LinkSpent,
+    /// A code for a link was sent.
+    LinkCodeSent,
+    /// Somebody asked for a code to sign in as a patient.
+    PatientCodeRequested,
+    /// A patient, or who acts for one, signed in.
+    PatientSignIn,
+    /// Somebody gave a wrong code, or a passkey that is nobody's.
+    PatientSignInFailed,
+    /// A patient, or who acts for one, signed out.
+    PatientSignOut,
+    /// A patient has a new passkey.
+    PatientPasskeyAdded,
+    /// A patient's passkey was taken away.
+    PatientPasskeyRemoved,
+    /// The account of a patient was read.
+    AccountRead,
+    /// A patient's visits were listed.
+    OwnVisitsRead,
+    /// A visit was opened from an account.
+    VisitOpened,
+    /// Who acts for a patient was read.
+    ProxiesRead,
+    /// Somebody may act for a patient.
+    ProxyInvited,
+    /// That was taken back.
+    ProxyRevoked,
 }
 
 /// Why a record is touched: codes of HL7's PurposeOfUse (`http://terminology.hl7.org/CodeSystem/v3-ActReason`).
@@ -166,7 +214,7 @@ impl Purpose {
     }
 
     fn of(caller: &Caller) -> Option<Self> {
-        if caller.visitor.is_some() && caller.staff.is_none() {
+        if (caller.visitor.is_some() || caller.person.is_some()) && caller.staff.is_none() {
             return Some(Self::PatientRequest);
         }
         let staff = caller.staff.as_ref()?;
@@ -227,6 +275,7 @@ impl Action {
             Self::SignInBegun => ("sign-in-begun", 'E', "Practitioner"),
             Self::SignInFailed => ("sign-in-failed", 'E', "Practitioner"),
             Self::SignInLocked => ("sign-in-locked", 'E', "Practitioner"),
+            Self::AddressBlocked => ("address-blocked", 'E', "Organization"),
             Self::SignInUnlocked => ("sign-in-unlocked", 'U', "Practitioner"),
             Self::RecoveryCodeUsed => ("recovery-code-used", 'E', "Practitioner"),
             Self::FactorAdded => ("factor-added", 'C', "Practitioner"),
@@ -281,6 +330,29 @@ impl Action {
             Self::CallLeft => ("call-left", 'E', "Appointment"),
             Self::OversightRead => ("oversight-read", 'R', "Organization"),
             Self::RecertificationsRead => ("recertifications-read", 'R', "Practitioner"),
+            Self::ProofGiven => ("proof-given", 'E', "Practitioner"),
+            Self::ApprovalAsked => ("approval-asked", 'E', "Practitioner"),
+            Self::ApprovalGiven => ("approval-given", 'E', "Practitioner"),
+            Self::ApprovalRefused => ("approval-refused", 'E', "Practitioner"),
+            Self::NewCountry => ("new-country", 'E', "Practitioner"),
+            Self::SettingsChanged => ("settings-changed", 'U', "Organization"),
+            Self::SettingsRead => ("settings-read", 'R', "Organization"),
+            Self::LinkProved => ("link-proved", 'E', "Appointment"),
+            Self::LinkProofFailed => ("link-proof-failed", 'E', "Appointment"),
+            Self::LinkSpent => ("link-spent", 'E', "Appointment"),
+            Self::LinkCodeSent => ("link-code-sent", 'E', "Appointment"),
+            Self::PatientCodeRequested => ("patient-code-requested", 'E', "Patient"),
+            Self::PatientSignIn => ("patient-sign-in", 'E', "Patient"),
+            Self::PatientSignInFailed => ("patient-sign-in-failed", 'E', "Patient"),
+            Self::PatientSignOut => ("patient-sign-out", 'E', "Patient"),
+            Self::PatientPasskeyAdded => ("patient-passkey-added", 'C', "Patient"),
+            Self::PatientPasskeyRemoved => ("patient-passkey-removed", 'D', "Patient"),
+            Self::AccountRead => ("account-read", 'R', "Patient"),
+            Self::OwnVisitsRead => ("own-visits-read", 'R', "Patient"),
+            Self::VisitOpened => ("visit-opened", 'E', "Appointment"),
+            Self::ProxiesRead => ("proxies-read", 'R', "Patient"),
+            Self::ProxyInvited => ("proxy-invited", 'C', "RelatedPerson"),
+            Self::ProxyRevoked => ("proxy-revoked", 'D', "RelatedPerson"),
         }
     }
 }
@@ -342,8 +414,15 @@ impl Named {
         let (kind, id) = match (&caller.staff, &caller.visitor) {
             (Some(staff), _) => ("staff", Some(staff.user.to_string())),
             (None, Some(Visitor { guest: Some(guest), .. })) => ("guest", Some(guest.to_string())),
+            (None, Some(Visitor { proxy: Some(proxy), .. })) => ("proxy", Some(proxy.to_string())),
             (None, None) if caller.signing_in.is_some() => {
                 ("signing-in", caller.signing_in.map(|signing_in| signing_in.user.to_string()))
+            }
+            (None, None) if caller.person.is_some() => {
+                caller.person.as_ref().map_or(("patient", None), |person| match &person.proxy {
+                    Some(proxy) => ("proxy", Some(proxy.id.to_string())),
+                    None => ("patient", Some(person.account.to_string())),
+                })
             }
             (None, Some(visitor)) => ("visitor", Some(visitor.appointment.to_string())),
             (None, None) if caller.operator => ("operator", None),

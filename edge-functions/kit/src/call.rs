@@ -44,6 +44,24 @@ pub async fn revoke(
     Ok(())
 }
 
+/// Puts `person` (as in `room_participant`) out of every call they are in, and takes their place.
+pub async fn put_out(context: &Context<'_>, person: &str) -> Result<(), Problem> {
+    let (clinic, database) = (&context.clinic, context.database());
+    let sql = "SELECT r.name, p.name, a.end_at, p.appointment FROM room_participant p
+               JOIN room r ON r.clinic = p.clinic AND r.appointment = p.appointment
+               JOIN appointment a ON a.clinic = p.clinic AND a.id = p.appointment
+               WHERE p.clinic = ? AND p.person = ?";
+    for row in database.query(sql, params![clinic, person]).await? {
+        let (room, participant): (String, String) = (row.text(0)?, row.text(1)?);
+        let appointment = row.parsed(3, AppointmentId::parse)?;
+        revoke(context, &room, Some(&participant), row.time(2)?).await?;
+        let sql = "DELETE FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
+        database.execute(sql, params![clinic, appointment, person]).await?;
+        members_changed(context, appointment).await?;
+    }
+    Ok(())
+}
+
 /// Somebody came into the encryption of a call or left it: its list has another generation, and the keys change.
 pub async fn members_changed(context: &Context<'_>, appointment: AppointmentId) -> Result<(), Problem> {
     let sql = "UPDATE room SET membership = membership + 1 WHERE clinic = ? AND appointment = ?";

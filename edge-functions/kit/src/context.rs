@@ -1,16 +1,19 @@
 //! What a function knows about the request it answers.
 
-use http::{Request, StatusCode};
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::audit::Trail;
 use crate::audit_log::{AuditLog, Report, Wish};
+use crate::breached::Breached;
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::ids::{AppointmentId, ClinicId, GuestId, UserId};
+use crate::ids::{AccountId, AppointmentId, ClinicId, GuestId, ProxyId, UserId};
 use crate::phi::Phi;
-use crate::policy::Role;
+use crate::policy::{Role, Scope};
 use crate::problem::Problem;
 use crate::variables::Variables;
 
@@ -25,6 +28,8 @@ pub struct Host<'a> {
     pub clock: &'a dyn Clock,
     /// Who did what so far.
     pub events: &'a dyn AuditLog,
+    /// Passwords known from breaches.
+    pub breached: &'a dyn Breached,
 }
 
 /// A request whose caller is known and allowed.
@@ -53,6 +58,8 @@ pub struct Caller {
     pub signing_in: Option<SigningIn>,
     /// A patient or a guest with the session of a visit.
     pub visitor: Option<Visitor>,
+    /// A patient with an account, or somebody who acts for one.
+    pub person: Option<Person>,
     /// The holder of the network's set-up token.
     pub operator: bool,
     /// A node of this network.
@@ -88,6 +95,10 @@ pub struct Staff {
     pub roles: Vec<Role>,
     /// SHA-256 of the session's secret, which is its key.
     pub session: [u8; 32],
+    /// When they last showed what completes a sign-in.
+    pub proved_at: Timestamp,
+    /// From which country, if that is known.
+    pub country: Option<String>,
 }
 
 /// A sign-in that a password began.
@@ -131,14 +142,52 @@ impl NextStep {
 pub struct Visitor {
     /// That visit.
     pub appointment: AppointmentId,
-    /// `None`: the patient.
+    /// `None`: the patient, or who acts for them.
     pub guest: Option<GuestId>,
+    /// Who acts for the patient; `None`: the patient, or a guest.
+    pub proxy: Option<ProxyId>,
+}
+
+/// A patient with an account, or somebody who acts for one.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The patient's.
+    pub account: AccountId,
+    /// `None`: the patient.
+    pub proxy: Option<Proxy>,
+    /// SHA-256 of the session's secret, which is its key.
+    pub session: [u8; 32],
+}
+
+/// Somebody who acts for a patient.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Their id.
+    pub id: ProxyId,
+    /// What they were given.
+    pub scopes: Vec<Scope>,
 }
 
 impl Visitor {
+    /// The patient of a visit.
+    pub const fn patient(appointment: AppointmentId) -> Self {
+        Self { appointment, guest: None, proxy: None }
+    }
+
     /// In which role they act.
     pub const fn role(self) -> Role {
-        if self.guest.is_some() { Role::Guest } else { Role::Patient }
+        match (self.guest, self.proxy) {
+            (Some(_), _) => Role::Guest,
+            (None, Some(_)) => Role::Proxy,
+            (None, None) => Role::Patient,
+        }
+    }
+}
+
+impl Person {
+    /// In which role they act.
+    pub const fn role(&self) -> Role {
+        if self.proxy.is_some() { Role::Proxy } else { Role::Patient }
     }
 }
 
@@ -147,8 +196,9 @@ impl Caller {
     pub fn acts_as(&self, allowed: impl Fn(Role) -> bool) -> bool {
         let staff = self.staff.iter().flat_map(|staff| staff.roles.iter().copied());
         let visitor = self.visitor.map(|visitor| visitor.role());
+        let person = self.person.as_ref().map(Person::role);
         let operator = self.operator.then_some(Role::Ops);
-        staff.chain(visitor).chain(operator).any(allowed)
+        staff.chain(visitor).chain(person).chain(operator).any(allowed)
     }
 }
 
@@ -171,6 +221,11 @@ impl Context<'_> {
         Ok(self.host.variables.get(name).await?)
     }
 
+    /// Whether the password with this SHA-1 is on the operator's list of known ones, if there is a list.
+    pub async fn is_breached(&self, sha1: &str) -> Result<bool, Problem> {
+        Ok(self.host.breached.contains(sha1).await.map_err(Problem::internal)?.unwrap_or(false))
+    }
+
     /// The member of staff who calls.
     pub fn staff(&self) -> Result<&Staff, Problem> {
         self.caller.staff.as_ref().ok_or_else(Problem::sign_in_required)
@@ -184,6 +239,30 @@ impl Context<'_> {
     /// The patient, or the guest, who calls.
     pub fn visitor(&self) -> Result<Visitor, Problem> {
         self.caller.visitor.ok_or_else(Problem::sign_in_required)
+    }
+
+    /// The patient with an account, or who acts for one, who calls.
+    pub fn person(&self) -> Result<&Person, Problem> {
+        self.caller.person.as_ref().ok_or_else(Problem::sign_in_required)
+    }
+
+    /// Where the request came from, as its host says: an IPv4 address, or the /64 that an IPv6 one is in, for that is
+    /// what one household or one machine has.
+    pub fn network(&self) -> Option<String> {
+        let client = self.request.headers().get("spin-client-addr")?.to_str().ok()?;
+        let address: SocketAddr = client.parse().ok()?;
+        Some(match address.ip().to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{:x}:{:x}:{:x}:{:x}::/64", a, b, c, d)
+            }
+        })
+    }
+
+    /// The country that the request came from, if its host knows: two letters (ISO 3166-1).
+    pub fn country(&self) -> Option<&str> {
+        country(self.request.headers())
     }
 
     /// The guest who calls.
@@ -208,5 +287,29 @@ impl Context<'_> {
         }
         database.execute(end, Vec::new()).await?;
         outcome
+    }
+}
+
+/// As the host says; what a client says of it is taken off by the host.
+pub(crate) fn country(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("locum-client-country")?.to_str().ok()?;
+    (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_country_is_two_letters() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("locum-client-country", http::HeaderValue::from_static(text));
+            country(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("NO").as_deref(), Some("NO"));
+        for none in ["", "no", "NOR", "N1"] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The cookies: a member of staff's session, their sign-in while it lasts, and a patient's visit.
+//! The cookies: a member of staff's session, their sign-in while it lasts, a patient's visit, and a patient's account.
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue, InvalidHeaderValue};
@@ -11,6 +11,8 @@ pub const STAFF: &str = "locum_session";
 pub const SIGN_IN: &str = "locum_sign_in";
 /// Holds the session of a patient's visit.
 pub const VISIT: &str = "locum_visit";
+/// Holds the session of a patient's account, or of somebody who acts for a patient.
+pub const PERSON: &str = "locum_person";
 
 /// The value of the cookie `name`, if the request has it.
 pub fn read<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

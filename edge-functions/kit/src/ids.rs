@@ -97,6 +97,8 @@ ids! {
     UserId;
     /// A session of a member of staff, as its owner sees it.
     SessionId;
+    /// A sign-in that waits to be let through from another device.
+    ApprovalId;
     /// A passkey.
     PasskeyId;
     /// A record that was opened in an emergency.
@@ -115,6 +117,10 @@ ids! {
     HoldId;
     /// A patient.
     PatientId;
+    /// A patient as they are known by address and date of birth, over all their visits.
+    AccountId;
+    /// Somebody who acts for a patient (FHIR RelatedPerson).
+    ProxyId;
     /// A booked visit.
     AppointmentId;
     /// Somebody whom a clinician invited to a visit.

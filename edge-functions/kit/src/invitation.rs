@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use crate::clinic::Clinic;
 use crate::context::Context;
-use crate::ids::{AppointmentId, MessageId};
+use crate::ids::AppointmentId;
+use crate::outbox::{self, Message};
 use crate::params;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -32,10 +33,5 @@ pub async fn send(
          with a camera.",
         clinic.time_zone
     );
-    let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let id = MessageId::new(context.now)?;
-    let values = params![&context.clinic, id, email, subject, body, link, context.now];
-    context.database().execute(sql, values).await?;
-    Ok(())
+    outbox::put(context, Message { recipient: email, subject: &subject, body: &body, link: &link }).await
 }

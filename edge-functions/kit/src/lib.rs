@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod audit_log;
+pub mod breached;
 pub mod call;
 pub mod clinic;
 pub mod clock;
@@ -18,7 +19,9 @@ pub mod hours;
 pub mod ids;
 pub mod invitation;
 pub mod money;
+pub mod outbox;
 pub mod oversight;
+pub mod person_sessions;
 pub mod phi;
 pub mod policy;
 pub mod problem;

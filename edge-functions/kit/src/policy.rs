@@ -107,6 +107,51 @@ impl Access {
     }
 }
 
+/// What may be done for somebody else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Book visits.
+    Book,
+    /// Take part in visits.
+    Join,
+    /// See which visits there are.
+    Read,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Book, Self::Join, Self::Read];
+
+    /// Its name in the API and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Book => "book",
+            Self::Join => "join",
+            Self::Read => "read",
+        }
+    }
+
+    /// The scopes of a list with blanks between.
+    pub fn parse_list(text: &str) -> Vec<Self> {
+        let parse = |name: &str| Self::ALL.into_iter().find(|scope| scope.as_str() == name);
+        text.split(' ').filter_map(parse).collect()
+    }
+}
+
+/// What must hold beside the role.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// Nothing.
+    Always,
+    /// Staff have shown a moment ago, once more, what completes a sign-in.
+    Fresh,
+    /// A patient, or who acts for one, is known by an account, not by the link of one visit.
+    Account,
+    /// The same, and who acts for a patient was given this.
+    Given(Scope),
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct Rule<O: 'static> {
@@ -120,6 +165,8 @@ pub struct Rule<O: 'static> {
     pub path: &'static str,
     /// Who may.
     pub access: Access,
+    /// What else must hold.
+    pub condition: Condition,
 }
 
 impl<O> Rule<O> {
@@ -159,11 +206,15 @@ pub struct Entry {
     pub path: &'static str,
     /// Who may.
     pub access: Access,
+    /// What else must hold.
+    pub condition: Condition,
 }
 
 macro_rules! policy {
+    (@condition) => { Condition::Always };
+    (@condition $condition:expr) => { $condition };
     ($($component:ident $id:literal {
-        $($(#[$doc:meta])+ $operation:ident: $method:ident $path:literal $access:expr;)+
+        $($(#[$doc:meta])+ $operation:ident: $method:ident $path:literal $access:expr $(=> $condition:expr)?;)+
     })+) => {
         $(
             #[doc = concat!("The operations of the component `", $id, "`.")]
@@ -178,6 +229,7 @@ macro_rules! policy {
                     method: Method::$method,
                     path: $path,
                     access: $access,
+                    condition: policy!(@condition $($condition)?),
                 },)+];
             }
         )+
@@ -190,12 +242,14 @@ macro_rules! policy {
                 method: Method::$method,
                 path: $path,
                 access: $access,
+                condition: policy!(@condition $($condition)?),
             },)+)+]
         }
     };
 }
 
 use Access::{Anyone, Node, Roles, SigningIn};
+use Condition::{Account, Fresh, Given};
 use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Guest, Nurse, Ops, Patient, Proxy};
 
 const VISITOR: Access = Roles(&[Patient, Proxy]);
@@ -211,6 +265,14 @@ policy! {
         CreatePasskeyRequest: POST "/auth/second-factor/passkey" SigningIn;
         /// Completes a sign-in with a second factor.
         CompleteSignIn: POST "/auth/second-factor" SigningIn;
+        /// Asks whoever is signed in elsewhere to let a sign-in through.
+        CreateApproval: POST "/auth/second-factor/approval" SigningIn;
+        /// What became of that.
+        GetApproval: GET "/auth/second-factor/approval" SigningIn;
+        /// Sign-ins of one's own that wait to be let through.
+        ListApprovals: GET "/auth/approvals" STAFF;
+        /// Lets one through, or not.
+        DecideApproval: POST "/auth/approvals/{id}" STAFF;
         /// Says who is signed in.
         GetSession: GET "/auth/session" STAFF;
         /// Signs out.
@@ -219,44 +281,48 @@ policy! {
         ListSessions: GET "/auth/sessions" STAFF;
         /// Signs out everywhere else.
         DeleteSessions: DELETE "/auth/sessions" STAFF;
+        /// Asks a passkey the question by which somebody who is signed in shows once more who they are.
+        CreateProofRequest: POST "/auth/proof/passkey" STAFF;
+        /// Shows once more who one is.
+        CreateProof: POST "/auth/proof" STAFF;
         /// Signs out at one other place.
         EndSession: DELETE "/auth/sessions/{id}" STAFF;
         /// Chooses another password.
-        PutPassword: PUT "/auth/password" STAFF;
+        PutPassword: PUT "/auth/password" STAFF => Fresh;
         /// One's own second factors.
         ListFactors: GET "/auth/factors" SigningIn;
         /// A new secret for an authenticator app.
-        CreateTotp: POST "/auth/totp" SigningIn;
+        CreateTotp: POST "/auth/totp" SigningIn => Fresh;
         /// Shows that the app knows the secret.
-        ConfirmTotp: POST "/auth/totp/confirm" SigningIn;
+        ConfirmTotp: POST "/auth/totp/confirm" SigningIn => Fresh;
         /// Takes the authenticator app away.
-        DeleteTotp: DELETE "/auth/totp" STAFF;
+        DeleteTotp: DELETE "/auth/totp" STAFF => Fresh;
         /// Asks for a new passkey.
-        CreatePasskeyOptions: POST "/auth/passkeys/options" SigningIn;
+        CreatePasskeyOptions: POST "/auth/passkeys/options" SigningIn => Fresh;
         /// Keeps a new passkey.
-        CreatePasskey: POST "/auth/passkeys" SigningIn;
+        CreatePasskey: POST "/auth/passkeys" SigningIn => Fresh;
         /// Takes a passkey away.
-        DeletePasskey: DELETE "/auth/passkeys/{id}" STAFF;
+        DeletePasskey: DELETE "/auth/passkeys/{id}" STAFF => Fresh;
         /// New recovery codes instead of the old ones.
-        CreateRecoveryCodes: POST "/auth/recovery-codes" STAFF;
+        CreateRecoveryCodes: POST "/auth/recovery-codes" STAFF => Fresh;
         /// Who works here.
         ListStaff: GET "/auth/staff" Roles(&[ClinicAdmin, Auditor]);
         /// Takes somebody in.
-        CreateStaff: POST "/auth/staff" Roles(&[ClinicAdmin]);
+        CreateStaff: POST "/auth/staff" Roles(&[ClinicAdmin]) => Fresh;
         /// Gives somebody other roles.
-        PutRoles: PUT "/auth/staff/{id}/roles" Roles(&[ClinicAdmin]);
+        PutRoles: PUT "/auth/staff/{id}/roles" Roles(&[ClinicAdmin]) => Fresh;
         /// Lets somebody in again who gave too many wrong passwords.
-        UnlockStaff: POST "/auth/staff/{id}/unlock" Roles(&[ClinicAdmin]);
+        UnlockStaff: POST "/auth/staff/{id}/unlock" Roles(&[ClinicAdmin]) => Fresh;
         /// Lets somebody begin anew who lost password or second factor.
-        ResetStaff: POST "/auth/staff/{id}/reset" Roles(&[ClinicAdmin]);
+        ResetStaff: POST "/auth/staff/{id}/reset" Roles(&[ClinicAdmin]) => Fresh;
         /// Somebody leaves: nothing opens for them any more.
-        EndStaff: POST "/auth/staff/{id}/leave" Roles(&[ClinicAdmin]);
+        EndStaff: POST "/auth/staff/{id}/leave" Roles(&[ClinicAdmin]) => Fresh;
         /// How far the looking through of everybody's roles is.
         ListRecertifications: GET "/auth/recertifications" Roles(&[ClinicAdmin, Auditor]);
         /// Begins to look through everybody's roles.
         CreateRecertification: POST "/auth/recertifications" Roles(&[ClinicAdmin]);
         /// Says of one person that their roles are right, or what they are to be.
-        CertifyAccess: POST "/auth/recertifications/{id}" Roles(&[ClinicAdmin]);
+        CertifyAccess: POST "/auth/recertifications/{id}" Roles(&[ClinicAdmin]) => Fresh;
         /// Where members of staff may practise.
         ListLicences: GET "/auth/licences" Roles(&[ClinicAdmin, Auditor]);
         /// Adds a licence.
@@ -267,6 +333,46 @@ policy! {
         CreateEnrolment: POST "/auth/enrolments" Anyone;
         /// Uses an invitation link.
         CreateVisitSession: POST "/auth/visit-sessions" Anyone;
+        /// Sends a code to the address of whoever booked, for a link that asks for one.
+        CreateVisitCode: POST "/auth/visit-codes" Anyone;
+        /// How people sign in and open links here.
+        GetSettings: GET "/auth/settings" Roles(&[ClinicAdmin]);
+        /// Changes that.
+        PutSettings: PUT "/auth/settings" Roles(&[ClinicAdmin]) => Fresh;
+        /// Sends a patient a code by mail, the way into their account.
+        CreatePatientCode: POST "/auth/patient/codes" Anyone;
+        /// A patient signs in with such a code.
+        CreatePatientSession: POST "/auth/patient/sessions" Anyone;
+        /// Asks whichever passkey a patient has here.
+        CreatePatientPasskeyRequest: POST "/auth/patient/passkey-requests" Anyone;
+        /// A patient signs in with a passkey.
+        CreatePatientPasskeySession: POST "/auth/patient/passkey-sessions" Anyone;
+        /// Somebody who acts for a patient uses their link.
+        CreateProxySession: POST "/auth/proxy-sessions" Anyone;
+        /// Who is signed in, and for whom they act.
+        GetPatientSession: GET "/auth/patient/session" VISITOR => Account;
+        /// They sign out.
+        DeletePatientSession: DELETE "/auth/patient/session" VISITOR => Account;
+        /// Asks for a new passkey of a patient.
+        CreatePatientPasskeyOptions: POST "/auth/patient/passkeys/options" Roles(&[Patient]) => Account;
+        /// Keeps it.
+        CreatePatientPasskey: POST "/auth/patient/passkeys" Roles(&[Patient]) => Account;
+        /// Takes it away.
+        DeletePatientPasskey: DELETE "/auth/patient/passkeys/{id}" Roles(&[Patient]) => Account;
+        /// Goes to a visit without its link.
+        CreateOwnVisitSession: POST "/auth/patient/visits/{id}/session" VISITOR => Given(Scope::Join);
+        /// Who acts for the patient who asks.
+        ListProxies: GET "/auth/proxies" Roles(&[Patient]) => Account;
+        /// The patient lets somebody act for them.
+        InviteProxy: POST "/auth/proxies" Roles(&[Patient]) => Account;
+        /// The patient takes that back.
+        RevokeProxy: POST "/auth/proxies/{id}/revoke" Roles(&[Patient]) => Account;
+        /// Who acts for the patient of a visit.
+        ListPatientProxies: GET "/auth/appointments/{id}/proxies" Roles(&[FrontDesk]);
+        /// Front desk lets somebody act for the patient of a visit.
+        InvitePatientProxy: POST "/auth/appointments/{id}/proxies" Roles(&[FrontDesk]);
+        /// Front desk takes that back.
+        RevokePatientProxy: POST "/auth/appointments/proxies/{id}/revoke" Roles(&[FrontDesk]);
     }
     Scheduling "scheduling" {
         /// What can be booked, and with whom.
@@ -277,6 +383,8 @@ policy! {
         CreateHold: POST "/scheduling/holds" Anyone;
         /// The visit of the patient who asks.
         GetVisit: GET "/scheduling/visit" VISITOR;
+        /// The visits of the patient who asks, or for whom somebody asks.
+        ListOwnVisits: GET "/scheduling/own-visits" VISITOR => Given(Scope::Read);
         /// The patient enters the waiting room.
         ArriveAtVisit: POST "/scheduling/visit/arrive" VISITOR;
         /// The appointments of a day.
@@ -305,6 +413,8 @@ policy! {
     Payments "payments" {
         /// Turns a hold into an appointment.
         CreateConfirmation: POST "/payments/confirmations" Anyone;
+        /// The same for a patient who is known.
+        CreateOwnConfirmation: POST "/payments/own-confirmations" VISITOR => Given(Scope::Book);
     }
     Tokens "tokens" {
         /// Mints a token for the call of a visit.
@@ -355,7 +465,14 @@ mod tests {
     use super::*;
 
     fn rule(path: &'static str) -> Rule<()> {
-        Rule { operation: (), name: "X", method: Method::GET, path, access: Anyone }
+        Rule {
+            operation: (),
+            name: "X",
+            method: Method::GET,
+            path,
+            access: Anyone,
+            condition: Condition::Always,
+        }
     }
 
     #[test]

@@ -93,6 +93,17 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "role-not-allowed", "Your role may not do this")
     }
 
+    /// Signed in, but the last proof of who it is is too old for this.
+    pub fn proof_required() -> Self {
+        let title = "Show once more who you are: your session is too old for this";
+        Self::new(StatusCode::FORBIDDEN, "proof-required", title)
+    }
+
+    /// Somebody who acts for a patient was not given this.
+    pub fn not_given() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not-given", "You may not do this for the patient")
+    }
+
     /// Wrong attempts in a row: nothing is taken for `seconds`, right or wrong.
     pub fn too_many_attempts(seconds: i64) -> Self {
         let title = "Too many attempts: wait before the next one";

@@ -9,11 +9,11 @@ use crate::clock;
 use crate::context::{Caller, Context, Host, NodeId};
 use crate::cookies;
 use crate::ids::ClinicId;
-use crate::policy::{Access, Operation, Role, Rule};
+use crate::policy::{Access, Condition, Operation, Role, Rule};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::secret::Secret;
-use crate::sessions;
+use crate::{person_sessions, sessions};
 
 /// A component's library code.
 #[allow(async_fn_in_trait, reason = "a component runs on one thread")]
@@ -65,14 +65,19 @@ async fn answer<F: Function>(
     if let Some(hash) = known_by(&caller, request.headers()) {
         trail.known_by(&hash);
     }
+    let elsewhere = sessions::is_elsewhere(&caller, request.headers());
+    check_condition(&caller, rule, elsewhere, now)?;
     let request_id = request.headers().get("locum-request-id").and_then(|id| id.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
     let context = Context { clinic, request_id, now, request, caller, host, path_id, trail };
     let mut reply = F::call(&context, rule.operation).await?;
-    if let (Some(value), false) = (renewed, reply.headers().contains_key(SET_COOKIE)) {
+    // What the function set itself is newer.
+    if !renewed.is_empty() && !reply.headers().contains_key(SET_COOKIE) {
         let zone = context.variable("zone").await?;
-        let cookie = cookies::set(cookies::STAFF, &value, &zone, &context.clinic);
-        reply.headers_mut().insert(SET_COOKIE, cookie.map_err(Problem::internal)?);
+        for (name, value) in renewed {
+            let cookie = cookies::set(name, &value, &zone, &context.clinic).map_err(Problem::internal)?;
+            reply.headers_mut().append(SET_COOKIE, cookie);
+        }
     }
     Ok(reply)
 }
@@ -105,7 +110,8 @@ fn route<'p, O: Operation>(method: &Method, path: &'p str) -> Result<Found<'p, O
 
 struct Known {
     caller: Caller,
-    renewed: Option<String>,
+    /// Cookies that are due, by name.
+    renewed: Vec<(&'static str, String)>,
 }
 
 /// Looks only at the credentials that could open the door.
@@ -116,7 +122,7 @@ async fn identify(
     access: Access,
     now: Timestamp,
 ) -> Result<Known, Problem> {
-    let mut known = Known { caller: Caller::default(), renewed: None };
+    let mut known = Known { caller: Caller::default(), renewed: Vec::new() };
     let roles = match access {
         Access::Roles(roles) => roles,
         Access::Node => {
@@ -133,10 +139,16 @@ async fn identify(
         && let Some(live) = sessions::staff(host.database, clinic, headers, now).await?
     {
         known.caller.staff = Some(live.staff);
-        known.renewed = live.renewed;
+        known.renewed.extend(live.renewed.map(|value| (cookies::STAFF, value)));
     }
     if roles.contains(&Role::Patient) || roles.contains(&Role::Guest) {
         known.caller.visitor = sessions::visitor(host.database, clinic, headers, now).await?;
+    }
+    if roles.contains(&Role::Patient)
+        && let Some(live) = person_sessions::person(host.database, clinic, headers, now).await?
+    {
+        known.caller.person = Some(live.person);
+        known.renewed.extend(live.renewed.map(|value| (cookies::PERSON, value)));
     }
     if roles.contains(&Role::Ops) {
         known.caller.operator = holds_setup_token(host, headers).await?;
@@ -150,7 +162,8 @@ fn known_by(caller: &Caller, headers: &HeaderMap) -> Option<[u8; 32]> {
         let secret = caller.visitor.and(cookies::read(headers, cookies::VISIT));
         secret.map(|secret| Secret::presented(secret).hash())
     };
-    caller.staff.as_ref().map(|staff| staff.session).or_else(visit)
+    let person = || caller.person.as_ref().map(|person| person.session);
+    caller.staff.as_ref().map(|staff| staff.session).or_else(visit).or_else(person)
 }
 
 /// The node that the host names. Under a host that has no key of its own nobody is a node.
@@ -180,4 +193,36 @@ fn authorize(caller: &Caller, access: Access) -> Result<(), Problem> {
     }
     let known = caller.acts_as(|_| true);
     Err(if known { Problem::role_not_allowed() } else { Problem::sign_in_required() })
+}
+
+/// `elsewhere`: the session is used in another country than where its owner proved who they are.
+fn check_condition<O>(
+    caller: &Caller,
+    rule: &Rule<O>,
+    elsewhere: bool,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let staff =
+        caller.staff.as_ref().filter(|staff| staff.roles.iter().any(|role| rule.access.allows(*role)));
+    if let Some(staff) = staff {
+        let stale = elsewhere || staff.proved_at <= now - sessions::FRESH;
+        return if rule.condition == Condition::Fresh && stale {
+            Err(Problem::proof_required())
+        } else {
+            Ok(())
+        };
+    }
+    let scope = match rule.condition {
+        Condition::Always | Condition::Fresh => return Ok(()),
+        Condition::Account => None,
+        Condition::Given(scope) => Some(scope),
+    };
+    let person = caller.person.as_ref().ok_or_else(Problem::sign_in_required)?;
+    if !rule.access.allows(person.role()) {
+        return Err(Problem::role_not_allowed());
+    }
+    match (&person.proxy, scope) {
+        (Some(proxy), Some(scope)) if !proxy.scopes.contains(&scope) => Err(Problem::not_given()),
+        _ => Ok(()),
+    }
 }

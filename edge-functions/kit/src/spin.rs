@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use spin_sdk::http::Request;
-use spin_sdk::{sqlite, variables};
+use spin_sdk::{key_value, sqlite, variables};
 
 use crate::Pending;
 use crate::audit_log::{self, AuditLog, Report, Unavailable, Wish};
+use crate::breached::{Breached, BreachedError};
 use crate::clock::SystemClock;
 use crate::context::Host;
 use crate::database::{Database, DatabaseError, Row, Value};
@@ -34,8 +35,13 @@ async fn respond<F: Function>(request: Request) -> Result<Reply, Problem> {
     let body = body.collect().await.map_err(|_| Problem::unreadable_body())?;
     let request = http::Request::from_parts(parts, body.to_bytes().to_vec());
     let database = SpinDatabase::open().await?;
-    let host =
-        Host { database: &database, variables: &SpinVariables, clock: &SystemClock, events: &HostAuditLog };
+    let host = Host {
+        database: &database,
+        variables: &SpinVariables,
+        clock: &SystemClock,
+        events: &HostAuditLog,
+        breached: &SpinBreached,
+    };
     Ok(serve::<F>(host, request, log).await)
 }
 
@@ -140,5 +146,17 @@ impl Variables for SpinVariables {
         Box::pin(
             async move { variables::get(name).await.map_err(|_| VariableError::Missing(name.to_owned())) },
         )
+    }
+}
+
+/// A key-value store of this name, where the host has one; Spin itself has none.
+struct SpinBreached;
+
+impl Breached for SpinBreached {
+    fn contains<'a>(&'a self, sha1: &'a str) -> Pending<'a, Result<Option<bool>, BreachedError>> {
+        Box::pin(async move {
+            let Ok(store) = key_value::Store::open("breached-passwords").await else { return Ok(None) };
+            store.exists(sha1).await.map(Some).map_err(|_| BreachedError)
+        })
     }
 }

@@ -62,6 +62,8 @@ impl Clinics {
                 (_, "name" | "recipient" | "body" | "note_text" | "time_zone" | "rrule") => twin.clone(),
                 ("clinic", "document_hash") | ("staff_user", "password_hash") => twin.clone(),
                 ("visit_session", "appointment") => twin.clone(),
+                ("patient_session" | "related_person", "account") => twin.clone(),
+                ("sign_in_approval", "number") => "1".to_owned(),
                 ("guest", "role") => "'other'".to_owned(),
                 ("hold" | "appointment", "start_at" | "end_at") => format!("{column} + {DAY_MS}"),
                 ("call_event", "at") => format!("{column} * 2"),
@@ -187,6 +189,19 @@ async fn sign_in(clinics: &Clinics, doctor: &Client<'_>) {
     clinics.post::<AuthFunction>(doctor, "/auth/passkeys/options", json!({})).await;
     clinics.post::<AuthFunction>(doctor, "/auth/recovery-codes", json!({})).await;
 
+    let approved = clinics.world.client("demo");
+    clinics.post::<AuthFunction>(&approved, "/auth/sessions", credentials.clone()).await;
+    let asked = clinics.post::<AuthFunction>(&approved, "/auth/second-factor/approval", json!({})).await;
+    let waiting = clinics.get::<AuthFunction>(doctor, "/auth/approvals").await;
+    let decide = format!("/auth/approvals/{}", waiting.text("/approvals/0/id"));
+    clinics.post::<AuthFunction>(doctor, &decide, json!({"number": asked.body["number"]})).await;
+    clinics.get::<AuthFunction>(&approved, "/auth/second-factor/approval").await;
+    clinics.post::<AuthFunction>(&approved, "/auth/second-factor", json!({"approval": true})).await;
+    clinics.step::<AuthFunction>(doctor, Method::DELETE, "/auth/sessions", None, "").await;
+    let renewed = clinics.post::<AuthFunction>(doctor, "/auth/recovery-codes", json!({})).await;
+    let proof = json!({"recoveryCode": renewed.text("/recoveryCodes/0")});
+    clinics.step::<AuthFunction>(doctor, Method::POST, "/auth/proof", Some(proof), "").await;
+
     let elsewhere = clinics.world.client("demo");
     clinics.post::<AuthFunction>(&elsewhere, "/auth/sessions", credentials.clone()).await;
     let old = elsewhere.post::<AuthFunction>("/auth/second-factor", json!({"recoveryCode": recovery})).await;
@@ -198,6 +213,52 @@ async fn sign_in(clinics: &Clinics, doctor: &Client<'_>) {
     let change = json!({"current": "correct horse battery", "new": "tulips over Oslo"});
     clinics.step::<AuthFunction>(doctor, Method::PUT, "/auth/password", Some(change), "").await;
     clinics.get::<AuthFunction>(doctor, "/auth/session").await;
+}
+
+/// A code that was sent, from the outbox of `demo`.
+async fn code_sent(clinics: &Clinics) -> String {
+    let sql = "SELECT body FROM outbox_message WHERE clinic = 'demo' AND body LIKE 'Your code is%'
+               ORDER BY created_at DESC LIMIT 1";
+    let body = clinics.world.query(sql, vec![]).await[0].text(0).unwrap();
+    body.split("code is ").nth(1).unwrap()[..7].to_owned()
+}
+
+/// A patient's account, and somebody who acts for them.
+async fn account(clinics: &Clinics, desk: &Client<'_>, appointment: &str) {
+    let (patient, proxy) = (clinics.world.client("demo"), clinics.world.client("demo"));
+    let email = "paula@example.org";
+    clinics.post::<AuthFunction>(&patient, "/auth/patient/codes", json!({"email": email})).await;
+    let given = json!({"email": email, "birthDate": "1980-01-31", "code": code_sent(clinics).await});
+    clinics.post::<AuthFunction>(&patient, "/auth/patient/sessions", given).await;
+    clinics.get::<AuthFunction>(&patient, "/auth/patient/session").await;
+    clinics.post::<AuthFunction>(&patient, "/auth/patient/passkeys/options", json!({})).await;
+    clinics.post::<AuthFunction>(&patient, "/auth/patient/passkey-requests", json!({})).await;
+    let visits = clinics.get::<SchedulingFunction>(&patient, "/scheduling/own-visits").await;
+    assert_eq!(visits.body["visits"].as_array().unwrap().len(), 1);
+    let open = format!("/auth/patient/visits/{appointment}/session");
+    clinics.post::<AuthFunction>(&patient, &open, json!({})).await;
+    let new = json!({"name": "Petra Parent", "relationship": "parent", "email": "petra@example.org",
+                     "scopes": ["read", "join", "book"], "until": "2026-12-31"});
+    let invited = clinics.post::<AuthFunction>(&patient, "/auth/proxies", new.clone()).await;
+    let sql = "SELECT link FROM outbox_message WHERE clinic = 'demo' AND link LIKE '%/proxy#%'";
+    let link = clinics.world.query(sql, vec![]).await[0].text(0).unwrap();
+    let token = link.split_once('#').unwrap().1;
+    clinics.post::<AuthFunction>(&proxy, "/auth/proxy-sessions", json!({"token": token})).await;
+    clinics.get::<AuthFunction>(&proxy, "/auth/patient/session").await;
+    clinics.post::<AuthFunction>(&proxy, &open, json!({})).await;
+    clinics.get::<SchedulingFunction>(&proxy, "/scheduling/visit").await;
+    assert_eq!(clinics.get::<AuthFunction>(&patient, "/auth/proxies").await.body["proxies"][0]["came"], true);
+    let revoke = format!("/auth/proxies/{}/revoke", invited.text("/id"));
+    clinics.post::<AuthFunction>(&patient, &revoke, json!({})).await;
+    let of_visit = format!("/auth/appointments/{appointment}/proxies");
+    let invited = clinics.post::<AuthFunction>(desk, &of_visit, new).await;
+    assert_eq!(
+        clinics.get::<AuthFunction>(desk, &of_visit).await.body["proxies"].as_array().unwrap().len(),
+        1
+    );
+    let revoke = format!("/auth/appointments/proxies/{}/revoke", invited.text("/id"));
+    clinics.post::<AuthFunction>(desk, &revoke, json!({})).await;
+    clinics.step::<AuthFunction>(&patient, Method::DELETE, "/auth/patient/session", None, "").await;
 }
 
 /// Somebody comes, changes roles, begins anew and leaves.
@@ -214,6 +275,8 @@ async fn staff(clinics: &Clinics) {
     let nora = clinics.world.client("demo");
     let chosen = json!({"token": again.text("/token"), "password": "tulips over Oslo"});
     clinics.post::<AuthFunction>(&nora, "/auth/enrolments", chosen).await;
+    let settings = clinics.get::<AuthFunction>(&administrator, "/auth/settings").await.body;
+    clinics.step::<AuthFunction>(&administrator, Method::PUT, "/auth/settings", Some(settings), "").await;
     let list = clinics.get::<AuthFunction>(&administrator, "/auth/staff").await;
     assert!(list.body["staff"].as_array().unwrap().len() > 2, "{}", list.body);
     certify(clinics, &administrator, &invited.text("/id")).await;
@@ -335,6 +398,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
         (clinics.world.client("demo"), clinics.world.client("demo"), clinics.world.client("demo"));
     let (link, appointment) = book(&clinics, &patient, &desk).await;
 
+    account(&clinics, &desk, appointment.as_str().unwrap()).await;
     sign_in(&clinics, &doctor).await;
     clinics.post::<AuthFunction>(&patient, "/auth/visit-sessions", json!({"token": link})).await;
     clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
+use std::collections::BTreeSet;
+
 use audit::AuditFunction;
 use auth::AuthFunction;
 use kit::policy::{self, Access, Entry, Role};
@@ -17,17 +19,20 @@ use tokens::TokensFunction;
 const NOBODYS: &str = "00000000-0000-7000-8000-000000000000";
 
 async fn ask(client: &Client<'_>, entry: &Entry) -> Answer {
-    let path = entry.path.replace("{id}", NOBODYS);
+    ask_at(client, entry, &entry.path.replace("{id}", NOBODYS)).await
+}
+
+async fn ask_at(client: &Client<'_>, entry: &Entry, path: &str) -> Answer {
     let method = entry.method.clone();
     let body = (method != http::Method::GET && method != http::Method::DELETE).then(|| json!({}));
     match entry.component {
-        "audit" => client.send::<AuditFunction>(method, &path, body, &[]).await,
-        "auth" => client.send::<AuthFunction>(method, &path, body, &[]).await,
-        "scheduling" => client.send::<SchedulingFunction>(method, &path, body, &[]).await,
-        "payments" => client.send::<PaymentsFunction>(method, &path, body, &[]).await,
-        "tokens" => client.send::<TokensFunction>(method, &path, body, &[]).await,
-        "records" => client.send::<RecordsFunction>(method, &path, body, &[]).await,
-        "messages" => client.send::<MessagesFunction>(method, &path, body, &[]).await,
+        "audit" => client.send::<AuditFunction>(method, path, body, &[]).await,
+        "auth" => client.send::<AuthFunction>(method, path, body, &[]).await,
+        "scheduling" => client.send::<SchedulingFunction>(method, path, body, &[]).await,
+        "payments" => client.send::<PaymentsFunction>(method, path, body, &[]).await,
+        "tokens" => client.send::<TokensFunction>(method, path, body, &[]).await,
+        "records" => client.send::<RecordsFunction>(method, path, body, &[]).await,
+        "messages" => client.send::<MessagesFunction>(method, path, body, &[]).await,
         other => panic!("nobody asks {other}"),
     }
 }
@@ -37,7 +42,15 @@ async fn signed_in<'w>(world: &'w World, clinic: &str, role: Role, visit: &Booke
     let client = world.client(clinic);
     match role {
         role if role.is_staff() => drop(client.sign_in_as(role).await),
-        Role::Patient => client.begin_visit(visit).await,
+        Role::Patient => {
+            client.begin_visit(visit).await;
+            client.begin_account(None).await;
+        }
+        Role::Proxy => {
+            let proxy = Some(world.seed_proxy(clinic).await);
+            client.begin_visit_for(visit, proxy).await;
+            client.begin_account(proxy).await;
+        }
         _ => return None,
     }
     Some(client)
@@ -85,10 +98,11 @@ async fn nobody_and_somebody_of_another_clinic_get_in_only_where_anyone_does() {
     let mut wrong = Vec::new();
     for entry in policy::table() {
         let mut people = vec![("nobody", world.client("demo"))];
-        for role in [Role::Patient, Role::Doctor, Role::ClinicAdmin] {
+        for role in [Role::Patient, Role::Proxy, Role::Doctor, Role::ClinicAdmin] {
             let stranger = signed_in(&world, "other", role, &visit).await.unwrap();
             let here = world.client("demo");
-            for cookie in [kit::cookies::STAFF, kit::cookies::VISIT, kit::cookies::SIGN_IN] {
+            use kit::cookies::{PERSON, SIGN_IN, STAFF, VISIT};
+            for cookie in [STAFF, VISIT, SIGN_IN, PERSON] {
                 if let Some(value) = stranger.cookie(cookie) {
                     here.set_cookie(cookie, &value);
                 }
@@ -104,4 +118,88 @@ async fn nobody_and_somebody_of_another_clinic_get_in_only_where_anyone_does() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a clinician wrote.
+const CLINICAL: &str = "canary of a clinical text";
+const NAME: &str = "Paula Patient";
+const BORN: &str = "1980-01-31";
+const EMAIL: &str = "paula@example.org";
+
+/// Who may be shown it, whatever they ask for.
+fn may_see(role: Option<Role>, text: &str) -> bool {
+    use Role::{Auditor, ClinicAdmin, Doctor, FrontDesk, Nurse, Patient, Proxy};
+    let Some(role) = role else { return false };
+    match text {
+        CLINICAL => matches!(role, Doctor | Nurse),
+        // An auditor finds out whose record was seen.
+        NAME => matches!(role, Doctor | Nurse | FrontDesk | ClinicAdmin | Auditor | Patient | Proxy),
+        // Front desk and administrator: in the messages of a demonstration.
+        EMAIL => matches!(role, FrontDesk | ClinicAdmin | Patient),
+        // It shows who somebody is: nobody is told it.
+        _ => false,
+    }
+}
+
+/// Minimum necessary (45 CFR 164.502(b)), made from the table: whatever is asked, with every id there is, shows nobody what
+/// their role has no use for.
+#[tokio::test]
+async fn nobody_is_shown_what_their_role_has_no_use_for() {
+    let world = World::new().await;
+    let seeded = world.seed("demo", "Europe/Berlin").await;
+    world.set("setup_token", "set-up-token");
+    world.set("host_key", "host-key");
+    let visit = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
+    let sql = "UPDATE encounter SET note_text = ?, note_author = ?, note_updated_at = ?";
+    world.run(sql, kit::params![CLINICAL, seeded.doctor, world.now()]).await;
+    let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
+               VALUES ('demo', ?, ?, 'x', 'x', 'x', 0)";
+    world.run(sql, kit::params![NOBODYS, EMAIL]).await;
+    let ids = [
+        visit.appointment.to_string(),
+        visit.encounter.to_string(),
+        seeded.doctor.to_string(),
+        world.seed_account("demo").await.to_string(),
+        world.seed_proxy("demo").await.to_string(),
+    ];
+    let queries = ["", "?date=2026-03-02", &format!("?service={}&from=2026-03-02", seeded.service)];
+    let roles = Role::ALL.into_iter().map(Some).chain([None]);
+    let (mut shown, mut wrong) = (BTreeSet::new(), BTreeSet::new());
+    for role in roles {
+        for entry in policy::table() {
+            let ids = if entry.path.contains("{id}") { &ids[..] } else { &ids[..1] };
+            let client = match role {
+                Some(role) => signed_in(&world, "demo", role, &visit).await,
+                None => Some(world.client("demo")),
+            };
+            let Some(client) = client else { continue };
+            for (id, query) in ids.iter().flat_map(|id| queries.iter().map(move |query| (id, query))) {
+                if entry.method != http::Method::GET && !query.is_empty() {
+                    continue;
+                }
+                let path = format!("{}{query}", entry.path.replace("{id}", id));
+                let body = ask_at(&client, &entry, &path).await.body.to_string();
+                for text in [CLINICAL, NAME, BORN, EMAIL] {
+                    if body.contains(text) {
+                        let who = role.map_or("nobody", Role::as_str);
+                        let found = (entry.name, who, text);
+                        if may_see(role, text) {
+                            shown.insert(found)
+                        } else {
+                            wrong.insert(found)
+                        };
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for seen in [
+        ("GetEncounter", "doctor", CLINICAL),
+        ("ListAppointments", "front-desk", NAME),
+        ("ListOutbox", "front-desk", EMAIL),
+        ("GetPatientSession", "proxy", NAME),
+    ] {
+        assert!(shown.contains(&seen), "{seen:?} was not shown: nothing was looked at");
+    }
 }

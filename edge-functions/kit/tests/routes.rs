@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kit::policy::{self, Access, Role};
+use kit::policy::{self, Access, Condition, Role};
 use kit::testing::health_routes;
 use serde_json::Value as Json;
 
@@ -20,7 +20,7 @@ fn openapi() -> Json {
     serde_saphyr::from_str(&project_file("docs/openapi.yaml")).unwrap()
 }
 
-/// Of each operation: tag, operation id, method, path below the clinic, roles.
+/// Of each operation: tag, operation id, method, path below the clinic, roles, condition.
 fn documented() -> BTreeSet<String> {
     let document = openapi();
     let mut operations = BTreeSet::new();
@@ -31,8 +31,9 @@ fn documented() -> BTreeSet<String> {
                 continue;
             }
             let roles = operation.get("x-locum-roles").map_or("anyone".to_owned(), Json::to_string);
+            let condition = operation.get("x-locum-condition").and_then(Json::as_str).unwrap_or("always");
             let (tag, id) = (&operation["tags"][0], &operation["operationId"]);
-            operations.insert(format!("{tag} {id} {} {below} {roles}", method.to_uppercase()));
+            operations.insert(format!("{tag} {id} {} {below} {roles} {condition}", method.to_uppercase()));
         }
     }
     operations
@@ -48,7 +49,13 @@ fn allowed() -> BTreeSet<String> {
             Access::SigningIn => "\"signing-in\"".to_owned(),
             Access::Node => "\"node\"".to_owned(),
         };
-        format!("{:?} {id:?} {} {} {roles}", entry.component, entry.method, entry.path)
+        let condition = match entry.condition {
+            Condition::Always => "always".to_owned(),
+            Condition::Fresh => "fresh".to_owned(),
+            Condition::Account => "account".to_owned(),
+            Condition::Given(scope) => format!("given-{}", scope.as_str()),
+        };
+        format!("{:?} {id:?} {} {} {roles} {condition}", entry.component, entry.method, entry.path)
     };
     policy::table().into_iter().map(line).collect()
 }
@@ -86,6 +93,12 @@ fn what_is_open_to_anyone_is_meant_to_be() {
         "CreateSession",
         "CreateEnrolment",
         "CreateVisitSession",
+        "CreateVisitCode",
+        "CreatePatientCode",
+        "CreatePatientSession",
+        "CreatePatientPasskeyRequest",
+        "CreatePatientPasskeySession",
+        "CreateProxySession",
         "GetClinic",
         "ListSlots",
         "CreateHold",
@@ -126,8 +139,13 @@ fn what_shows_somebodys_data_is_declared_for_the_audit() {
             Access::Anyone => SHOWS_THEIRS_TO_ANYONE.contains(&entry.name),
             // Nodes know no names, and are answered nothing.
             Access::Node | Access::SigningIn => false,
-            // `auth` knows staff only.
-            Access::Roles(_) => entry.component != "auth" && !SHOWS_NOBODYS.contains(&entry.name),
+            // What `auth` knows of staff is no health data.
+            Access::Roles(roles) => {
+                let of_patients = roles.contains(&Role::Patient)
+                    || entry.name.contains("Proxy")
+                    || entry.name.contains("Proxies");
+                (entry.component != "auth" || of_patients) && !SHOWS_NOBODYS.contains(&entry.name)
+            }
         })
         .map(|entry| entry.path.replace("{id}", ":id"))
         .collect();
@@ -189,4 +207,41 @@ fn reads_that_write_are_reads_and_declared() {
             assert!(known, "{id}: {path} is no GET");
         }
     }
+}
+
+/// The schemas below `value`, references followed, until one is marked as clinical.
+fn is_clinical(document: &Json, value: &Json, seen: &mut BTreeSet<String>) -> bool {
+    match value {
+        Json::Object(members) => {
+            if members.get("x-locum-clinical") == Some(&Json::Bool(true)) {
+                return true;
+            }
+            let reference = members.get("$ref").and_then(Json::as_str);
+            let target = reference.filter(|name| seen.insert((*name).to_owned()));
+            let target = target.and_then(|name| document.pointer(name.trim_start_matches('#')));
+            target.is_some_and(|target| is_clinical(document, target, seen))
+                || members.values().any(|member| is_clinical(document, member, seen))
+        }
+        Json::Array(items) => items.iter().any(|item| is_clinical(document, item, seen)),
+        _ => false,
+    }
+}
+
+#[test]
+fn clinical_fields_are_answered_to_those_who_treat_only() {
+    let document = openapi();
+    let mut found = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if !is_clinical(&document, &operation["responses"], &mut BTreeSet::new()) {
+                continue;
+            }
+            found += 1;
+            for role in operation["x-locum-roles"].as_array().unwrap() {
+                let treats = ["doctor", "nurse"].contains(&role.as_str().unwrap());
+                assert!(treats, "{method} {path} answers {role} with a clinical field");
+            }
+        }
+    }
+    assert!(found >= 2, "no answer has a clinical field");
 }

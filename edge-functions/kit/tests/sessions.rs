@@ -108,6 +108,21 @@ async fn a_session_ends_after_a_pause_of_half_an_hour() {
 }
 
 #[tokio::test]
+async fn what_a_page_asks_by_itself_keeps_nobody_signed_in() {
+    let world = World::new().await;
+    world.seed("demo", "Europe/Berlin").await;
+    let client = world.client("demo");
+    client.sign_in_as(Role::Doctor).await;
+    let poll = [("x-locum-background", "1")];
+    for _ in 0..29 {
+        world.advance(SignedDuration::from_mins(1));
+        assert_eq!(client.send::<Door>(Method::GET, ENCOUNTER, None, &poll).await.status, 204);
+    }
+    world.advance(SignedDuration::from_mins(1));
+    assert_eq!(client.send::<Door>(Method::GET, ENCOUNTER, None, &poll).await.status, 401);
+}
+
+#[tokio::test]
 async fn a_session_ends_after_twelve_hours_however_busy() {
     let world = World::new().await;
     world.seed("demo", "Europe/Berlin").await;

@@ -28,6 +28,15 @@ struct Confirmation {
     patient: NewPatient,
 }
 
+/// The same for a patient who is known.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnConfirmation {
+    hold: HoldId,
+    secret: SecretText,
+    method: Method,
+}
+
 /// How it is paid.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,10 +91,39 @@ pub async fn create_confirmation(context: &Context<'_>) -> Result<Reply, Problem
     if !(date(1900, 1, 1)..=clinic.day_of(context.now)).contains(&born) {
         return Err(Problem::invalid("/patient/birthDate", "must be between 1900-01-01 and today"));
     }
+    confirm(context, &clinic, &confirmation).await
+}
+
+/// `POST /payments/own-confirmations`: who is coming is who has the account, as they were booked last.
+pub async fn create_own_confirmation(context: &Context<'_>) -> Result<Reply, Problem> {
+    let OwnConfirmation { hold, secret, method } = form::read(&context.request)?;
+    let patient = known(context).await?;
+    let confirmation = Confirmation { hold, secret, method, patient };
+    confirm(context, &context.clinic().await?, &confirmation).await
+}
+
+async fn known(context: &Context<'_>) -> Result<NewPatient, Problem> {
+    let sql = "SELECT p.name, p.birth_date, p.email FROM patient_account c
+               JOIN patient p ON p.clinic = c.clinic AND lower(p.email) = c.email AND p.birth_date = c.birth_date
+               WHERE c.clinic = ? AND c.id = ? ORDER BY p.created_at DESC, p.id LIMIT 1";
+    let account = context.person()?.account;
+    let rows = context.database().query(sql, params![&context.clinic, account]).await?;
+    let row = rows.first().ok_or_else(|| Problem::not_found("No such patient"))?;
+    let name = row.parsed(0, |text| Name::try_from(text.to_owned()).ok())?;
+    let birth_date = row.parsed(1, |text| form::parse_day(text).map(Day))?;
+    let email = row.parsed(2, |text| Email::try_from(text.to_owned()).ok())?;
+    Ok(NewPatient { name: Phi::new(name), birth_date: Phi::new(birth_date), email: Phi::new(email) })
+}
+
+async fn confirm(
+    context: &Context<'_>,
+    clinic: &Clinic,
+    confirmation: &Confirmation,
+) -> Result<Reply, Problem> {
     let confirmed = context
         .transaction(async || {
-            let held = use_hold(context, &confirmation).await?;
-            book(context, &clinic, &confirmation, &held).await
+            let held = use_hold(context, confirmation).await?;
+            book(context, clinic, confirmation, &held).await
         })
         .await?;
     reply::json(StatusCode::CREATED, &confirmed)

@@ -20,6 +20,7 @@ impl Function for PaymentsFunction {
     async fn call(context: &Context<'_>, operation: Payments) -> Result<Reply, Problem> {
         match operation {
             Payments::CreateConfirmation => confirmation::create_confirmation(context).await,
+            Payments::CreateOwnConfirmation => confirmation::create_own_confirmation(context).await,
         }
     }
 }

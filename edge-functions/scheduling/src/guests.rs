@@ -166,17 +166,7 @@ async fn remove(context: &Context<'_>, id: GuestId) -> Result<bool, Problem> {
     if database.execute(sql, params![context.now, clinic, id]).await? == 0 {
         return Ok(false);
     }
-    let sql = "SELECT r.name, p.name, a.end_at, p.appointment FROM room_participant p
-               JOIN room r ON r.clinic = p.clinic AND r.appointment = p.appointment
-               JOIN appointment a ON a.clinic = p.clinic AND a.id = p.appointment
-               WHERE p.clinic = ? AND p.person = ?";
-    for row in database.query(sql, params![clinic, id]).await? {
-        let (room, participant): (String, String) = (row.text(0)?, row.text(1)?);
-        call::revoke(context, &room, Some(&participant), row.time(2)?).await?;
-        let sql = "DELETE FROM room_participant WHERE clinic = ? AND person = ?";
-        database.execute(sql, params![clinic, id]).await?;
-        call::members_changed(context, row.parsed(3, AppointmentId::parse)?).await?;
-    }
+    call::put_out(context, &id.to_string()).await?;
     Ok(true)
 }
 

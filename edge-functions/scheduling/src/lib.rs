@@ -8,6 +8,7 @@ mod entry;
 pub mod guest_visit;
 pub mod guests;
 pub mod holds;
+pub mod own_visits;
 mod people;
 mod report_lines;
 pub mod reports;
@@ -33,6 +34,7 @@ impl Function for SchedulingFunction {
             Scheduling::ListSlots => slots::list_slots(context).await,
             Scheduling::CreateHold => holds::create_hold(context).await,
             Scheduling::GetVisit => visit::get_visit(context).await,
+            Scheduling::ListOwnVisits => own_visits::list_own_visits(context).await,
             Scheduling::ArriveAtVisit => visit::arrive_at_visit(context).await,
             Scheduling::ListAppointments => day::list_appointments(context).await,
             Scheduling::AdmitPatient => admission::admit_patient(context).await,

@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub(crate) struct Person {
     participant: String,
-    /// `patient`, `clinician`, or a guest's role.
+    /// `patient`, `proxy`, `clinician`, or a guest's role.
     role: String,
     /// Of clinicians; the patient's, staff have from elsewhere, and guests have none.
     name: Option<String>,
@@ -22,8 +22,10 @@ pub(crate) struct Person {
 /// Everybody who has joined the call of a visit.
 pub(crate) async fn of(context: &Context<'_>, appointment: AppointmentId) -> Result<Vec<Person>, Problem> {
     let sql =
-        "SELECT p.name, CASE p.person WHEN 'patient' THEN 'patient' ELSE coalesce(g.role, 'clinician') END, s.name
+        "SELECT p.name, CASE WHEN p.person = 'patient' THEN 'patient' WHEN r.id IS NOT NULL THEN 'proxy'
+                           ELSE coalesce(g.role, 'clinician') END, s.name
                FROM room_participant p
+               LEFT JOIN related_person r ON r.clinic = p.clinic AND r.id = p.person
                LEFT JOIN guest g ON g.clinic = p.clinic AND g.id = p.person
                LEFT JOIN staff_user s ON s.clinic = p.clinic AND s.id = p.person
                WHERE p.clinic = ? AND p.appointment = ? ORDER BY p.name";

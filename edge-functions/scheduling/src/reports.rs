@@ -53,9 +53,10 @@ struct Kept {
 /// `POST /scheduling/visit/reports`.
 pub async fn report_on_visit(context: &Context<'_>) -> Result<Reply, Problem> {
     let visitor = context.visitor()?;
-    let person = match visitor.guest {
-        Some(guest) => guest_in_call(context, guest).await?,
-        None => PATIENT.to_owned(),
+    let person = match (visitor.guest, visitor.proxy) {
+        (Some(guest), _) => guest_in_call(context, guest).await?,
+        (None, Some(proxy)) => proxy.to_string(),
+        (None, None) => PATIENT.to_owned(),
     };
     keep(context, visitor.appointment, &person).await
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
-use kit::ids::{AppointmentId, GuestId, UserId};
+use kit::ids::{AppointmentId, GuestId, ProxyId, UserId};
 use kit::params;
 use kit::policy::Role;
 use kit::problem::Problem;
@@ -19,6 +19,7 @@ pub(crate) struct Asker {
 #[derive(Clone, Copy)]
 pub(crate) enum Person {
     Patient,
+    Proxy(ProxyId),
     Guest(GuestId),
     Clinician(UserId),
 }
@@ -28,6 +29,7 @@ impl Person {
     pub(crate) fn key(self) -> String {
         match self {
             Self::Patient => "patient".to_owned(),
+            Self::Proxy(proxy) => proxy.to_string(),
             Self::Guest(guest) => guest.to_string(),
             Self::Clinician(user) => user.to_string(),
         }
@@ -36,7 +38,7 @@ impl Person {
     pub(crate) const fn guest(self) -> Option<GuestId> {
         match self {
             Self::Guest(guest) => Some(guest),
-            Self::Patient | Self::Clinician(_) => None,
+            Self::Patient | Self::Proxy(_) | Self::Clinician(_) => None,
         }
     }
 }
@@ -53,7 +55,11 @@ impl Asker {
             let place = if context.request.method() == Method::GET { "?appointment" } else { "/appointment" };
             return Err(Problem::invalid(place, "is missing: staff say which appointment"));
         };
-        let person = visitor.guest.map_or(Person::Patient, Person::Guest);
+        let person = match (visitor.guest, visitor.proxy) {
+            (Some(guest), _) => Person::Guest(guest),
+            (None, Some(proxy)) => Person::Proxy(proxy),
+            (None, None) => Person::Patient,
+        };
         Ok(Self { appointment: visitor.appointment, person })
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Meeting<'a> {
     pub(super) route: &'a Route,
     pub(super) found: &'a RouteMatch<'a>,
     pub(super) client: SocketAddr,
+    /// Where the client is, if that is known.
+    pub(super) country: Option<String>,
     /// The node that tells something, and what proves to the function that the host says so.
     pub(super) node: Option<(&'a NodeId, &'a Secret)>,
     pub(super) id: Uuid,
@@ -48,6 +50,9 @@ pub(super) fn prepare(request: Request<Bytes>, meeting: &Meeting<'_>) -> Result<
         set(&format!("spin-path-match-{name}"), value)?;
     }
     set("locum-request-id", &meeting.id.to_string())?;
+    if let Some(country) = &meeting.country {
+        set("locum-client-country", country)?;
+    }
     if let Some((node, key)) = meeting.node {
         set("locum-node", node.as_str())?;
         set("locum-host-key", key.expose())?;
@@ -110,7 +115,15 @@ mod tests {
         let client = "192.0.2.1:5".parse().unwrap();
         prepare(
             request,
-            &Meeting { route: &route, found: &found, client, node: None, id: Uuid::nil(), scheme: "http" },
+            &Meeting {
+                route: &route,
+                found: &found,
+                client,
+                country: None,
+                node: None,
+                id: Uuid::nil(),
+                scheme: "http",
+            },
         )
     }
 
@@ -122,6 +135,7 @@ mod tests {
             .header("spin-anything", "forged")
             .header("locum-request-id", "forged")
             .header("locum-node", "forged")
+            .header("locum-client-country", "NO")
             .header("locum-host-key", "forged")
             .header("idempotency-key", "k")
             .header("cookie", "a=1")
@@ -137,7 +151,9 @@ mod tests {
         assert_eq!(header("spin-full-url"), Some("http://eu.locum.localhost:8080/c/demo/auth/session?x=1"));
         assert_eq!(header("locum-request-id"), Some(Uuid::nil().to_string().as_str()));
         assert_eq!(header("cookie"), Some("a=1"));
-        for gone in ["spin-anything", "idempotency-key", "locum-node", "locum-host-key"] {
+        for gone in
+            ["spin-anything", "idempotency-key", "locum-node", "locum-host-key", "locum-client-country"]
+        {
             assert_eq!(header(gone), None, "{gone}");
         }
     }

@@ -23,6 +23,8 @@ impl Sender {
     pub(super) fn of(headers: &HeaderMap, network: &Network) -> Self {
         let mut values = headers.get_all(ORIGIN).iter();
         match (values.next().map(|value| value.as_bytes()), values.next()) {
+            // A browser that says that another site sent it says so truly: no page can set this header.
+            (None, _) if from_another_site(headers) => Self::Foreign,
             (None, _) => Self::Direct,
             (Some(origin), None) if origin == network.origins.pages.as_bytes() => Self::Pages,
             (Some(origin), None) if origin == network.origins.api.as_bytes() => Self::Same,
@@ -35,6 +37,12 @@ impl Sender {
     pub(super) fn may(self, method: &Method) -> bool {
         self != Self::Foreign || method.is_safe()
     }
+}
+
+/// Fetch Metadata: a page of another site, or of another host of ours, made the browser ask.
+fn from_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
+    matches!(site, Some(b"cross-site" | b"same-site"))
 }
 
 #[cfg(test)]
@@ -57,6 +65,16 @@ mod tests {
             Sender::of(&HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(value))]), &network)
         };
         assert_eq!(Sender::of(&HeaderMap::new(), &network), Sender::Direct);
+        for (site, wanted) in [
+            ("cross-site", Sender::Foreign),
+            ("same-site", Sender::Foreign),
+            ("same-origin", Sender::Direct),
+            ("none", Sender::Direct),
+        ] {
+            let site =
+                HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), HeaderValue::from_static(site))]);
+            assert_eq!(Sender::of(&site, &network), wanted, "{site:?}");
+        }
         assert_eq!(sender("http://app.locum.localhost:8080"), Sender::Pages);
         assert_eq!(sender("http://eu.locum.localhost:8080"), Sender::Same);
         for foreign in [

@@ -22,6 +22,7 @@ use crate::audit::Audit;
 use crate::blob::Blobs;
 use crate::clinic::{ClinicId, Clinics};
 use crate::config::{Limits, Secret};
+use crate::countries::Countries;
 use crate::idempotency::InFlight;
 use crate::manifest::CallEventsTool;
 use crate::mesh::Peers;
@@ -94,6 +95,8 @@ pub(crate) struct Edge {
     pub(crate) call_events_taken: Semaphore,
     /// Marks requests that this host makes itself.
     pub(super) host_key: Secret,
+    /// Where clients are.
+    pub(super) countries: Option<Countries>,
     headers: AnswerHeaders,
 }
 
@@ -105,6 +108,8 @@ pub(crate) struct Functions {
     pub(crate) call_events: Option<CallEventsTool>,
     /// Marks requests that the host makes itself.
     pub(crate) host_key: Secret,
+    /// Where clients are.
+    pub(crate) countries: Option<Countries>,
 }
 
 /// What a host keeps of its record groups.
@@ -132,7 +137,7 @@ pub(super) enum Target<'a> {
 impl Edge {
     /// Joins the parts.
     pub(crate) fn new(
-        Functions { routes: functions, call_events, host_key }: Functions,
+        Functions { routes: functions, call_events, host_key, countries }: Functions,
         clinics: Clinics,
         Kept { store, audit, blobs, revocations, feed }: Kept,
         pages: Arc<Pages>,
@@ -160,6 +165,7 @@ impl Edge {
             call_events,
             call_events_taken: Semaphore::new(CALL_EVENTS),
             host_key,
+            countries,
             headers,
         }
     }

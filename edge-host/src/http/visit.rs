@@ -239,6 +239,7 @@ impl Visit<'_> {
             route: &self.to.route,
             found: &self.found,
             client: self.client,
+            country: self.edge.countries.as_ref().and_then(|countries| countries.of(self.client.ip())),
             node: self.node.as_ref().map(|node| (node, &self.edge.host_key)),
             id: self.id,
             scheme: self.edge.network.origins.scheme,

@@ -58,6 +58,8 @@ pub struct Component {
     pub key_value_stores: Vec<String>,
     /// `spin:sqlite` labels.
     pub sqlite_databases: Vec<String>,
+    /// Whether it may ask which passwords are known from breaches, as the store `breached-passwords`.
+    pub breached_passwords: bool,
     /// Routes whose unsafe methods only read.
     pub reads: Vec<Route>,
     /// Routes whose `GET` writes.
@@ -197,6 +199,7 @@ struct ComponentTool {
     health: Vec<String>,
     #[serde(default)]
     reads_audit: bool,
+    breached_passwords: bool,
     deadline_ms: Option<u64>,
     memory_mib: Option<u32>,
 }
@@ -287,6 +290,7 @@ impl Component {
             outbound,
             key_value_stores: raw.key_value_stores,
             sqlite_databases: raw.sqlite_databases,
+            breached_passwords: tool.breached_passwords,
             reads: parse(tool.reads)?,
             writes: parse(tool.writes)?,
             health: parse(tool.health)?,

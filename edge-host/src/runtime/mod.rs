@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use locum_breached::Breached;
+
 pub use cache::CacheError;
 pub use engine::{FunctionEngine, Ticker};
 pub use outbound::OutboundClient;
@@ -36,6 +38,8 @@ pub struct Environment {
     pub sqlite_databases: Vec<String>,
     /// `spin:key-value` labels.
     pub key_value_stores: Vec<String>,
+    /// Passwords known from breaches, where there is a list and the component may ask it.
+    pub breached: Option<Arc<Breached>>,
     /// Where it may send requests.
     pub outbound: AllowedHosts,
     /// What sends them.

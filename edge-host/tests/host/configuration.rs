@@ -51,6 +51,16 @@ fn wrong_keys_of_backups_are_named() {
 }
 
 #[test]
+fn lists_that_are_none_are_named() {
+    for key in ["geography_file", "breached_passwords_file"] {
+        for file in ["no-such-file", "spin.toml"] {
+            let log = wrong("edge.toml", "zone =", &format!("{key} = \"{file}\"\nzone ="));
+            assert!(log.contains(&format!("key `{key}`")), "{log}");
+        }
+    }
+}
+
+#[test]
 fn a_host_of_a_network_can_be_called() {
     let control = "[clinics]";
     let with = |mesh: &str| format!("{mesh}\n[control]\naddress = \"127.0.0.1:4443\"\n[clinics]");

@@ -99,7 +99,7 @@ export interface paths {
         put?: never;
         /**
          * Complete a sign-in with a second factor
-         * @description Exactly one of the three. A code of an app and a recovery code work once.
+         * @description Exactly one of the four. A code of an app, a recovery code and an approval work once.
          */
         post: operations["completeSignIn"];
         delete?: never;
@@ -508,6 +508,418 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/auth/second-factor/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** What became of the approval that was asked for last */
+        get: operations["getApproval"];
+        put?: never;
+        /**
+         * Have a sign-in let through from a device on which one is signed in
+         * @description The person picks the number among three where they are signed in, then this sign-in is completed with
+         *     `approval`. Asking again makes the question before worthless.
+         */
+        post: operations["createApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** One's own sign-ins that wait to be let through */
+        get: operations["listApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/approvals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a sign-in through, or not */
+        post: operations["decideApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/proof/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What to ask one's passkeys for a proof */
+        post: operations["createProofRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show once more who one is
+         * @description Exactly one of the four; the password only of whoever has no second factor. Operations with
+         *     `x-locum-condition: fresh` ask for it.
+         */
+        post: operations["createProof"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/visit-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a code to whoever booked, for a link that asks for one */
+        post: operations["createVisitCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** How people sign in and open links here */
+        get: operations["getSettings"];
+        /** Change that */
+        put: operations["putSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a patient a code, the way into their account */
+        post: operations["createPatientCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in as a patient with a code */
+        post: operations["createPatientSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/passkey-requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What to ask whichever passkey a patient has */
+        post: operations["createPatientPasskeyRequest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/passkey-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in as a patient with a passkey */
+        post: operations["createPatientPasskeySession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/proxy-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Come by the link of somebody who acts for a patient */
+        post: operations["createProxySession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** Who is signed in, and for whom they act */
+        get: operations["getPatientSession"];
+        put?: never;
+        post?: never;
+        /** Sign out as a patient, or as who acts for one */
+        delete: operations["deletePatientSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/passkeys/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What to ask for a new passkey of a patient */
+        post: operations["createPatientPasskeyOptions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep it */
+        post: operations["createPatientPasskey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/passkeys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take it away */
+        delete: operations["deletePatientPasskey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/patient/visits/{id}/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go to a visit without its link */
+        post: operations["createOwnVisitSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/proxies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** Who acts for the patient who asks */
+        get: operations["listProxies"];
+        put?: never;
+        /** Let somebody act for oneself */
+        post: operations["inviteProxy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/proxies/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take that back */
+        post: operations["revokeProxy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/appointments/{id}/proxies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** Who acts for the patient of a visit */
+        get: operations["listPatientProxies"];
+        put?: never;
+        /** Let somebody act for the patient of a visit */
+        post: operations["invitePatientProxy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/auth/appointments/proxies/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take that back, as front desk */
+        post: operations["revokePatientProxy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/scheduling/clinic": {
         parameters: {
             query?: never;
@@ -579,6 +991,25 @@ export interface paths {
         };
         /** The visit of the patient who asks */
         get: operations["getVisit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/own-visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** The visits of the patient who asks, or for whom somebody asks */
+        get: operations["listOwnVisits"];
         put?: never;
         post?: never;
         delete?: never;
@@ -847,6 +1278,25 @@ export interface paths {
          * @description Makes the appointment, its invoice, the encounter and the invitation, or nothing.
          */
         post: operations["createConfirmation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/payments/own-confirmations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Book as a patient who is known, or for one */
+        post: operations["createOwnConfirmation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1437,6 +1887,8 @@ export interface components {
         Credentials: {
             username: components["schemas"]["Username"];
             password: string;
+            /** @description In place of a password that is too old for the clinic (`password-expired`). */
+            newPassword?: string;
         };
         /** @description Upper case is read as lower case. */
         Username: string;
@@ -1453,13 +1905,175 @@ export interface components {
              * @enum {unknown}
              */
             next?: "second-factor" | "enrolment";
-            factors?: ("passkey" | "totp" | "recovery-code")[];
+            factors?: ("passkey" | "totp" | "recovery-code" | "approval")[];
         };
         SecondFactor: {
             totp?: components["schemas"]["TotpCode"];
             /** @description Sixteen letters and digits; case, blanks and dashes do not matter. */
             recoveryCode?: string;
             passkey?: components["schemas"]["PasskeyCredential"];
+            /**
+             * @description It was approved from another device.
+             * @constant
+             */
+            approval?: true;
+        };
+        Nothing: Record<string, never>;
+        EmailAddress: {
+            /** Format: idn-email */
+            email: string;
+        };
+        LinkProofProblem: components["schemas"]["Problem"] & {
+            /** @enum {string} */
+            proof?: "birth-date" | "code";
+        };
+        LinkToken: {
+            token: components["schemas"]["Secret"];
+        };
+        /** @description Six digits, blanks between them allowed. */
+        SixDigits: string;
+        Proof: {
+            totp?: components["schemas"]["TotpCode"];
+            recoveryCode?: string;
+            passkey?: components["schemas"]["PasskeyCredential"];
+            password?: components["schemas"]["Password"];
+        };
+        ApprovalAsked: {
+            number: number;
+            expiresAt: components["schemas"]["Instant"];
+        };
+        ApprovalState: {
+            /** @enum {string} */
+            status: "pending" | "approved" | "refused" | "expired";
+        };
+        Approvals: {
+            approvals: {
+                id: components["schemas"]["Id"];
+                /** @description One of them is the number that the other device shows. */
+                choices: number[];
+                /** @description What the other browser called itself. */
+                device?: string;
+                /** @description Where it is (ISO 3166-1), as far as that is known. */
+                country?: string;
+                expiresAt: components["schemas"]["Instant"];
+            }[];
+        };
+        ApprovalDecision: {
+            /** @description Left out or `null`, it was not them. */
+            number?: number | null;
+        };
+        ApprovalDecided: {
+            approved: boolean;
+        };
+        Settings: {
+            /**
+             * @description When whoever opens the link of a visit is asked who they are: never; where it was opened before in another
+             *     browser; in every browser once.
+             * @enum {string}
+             */
+            linkProof: "never" | "risk" | "always";
+            /**
+             * @description By the date of birth, or by six digits that are sent to the address we know.
+             * @enum {string}
+             */
+            linkProofBy: "birth-date" | "code";
+            /** @description How many of somebody's last passwords are not taken again. */
+            passwordHistory: number;
+            /**
+             * @description After how many days a password is old. Null, never, is right for nearly everybody: people who have to change
+             *     passwords choose worse ones (NIST SP 800-63B-4 §3.1.1.2).
+             */
+            passwordMaxDays: number | null;
+            /**
+             * @description Whether passwords must have characters of three kinds. False is right for nearly everybody, for the same
+             *     reason.
+             */
+            passwordComposition: boolean;
+        };
+        PatientCredentials: {
+            /** Format: idn-email */
+            email: string;
+            /** Format: date */
+            birthDate: string;
+            code: components["schemas"]["SixDigits"];
+        };
+        PatientPasskeyRequest: {
+            request: components["schemas"]["Secret"];
+            publicKey: Record<string, never>;
+        };
+        PatientPasskeyAnswer: {
+            request: components["schemas"]["Secret"];
+            credential: components["schemas"]["PasskeyCredential"];
+        };
+        /**
+         * @description What may be done for a patient. Book visits, take part in them, see which there are.
+         * @enum {string}
+         */
+        Scope: "book" | "join" | "read";
+        PatientSession: {
+            /** @description The patient's name, as it was booked with last. */
+            patient: string;
+            clinic: {
+                name: string;
+                timeZone: string;
+            };
+            /** @description Of the patient only. */
+            email?: string;
+            /** @description Of the patient only. */
+            passkeys?: components["schemas"]["Passkey"][];
+            /** @description Who acts for the patient; left out for the patient. */
+            proxy?: {
+                id: components["schemas"]["Id"];
+                name: string;
+                scopes: components["schemas"]["Scope"][];
+                endsAt: components["schemas"]["Instant"];
+            };
+        };
+        OpenedVisit: {
+            appointment: components["schemas"]["Appointment"];
+            guest: null;
+        };
+        /**
+         * @description What somebody is to the patient. In FHIR's RelatedPerson (v3-RoleCode): `PRN`, `GUARD`, `CAREGIVER`, `SPS`,
+         *     `CHILD`, `FAMMEMB`.
+         * @enum {string}
+         */
+        Relationship: "parent" | "guardian" | "carer" | "spouse" | "child" | "other";
+        NewProxy: {
+            name: components["schemas"]["Name"];
+            relationship: components["schemas"]["Relationship"];
+            /** Format: idn-email */
+            email: string;
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Format: date
+             * @description The last day, in the clinic's calendar; within 18 years.
+             */
+            until: string;
+        };
+        Proxy: {
+            id: components["schemas"]["Id"];
+            name: string;
+            relationship: components["schemas"]["Relationship"];
+            email: string;
+            scopes: components["schemas"]["Scope"][];
+            endsAt: components["schemas"]["Instant"];
+            /** @description Whether they have come by their link. */
+            came: boolean;
+        };
+        Proxies: {
+            proxies: components["schemas"]["Proxy"][];
+        };
+        OwnVisits: {
+            timeZone: string;
+            visits: {
+                id: components["schemas"]["Id"];
+                start: components["schemas"]["Instant"];
+                end: components["schemas"]["Instant"];
+                status: components["schemas"]["AppointmentStatus"];
+                practitioner: components["schemas"]["Named"];
+                service: components["schemas"]["Named"];
+            }[];
         };
         /** @description Six digits (RFC 6238), blanks between them allowed. */
         TotpCode: string;
@@ -1519,6 +2133,8 @@ export interface components {
                 beganAt: components["schemas"]["Instant"];
                 /** @description What the browser called itself. */
                 device?: string;
+                /** @description Where they last showed who they are (ISO 3166-1), as far as that is known. */
+                country?: string;
                 current: boolean;
             }[];
         };
@@ -1656,6 +2272,16 @@ export interface components {
                 name: components["schemas"]["Name"];
             };
         };
+        Confirmed: {
+            appointment: components["schemas"]["Appointment"];
+            invoice: components["schemas"]["Invoice"];
+        };
+        OwnConfirmation: {
+            hold: components["schemas"]["Id"];
+            secret: components["schemas"]["Secret"];
+            /** @enum {string} */
+            method: "pay-at-clinic";
+        };
         Confirmation: {
             hold: components["schemas"]["Id"];
             secret: components["schemas"]["Secret"];
@@ -1731,7 +2357,7 @@ export interface components {
         People: {
             participant: string;
             /** @enum {string} */
-            role: "patient" | "clinician" | "interpreter" | "family" | "other";
+            role: "patient" | "proxy" | "clinician" | "interpreter" | "family" | "other";
             /** @description Of clinicians only. */
             name: string | null;
         }[];
@@ -2000,6 +2626,8 @@ export interface components {
         EncounterId: components["schemas"]["Id"];
         SessionId: components["schemas"]["Id"];
         PasskeyId: components["schemas"]["Id"];
+        ApprovalId: components["schemas"]["Id"];
+        ProxyId: components["schemas"]["Id"];
         UserId: components["schemas"]["Id"];
         RecertificationId: components["schemas"]["Id"];
         LicenceId: components["schemas"]["Id"];
@@ -2031,6 +2659,8 @@ export interface components {
     headers: {
         /** @description `locum_session`, or `locum_sign_in` while something is owed. */
         StaffCookie: string;
+        /** @description `locum_person` */
+        PersonCookie: string;
         /** @description `locum_visit` */
         VisitCookie: string;
         /** @description The version of the note, for `If-Match`. */
@@ -2159,6 +2789,15 @@ export interface operations {
             };
             /** @description The name or the password is wrong (`bad-credentials`); which of them is not said. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The right password, and too old for the clinic (`password-expired`): send it with `newPassword`. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3321,6 +3960,12 @@ export interface operations {
             content: {
                 "application/json": {
                     token: components["schemas"]["Secret"];
+                    /**
+                     * Format: date
+                     * @description Of the patient, where the clinic asks for it.
+                     */
+                    birthDate?: string;
+                    code?: components["schemas"]["SixDigits"];
                 };
             };
         };
@@ -3340,6 +3985,18 @@ export interface operations {
                     };
                 };
             };
+            /**
+             * @description The clinic wants to know who opens the link (`link-proof-required`), or what was given is wrong
+             *     (`wrong-link-proof`); `proof` says what is wanted.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["LinkProofProblem"];
+                };
+            };
             /** @description The link is not known (`unknown-link`). */
             404: {
                 headers: {
@@ -3351,6 +4008,1131 @@ export interface operations {
             };
             409: components["responses"]["HistoryLost"];
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its state. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalState"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Nobody was asked (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createApproval: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description The number for this device to show, for two minutes. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalAsked"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            /** @description Five in an hour are the most, or too many wrong attempts (`too-many-attempts`, with `Retry-After`). */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listApprovals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Newest first. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Approvals"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    decideApproval: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["ApprovalId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalDecision"];
+            };
+        };
+        responses: {
+            /** @description It is decided. A wrong number refuses. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalDecided"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description No sign-in of whoever asks waits under that id (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createProofRequest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description For `navigator.credentials.get`. It is answered once. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyRequest"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description No passkey (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createProof: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Proof"];
+            };
+        };
+        responses: {
+            /** @description For ten minutes nothing asks for it. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Another role (`role-not-allowed`), or this is not what completes the sign-in of whoever asks (`wrong-proof`). */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No passkey was asked (`passkey-not-asked`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong attempts, about this or from this address (`too-many-attempts`, with `Retry-After`): for a quarter of an hour nothing is taken, right or wrong. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createVisitCode: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkToken"];
+            };
+        };
+        responses: {
+            /** @description It is on its way, unless one was sent within the last minute. */
+            202: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
+                };
+            };
+            /** @description The link is not known (`unknown-link`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This link is not opened with a code (`no-code`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The visit is over (`visit-over`), or the link was taken back (`link-withdrawn`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong attempts, about this or from this address (`too-many-attempts`, with `Retry-After`): for a quarter of an hour nothing is taken, right or wrong. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putSettings: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Settings"];
+            };
+        };
+        responses: {
+            /** @description As it is now. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Another role (`role-not-allowed`), or the last proof of who asks is older than ten minutes, or was given in another country (`proof-required`). */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The clinic is not set up (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createPatientCode: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailAddress"];
+            };
+        };
+        responses: {
+            /** @description If a visit was booked with this address, a code is on its way, once a minute at most. The answer is the same for unknown ones. */
+            202: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createPatientSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PatientCredentials"];
+            };
+        };
+        responses: {
+            /** @description The cookie holds the session. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    "Set-Cookie": components["headers"]["PersonCookie"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
+                };
+            };
+            /** @description The code is wrong or too old, or nobody booked with this address and date of birth (`wrong-code`); which of them is not said. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            /** @description Too many wrong attempts, about this or from this address (`too-many-attempts`, with `Retry-After`): for a quarter of an hour nothing is taken, right or wrong. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createPatientPasskeyRequest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description For `navigator.credentials.get`. It is answered once, within ten minutes. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PatientPasskeyRequest"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            /** @description Too many are open (`too-many-attempts`, with `Retry-After`). */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createPatientPasskeySession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PatientPasskeyAnswer"];
+            };
+        };
+        responses: {
+            /** @description The cookie holds the session. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    "Set-Cookie": components["headers"]["PersonCookie"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
+                };
+            };
+            /** @description The passkey is nobody's here (`wrong-passkey`). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing was asked, or it was answered already (`passkey-not-asked`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong attempts, about this or from this address (`too-many-attempts`, with `Retry-After`): for a quarter of an hour nothing is taken, right or wrong. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createProxySession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkToken"];
+            };
+        };
+        responses: {
+            /** @description The cookie holds the session. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    "Set-Cookie": components["headers"]["PersonCookie"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
+                };
+            };
+            /** @description The link is not known (`unknown-link`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            /** @description It was taken back, or its last day is over (`link-withdrawn`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong attempts, about this or from this address (`too-many-attempts`, with `Retry-After`): for a quarter of an hour nothing is taken, right or wrong. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getPatientSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PatientSession"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deletePatientSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Signed out. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    "Set-Cookie": components["headers"]["PersonCookie"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createPatientPasskeyOptions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description For `navigator.credentials.create`. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOptions"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Ten passkeys are the most (`too-many-passkeys`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createPatientPasskey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPasskey"];
+            };
+        };
+        responses: {
+            /** @description It opens the account from now on. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Passkey"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Nothing was asked (`passkey-not-asked`), or the passkey is known (`passkey-exists`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not answer what was asked (`wrong-passkey`), or is no credential (`invalid-input`). */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deletePatientPasskey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["PasskeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description No such passkey of whoever asks (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createOwnVisitSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description The cookie holds the session of the visit. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    "Set-Cookie": components["headers"]["VisitCookie"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenedVisit"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Another role (`role-not-allowed`), or not given to who acts for the patient (`not-given`). */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such visit of the patient (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            /** @description The visit is over (`visit-over`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listProxies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By name. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proxies"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    inviteProxy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProxy"];
+            };
+        };
+        responses: {
+            /** @description Their link is on its way to them. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proxy"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Ten are the most (`too-many-proxies`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    revokeProxy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["ProxyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description Link, sessions and place in a call are gone. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Nobody of that id acts for the patient (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listPatientProxies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By name. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proxies"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description No such appointment (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    invitePatientProxy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProxy"];
+            };
+        };
+        responses: {
+            /** @description Their link is on its way to them. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proxy"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description No such appointment (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Ten are the most (`too-many-proxies`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    revokePatientProxy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["ProxyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description Link, sessions and place in a call are gone. */
+            204: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Nobody of that id (`not-found`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
@@ -3495,6 +5277,42 @@ export interface operations {
             401: components["responses"]["SignInRequired"];
             409: components["responses"]["HistoryLost"];
             410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listOwnVisits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Newest first, 100 at most. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnVisits"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Another role (`role-not-allowed`), or not given to who acts for the patient (`not-given`). */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };
@@ -3922,13 +5740,79 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        appointment: components["schemas"]["Appointment"];
-                        invoice: components["schemas"]["Invoice"];
-                    };
+                    "application/json": components["schemas"]["Confirmed"];
                 };
             };
             /** @description There is no such hold with that secret. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The hold was used already (`hold-used`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The hold has expired (`hold-expired`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createOwnConfirmation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnConfirmation"];
+            };
+        };
+        responses: {
+            /** @description Booked. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Confirmed"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Another role (`role-not-allowed`), or not given to who acts for the patient (`not-given`). */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such hold (`not-found`). */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4597,7 +6481,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** Format: email */
+                    /** Format: idn-email */
                     email: string;
                 };
             };

@@ -12,8 +12,10 @@ import { t } from '../i18n/text'
 import { match, navigate, usePlace } from '../routing'
 import { StaffRoutes } from './StaffRoutes'
 import { EnrolPage } from './signIn/EnrolPage'
+import { ProofArea } from './signIn/ProofArea'
 import { SignInForm } from './signIn/SignInForm'
 import { SignInPage } from './signIn/SignInPage'
+import { WaitingApprovals } from './signIn/WaitingApprovals'
 import { StaffContext } from './staff'
 import { useOutboxThere } from './useOutboxThere'
 import { useSessionLost } from './useSessionLost'
@@ -87,7 +89,10 @@ export function ClinicArea() {
   }
   return (
     <StaffContext value={staff}>
-      <StaffRoutes />
+      <ProofArea>
+        <StaffRoutes />
+      </ProofArea>
+      {!lost && <WaitingApprovals />}
       {unsaved && (
         <Dialog title={t('signOut.unsaved')} onClose={() => setUnsaved(false)}>
           <p>{t('signOut.unsaved.body')}</p>

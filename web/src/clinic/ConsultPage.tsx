@@ -10,7 +10,7 @@ const POLL_MS = 4000
 
 /** A visit from the clinician's side: the call and the note beside it; afterwards the note. */
 export function ConsultPage({ day, appointmentId }: { day: Day; appointmentId: string }) {
-  const { data, error } = useDay(day, POLL_MS)
+  const { data, error } = useDay(day, POLL_MS, true)
   const appointment = data?.appointments.find(({ id }) => id === appointmentId)
   if (appointment) {
     return (

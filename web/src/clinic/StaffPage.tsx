@@ -25,6 +25,7 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const peoplePath = `/clinic/${clinic}/staff`
   const auditPath = `/clinic/${clinic}/audit`
   const reviewsPath = `/clinic/${clinic}/reviews`
+  const settingsPath = `/clinic/${clinic}/settings`
   const securityPath = `/clinic/${clinic}/security`
   return (
     <Page
@@ -62,6 +63,11 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
                 {t('staff.reviews')}
               </Link>
             </>
+          )}
+          {hasRole(session, 'clinic-admin') && (
+            <Link className="nav-link" href={settingsPath} aria-current={current(path === settingsPath)}>
+              {t('staff.settings')}
+            </Link>
           )}
           <Link className="nav-link" href={securityPath} aria-current={current(path === securityPath)}>
             {t('staff.security')}

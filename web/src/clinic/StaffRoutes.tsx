@@ -9,6 +9,7 @@ import { LicencesPage } from './people/LicencesPage'
 import { PeoplePage } from './people/PeoplePage'
 import { RecertificationPage } from './people/RecertificationPage'
 import { SecurityPage } from './security/SecurityPage'
+import { SettingsPage } from './settings/SettingsPage'
 
 export function StaffRoutes() {
   const { path } = usePlace()
@@ -24,5 +25,6 @@ export function StaffRoutes() {
   if (match('/clinic/:clinic/staff/licences', path)) return <LicencesPage />
   if (match('/clinic/:clinic/audit', path)) return <AuditPage />
   if (match('/clinic/:clinic/reviews', path)) return <ReviewsPage />
+  if (match('/clinic/:clinic/settings', path)) return <SettingsPage />
   return <NotFoundPage />
 }

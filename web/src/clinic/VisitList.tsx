@@ -1,7 +1,9 @@
 import type { Appointment } from '../api/types'
 import { t } from '../i18n/text'
 import { type Day, timeText } from '../i18n/time'
+import { PatientProxies } from './PatientProxies'
 import { StageChip } from './StageChip'
+import { hasRole, useStaff } from './staff'
 import { stageOf } from './useDay'
 import { VisitAction } from './VisitAction'
 
@@ -14,6 +16,7 @@ interface Props {
 
 /** The day in the order of the clock. */
 export function VisitList({ appointments, day, zone, now }: Props) {
+  const { session } = useStaff()
   const sorted = [...appointments].sort((a, b) => Date.parse(a.start) - Date.parse(b.start))
   return (
     <section className="stack" aria-labelledby="visits-heading">
@@ -37,6 +40,7 @@ export function VisitList({ appointments, day, zone, now }: Props) {
               <StageChip appointment={one} now={now} />
               <span className="visit-action">
                 {stageOf(one) !== 'waiting' && <VisitAction appointment={one} day={day} />}
+                {hasRole(session, 'front-desk') && <PatientProxies appointment={one} />}
               </span>
             </li>
           ))}

@@ -1,21 +1,26 @@
 import { useCallback } from 'react'
+import { pollHeaders } from '../api/attendance'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import type { Appointment, DayList } from '../api/types'
 import { type Loaded, useLoaded } from '../api/useLoaded'
 import type { Day } from '../i18n/time'
 
-/** A day's appointments, asked for again all the time: the front desk never reloads a page. */
-export function useDay(day: Day, everyMs: number): Loaded<DayList> {
+/**
+ * A day's appointments, asked for again all the time: the front desk never reloads a page. Asking keeps nobody signed in
+ * whose page is left alone, unless they are in a call.
+ */
+export function useDay(day: Day, everyMs: number, inCall = false): Loaded<DayList> {
   const { api, clinic } = useClinicApi()
   const load = useCallback(
     () =>
       body(
         api.GET('/c/{clinic}/scheduling/appointments', {
           params: { path: { clinic }, query: { date: day } },
+          headers: inCall ? {} : pollHeaders(),
         }),
       ),
-    [api, clinic, day],
+    [api, clinic, day, inCall],
   )
   return useLoaded(load, { everyMs })
 }

@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { en } from './en'
-import { plural, t } from './text'
+import { es } from './es'
+import { language, plural, t } from './text'
 
 test('fills named values', () => {
   expect(t('booking.sent.body', { email: 'a@example.org' })).toContain('a@example.org')
@@ -16,4 +17,30 @@ test('no text is empty, and every plural has both forms', () => {
     expect(text.trim(), key).not.toBe('')
     if (key.endsWith('.one')) expect(en).toHaveProperty([key.replace(/\.one$/, '.other')])
   }
+})
+
+/** What staff alone read, by how their keys begin; everything else has a Spanish text. */
+const STAFF =
+  /^(signIn|second|approval|confirm|settings|enrol|join|factor|app|recovery|security|sessions|password|role|staff|signOut|day|clinic|stage|consult|guests|invite|end|note|outbox|lines|audit|reviews|oversight|emergency|recertification|licences)\.|^people\.(?!patient|proxy|clinician|interpreter|family|other)|^visit\.(admit|open|note)/
+
+test('everything that a patient reads is there in Spanish, with the same values', () => {
+  const names = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort()
+  for (const [key, text] of Object.entries(en)) {
+    if (STAFF.test(key)) continue
+    const spanish = (es as Record<string, string>)[key]
+    expect(spanish, key).toBeTruthy()
+    expect(names(spanish ?? ''), key).toEqual(names(text))
+  }
+  for (const key of Object.keys(es)) expect(en).toHaveProperty([key])
+})
+
+test('the language is the first of the reader’s that there are texts in', () => {
+  vi.stubGlobal('navigator', { languages: ['fr-CH', 'es-MX', 'en-US'] })
+  expect(language()).toBe('es')
+  expect(t('account.signOut')).toBe(es['account.signOut'])
+  expect(plural('waiting.before', 2)).toContain('2')
+  vi.stubGlobal('location', { pathname: '/clinic/demo' })
+  expect(language()).toBe('en')
+  vi.unstubAllGlobals()
+  expect(language()).toBe('en')
 })

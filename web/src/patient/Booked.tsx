@@ -15,7 +15,7 @@ export function Booked({ clinic, hold, confirmation, email }: Props) {
   return (
     <>
       <Notice tone="good" title={t('booking.sent.notice')}>
-        <p>{t('booking.sent.body', { email: email.trim() })}</p>
+        <p>{email ? t('booking.sent.body', { email: email.trim() }) : t('booking.sent.known')}</p>
       </Notice>
       <section className="card stack">
         <VisitFacts clinicZone={clinic.timeZone} visit={hold} />

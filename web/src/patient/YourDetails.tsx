@@ -8,6 +8,7 @@ import type { Details } from './details'
 import { HeldTime } from './HeldTime'
 import { SetbackNotice } from './SetbackNotice'
 import type { Booking } from './useBooking'
+import { useKnownPatient } from './useKnownPatient'
 
 interface Props {
   clinic: Clinic
@@ -21,6 +22,7 @@ interface Props {
 export function YourDetails({ clinic, booking, hold, details, onChange }: Props) {
   const { setback, take, expire } = booking
   const lost = setback?.kind === 'expired' || setback?.kind === 'taken'
+  const known = useKnownPatient()
   const held = { start: hold.start, end: hold.end, practitioner: hold.practitioner }
 
   useEffect(() => {
@@ -43,6 +45,22 @@ export function YourDetails({ clinic, booking, hold, details, onChange }: Props)
         >
           {t('details.holdAgain')}
         </Button>
+      )}
+      {known && !lost && (
+        <section className="card stack">
+          <p>{t('account.asKnown.body')}</p>
+          <Button
+            look="primary"
+            size="full"
+            busy={booking.confirming}
+            onClick={() => {
+              onChange({ ...details, email: known.email ?? '' })
+              void booking.confirmKnown()
+            }}
+          >
+            {t('account.asKnown', { name: known.patient })}
+          </Button>
+        </section>
       )}
       <DetailsForm
         details={details}

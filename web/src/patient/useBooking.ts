@@ -23,6 +23,8 @@ export interface Booking {
   confirming: boolean
   take: (service: string, slot: Slot) => Promise<void>
   confirm: (details: Details) => Promise<void>
+  /** As the patient whose account is open, or for them. */
+  confirmKnown: () => Promise<void>
   expire: () => void
 }
 
@@ -82,8 +84,24 @@ export function useBooking(): Booking {
     [api, clinic, hold],
   )
 
+  const confirmKnown = useCallback(async () => {
+    if (!hold) return
+    setConfirming(true)
+    setSetback(null)
+    try {
+      const asked = { hold: hold.id, secret: hold.secret, method: 'pay-at-clinic' as const }
+      const params = { path: { clinic } }
+      setConfirmation(await body(api.POST('/c/{clinic}/payments/own-confirmations', { params, body: asked })))
+      scrollTo(0, 0)
+    } catch (error) {
+      setSetback(setbackOf(error))
+    } finally {
+      setConfirming(false)
+    }
+  }, [api, clinic, hold])
+
   const expire = useCallback(() => setSetback({ kind: 'expired' }), [])
-  return { hold, confirmation, setback, holding, confirming, take, confirm, expire }
+  return { hold, confirmation, setback, holding, confirming, take, confirm, confirmKnown, expire }
 }
 
 function setbackOf(error: unknown): Setback {

@@ -82,7 +82,7 @@ pub(crate) async fn added<T: Serialize>(
         if account.factors.is_empty() { recovery::renew(context, user).await? } else { Vec::new() };
     let mut reply = reply::json(StatusCode::CREATED, &Added { factor, recovery_codes })?;
     if let (None, Some(signing_in)) = (&context.caller.staff, context.caller.signing_in) {
-        sign_in::enter(context, &signing_in, &mut reply).await?;
+        sign_in::enter(context, &signing_in, context.now, &mut reply).await?;
     }
     Ok(reply)
 }
@@ -94,7 +94,7 @@ pub(crate) async fn may_go(context: &Context<'_>, user: UserId, removed: Factor)
     let stays = |factor: &Factor| match factor {
         Factor::Passkey => passkeys > usize::from(removed == Factor::Passkey),
         Factor::Totp => removed != Factor::Totp,
-        Factor::RecoveryCode => false,
+        Factor::RecoveryCode | Factor::Approval => false,
     };
     if account.owes_factor && !account.factors.iter().any(stays) {
         let title = "This is your only second factor: add another one first";

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use jiff::Timestamp;
-use kit::context::{Context, SigningIn};
+use kit::context::Context;
 use kit::database::Row;
 use kit::form::{self, Name};
 use kit::ids::{PasskeyId, UserId};
@@ -87,10 +87,7 @@ pub(crate) async fn create(context: &Context<'_>) -> Result<Reply, Problem> {
     let user = account.user.id;
     let Some(state) = take_registration(context, user).await? else { return Err(not_asked()) };
     let registered = relying_party(context).await?.finish_passkey_registration(&given.credential, &state);
-    let credential = registered.map_err(|_| {
-        let title = "The passkey does not answer what was asked";
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong-passkey", title)
-    })?;
+    let credential = registered.map_err(|_| wrong())?;
     let id = PasskeyId::new(context.now)?;
     let text = serde_json::to_string(&credential).map_err(Problem::internal)?;
     let sql = "INSERT INTO passkey (clinic, id, user, credential_id, name, credential, created_at)
@@ -147,12 +144,30 @@ pub(crate) async fn list(context: &Context<'_>, user: UserId) -> Result<Vec<View
     rows.iter().map(view).collect()
 }
 
-/// What the browser is to ask the passkeys of somebody who signs in.
+/// What a passkey's answer completes, by its key.
+#[derive(Clone, Copy)]
+pub(crate) enum Ceremony {
+    SignIn([u8; 32]),
+    Session([u8; 32]),
+}
+
+impl Ceremony {
+    /// The table whose row keeps the question, and the row.
+    const fn row(self) -> (&'static str, [u8; 32]) {
+        match self {
+            Self::SignIn(key) => ("sign_in", key),
+            Self::Session(key) => ("session", key),
+        }
+    }
+}
+
+/// What the browser is to ask the passkeys of `user`.
 pub(crate) async fn ask(
     context: &Context<'_>,
-    signing_in: &SigningIn,
+    user: UserId,
+    ceremony: Ceremony,
 ) -> Result<RequestChallengeResponse, Problem> {
-    let known = stored(context, signing_in.user).await?;
+    let known = stored(context, user).await?;
     if known.is_empty() {
         return Err(Problem::not_found("You have no passkey"));
     }
@@ -161,31 +176,36 @@ pub(crate) async fn ask(
     let (question, state) =
         relying_party.start_passkey_authentication(&credentials).map_err(Problem::internal)?;
     let state = serde_json::to_string(&state).map_err(Problem::internal)?;
-    let sql = "UPDATE sign_in SET ceremony = ? WHERE clinic = ? AND secret_hash = ?";
-    context.database().execute(sql, params![state, &context.clinic, signing_in.key]).await?;
+    let (table, key) = ceremony.row();
+    let sql = format!("UPDATE {table} SET ceremony = ? WHERE clinic = ? AND secret_hash = ?");
+    context.database().execute(&sql, params![state, &context.clinic, key]).await?;
     Ok(question)
 }
 
-/// Whether `assertion` answers what was asked last in this sign-in; it was asked once.
+/// Whether `assertion` answers what was asked last for this; it was asked once.
 pub(crate) async fn check(
     context: &Context<'_>,
-    signing_in: &SigningIn,
+    user: UserId,
+    ceremony: Ceremony,
     assertion: &Assertion,
 ) -> Result<bool, Problem> {
-    let key = params![&context.clinic, signing_in.key];
-    let sql = "SELECT ceremony FROM sign_in WHERE clinic = ? AND secret_hash = ? AND ceremony IS NOT NULL";
-    let rows = context.database().query(sql, key.clone()).await?;
+    let (table, key) = ceremony.row();
+    let key = params![&context.clinic, key];
+    let sql =
+        format!("SELECT ceremony FROM {table} WHERE clinic = ? AND secret_hash = ? AND ceremony IS NOT NULL");
+    let rows = context.database().query(&sql, key.clone()).await?;
     let Some(row) = rows.first() else { return Err(not_asked()) };
     let state: PasskeyAuthentication = serde_json::from_str(&row.text(0)?).map_err(Problem::internal)?;
-    let sql = "UPDATE sign_in SET ceremony = NULL
-               WHERE clinic = ? AND secret_hash = ? AND ceremony IS NOT NULL";
-    if context.database().execute(sql, key).await? == 0 {
+    let sql = format!(
+        "UPDATE {table} SET ceremony = NULL WHERE clinic = ? AND secret_hash = ? AND ceremony IS NOT NULL"
+    );
+    if context.database().execute(&sql, key).await? == 0 {
         return Err(not_asked());
     }
     let Ok(result) = relying_party(context).await?.finish_passkey_authentication(&assertion.0, &state) else {
         return Ok(false);
     };
-    let known = stored(context, signing_in.user).await?;
+    let known = stored(context, user).await?;
     let Some(mut used) = known.into_iter().find(|known| known.credential.cred_id() == result.cred_id())
     else {
         return Ok(false);
@@ -225,7 +245,7 @@ async fn take_registration(
     serde_json::from_str(&state).map(Some).map_err(Problem::internal)
 }
 
-async fn relying_party(context: &Context<'_>) -> Result<Webauthn, Problem> {
+pub(crate) async fn relying_party(context: &Context<'_>) -> Result<Webauthn, Problem> {
     let (zone, origin) = (context.variable("zone").await?, context.variable("pages_origin").await?);
     let origin = Url::parse(&origin).map_err(Problem::internal)?;
     let build = || -> Result<Webauthn, WebauthnError> {
@@ -235,12 +255,31 @@ async fn relying_party(context: &Context<'_>) -> Result<Webauthn, Problem> {
     build().map_err(Problem::internal)
 }
 
-/// As the browser writes it.
-fn credential_id(passkey: &Passkey) -> String {
-    URL_SAFE_NO_PAD.encode(passkey.cred_id())
+/// Has the device keep who the passkey is for, so that it can be found without a name.
+pub(crate) fn kept_on_device(question: &mut CreationChallengeResponse) {
+    if let Some(wanted) = &mut question.public_key.authenticator_selection {
+        // The library does not give the word's type a name that could be written here.
+        wanted.resident_key = serde_json::from_str("\"required\"").ok();
+        wanted.require_resident_key = true;
+    }
 }
 
-fn not_asked() -> Problem {
+/// As the browser writes it.
+pub(crate) fn credential_id(passkey: &Passkey) -> String {
+    id_text(passkey.cred_id())
+}
+
+/// The same for the id itself.
+pub(crate) fn id_text(id: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(id)
+}
+
+pub(crate) fn wrong() -> Problem {
+    let title = "The passkey does not answer what was asked";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong-passkey", title)
+}
+
+pub(crate) fn not_asked() -> Problem {
     let title = "Nothing was asked of a passkey, or it was answered already: begin again";
     Problem::new(StatusCode::CONFLICT, "passkey-not-asked", title)
 }

@@ -18,6 +18,8 @@ pub struct Client<'w> {
     pub(super) world: &'w World,
     pub(super) clinic: String,
     cookies: RefCell<BTreeMap<String, String>>,
+    /// What its host says of it.
+    told: RefCell<BTreeMap<&'static str, String>>,
 }
 
 /// An answer, read.
@@ -54,7 +56,7 @@ impl Answer {
 
 impl<'w> Client<'w> {
     pub(super) fn new(world: &'w World, clinic: &str) -> Self {
-        Self { world, clinic: clinic.to_owned(), cookies: RefCell::default() }
+        Self { world, clinic: clinic.to_owned(), cookies: RefCell::default(), told: RefCell::default() }
     }
 
     /// The value of a cookie that this browser has.
@@ -65,6 +67,16 @@ impl<'w> Client<'w> {
     /// Gives this browser a cookie.
     pub fn set_cookie(&self, name: &str, value: &str) {
         self.cookies.borrow_mut().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// From here on its requests come from this address.
+    pub fn at(&self, address: &str) {
+        self.told.borrow_mut().insert("spin-client-addr", address.to_owned());
+    }
+
+    /// From here on its requests come from this country.
+    pub fn go_to(&self, country: &str) {
+        self.told.borrow_mut().insert("locum-client-country", country.to_owned());
     }
 
     /// Asks `F` for something.
@@ -88,6 +100,9 @@ impl<'w> Client<'w> {
         let mut request = Request::builder().method(method).uri(format!("/c/{}{path}", self.clinic));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        for (name, value) in self.told.borrow().iter() {
+            request = request.header(*name, value);
         }
         let pair = |(name, value): (&String, &String)| format!("{name}={value}");
         let cookies = self.cookies.borrow().iter().map(pair).collect::<Vec<_>>().join("; ");

@@ -7,8 +7,8 @@ use crate::cookies;
 use crate::database::{Database as _, DatabaseError, Value};
 use crate::fhir::{AppointmentStatus, EncounterStatus};
 use crate::ids::{
-    AppointmentId, EncounterId, HoldId, HoursId, InvoiceId, PatientId, PractitionerId, ServiceId, SessionId,
-    UserId,
+    AccountId, AppointmentId, EncounterId, HoldId, HoursId, InvoiceId, PatientId, PractitionerId, ProxyId,
+    ServiceId, SessionId, UserId,
 };
 use crate::params;
 use crate::policy::Role;
@@ -90,7 +90,7 @@ impl World {
         )
         .await;
         self.run(
-            "INSERT INTO patient VALUES (?, ?, 'Paula Patient', '1980-01-31', 'paula@example.org', ?)",
+            "INSERT INTO patient (clinic, id, name, birth_date, email, created_at) VALUES (?, ?, 'Paula Patient', '1980-01-31', 'paula@example.org', ?)",
             params![clinic, patient, now],
         )
         .await;
@@ -145,7 +145,44 @@ impl World {
     }
 }
 
+impl World {
+    /// The account of the patient of seeded visits.
+    pub async fn seed_account(&self, clinic: &str) -> AccountId {
+        let sql = "INSERT INTO patient_account (clinic, id, email, birth_date, created_at)
+                   VALUES (?1, ?2, 'paula@example.org', '1980-01-31', ?3)
+                   ON CONFLICT (clinic, email, birth_date) DO NOTHING";
+        self.run(sql, params![clinic, AccountId::new(self.now()).unwrap(), self.now()]).await;
+        let rows = self.query("SELECT id FROM patient_account WHERE clinic = ?", params![clinic]).await;
+        rows[0].parsed(0, AccountId::parse).unwrap()
+    }
+
+    /// Somebody who may do all that can be given, for that patient, for a day.
+    pub async fn seed_proxy(&self, clinic: &str) -> ProxyId {
+        let (account, id) = (self.seed_account(clinic).await, ProxyId::new(self.now()).unwrap());
+        let sql = "INSERT INTO related_person (clinic, id, account, name, relationship, email, scopes, token_hash,
+                     created_at, ends_at)
+                   VALUES (?, ?, ?, 'Petra Parent', 'parent', 'petra@example.org', 'book join read', ?, ?, ?)";
+        let token = Secret::new::<16>().unwrap().hash();
+        let values =
+            params![clinic, id, account, token, self.now(), self.now() + SignedDuration::from_hours(24)];
+        self.run(sql, values).await;
+        id
+    }
+}
+
 impl Client<'_> {
+    /// Begins a session of that patient, or of who acts for them.
+    pub async fn begin_account(&self, proxy: Option<ProxyId>) {
+        let (secret, seen_key) = (Secret::new::<32>().unwrap(), [9_u8; 32]);
+        let account = self.world.seed_account(&self.clinic).await;
+        let sql = "INSERT INTO patient_session (clinic, secret_hash, account, proxy, seen_key, created_at)
+                   VALUES (?, ?, ?, ?, ?, ?)";
+        let now = self.world.now();
+        let values = params![self.clinic.as_str(), secret.hash(), account, proxy, seen_key, now];
+        self.world.run(sql, values).await;
+        self.set_cookie(cookies::PERSON, &sessions::stamped(secret.reveal(), &seen_key, now));
+    }
+
     /// Signs a new member of staff with `role` in.
     pub async fn sign_in_as(&self, role: Role) -> UserId {
         let user = UserId::new(self.world.now()).unwrap();
@@ -166,11 +203,17 @@ impl Client<'_> {
 
     /// Begins the session of a visit.
     pub async fn begin_visit(&self, visit: &Booked) {
+        self.begin_visit_for(visit, None).await;
+    }
+
+    /// The same of who acts for the patient.
+    pub async fn begin_visit_for(&self, visit: &Booked, proxy: Option<ProxyId>) {
         let secret = Secret::new::<32>().unwrap();
-        let sql =
-            "INSERT INTO visit_session (clinic, secret_hash, appointment, created_at) VALUES (?, ?, ?, ?)";
+        let sql = "INSERT INTO visit_session (clinic, secret_hash, appointment, proxy, created_at)
+                   VALUES (?, ?, ?, ?, ?)";
         let now = self.world.now();
-        self.world.run(sql, params![self.clinic.as_str(), secret.hash(), visit.appointment, now]).await;
+        let values = params![self.clinic.as_str(), secret.hash(), visit.appointment, proxy, now];
+        self.world.run(sql, values).await;
         self.set_cookie(cookies::VISIT, secret.reveal());
     }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Client, KeptEvents, LibsqlDatabase};
 use crate::Pending;
+use crate::breached::{Breached, BreachedError};
 use crate::clock::Clock;
 use crate::context::Host;
 use crate::database::{Database as _, Row, Value};
@@ -23,6 +24,7 @@ pub struct World {
     pub(super) database: LibsqlDatabase,
     now: Cell<Timestamp>,
     variables: RefCell<BTreeMap<String, String>>,
+    breached: RefCell<Option<Vec<String>>>,
     /// What functions said they did, as their host would keep it.
     pub(super) trail: RefCell<Vec<Json>>,
     pub(super) kept: KeptEvents,
@@ -48,6 +50,7 @@ impl World {
             database: LibsqlDatabase::open(file).await,
             now: Cell::new("2026-03-02T07:00:00Z".parse().unwrap()),
             variables: RefCell::new(BTreeMap::from(variables)),
+            breached: RefCell::default(),
             trail: RefCell::default(),
             kept: KeptEvents::default(),
         }
@@ -76,6 +79,11 @@ impl World {
     /// Sets a variable.
     pub fn set(&self, name: &str, value: &str) {
         self.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Gives the host a list of the passwords with these SHA-1 hashes.
+    pub fn set_breached(&self, sha1: &[&str]) {
+        *self.breached.borrow_mut() = Some(sha1.iter().map(|hash| (*hash).to_owned()).collect());
     }
 
     /// A browser that has no cookies yet.
@@ -111,13 +119,21 @@ impl World {
     }
 
     pub(super) fn host(&self, clinic: &str) -> Host<'_> {
-        Host { database: &self.database, variables: self, clock: self, events: self.kept.of(clinic) }
+        let events = self.kept.of(clinic);
+        Host { database: &self.database, variables: self, clock: self, events, breached: self }
     }
 }
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
         self.now.get()
+    }
+}
+
+impl Breached for World {
+    fn contains<'a>(&'a self, sha1: &'a str) -> Pending<'a, Result<Option<bool>, BreachedError>> {
+        let found = self.breached.borrow().as_ref().map(|list| list.iter().any(|known| known == sha1));
+        Box::pin(async move { Ok(found) })
     }
 }
 

@@ -23,7 +23,7 @@ mod bindings {
         },
         with: {
             "spin:sqlite/sqlite.connection": super::sqlite::Connection,
-            "spin:key-value/key-value.store": crate::store::KeyValueStore,
+            "spin:key-value/key-value.store": super::key_value::Store,
         },
     });
 }

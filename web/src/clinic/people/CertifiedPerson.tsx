@@ -8,6 +8,7 @@ import { Dialog } from '../../design/Dialog'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
 import { instantText } from '../../i18n/time'
+import { useProof } from '../proof'
 import { RoleChoice, type StaffRole } from './RoleChoice'
 
 interface Props {
@@ -22,6 +23,7 @@ type Decision = 'keep' | 'change' | 'remove'
 
 export function CertifiedPerson({ round, person, decides, zone, onDecided }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [question, setQuestion] = useState<'change' | 'remove' | null>(null)
   const [roles, setRoles] = useState<StaffRole[]>(person.roles as StaffRole[])
   const [failure, setFailure] = useState<'lastAdministrator' | 'failed' | null>(null)
@@ -34,7 +36,9 @@ export function CertifiedPerson({ round, person, decides, zone, onDecided }: Pro
       const params = { path: { clinic, id: round } }
       const { user } = person
       const decided = decision === 'change' ? { user, decision, roles } : { user, decision }
-      await body(api.POST('/c/{clinic}/auth/recertifications/{id}', { params, body: decided }))
+      await withProof(() =>
+        body(api.POST('/c/{clinic}/auth/recertifications/{id}', { params, body: decided })),
+      )
     } catch (error) {
       setFailure(hasSlug(error, 'last-administrator') ? 'lastAdministrator' : 'failed')
     }

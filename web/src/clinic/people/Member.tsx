@@ -7,6 +7,7 @@ import { Button } from '../../design/Button'
 import { Dialog } from '../../design/Dialog'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 import type { Invited } from './PeoplePage'
 import { RoleChoice, type StaffRole } from './RoleChoice'
 
@@ -21,6 +22,7 @@ type Question = 'reset' | 'leave' | 'roles'
 
 export function Member({ member, administers, onInvited, onChanged }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [question, setQuestion] = useState<Question | null>(null)
   const [roles, setRoles] = useState<StaffRole[]>([])
   const [failure, setFailure] = useState<'lastAdministrator' | 'failed' | null>(null)
@@ -30,7 +32,7 @@ export function Member({ member, administers, onInvited, onChanged }: Props) {
     setQuestion(null)
     setFailure(null)
     try {
-      await work()
+      await withProof(work)
     } catch (error) {
       setFailure(hasSlug(error, 'last-administrator') ? 'lastAdministrator' : 'failed')
     }

@@ -7,6 +7,7 @@ import { Dialog } from '../../design/Dialog'
 import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 import type { Invited } from './PeoplePage'
 import { RoleChoice, type StaffRole } from './RoleChoice'
 
@@ -17,6 +18,7 @@ interface Props {
 
 export function NewMember({ onAdded, onClose }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [name, setName] = useState('')
   const [username, setUsername] = useState('')
   const [roles, setRoles] = useState<StaffRole[]>([])
@@ -30,7 +32,8 @@ export function NewMember({ onAdded, onClose }: Props) {
     setFailure(null)
     try {
       const params = { path: { clinic } }
-      const made = await body(api.POST('/c/{clinic}/auth/staff', { params, body: { name, username, roles } }))
+      const asked = { name, username, roles }
+      const made = await withProof(() => body(api.POST('/c/{clinic}/auth/staff', { params, body: asked })))
       await onAdded({ name, token: made.token })
     } catch (error) {
       const taken = hasSlug(error, 'username-taken')

@@ -8,6 +8,7 @@ import { Field } from '../../design/Field'
 import { Loading } from '../../design/Loading'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 import { QrCode } from './QrCode'
 
 interface Props {
@@ -18,9 +19,11 @@ interface Props {
 /** Scan, then show that it worked: a secret counts only once a code of it was right. */
 export function AddApp({ onAdded, onBack }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const load = useCallback(
-    () => body(api.POST('/c/{clinic}/auth/totp', { params: { path: { clinic } }, body: {} })),
-    [api, clinic],
+    () =>
+      withProof(() => body(api.POST('/c/{clinic}/auth/totp', { params: { path: { clinic } }, body: {} }))),
+    [api, clinic, withProof],
   )
   const { data, error, reload } = useLoaded(load)
   const [code, setCode] = useState('')

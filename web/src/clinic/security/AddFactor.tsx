@@ -4,6 +4,7 @@ import { body } from '../../api/client'
 import { Button } from '../../design/Button'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 import { deviceName, newPasskey, passkeysThere } from '../signIn/passkeys'
 import { AddApp } from './AddApp'
 import { RecoveryCodes } from './RecoveryCodes'
@@ -18,6 +19,7 @@ interface Props {
 /** Adds a passkey or an authenticator app; the first factor comes with recovery codes. */
 export function AddFactor({ hasApp = false, onAdded }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [app, setApp] = useState(false)
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<'cancelled' | 'known' | 'unable' | 'failed' | null>(null)
@@ -34,7 +36,9 @@ export function AddFactor({ hasApp = false, onAdded }: Props) {
     setFailure(null)
     try {
       const params = { path: { clinic } }
-      const options = await body(api.POST('/c/{clinic}/auth/passkeys/options', { params, body: {} }))
+      const options = await withProof(() =>
+        body(api.POST('/c/{clinic}/auth/passkeys/options', { params, body: {} })),
+      )
       const outcome = await newPasskey(options)
       if ('failure' in outcome) return setFailure(outcome.failure)
       const name = deviceName(navigator.userAgent) || t('factor.passkey')

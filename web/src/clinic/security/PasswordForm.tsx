@@ -1,16 +1,18 @@
 import { type SyntheticEvent, useState } from 'react'
 import { useClinicApi } from '../../api/ClinicApi'
 import { body } from '../../api/client'
-import { hasStatus } from '../../api/problem'
+import { hasSlug, hasStatus } from '../../api/problem'
 import { Button } from '../../design/Button'
 import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 
 type Outcome = 'changed' | 'weak' | 'wrong' | 'tooMany' | 'failed'
 
 export function PasswordForm() {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [current, setCurrent] = useState('')
   const [chosen, setChosen] = useState('')
   const [busy, setBusy] = useState(false)
@@ -22,7 +24,8 @@ export function PasswordForm() {
     setBusy(true)
     try {
       const params = { path: { clinic } }
-      await body(api.PUT('/c/{clinic}/auth/password', { params, body: { current, new: chosen } }))
+      const asked = { current, new: chosen }
+      await withProof(() => body(api.PUT('/c/{clinic}/auth/password', { params, body: asked })))
       setOutcome('changed')
       setCurrent('')
       setChosen('')
@@ -72,6 +75,6 @@ export function PasswordForm() {
 
 function outcomeOf(error: unknown): Outcome {
   if (hasStatus(error, 422)) return 'weak'
-  if (hasStatus(error, 403)) return 'wrong'
+  if (hasSlug(error, 'wrong-password')) return 'wrong'
   return hasStatus(error, 429) ? 'tooMany' : 'failed'
 }

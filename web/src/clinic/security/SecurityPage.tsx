@@ -8,6 +8,7 @@ import { Loading } from '../../design/Loading'
 import { Notice } from '../../design/Notice'
 import { plural, t } from '../../i18n/text'
 import { dayOf, dayText, readerZone } from '../../i18n/time'
+import { useProof } from '../proof'
 import { StaffPage } from '../StaffPage'
 import { AddFactor } from './AddFactor'
 import { PasswordForm } from './PasswordForm'
@@ -27,6 +28,7 @@ export function SecurityPage() {
 
 function FactorList() {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const params = { path: { clinic } }
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/auth/factors', { params: { path: { clinic } } })),
@@ -40,7 +42,7 @@ function FactorList() {
   async function attempt(work: () => Promise<unknown>) {
     setFailure(null)
     try {
-      await work()
+      await withProof(work)
     } catch (problem) {
       setFailure(hasSlug(problem, 'last-factor') ? 'last' : 'failed')
     }

@@ -45,6 +45,7 @@ export function SessionList() {
                   day: dayText(dayOf(session.beganAt, zone)),
                   time: timeText(session.beganAt, zone),
                 })}
+                {session.country && ` · ${session.country}`}
               </span>
             </span>
             {session.current ? (

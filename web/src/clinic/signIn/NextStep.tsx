@@ -1,7 +1,9 @@
+import { useState } from 'react'
 import type { SignInStep } from '../../api/types'
 import { Button } from '../../design/Button'
 import { t } from '../../i18n/text'
 import { AddFactor } from '../security/AddFactor'
+import { ApproveElsewhere } from './ApproveElsewhere'
 import { SecondFactor } from './SecondFactor'
 
 interface Props {
@@ -23,11 +25,26 @@ export function NextStep({ step, onSignedIn, onStartOver }: Props) {
           <AddFactor onAdded={onSignedIn} />
         </>
       ) : (
-        <SecondFactor factors={step.factors ?? []} onSignedIn={onSignedIn} />
+        <SecondStep step={step} onSignedIn={onSignedIn} />
       )}
       <Button look="plain" onClick={onStartOver}>
         {t('signIn.startOver')}
       </Button>
     </div>
+  )
+}
+
+/** Something the person has here, or a device on which they are signed in. */
+function SecondStep({ step, onSignedIn }: Omit<Props, 'onStartOver'>) {
+  const [approving, setApproving] = useState(false)
+  const factors = step.factors ?? []
+  if (approving) return <ApproveElsewhere onSignedIn={onSignedIn} />
+  return (
+    <>
+      <SecondFactor factors={factors} onSignedIn={onSignedIn} />
+      {factors.includes('approval') && (
+        <Button onClick={() => setApproving(true)}>{t('second.approve')}</Button>
+      )}
+    </>
   )
 }

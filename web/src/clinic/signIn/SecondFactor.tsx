@@ -14,11 +14,13 @@ type Given = { totp: string } | { recoveryCode: string } | { passkey: Record<str
 
 interface Props {
   factors: Factor[]
+  /** Whoever is signed in shows once more who they are. */
+  proof?: boolean
   onSignedIn: () => Promise<void>
 }
 
 /** A passkey first, for it is one touch; then the code of an app; then a recovery code. */
-export function SecondFactor({ factors, onSignedIn }: Props) {
+export function SecondFactor({ factors, proof = false, onSignedIn }: Props) {
   const { api, clinic } = useClinicApi()
   const passkey = factors.includes('passkey') && passkeysThere()
   const [recovering, setRecovering] = useState(!passkey && !factors.includes('totp'))
@@ -34,7 +36,8 @@ export function SecondFactor({ factors, onSignedIn }: Props) {
     try {
       const given = await work()
       if (given) {
-        await body(api.POST('/c/{clinic}/auth/second-factor', { params, body: given }))
+        const path = proof ? '/c/{clinic}/auth/proof' : '/c/{clinic}/auth/second-factor'
+        await body<unknown>(api.POST(path, { params, body: given }))
         await onSignedIn()
       }
     } catch (error) {
@@ -46,7 +49,8 @@ export function SecondFactor({ factors, onSignedIn }: Props) {
   }
 
   async function touch(): Promise<Given | null> {
-    const asked = await body(api.POST('/c/{clinic}/auth/second-factor/passkey', { params, body: {} }))
+    const path = proof ? '/c/{clinic}/auth/proof/passkey' : '/c/{clinic}/auth/second-factor/passkey'
+    const asked = await body(api.POST(path, { params, body: {} }))
     const outcome = await askPasskey(asked)
     if ('credential' in outcome) return { passkey: outcome.credential as Record<string, never> }
     setFailure('cancelled')
@@ -61,7 +65,7 @@ export function SecondFactor({ factors, onSignedIn }: Props) {
   const codes = recovering || factors.includes('totp')
   return (
     <div className="stack">
-      <h2>{t('second.title')}</h2>
+      {!proof && <h2>{t('second.title')}</h2>}
       {failure && <Notice tone="bad" title={t(`second.${failure}`)} />}
       {passkey && !recovering && (
         <Button look="primary" size="full" busy={busy} onClick={() => void attempt(touch)}>
@@ -83,7 +87,7 @@ export function SecondFactor({ factors, onSignedIn }: Props) {
             onChange={(event) => setCode(event.target.value)}
           />
           <Button type="submit" look={passkey && !recovering ? 'normal' : 'primary'} size="full" busy={busy}>
-            {t('signIn.submit')}
+            {t(proof ? 'confirm.submit' : 'signIn.submit')}
           </Button>
         </form>
       )}
@@ -98,6 +102,6 @@ export function SecondFactor({ factors, onSignedIn }: Props) {
 
 function failureOf(error: unknown): Failure {
   if (hasSlug(error, 'sign-in-required', 'passkey-not-asked')) return 'tooLate'
-  if (hasStatus(error, 401) || hasStatus(error, 422)) return 'wrong'
+  if (hasSlug(error, 'wrong-proof') || hasStatus(error, 401) || hasStatus(error, 422)) return 'wrong'
   return hasStatus(error, 429) ? 'tooMany' : 'unreachable'
 }

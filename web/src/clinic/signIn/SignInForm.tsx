@@ -1,7 +1,7 @@
 import { type SyntheticEvent, useState } from 'react'
 import { useClinicApi } from '../../api/ClinicApi'
 import { body } from '../../api/client'
-import { hasStatus } from '../../api/problem'
+import { hasSlug, hasStatus } from '../../api/problem'
 import type { SignInStep } from '../../api/types'
 import { Button } from '../../design/Button'
 import { Field } from '../../design/Field'
@@ -9,12 +9,14 @@ import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
 import { NextStep } from './NextStep'
 
-type Failure = 'wrong' | 'tooMany' | 'unreachable'
+type Failure = 'wrong' | 'tooMany' | 'unreachable' | 'expired' | 'weak'
 
 export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) {
   const { api, clinic } = useClinicApi()
   const [username, setUsername] = useState('')
   const [password, setPassword] = useState('')
+  // Only where the clinic wants another password by now.
+  const [chosen, setChosen] = useState<string | null>(null)
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<Failure | null>(null)
   const [step, setStep] = useState<SignInStep | null>(null)
@@ -26,13 +28,14 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
     setFailure(null)
     try {
       const params = { path: { clinic } }
-      const answer = await body(
-        api.POST('/c/{clinic}/auth/sessions', { params, body: { username, password } }),
-      )
+      const given = { username, password, ...(chosen && { newPassword: chosen }) }
+      const answer = await body(api.POST('/c/{clinic}/auth/sessions', { params, body: given }))
       if (answer.next) setStep(answer)
       else await onSignedIn()
     } catch (error) {
-      setFailure(failureOf(error))
+      const failed = failureOf(error)
+      if (failed === 'expired') setChosen('')
+      setFailure(failed === 'wrong' && chosen && hasStatus(error, 422) ? 'weak' : failed)
     } finally {
       setBusy(false)
     }
@@ -40,13 +43,14 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
 
   function startOver() {
     setPassword('')
+    setChosen(null)
     setStep(null)
   }
 
   if (step) return <NextStep step={step} onSignedIn={onSignedIn} onStartOver={startOver} />
   return (
     <form className="stack" onSubmit={submit}>
-      {failure && <Notice tone="bad" title={t(`signIn.${failure}`)} />}
+      {failure && failure !== 'weak' && <Notice tone="bad" title={t(`signIn.${failure}`)} />}
       <Field
         label={t('signIn.username')}
         name="username"
@@ -66,6 +70,19 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
         value={password}
         onChange={(event) => setPassword(event.target.value)}
       />
+      {chosen !== null && (
+        <Field
+          label={t('password.new')}
+          hint={t('password.hint')}
+          error={failure === 'weak' ? t('password.weak') : undefined}
+          name="new-password"
+          type="password"
+          autoComplete="new-password"
+          required
+          value={chosen}
+          onChange={(event) => setChosen(event.target.value)}
+        />
+      )}
       <Button type="submit" look="primary" size="full" busy={busy}>
         {busy ? t('signIn.busy') : t('signIn.submit')}
       </Button>
@@ -74,6 +91,7 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => Promise<void> }) 
 }
 
 function failureOf(error: unknown): Failure {
+  if (hasSlug(error, 'password-expired')) return 'expired'
   if (hasStatus(error, 401) || hasStatus(error, 422)) return 'wrong'
   return hasStatus(error, 429) ? 'tooMany' : 'unreachable'
 }
