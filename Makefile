@@ -9,7 +9,7 @@ FUNCTIONS := audit auth messages payments records scheduling tokens
 # What `locum up` is given, as in `make up ARGS="--port 9080"`.
 ARGS ?=
 
-.PHONY: help up test soak bench fmt lint functions pages binaries compiled setup setup-test clean
+.PHONY: help up test soak bench fleet dist fmt lint functions pages binaries compiled setup setup-test setup-fleet clean
 
 help: ## Show the commands.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -26,10 +26,17 @@ soak: setup-test functions ## Faults and drills, 20 rounds each, calls 30, 200,0
 bench: setup functions ## Measure (PARTS=media: only that); docs/benchmarks.md holds the results with machine and date.
 	@tests/bench $(PARTS)
 
+fleet: setup-fleet functions pages binaries ## `terraform apply` on nine hosts of this machine, as root: some 25 min; PARTS=life, trouble or upgrade. docs/fleet.md has the results.
+	@tests/fleet/run $(PARTS)
+
+dist: setup functions pages ## Make a release in dist/: a long build; PROFILE=dev packs what is built. LOCUM_SIGN_KEY=file signs it.
+	@setup/dist dist $(PROFILE)
+
 fmt: setup ## Format all code.
 	@cargo fmt --all
 	@setup/node-packages web tests/browser
 	@npm --prefix web run --silent fmt
+	@setup/terraform && terraform -chdir=terraform fmt -recursive
 
 lint: setup ## Formatting and lints only.
 	@tests/run lint
@@ -55,10 +62,16 @@ setup:
 	@setup/wasm-target
 
 setup-test: setup
+	@setup/terraform
 	@setup/system-packages chromium firefox-esr nft=nftables ip=iproute2 unshare=util-linux mount faketime
 	@setup/system-packages tc=iproute2 nsenter=util-linux strace
 	@setup/system-packages dig=bind9-dnsutils delv=bind9-dnsutils unbound
 	@setup/node-packages web tests/browser media-node/tests/browser control-plane/geography
 
+setup-fleet: setup
+	@setup/terraform
+	@setup/system-packages debootstrap systemd-nspawn=systemd-container nmap ip=iproute2 nft=nftables dig=bind9-dnsutils
+	@setup/system-packages ssh=openssh-client openssl python3
+
 clean: ## Remove what was built; data of `make up` in .locum stays.
-	@rm -rf target web/dist edge-functions/build
+	@rm -rf target dist web/dist edge-functions/build

@@ -146,6 +146,7 @@ impl Running {
                 Err(_) => warn!("no leader yet: a majority of the members must be there"),
             }
             announce(config, mesh, telemetry, dns)?;
+            locum_telemetry::service_manager::ready();
             info!(%mesh, %telemetry, "ready");
             std::future::pending::<anyhow::Result<()>>().await
         };

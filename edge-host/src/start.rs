@@ -234,6 +234,7 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
             let addresses = addresses.map(|(name, address)| (name.to_owned(), address)).collect();
             write_ready_file(path, &addresses).map_err(io_error("write ready_file"))?;
         }
+        locum_telemetry::service_manager::ready();
         tracing::info!(application = application.name, http = %http_address, "ready");
         tokio::select! {
             () = stop.cancelled() => {}

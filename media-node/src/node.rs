@@ -104,6 +104,7 @@ pub async fn run(
         locum_telemetry::write_ready_file(path, &addresses).context("write ready_file")?;
     }
     health.set_ready(true);
+    locum_telemetry::service_manager::ready();
     info!("ready");
 
     let ended = wait(&stop, shard_ended).await;

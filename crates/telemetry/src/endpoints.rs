@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::{Health, Telemetry};
+use crate::{Health, Telemetry, service_manager};
 
 /// Serves the three endpoints until `stop`. Give it a token that is cancelled after the drain, not before: a
 /// draining process still says that it lives and is not ready.
@@ -51,5 +51,6 @@ async fn upkeep(telemetry: Telemetry, stop: CancellationToken) {
     const INTERVAL: Duration = Duration::from_secs(5);
     while tokio::time::timeout(INTERVAL, stop.cancelled()).await.is_err() {
         telemetry.upkeep();
+        service_manager::alive();
     }
 }

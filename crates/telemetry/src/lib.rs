@@ -8,6 +8,7 @@ mod logs;
 mod metrics_registry;
 mod process;
 mod ready_file;
+pub mod service_manager;
 pub mod signals;
 
 use std::time::Duration;

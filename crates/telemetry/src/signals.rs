@@ -6,6 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::service_manager;
+
 /// A token that is cancelled at the first SIGTERM or SIGINT. Call it inside a runtime.
 ///
 /// # Errors
@@ -21,6 +23,7 @@ pub fn shutdown() -> io::Result<CancellationToken> {
             _ = interrupt.recv() => {}
         }
         info!("told to stop");
+        service_manager::stopping();
         told.cancel();
     });
     Ok(stop)

@@ -1,0 +1,4 @@
+# Built-ins only: nothing is fetched by `terraform init`.
+terraform {
+  required_version = ">= 1.11"
+}
