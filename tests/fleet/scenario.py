@@ -173,7 +173,8 @@ def only_people_come_in(site):
 
 def the_mesh_is_between_members(site):
     """QUIC answers a version that it does not know (RFC 9000 §6): to members only."""
-    ask = ("exec 3<>/dev/udp/{address}/{port}; {{ printf '\\xc0\\x1a\\x2a\\x3a\\x4a\\x08AAAAAAAA\\x08BBBBBBBB'; head -c 1200 /dev/zero; }} >&3; "
+    ask = ("exec 3<>/dev/udp/{address}/{port}; {{ printf '\\xc0\\x1a\\x2a\\x3a\\x4a\\x08AAAAAAAA\\x08BBBBBBBB'; head -c 1200 /dev/zero; }} | "
+           "dd bs=1400 iflag=fullblock status=none >&3; "
            "timeout 2 head -c 1 <&3 | wc -c")
     ports = {"control": 4443, "edge": 4444, "media": 4445}
     for role, port in ports.items():
