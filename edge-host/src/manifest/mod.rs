@@ -199,6 +199,7 @@ struct ComponentTool {
     health: Vec<String>,
     #[serde(default)]
     reads_audit: bool,
+    #[serde(default)]
     breached_passwords: bool,
     deadline_ms: Option<u64>,
     memory_mib: Option<u32>,
