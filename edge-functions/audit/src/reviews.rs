@@ -159,7 +159,7 @@ pub async fn sign_review(context: &Context<'_>) -> Result<Reply, Problem> {
 fn about(request: &str) -> Wish {
     const AROUND_MS: i64 = 600_000;
     let digits: String = request.chars().filter(|digit| *digit != '-').collect();
-    let is_uuid = digits.len() == 32 && digits.bytes().nth(12) == Some(b'7');
+    let is_uuid = digits.len() == 32 && digits.as_bytes().get(12) == Some(&b'7');
     let at = digits.get(..12).filter(|_| is_uuid).and_then(|digits| i64::from_str_radix(digits, 16).ok());
     Wish { from_ms: at.map(|at| at - AROUND_MS), until_ms: at.map(|at| at + AROUND_MS), ..Wish::default() }
 }

@@ -179,10 +179,19 @@ struct Sources {
     states: BTreeMap<NodeId, SourceState>,
     /// Logs that their own host has answered for.
     complete: BTreeSet<u64>,
-    /// Copies: log → whose, how far it goes, and who holds it (`None`: this host).
-    copies: BTreeMap<u64, (NodeId, (u64, u64), Option<NodeId>)>,
+    /// By log.
+    copies: BTreeMap<u64, Copied>,
     of_log: BTreeMap<u64, NodeId>,
     is_first: bool,
+}
+
+/// A log as somebody holds it who is not its host.
+struct Copied {
+    of: NodeId,
+    /// How far it goes.
+    end: (u64, u64),
+    /// `None`: this host.
+    holder: Option<NodeId>,
 }
 
 impl Sources {
@@ -199,8 +208,8 @@ impl Sources {
             };
             let holder = if is_here { None } else { node.cloned() };
             let known = self.copies.get(&held.log);
-            if known.is_none_or(|(_, end, _)| *end < held.end) {
-                self.copies.insert(held.log, (of, held.end, holder));
+            if known.is_none_or(|known| known.end < held.end) {
+                self.copies.insert(held.log, Copied { of, end: held.end, holder });
             }
         }
         part.best
@@ -213,7 +222,7 @@ impl Sources {
     /// Who is to be asked for which logs of others.
     fn copies(&mut self) -> BTreeMap<Option<NodeId>, Vec<u64>> {
         let mut asked: BTreeMap<Option<NodeId>, Vec<u64>> = BTreeMap::new();
-        for (log, (of, _, holder)) in std::mem::take(&mut self.copies) {
+        for (log, Copied { of, holder, .. }) in std::mem::take(&mut self.copies) {
             if !self.complete.contains(&log) {
                 asked.entry(holder).or_default().push(log);
                 self.of_log.insert(log, of);
