@@ -99,7 +99,8 @@ fn told(events: &[Found], names: &Names, roles: &BTreeMap<String, Vec<String>>) 
         let agent = event.agent.as_deref().unwrap_or_default();
         let by = match event.agent_type.as_str() {
             "staff" => "staff",
-            "visitor" => "you",
+            "visitor" | "patient" => "you",
+            "proxy" => "proxy",
             "guest" => "guest",
             // Nodes and whoever books see nothing of a record.
             _ => continue,

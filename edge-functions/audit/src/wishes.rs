@@ -12,7 +12,7 @@ use kit::query::Query;
 
 /// Ids of one patient's visits that are asked for beside the patient's own: events from before the patient was recorded
 /// in each have those only.
-const MAX_VISITS: i64 = 300;
+const MAX_VISITS: i64 = 200;
 const MAX_CURSOR: usize = 1_024;
 const MAX_WORD: usize = 64;
 

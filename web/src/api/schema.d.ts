@@ -1706,7 +1706,7 @@ export interface components {
                 /** Format: date-time */
                 recorded: string;
                 /** @enum {string} */
-                by: "staff" | "you" | "guest";
+                by: "staff" | "you" | "proxy" | "guest";
                 name?: string;
                 roles: components["schemas"]["Role"][];
                 /** @enum {string} */

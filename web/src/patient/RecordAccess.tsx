@@ -58,6 +58,7 @@ function List() {
 function who({ by, name, roles }: Seen['accesses'][number]): string {
   if (by === 'you') return t('access.you')
   if (by === 'guest') return t('access.guest')
+  if (by === 'proxy') return t('access.proxy')
   const known = roles.map((role) => t(`role.${role}`)).join(', ')
   return known ? `${name ?? ''} (${known})` : (name ?? '')
 }

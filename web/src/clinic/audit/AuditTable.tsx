@@ -75,7 +75,17 @@ function Who({ event, onUser }: { event: AuditEvent; onUser: Props['onUser'] }) 
   )
 }
 
-const KINDS = ['staff', 'visitor', 'guest', 'operator', 'node', 'anonymous', 'signing-in'] as const
+const KINDS = [
+  'staff',
+  'visitor',
+  'guest',
+  'patient',
+  'proxy',
+  'operator',
+  'node',
+  'anonymous',
+  'signing-in',
+] as const
 
 function kindOf(type: string): (typeof KINDS)[number] | 'other' {
   return KINDS.find((kind) => kind === type) ?? 'other'
