@@ -26,7 +26,7 @@ soak: setup-test functions ## Faults and drills, 20 rounds each, calls 30, 200,0
 bench: setup functions ## Measure (PARTS=media: only that); docs/benchmarks.md holds the results with machine and date.
 	@tests/bench $(PARTS)
 
-fleet: setup-fleet functions pages binaries ## `terraform apply` on nine hosts of this machine, as root: some 25 min; PARTS=life, trouble or upgrade. docs/fleet.md has the results.
+fleet: setup-fleet functions pages binaries ## `terraform apply` on nine hosts of this machine, as root: some 25 min; PARTS=life, trouble, upgrade or certificates. docs/fleet.md has the results.
 	@tests/fleet/run $(PARTS)
 
 dist: setup functions pages ## Make a release in dist/: a long build; PROFILE=dev packs what is built. LOCUM_SIGN_KEY=file signs it.
@@ -71,7 +71,7 @@ setup-test: setup
 setup-fleet: setup
 	@setup/terraform
 	@setup/system-packages debootstrap systemd-nspawn=systemd-container nmap ip=iproute2 nft=nftables dig=bind9-dnsutils
-	@setup/system-packages ssh=openssh-client openssl python3
+	@setup/system-packages ssh=openssh-client openssl python3 curl certbot pebble
 
 clean: ## Remove what was built; data of `make up` in .locum stays.
 	@rm -rf target dist web/dist edge-functions/build

@@ -16,6 +16,15 @@ locals {
   }) }
   members = { for name, node in local.nodes : name => node if contains(node.roles, "control") }
 
+  # For scripts/hosts.
+  hosts = {
+    LOCUM_NODES = join("\n", [for name, node in local.nodes : join(" ", [
+      name, node.host, node.port, node.user, node.region, join(",", sort(node.roles))
+    ])])
+    LOCUM_HOST_KEYS = join("\n", [for name, node in local.nodes : "${name} ${node.host_key}"])
+    LOCUM_SSH_KEY   = var.ssh_private_key_file == null ? "" : abspath(var.ssh_private_key_file)
+  }
+
   # Who reaches whom on the mesh, and from where members look at nodes.
   addresses = sort(distinct(flatten([for _, node in local.nodes : [
     node.address, node.mesh_address, node.media_address, node.public_address, node.public_media_address,
@@ -58,16 +67,10 @@ resource "terraform_data" "network" {
   provisioner "local-exec" {
     interpreter = ["/usr/bin/env", "bash"]
     command     = "${path.module}/scripts/network"
-    environment = {
-      LOCUM_NODES = join("\n", [for name, node in local.nodes : join(" ", [
-        name, node.host, node.port, node.user, node.region, join(",", sort(node.roles))
-      ])])
-      LOCUM_HOST_KEYS = join("\n", [for name, node in local.nodes : "${name} ${node.host_key}"])
-      LOCUM_FOUNDER   = var.founder
-      LOCUM_DNSSEC    = var.dnssec
-      LOCUM_SSH_KEY   = var.ssh_private_key_file == null ? "" : abspath(var.ssh_private_key_file)
-      LOCUM_ZONE      = var.zone
-      LOCUM_GROUPS    = length(local.edge_regions) > 1 ? join(" ", keys(local.groups)) : ""
-    }
+    environment = merge(local.hosts, {
+      LOCUM_FOUNDER = var.founder
+      LOCUM_DNSSEC  = var.dnssec
+      LOCUM_GROUPS  = length(local.edge_regions) > 1 ? join(" ", keys(local.groups)) : ""
+    })
   }
 }

@@ -39,3 +39,8 @@ output "ds_command" {
   description = "Prints the DS record for the registrar."
   value       = "${local.founder_ssh} control dns-key show"
 }
+
+output "challenge_environment" {
+  description = "For scripts/dns-challenge, as lines of a shell: how it reaches the members. No secret."
+  value       = join("", [for name, value in local.hosts : "export ${name}='${value}'\n"])
+}

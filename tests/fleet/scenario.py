@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 from machines import OPERATOR, STRANGER, Fleet, run, until
+from authority import Authority, shown
 from people import Clinic, Journal, Network
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,7 +32,8 @@ class Site:
         for number, region in enumerate(REGIONS, 1):
             self.fleet.region(number, [f"{region}-{role}" for role in ROLES])
         self.folder = self.fleet.work / "terraform"
-        self.dist = Path(options.dist)
+        self.dist, self.chain = Path(options.dist), self.fleet.work / "web.pem"
+        self.key = self.chain.with_suffix(".key")
         self.release, = self.dist.glob("locum-*-x86_64-linux.tar.gz")
         self.certificates()
         example = REPOSITORY / "terraform/examples/three-region/main.tf"
@@ -61,7 +63,7 @@ class Site:
         (self.folder / "terraform.tfvars.json").write_text(json.dumps({
             "zone": ZONE, "release_file": str(self.release), "signers_file": str(self.dist / "signers"),
             "ssh_private_key_file": str(self.fleet.key), "operator_ranges": [f"{OPERATOR}/32"], "hosts": hosts,
-            "certificate": {"chain_file": str(self.fleet.work / "web.pem"), "key_file": str(self.fleet.work / "web.key"),
+            "certificate": {"chain_file": str(self.chain), "key_file": str(self.key),
                             "trust_file": str(self.fleet.work / "ca.pem")}}))
 
     def release_like(self, version, edge=None):
@@ -363,6 +365,40 @@ def upgrade(site, report):
     report.check("what was acknowledged meanwhile", lambda: f"{journal.check(REGIONS)} holds, all there, in every region")
 
 
+def certificates(site, report):
+    """An ACME server gives the zone a certificate, after it asked the network's own name servers; it is renewed under use."""
+    authority = Authority(site.fleet.work, site.machine("us-east-control").address)
+    with open(site.fleet.work / "ca.pem", "a", encoding="ascii") as trust:
+        trust.write(authority.root())
+    site.wish()
+    site.apply()
+    clinic = Clinic(site.network(), "riverside", REGIONS)
+    clinic.onboard(secrets_of(site)[0])
+    journal = Journal(clinic)
+    since = "systemctl show -p ActiveEnterTimestampMonotonic --value 'locum-edge' 'locum-media' 'locum-control'"
+    started = {name: machine.tell(since) for name, machine in site.fleet.machines.items()}
+    seen = [shown(clinic.network, "app")]
+
+    def taken_up(get):
+        def seen_everywhere():
+            journal.go_on(1)
+            _, told = site.terraform("output", "-json", "network")
+            site.chain, site.key = get(ZONE, json.JSONDecoder().raw_decode(told[told.index("{"):])[0]["challenge_environment"])
+            site.wish()
+            site.apply()
+            for region in REGIONS:
+                until(20, f"{region} shows the old certificate", lambda: shown(clinic.network, region) not in seen)
+            seen.append(shown(clinic.network, "app"))
+            now = {name: machine.tell(since) for name, machine in site.fleet.machines.items()}
+            assert now == started, "something was started again"
+            return f"longest wait for an acknowledgement {journal.go_on(1, keep=True):.1f} s"
+        return seen_everywhere
+
+    report.check("a certificate by DNS-01 through the network's name servers, taken up by all without a restart", taken_up(authority.obtain))
+    report.check("the same renewed", taken_up(authority.renew))
+    report.check("what was acknowledged meanwhile", lambda: f"{journal.check(REGIONS)} holds, all there, in every region")
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("--root", "--dist", "--work", "--results"):
@@ -375,7 +411,7 @@ def main():
         site = Site(options)
         try:
             site.fleet.boot()
-            {"life": life, "trouble": trouble, "upgrade": upgrade}[part](site, report)
+            {"life": life, "trouble": trouble, "upgrade": upgrade, "certificates": certificates}[part](site, report)
         except Exception:  # pylint: disable=broad-except
             keep_logs(site)
             report.failed = max(report.failed, 1)

@@ -16,9 +16,13 @@ use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Counter of replaced certificates, by `outcome`: `used`, or `refused`.
 const RELOADS: &str = "locum_tls_reloads_total";
+
+/// When the chain that is shown ends, seconds since 1970: its first certificate to end counts.
+const EXPIRY: &str = "locum_tls_certificate_expiry_timestamp_seconds";
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -66,8 +70,10 @@ impl Certificate {
     /// # Errors
     /// See [`TlsError`].
     pub fn load(files: Files) -> Result<Arc<Self>, TlsError> {
-        let current = RwLock::new(Arc::new(read(&files)?));
-        Ok(Arc::new(Self { files, current }))
+        let read = read(&files)?;
+        metrics::describe_gauge!(EXPIRY, "When the certificate that people are shown ends.");
+        tell_expiry(&read.cert);
+        Ok(Arc::new(Self { files, current: RwLock::new(Arc::new(read)) }))
     }
 
     /// TLS 1.2 and 1.3 with the certificate of each moment, and these protocols (RFC 7301), the best first.
@@ -106,6 +112,7 @@ impl Certificate {
         *seen = now;
         match read(&self.files) {
             Ok(read) => {
+                tell_expiry(&read.cert);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
                 metrics::counter!(RELOADS, "outcome" => "used").increment(1);
                 info!("certificate replaced");
@@ -135,6 +142,18 @@ fn read(files: &Files) -> Result<CertifiedKey, TlsError> {
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(pem(&files.key))?;
     let provider = rustls::crypto::ring::default_provider();
     CertifiedKey::from_der(certificates, key, &provider).map_err(TlsError::Config)
+}
+
+fn tell_expiry(chain: &[CertificateDer<'_>]) {
+    if let Some(ends_s) = ends_s(chain) {
+        metrics::gauge!(EXPIRY).set(ends_s as f64);
+    }
+}
+
+/// `None` for a chain that nobody could read; rustls has, so there is none.
+fn ends_s(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let parsed = chain.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
+    parsed.map(|certificate| certificate.validity().not_after.timestamp()).min()
 }
 
 /// Tells apart what stood in the files at two moments: a renamed file is another one, a written one is newer.
@@ -189,6 +208,21 @@ mod tests {
         assert_eq!(second.cert, [written]);
         certificate.look(&mut seen);
         assert!(Arc::ptr_eq(&second, &current(&certificate)), "read again for nothing");
+    }
+
+    #[test]
+    fn a_chain_ends_with_its_first_certificate_to_end() {
+        let der = |year| {
+            let mut params = rcgen::CertificateParams::new(["media.test".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            params.self_signed(&key).unwrap().der().clone()
+        };
+        let (young, old) = (der(2031), der(2030));
+        // 2030-01-01 and 2031-01-01, midnight.
+        assert_eq!(ends_s(&[young.clone(), old]), Some(1_893_456_000));
+        assert_eq!(ends_s(&[young]), Some(1_924_992_000));
+        assert_eq!(ends_s(&[]), None);
     }
 
     #[test]
