@@ -48,6 +48,10 @@ pub(crate) struct Options {
     /// Another clinic, whose records may only be in these of the regions. May be given again.
     #[arg(long = "clinic", value_name = "NAME=REGION,...")]
     clinics: Vec<Placed>,
+    /// Let sign-in ask this server (`https://login.example.org`): whoever else vouches for staff, or the keys of an app.
+    /// May be given again.
+    #[arg(long = "identity-host", value_name = "HOST")]
+    identity_hosts: Vec<String>,
     /// Acknowledge, and mark, changes that one region alone holds while no second one answers; otherwise records can
     /// then only be read.
     #[arg(long)]
@@ -99,9 +103,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let engine = engine(&binaries, regions.len())?;
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
-    let (ports, single_copy) = (options.ports, options.single_copy);
+    let (ports, single_copy, identity_hosts) = (options.ports, options.single_copy, options.identity_hosts);
     let geography = Some(binaries.join("geography.mmdb")).filter(|file| file.is_file());
-    let plan = Plan { ports, manifest, regions, clinics, single_copy, engine, backup, geography };
+    let plan =
+        Plan { ports, manifest, regions, clinics, single_copy, identity_hosts, engine, backup, geography };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {

@@ -26,7 +26,7 @@ use crate::config::{EdgeConfig, Limits, Secret};
 use crate::countries::Countries;
 use crate::http::{Edge, FunctionRoute, Functions, Kept, Pages, Server};
 use crate::idempotency;
-use crate::manifest::{Application, Component};
+use crate::manifest::{Application, Component, ParseHostError};
 use crate::mesh::{HostHandler, RecordLinks};
 use crate::network::{Network, Origins};
 use crate::revocations::Revocations;
@@ -97,6 +97,15 @@ pub enum StartError {
     /// Where security events go.
     #[error("security_feed")]
     SecurityFeed(#[source] OpenFeedError),
+    /// Where functions may send requests.
+    #[error("allowed_outbound_hosts of component `{component}`")]
+    OutboundHosts {
+        /// The component.
+        component: String,
+        /// Why.
+        #[source]
+        source: ParseHostError,
+    },
     /// A record group.
     #[error("take part in record replication")]
     Records(#[source] StartGroupError),
@@ -442,8 +451,10 @@ fn load_functions(
     metrics::gauge!("locum_edge_breached_passwords").set(entries as f64);
     let load = |id: &str, component: &Component| {
         let known = breached.clone().filter(|_| component.breached_passwords);
-        let environment =
-            Environment { breached: known, ..environment(id, component, &config.limits, variables, &client) };
+        let environment = Environment {
+            breached: known,
+            ..environment(id, component, &config.limits, variables, &client)?
+        };
         engine.load(&component.source, Arc::new(environment)).map(Arc::new).map_err(StartError::Function)
     };
     // A first start compiles: side by side, because parts of each compilation use one processor only.
@@ -464,6 +475,7 @@ fn load_functions(
             writes: component.writes.clone().into(),
             health: component.health.clone().into(),
             reads_audit: component.reads_audit,
+            apps: component.apps.clone().into(),
         })
     });
     Ok(routes.collect())
@@ -475,8 +487,11 @@ fn environment(
     limits: &Limits,
     variables: &Variables,
     client: &OutboundClient,
-) -> Environment {
-    Environment {
+) -> Result<Environment, StartError> {
+    let outbound = component.outbound.resolve(|name| variables.get(name));
+    let outbound =
+        outbound.map_err(|source| StartError::OutboundHosts { component: id.to_owned(), source })?;
+    Ok(Environment {
         component: id.to_owned(),
         environment: component.environment.clone(),
         templates: component.variables.clone(),
@@ -484,12 +499,12 @@ fn environment(
         sqlite_databases: component.sqlite_databases.clone(),
         key_value_stores: component.key_value_stores.clone(),
         breached: None,
-        outbound: component.outbound.clone(),
+        outbound,
         client: client.clone(),
         deadline: component.deadline.unwrap_or(limits.deadline()).min(limits.deadline()),
         memory_bytes: component.memory_bytes.unwrap_or(limits.memory_bytes()).min(limits.memory_bytes()),
         answer_bytes: limits.answer_bytes as usize,
-    }
+    })
 }
 
 fn panicked<T>(_: T) -> StartError {

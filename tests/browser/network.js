@@ -26,18 +26,22 @@ export class Network {
   #ready = null
   #data
   #regions
+  #more
 
   /**
    * @param {string} data
    * @param {number} regions
+   * @param {string[]} more further arguments of `locum up`
    */
-  constructor(data, regions) {
+  constructor(data, regions, more) {
     this.#data = data
     this.#regions = regions
+    this.#more = more
   }
 
-  static async start(regions = 1) {
-    const network = new Network(await mkdtemp(join(tmpdir(), 'locum-browser-')), regions)
+  /** @param {string[]} [more] further arguments of `locum up` */
+  static async start(regions = 1, more = []) {
+    const network = new Network(await mkdtemp(join(tmpdir(), 'locum-browser-')), regions, more)
     await network.start()
     return network
   }
@@ -47,7 +51,7 @@ export class Network {
     mkdirSync(RESULTS, { recursive: true })
     const log = createWriteStream(join(RESULTS, 'network.log'), { flags: 'a' })
     // A process group of its own: whatever happens to this test, nothing of the network stays behind.
-    const args = ['up', '--json', '--port', '0', '--regions', `${this.#regions}`]
+    const args = ['up', '--json', '--port', '0', '--regions', `${this.#regions}`, ...this.#more]
     const up = spawn(BINARY, [...args, '--data', join(this.#data, 'data')], {
       cwd: ROOT,
       detached: true,

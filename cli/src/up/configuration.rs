@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub clinics: Vec<Clinic>,
     /// Whether changes that one region holds are acknowledged while no second one answers.
     pub single_copy: bool,
+    /// Other servers that sign-in may ask.
+    pub identity_hosts: Vec<String>,
     /// The engine of record replication, which only several regions need.
     pub engine: PathBuf,
     /// Where backups go, and the key that opens them.
@@ -123,6 +125,9 @@ impl Plan {
         }
         let mut variables = toml! { demo = "true" };
         variables.insert("setup_token".into(), setup_token.into());
+        if !self.identity_hosts.is_empty() {
+            variables.insert("identity_hosts".into(), self.identity_hosts.join(" ").into());
+        }
         table.insert("variables".into(), variables.into());
         if self.regions.len() > 1 {
             let engine = Value::from(self.engine.to_string_lossy().into_owned());
@@ -187,6 +192,7 @@ mod tests {
             clinics: clinics(&[], &regions(count)).unwrap(),
             regions: regions(count),
             single_copy: false,
+            identity_hosts: Vec::new(),
             engine: "sqld".into(),
             backup: None,
             geography: None,

@@ -8,10 +8,12 @@ mod country;
 mod enrolment;
 #[cfg(target_family = "wasm")]
 mod entry;
+mod external;
 mod factors;
 pub mod licences;
 pub mod link_proof;
 pub mod lockout;
+mod oauth;
 pub mod onboarding;
 pub mod password;
 mod password_change;
@@ -31,7 +33,9 @@ use kit::problem::Problem;
 use kit::reply::Reply;
 use kit::serve::Function;
 
+use external::{identities, provider, question};
 use factors::{passkeys, recovery, totp};
+use oauth::{authorize, grants, keys, launch, metadata, registration, token, token_state, userinfo};
 use patient::{codes, proxies};
 
 /// This component.
@@ -101,6 +105,33 @@ impl Function for AuthFunction {
             Auth::ListPatientProxies => proxies::list_of_visit(context).await,
             Auth::InvitePatientProxy => proxies::invite_of_visit(context).await,
             Auth::RevokePatientProxy => proxies::revoke_of_visit(context).await,
+            Auth::GetOpenidConfiguration => metadata::openid(context).await,
+            Auth::GetOauthMetadata => metadata::oauth(context).await,
+            Auth::GetSmartConfiguration | Auth::GetFhirSmartConfiguration => metadata::smart(context).await,
+            Auth::GetJwks => keys::get_jwks(context).await,
+            Auth::CreateToken => token::create_token(context).await,
+            Auth::IntrospectToken => token_state::introspect(context).await,
+            Auth::RevokeToken => token_state::revoke(context).await,
+            Auth::GetUserinfo => userinfo::get_userinfo(context).await,
+            Auth::ReviewAuthorization => authorize::review(context).await,
+            Auth::CreateAuthorization => authorize::decide(context).await,
+            Auth::CreateLaunch => launch::create(context).await,
+            Auth::ListLaunchable => launch::list(context).await,
+            Auth::ListGrants => grants::list(context).await,
+            Auth::EndGrant => grants::end(context).await,
+            Auth::ListClients => registration::list(context).await,
+            Auth::CreateClient => registration::create(context).await,
+            Auth::EndClient => registration::end(context).await,
+            Auth::RotateKeys => keys::rotate(context).await,
+            Auth::ListSignInOptions => provider::options(context).await,
+            Auth::CreateExternalSignIn => question::sign_in(context).await,
+            Auth::CompleteExternalSignIn => external::sign_in::complete(context).await,
+            Auth::ListIdentities => identities::list(context).await,
+            Auth::CreateIdentityLink => question::link(context).await,
+            Auth::DeleteIdentity => identities::delete(context).await,
+            Auth::ListProviders => provider::list(context).await,
+            Auth::CreateProvider => provider::create(context).await,
+            Auth::DeleteProvider => provider::delete(context).await,
         }
     }
 }

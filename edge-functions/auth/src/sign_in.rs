@@ -95,8 +95,13 @@ pub(crate) struct Begun {
 
 /// Who has given the right password is in, or owes more.
 pub(crate) async fn after_password(context: &Context<'_>, account: &Account) -> Result<Begun, Problem> {
+    go_on(context, account, false).await
+}
+
+/// The same for somebody whom others vouched for. `proved`: by a second factor there.
+pub(crate) async fn go_on(context: &Context<'_>, account: &Account, proved: bool) -> Result<Begun, Problem> {
     let user = account.user.id;
-    let next = account.next(country::is_new(context, user).await?);
+    let next = account.next(country::is_new(context, user).await?).filter(|_| !proved);
     let cookie = match next {
         None => {
             lockout::forget(context, user).await?;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, check_roles};
 use crate::recertification::names;
-use crate::{lockout, password};
+use crate::{lockout, oauth, password};
 
 /// How long the link works by which somebody chooses a password.
 pub const INVITATION: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -253,15 +253,22 @@ async fn give_roles(
 /// Everything that opens something for `user` but the password.
 async fn take_away(context: &Context<'_>, user: UserId) -> Result<(), Problem> {
     let database = context.database();
-    for table in
-        ["passkey", "passkey_ceremony", "totp_factor", "recovery_code", "sign_in", "staff_invitation"]
-    {
+    for table in [
+        "passkey",
+        "passkey_ceremony",
+        "totp_factor",
+        "recovery_code",
+        "sign_in",
+        "staff_invitation",
+        "staff_identity",
+        "external_sign_in",
+    ] {
         let sql = format!("DELETE FROM {table} WHERE clinic = ? AND user = ?");
         database.execute(&sql, params![&context.clinic, user]).await?;
     }
     let sql = "UPDATE session SET ended_at = ? WHERE clinic = ? AND user = ? AND ended_at IS NULL";
     database.execute(sql, params![context.now, &context.clinic, user]).await?;
-    Ok(())
+    oauth::revoke_all_of(context, user).await
 }
 
 /// A clinic without an administrator could never get one again.

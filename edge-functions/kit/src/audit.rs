@@ -187,6 +187,42 @@ pub enum Action {
     ProxyInvited,
     /// That was taken back.
     ProxyRevoked,
+    /// Patients were looked for.
+    PatientsSearched,
+    /// An app did what stands beside this in the same request.
+    AppUsed,
+    /// Something of an app's was refused: itself, what it asked for, its token.
+    AppRefused,
+    /// A code or refresh token came a second time: nothing of its grant is worth anything any more.
+    AppTokenReused,
+    /// Somebody let an app in, or an app came by itself.
+    AppGranted,
+    /// Somebody did not let an app in.
+    AppDenied,
+    /// An app was shut out, or gave its tokens back.
+    AppRevoked,
+    /// An app was opened for a patient.
+    AppLaunched,
+    /// An app got tokens.
+    AppTokenMade,
+    /// Apps that the clinic knows were read.
+    AppsRead,
+    /// An app was taken in.
+    AppRegistered,
+    /// An app was shut out for good.
+    AppEnded,
+    /// Id tokens have a new key.
+    KeysRotated,
+    /// Somebody else vouched for a member of staff.
+    SignInVouched,
+    /// Somebody's account is tied to one elsewhere.
+    IdentityLinked,
+    /// It is not any more.
+    IdentityUnlinked,
+    /// Somebody else may vouch for staff.
+    ProviderAdded,
+    /// They may not any more.
+    ProviderRemoved,
 }
 
 /// Why a record is touched: codes of HL7's PurposeOfUse (`http://terminology.hl7.org/CodeSystem/v3-ActReason`).
@@ -353,6 +389,24 @@ impl Action {
             Self::ProxiesRead => ("proxies-read", 'R', "Patient"),
             Self::ProxyInvited => ("proxy-invited", 'C', "RelatedPerson"),
             Self::ProxyRevoked => ("proxy-revoked", 'D', "RelatedPerson"),
+            Self::PatientsSearched => ("patients-searched", 'R', "Patient"),
+            Self::AppUsed => ("app-used", 'E', "Consent"),
+            Self::AppRefused => ("app-refused", 'E', "Device"),
+            Self::AppTokenReused => ("app-token-reused", 'D', "Consent"),
+            Self::AppGranted => ("app-granted", 'C', "Consent"),
+            Self::AppDenied => ("app-denied", 'E', "Device"),
+            Self::AppRevoked => ("app-revoked", 'D', "Consent"),
+            Self::AppLaunched => ("app-launched", 'E', "Device"),
+            Self::AppTokenMade => ("app-token-made", 'E', "Consent"),
+            Self::AppsRead => ("apps-read", 'R', "Device"),
+            Self::AppRegistered => ("app-registered", 'C', "Device"),
+            Self::AppEnded => ("app-ended", 'D', "Device"),
+            Self::KeysRotated => ("keys-rotated", 'U', "Organization"),
+            Self::SignInVouched => ("sign-in-vouched", 'E', "Organization"),
+            Self::IdentityLinked => ("identity-linked", 'C', "Practitioner"),
+            Self::IdentityUnlinked => ("identity-unlinked", 'D', "Practitioner"),
+            Self::ProviderAdded => ("provider-added", 'C', "Organization"),
+            Self::ProviderRemoved => ("provider-removed", 'D', "Organization"),
         }
     }
 }
@@ -403,6 +457,18 @@ impl Trail {
         Ok(())
     }
 
+    /// Records that `caller` did `action` to the thing with the id `subject`.
+    pub(crate) fn note(&self, caller: &Caller, action: Action, subject: Option<&dyn fmt::Display>) {
+        let (code, action, kind) = action.terms();
+        let agent = Named::agent(caller);
+        let entity = subject.map(|id| Named { kind, id: Some(id.to_string()) });
+        let purpose = self.purpose.get().or_else(|| Purpose::of(caller)).map(Purpose::code);
+        let token = self.token.borrow().clone();
+        let event =
+            Event { action, code, agent, entity, patient: None, purpose, token, old: None, new: None };
+        self.events.borrow_mut().push(event);
+    }
+
     /// What was undone did not happen.
     pub(crate) fn undo(&self, to: usize) {
         self.events.borrow_mut().truncate(to);
@@ -413,6 +479,9 @@ impl Named {
     fn agent(caller: &Caller) -> Self {
         let (kind, id) = match (&caller.staff, &caller.visitor) {
             (Some(staff), _) => ("staff", Some(staff.user.to_string())),
+            (None, None) if caller.grant.is_some() => {
+                ("app", caller.grant.as_ref().map(|grant| grant.client.to_string()))
+            }
             (None, Some(Visitor { guest: Some(guest), .. })) => ("guest", Some(guest.to_string())),
             (None, Some(Visitor { proxy: Some(proxy), .. })) => ("proxy", Some(proxy.to_string())),
             (None, None) if caller.signing_in.is_some() => {
@@ -462,6 +531,13 @@ impl Context<'_> {
     /// Says why what follows is done, where it is not the usual.
     pub fn purpose(&self, purpose: Purpose) {
         self.trail.purpose.set(Some(purpose));
+    }
+
+    /// Beside whom an app did something for: that it was the app, and what it came in by.
+    pub(crate) fn audit_app(&self) {
+        if let Some(grant) = self.caller.grant.as_ref().filter(|_| self.trail.len() > 0) {
+            self.audit(Action::AppUsed, Some(&grant.id));
+        }
     }
 }
 

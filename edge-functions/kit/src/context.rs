@@ -11,10 +11,14 @@ use crate::audit_log::{AuditLog, Report, Wish};
 use crate::breached::Breached;
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::ids::{AccountId, AppointmentId, ClinicId, GuestId, ProxyId, UserId};
+use crate::ids::{
+    AccountId, AppointmentId, ClientId, ClinicId, GrantId, GuestId, PatientId, ProxyId, UserId,
+};
+use crate::outbound::Outbound;
 use crate::phi::Phi;
 use crate::policy::{Role, Scope};
 use crate::problem::Problem;
+use crate::scopes::{Level, Permissions, Scopes};
 use crate::variables::Variables;
 
 /// What surrounds a function.
@@ -30,6 +34,8 @@ pub struct Host<'a> {
     pub events: &'a dyn AuditLog,
     /// Passwords known from breaches.
     pub breached: &'a dyn Breached,
+    /// Other servers.
+    pub outbound: &'a dyn Outbound,
 }
 
 /// A request whose caller is known and allowed.
@@ -47,13 +53,17 @@ pub struct Context<'a> {
     pub(crate) host: Host<'a>,
     pub(crate) path_id: Option<String>,
     pub(crate) trail: &'a Trail,
+    /// How far the scopes of an app's token reach here.
+    pub(crate) level: Option<Level>,
 }
 
 /// Who calls: nobody known, or any of these. A browser may hold the cookies of both.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
-    /// A member of staff with a live session.
+    /// A member of staff with a live session, or for whom an app calls.
     pub staff: Option<Staff>,
+    /// What the app that calls was granted.
+    pub grant: Option<Grant>,
     /// Somebody who has given a member of staff's password, and not yet what comes after it.
     pub signing_in: Option<SigningIn>,
     /// A patient or a guest with the session of a visit.
@@ -99,6 +109,19 @@ pub struct Staff {
     pub proved_at: Timestamp,
     /// From which country, if that is known.
     pub country: Option<String>,
+}
+
+/// What an app was granted, as far as the token goes that it came with.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// The app.
+    pub client: ClientId,
+    /// What its token is good for.
+    pub scopes: Scopes,
+    /// The patient it was opened for.
+    pub patient: Option<PatientId>,
 }
 
 /// A sign-in that a password began.
@@ -224,6 +247,18 @@ impl Context<'_> {
     /// Whether the password with this SHA-1 is on the operator's list of known ones, if there is a list.
     pub async fn is_breached(&self, sha1: &str) -> Result<bool, Problem> {
         Ok(self.host.breached.contains(sha1).await.map_err(Problem::internal)?.unwrap_or(false))
+    }
+
+    /// Whom alone the answer may be about: the patient whom an app was opened for, if its scopes say `patient/`.
+    pub fn only_patient(&self) -> Option<PatientId> {
+        self.caller.grant.as_ref().filter(|_| self.level == Some(Level::Patient))?.patient
+    }
+
+    /// Whether whoever asks may be shown a type of resource beside what was asked for. People may; an app needs a
+    /// scope at the level that it came in by.
+    pub fn may_read(&self, resource: &str) -> bool {
+        let Some((grant, level)) = self.caller.grant.as_ref().zip(self.level) else { return true };
+        grant.scopes.permissions(level, resource).holds(Permissions::READ)
     }
 
     /// The member of staff who calls.

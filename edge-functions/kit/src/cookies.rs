@@ -9,6 +9,8 @@ use crate::ids::ClinicId;
 pub const STAFF: &str = "locum_session";
 /// Holds a sign-in that a password began, and something else has to complete.
 pub const SIGN_IN: &str = "locum_sign_in";
+/// Ties an answer from elsewhere to the browser that asked.
+pub const EXTERNAL: &str = "locum_external";
 /// Holds the session of a patient's visit.
 pub const VISIT: &str = "locum_visit";
 /// Holds the session of a patient's account, or of somebody who acts for a patient.

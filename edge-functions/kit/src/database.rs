@@ -73,6 +73,12 @@ impl From<u32> for Value {
     }
 }
 
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Blob(bytes.to_vec())
+    }
+}
+
 impl<const N: usize> From<[u8; N]> for Value {
     fn from(bytes: [u8; N]) -> Self {
         Self::Blob(bytes.to_vec())
@@ -142,6 +148,14 @@ impl Row {
         match self.0.get(column) {
             Some(Value::Blob(bytes)) => bytes.as_slice().try_into().map_err(|_| shape),
             _ => Err(shape),
+        }
+    }
+
+    /// Bytes, however many.
+    pub fn blob(&self, column: usize) -> Result<Vec<u8>, DatabaseError> {
+        match self.0.get(column) {
+            Some(Value::Blob(bytes)) => Ok(bytes.clone()),
+            _ => Err(DatabaseError::Shape { column, wanted: "bytes" }),
         }
     }
 

@@ -131,6 +131,12 @@ ids! {
     InvoiceId;
     /// A message in the outbox.
     MessageId;
+    /// An app that a clinic knows.
+    ClientId;
+    /// That an app was let in: what its tokens hang on.
+    GrantId;
+    /// Whoever else vouches for a clinic's staff.
+    ProviderId;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod audit_log;
+pub mod bearer;
 pub mod breached;
 pub mod call;
 pub mod clinic;
@@ -19,6 +20,7 @@ pub mod hours;
 pub mod ids;
 pub mod invitation;
 pub mod money;
+pub mod outbound;
 pub mod outbox;
 pub mod oversight;
 pub mod person_sessions;
@@ -27,6 +29,8 @@ pub mod policy;
 pub mod problem;
 pub mod query;
 pub mod reply;
+pub mod resources;
+pub mod scopes;
 pub mod secret;
 pub mod serve;
 pub mod sessions;

@@ -8,6 +8,9 @@ use std::fmt;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
+pub use crate::resources::{RESOURCES, ResourceRule, resource};
+use crate::scopes::{Level, Permissions};
+
 /// What a person does in a clinic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,6 +155,15 @@ pub enum Condition {
     Given(Scope),
 }
 
+/// What an app needs to call an operation for a person who may.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Through {
+    /// To be told who the person is.
+    Openid,
+    /// A scope on a type of resource, at one of these levels. At [`Level::System`] there is no person.
+    Scope(&'static str, Permissions, &'static [Level]),
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct Rule<O: 'static> {
@@ -167,6 +179,8 @@ pub struct Rule<O: 'static> {
     pub access: Access,
     /// What else must hold.
     pub condition: Condition,
+    /// Whether an app may for them, and what it needs.
+    pub app: Option<Through>,
 }
 
 impl<O> Rule<O> {
@@ -208,13 +222,17 @@ pub struct Entry {
     pub access: Access,
     /// What else must hold.
     pub condition: Condition,
+    /// Whether an app may for them, and what it needs.
+    pub app: Option<Through>,
 }
 
 macro_rules! policy {
     (@condition) => { Condition::Always };
     (@condition $condition:expr) => { $condition };
+    (@app) => { None };
+    (@app $app:expr) => { Some($app) };
     ($($component:ident $id:literal {
-        $($(#[$doc:meta])+ $operation:ident: $method:ident $path:literal $access:expr $(=> $condition:expr)?;)+
+        $($(#[$doc:meta])+ $operation:ident: $method:ident $path:literal $access:expr $(=> $condition:expr)? $(, $app:expr)?;)+
     })+) => {
         $(
             #[doc = concat!("The operations of the component `", $id, "`.")]
@@ -230,6 +248,7 @@ macro_rules! policy {
                     path: $path,
                     access: $access,
                     condition: policy!(@condition $($condition)?),
+                    app: policy!(@app $($app)?),
                 },)+];
             }
         )+
@@ -243,6 +262,7 @@ macro_rules! policy {
                 path: $path,
                 access: $access,
                 condition: policy!(@condition $($condition)?),
+                app: policy!(@app $($app)?),
             },)+)+]
         }
     };
@@ -255,6 +275,8 @@ use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Guest, Nurse, Ops, 
 const VISITOR: Access = Roles(&[Patient, Proxy]);
 const STAFF: Access = Roles(&[FrontDesk, Nurse, Doctor, Billing, ClinicAdmin, Auditor]);
 
+const ALL_LEVELS: &[Level] = &[Level::Patient, Level::User, Level::System];
+const PERSON: &[Level] = &[Level::Patient, Level::User];
 policy! {
     Auth "auth" {
         /// Sets up a clinic with its people, services and hours.
@@ -373,6 +395,62 @@ policy! {
         InvitePatientProxy: POST "/auth/appointments/{id}/proxies" Roles(&[FrontDesk]);
         /// Front desk takes that back.
         RevokePatientProxy: POST "/auth/appointments/proxies/{id}/revoke" Roles(&[FrontDesk]);
+        /// Where apps find what they need to sign people in.
+        GetOpenidConfiguration: GET "/auth/.well-known/openid-configuration" Anyone;
+        /// The same, as OAuth has it.
+        GetOauthMetadata: GET "/auth/.well-known/oauth-authorization-server" Anyone;
+        /// The same, as SMART App Launch has it.
+        GetSmartConfiguration: GET "/auth/.well-known/smart-configuration" Anyone;
+        /// The same, where apps look that know the FHIR server only.
+        GetFhirSmartConfiguration: GET "/fhir/.well-known/smart-configuration" Anyone;
+        /// Keys that verify id tokens.
+        GetJwks: GET "/auth/oauth/jwks" Anyone;
+        /// An app gets a token for a code, a refresh token, or for itself.
+        CreateToken: POST "/auth/oauth/token" Anyone;
+        /// An app asks what a token of its own is worth.
+        IntrospectToken: POST "/auth/oauth/introspect" Anyone;
+        /// An app gives a token back.
+        RevokeToken: POST "/auth/oauth/revoke" Anyone;
+        /// Who somebody is, for an app that they use.
+        GetUserinfo: GET "/auth/oauth/userinfo" STAFF, Through::Openid;
+        /// What an app asks somebody for, in words that they can judge.
+        ReviewAuthorization: POST "/auth/oauth/authorization-requests" STAFF;
+        /// Somebody lets an app in, or does not.
+        CreateAuthorization: POST "/auth/oauth/authorizations" STAFF;
+        /// Opens an app for a patient.
+        CreateLaunch: POST "/auth/oauth/launches" Roles(&[Doctor, Nurse]);
+        /// Apps that can be opened for a patient.
+        ListLaunchable: GET "/auth/oauth/launchable" Roles(&[Doctor, Nurse]);
+        /// Which apps one has let in.
+        ListGrants: GET "/auth/oauth/grants" STAFF;
+        /// Shuts out an app that one has let in.
+        EndGrant: DELETE "/auth/oauth/grants/{id}" STAFF;
+        /// The apps that the clinic knows.
+        ListClients: GET "/auth/oauth/clients" Roles(&[ClinicAdmin, Auditor]);
+        /// Takes an app in.
+        CreateClient: POST "/auth/oauth/clients" Roles(&[ClinicAdmin]);
+        /// Shuts an app out, whoever let it in.
+        EndClient: DELETE "/auth/oauth/clients/{id}" Roles(&[ClinicAdmin]);
+        /// A new key for id tokens at once, the old ones are worth nothing any more.
+        RotateKeys: POST "/auth/oauth/keys" Roles(&[ClinicAdmin]);
+        /// Who else vouches for staff.
+        ListSignInOptions: GET "/auth/sign-in-options" Anyone;
+        /// Begins to sign in by somebody else's word.
+        CreateExternalSignIn: POST "/auth/external-sign-ins" Anyone;
+        /// Goes on with what they answered.
+        CompleteExternalSignIn: POST "/auth/external-sign-ins/answer" Anyone;
+        /// To which accounts elsewhere one's own is tied.
+        ListIdentities: GET "/auth/external-identities" STAFF;
+        /// Begins to tie one's account to one elsewhere.
+        CreateIdentityLink: POST "/auth/external-identities" STAFF;
+        /// Unties it.
+        DeleteIdentity: DELETE "/auth/external-identities/{id}" STAFF;
+        /// Who vouches for the clinic's staff.
+        ListProviders: GET "/auth/identity-providers" Roles(&[ClinicAdmin, Auditor]);
+        /// Has somebody else vouch for staff.
+        CreateProvider: POST "/auth/identity-providers" Roles(&[ClinicAdmin]);
+        /// Has them vouch no more.
+        DeleteProvider: DELETE "/auth/identity-providers/{id}" Roles(&[ClinicAdmin]);
     }
     Scheduling "scheduling" {
         /// What can be booked, and with whom.
@@ -387,12 +465,18 @@ policy! {
         ListOwnVisits: GET "/scheduling/own-visits" VISITOR => Given(Scope::Read);
         /// The patient enters the waiting room.
         ArriveAtVisit: POST "/scheduling/visit/arrive" VISITOR;
+        /// Patients by the beginning of their names.
+        ListPatients: GET "/scheduling/patients" Roles(&[FrontDesk, Nurse, Doctor]),
+            Through::Scope("Patient", Permissions::SEARCH, ALL_LEVELS);
         /// The appointments of a day.
-        ListAppointments: GET "/scheduling/appointments" Roles(&[FrontDesk, Nurse, Doctor, ClinicAdmin]);
+        ListAppointments: GET "/scheduling/appointments" Roles(&[FrontDesk, Nurse, Doctor, ClinicAdmin]),
+            Through::Scope("Appointment", Permissions::SEARCH, ALL_LEVELS);
         /// Lets the patient in.
-        AdmitPatient: POST "/scheduling/appointments/{id}/admit" Roles(&[Doctor, Nurse]);
+        AdmitPatient: POST "/scheduling/appointments/{id}/admit" Roles(&[Doctor, Nurse]),
+            Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
         /// Ends the visit.
-        EndVisit: POST "/scheduling/appointments/{id}/end" Roles(&[Doctor]);
+        EndVisit: POST "/scheduling/appointments/{id}/end" Roles(&[Doctor]),
+            Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
         /// The patient, or a guest, says something of the call.
         ReportOnVisit: POST "/scheduling/visit/reports" Roles(&[Patient, Proxy, Guest]);
         /// Staff say something of the call.
@@ -426,11 +510,14 @@ policy! {
     }
     Records "records" {
         /// An encounter with its note.
-        GetEncounter: GET "/records/encounters/{id}" Roles(&[Doctor, Nurse]);
+        GetEncounter: GET "/records/encounters/{id}" Roles(&[Doctor, Nurse]),
+            Through::Scope("Encounter", Permissions::READ, ALL_LEVELS);
         /// Writes the note of an encounter.
-        PutNote: PUT "/records/encounters/{id}/note" Roles(&[Doctor]);
+        PutNote: PUT "/records/encounters/{id}/note" Roles(&[Doctor]),
+            Through::Scope("DocumentReference", Permissions::UPDATE, PERSON);
         /// Who was in the call of an encounter, and for how long.
-        GetCall: GET "/records/encounters/{id}/call" Roles(&[Doctor, Nurse]);
+        GetCall: GET "/records/encounters/{id}/call" Roles(&[Doctor, Nurse]),
+            Through::Scope("Encounter", Permissions::READ, ALL_LEVELS);
         /// Opens the record of somebody who is not one's own patient, with a reason.
         CreateEmergencyAccess: POST "/records/encounters/{id}/emergency-access" Roles(&[Doctor, Nurse]);
         /// Keeps what a media node tells of a call.
@@ -472,6 +559,7 @@ mod tests {
             path,
             access: Anyone,
             condition: Condition::Always,
+            app: None,
         }
     }
 
@@ -481,6 +569,22 @@ mod tests {
         assert_eq!(rule("/a").matches("/a"), Some(None));
         for other in ["/a/7", "/a/7/b/", "/a/7/b/c", "/b/7/b", "a/7/b", ""] {
             assert_eq!(rule("/a/{id}/b").matches(other), None, "{other}");
+        }
+    }
+
+    /// Whoever may do something by an operation may grant the scope that the operation asks apps for.
+    #[test]
+    fn operations_and_resources_agree() {
+        for entry in table() {
+            let Some(Through::Scope(name, permission, levels)) = entry.app else { continue };
+            let rule = resource(name).unwrap_or_else(|| panic!("{}: no resource {name}", entry.name));
+            for role in Role::ALL.into_iter().filter(|role| entry.access.allows(*role)) {
+                assert!(rule.of_roles(&[role]).holds(permission), "{}: {role} may not grant it", entry.name);
+            }
+            let system = levels.contains(&Level::System);
+            assert!(!system || rule.of_system().holds(permission), "{}: not without a person", entry.name);
+            // An app by itself changes nothing.
+            assert!(!system || entry.method == Method::GET, "{}", entry.name);
         }
     }
 

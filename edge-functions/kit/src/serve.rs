@@ -4,7 +4,8 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, Method, Request};
 use jiff::Timestamp;
 
-use crate::audit::Trail;
+use crate::audit::{Action, Trail};
+use crate::bearer;
 use crate::clock;
 use crate::context::{Caller, Context, Host, NodeId};
 use crate::cookies;
@@ -12,6 +13,7 @@ use crate::ids::ClinicId;
 use crate::policy::{Access, Condition, Operation, Role, Rule};
 use crate::problem::Problem;
 use crate::reply::Reply;
+use crate::scopes::Level;
 use crate::secret::Secret;
 use crate::{person_sessions, sessions};
 
@@ -60,8 +62,10 @@ async fn answer<F: Function>(
     let (rule, path_id) = route::<F::Operation>(request.method(), path)?;
     let path_id = path_id.map(str::to_owned);
     let now = clock::to_millisecond(host.clock.now());
-    let Known { caller, renewed } = identify(host, &clinic, request.headers(), rule.access, now).await?;
-    authorize(&caller, rule.access)?;
+    let known = identify(host, &clinic, request.headers(), rule.access, now).await;
+    let Known { caller, renewed } =
+        known.inspect_err(|problem| refused_app(trail, &Caller::default(), problem))?;
+    let level = authorize(&caller, rule).inspect_err(|problem| refused_app(trail, &caller, problem))?;
     if let Some(hash) = known_by(&caller, request.headers()) {
         trail.known_by(&hash);
     }
@@ -69,8 +73,9 @@ async fn answer<F: Function>(
     check_condition(&caller, rule, elsewhere, now)?;
     let request_id = request.headers().get("locum-request-id").and_then(|id| id.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
-    let context = Context { clinic, request_id, now, request, caller, host, path_id, trail };
+    let context = Context { clinic, request_id, now, request, caller, host, path_id, trail, level };
     let mut reply = F::call(&context, rule.operation).await?;
+    context.audit_app();
     // What the function set itself is newer.
     if !renewed.is_empty() && !reply.headers().contains_key(SET_COOKIE) {
         let zone = context.variable("zone").await?;
@@ -135,6 +140,13 @@ async fn identify(
         }
         Access::Anyone => return Ok(known),
     };
+    if let Some(token) = bearer::token(headers) {
+        // An app is no browser: what cookies say beside its token does not count.
+        let found =
+            bearer::find(host.database, clinic, token, now).await?.ok_or_else(bearer::invalid_token)?;
+        known.caller = Caller { staff: found.staff, grant: Some(found.grant), ..Caller::default() };
+        return Ok(known);
+    }
     if roles.iter().any(|role| role.is_staff())
         && let Some(live) = sessions::staff(host.database, clinic, headers, now).await?
     {
@@ -185,14 +197,26 @@ async fn holds_setup_token(host: Host<'_>, headers: &HeaderMap) -> Result<bool, 
     Ok(!wanted.is_empty() && Secret::presented(given).hash() == Secret::presented(&wanted).hash())
 }
 
-fn authorize(caller: &Caller, access: Access) -> Result<(), Problem> {
+/// How far an app's scopes reach, if it is an app that may.
+fn authorize<O>(caller: &Caller, rule: &Rule<O>) -> Result<Option<Level>, Problem> {
+    let access = rule.access;
+    let by_itself = caller.grant.is_some() && caller.staff.is_none();
     let is_node = access == Access::Node && caller.node.is_some();
     let signs_in = access == Access::SigningIn && caller.signing_in.is_some();
-    if access == Access::Anyone || is_node || signs_in || caller.acts_as(|role| access.allows(role)) {
-        return Ok(());
+    let may = access == Access::Anyone || is_node || signs_in || caller.acts_as(|role| access.allows(role));
+    if !may && !by_itself {
+        let known = caller.grant.is_some() || caller.acts_as(|_| true);
+        return Err(if known { Problem::role_not_allowed() } else { Problem::sign_in_required() });
     }
-    let known = caller.acts_as(|_| true);
-    Err(if known { Problem::role_not_allowed() } else { Problem::sign_in_required() })
+    let Some(grant) = &caller.grant else { return Ok(None) };
+    let level = rule.app.as_ref().and_then(|through| grant.level(by_itself, through));
+    level.map(Some).ok_or_else(bearer::insufficient_scope)
+}
+
+fn refused_app(trail: &Trail, caller: &Caller, problem: &Problem) {
+    if matches!(problem.slug(), "invalid-token" | "insufficient-scope") {
+        trail.note(caller, Action::AppRefused, caller.grant.as_ref().map(|grant| &grant.client as _));
+    }
 }
 
 /// `elsewhere`: the session is used in another country than where its owner proved who they are.

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use bytes::Bytes;
 use http::Response;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use spin_sdk::http::Request;
 use spin_sdk::{key_value, sqlite, variables};
 
@@ -14,6 +14,7 @@ use crate::breached::{Breached, BreachedError};
 use crate::clock::SystemClock;
 use crate::context::Host;
 use crate::database::{Database, DatabaseError, Row, Value};
+use crate::outbound::{Incoming, MAX_ANSWER, Outbound, OutboundError, Outgoing};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::serve::{Function, serve};
@@ -41,6 +42,7 @@ async fn respond<F: Function>(request: Request) -> Result<Reply, Problem> {
         clock: &SystemClock,
         events: &HostAuditLog,
         breached: &SpinBreached,
+        outbound: &SpinOutbound,
     };
     Ok(serve::<F>(host, request, log).await)
 }
@@ -157,6 +159,29 @@ impl Breached for SpinBreached {
         Box::pin(async move {
             let Ok(store) = key_value::Store::open("breached-passwords").await else { return Ok(None) };
             store.exists(sha1).await.map(Some).map_err(|_| BreachedError)
+        })
+    }
+}
+
+struct SpinOutbound;
+
+impl Outbound for SpinOutbound {
+    fn send(&self, request: Outgoing) -> Pending<'_, Result<Incoming, OutboundError>> {
+        Box::pin(async move {
+            let mut builder = http::Request::builder().method(request.method).uri(request.url);
+            for (name, value) in request.headers {
+                builder = builder.header(name, value);
+            }
+            let request =
+                builder.body(Full::new(Bytes::from(request.body))).map_err(|_| OutboundError::Url)?;
+            let answer = spin_sdk::http::send(request).await.map_err(|_| OutboundError::Unanswered)?;
+            let status = answer.status().as_u16();
+            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+            let body = body.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
+                true => OutboundError::TooLong,
+                false => OutboundError::Unanswered,
+            })?;
+            Ok(Incoming { status, body: body.to_bytes().to_vec() })
         })
     }
 }

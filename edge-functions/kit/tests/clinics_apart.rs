@@ -71,6 +71,13 @@ impl Clinics {
                 ("staff_user", "left_at") | ("session", "ended_at") => "1".to_owned(),
                 ("sign_in_failure", "locked_until") => DAY_MS.pow(2).to_string(),
                 ("totp_factor", "secret") => "zeroblob(20)".to_owned(),
+                // No app comes in by these.
+                ("app_client", "ended_at") | ("app_grant", "revoked_at") | ("app_key", "retired_at") => {
+                    "1".to_owned()
+                }
+                ("app_code" | "app_refresh" | "app_launch", "used_at") => "1".to_owned(),
+                ("app_client", "redirect_uris") | ("identity_provider", "issuer") => twin.clone(),
+                ("app_client" | "app_grant" | "app_access", "scopes") => "'openid'".to_owned(),
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
                 ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
@@ -120,6 +127,17 @@ impl Clinics {
 
     async fn get<F: Function>(&self, client: &Client<'_>, path: &str) -> Answer {
         self.step::<F>(client, Method::GET, path, None, "").await
+    }
+
+    /// A form of an app, at `demo` beside a fresh twin.
+    async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.copy_twin().await;
+        let before = self.twin().await;
+        let answer = self.world.client("demo").form::<AuthFunction>(path, fields, &[]).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(!answer.body.to_string().contains("TWIN"), "{path} shows the twin: {}", answer.body);
+        assert_eq!(self.twin().await, before, "{path} changed the twin");
+        answer
     }
 
     /// How many slots are free today and tomorrow.
@@ -353,6 +371,89 @@ async fn call(clinics: &Clinics, doctor: &Client<'_>, (encounter, joined): (&str
     assert_eq!((kinds.len(), reports[0]["lines"].as_array().unwrap().len()), (2, 1), "{}", call.body);
 }
 
+/// An app, from the registration until it is shut out.
+async fn app(clinics: &Clinics, doctor: &Client<'_>, appointment: &Json) {
+    const BACK: &str = "https://app.example/back";
+    let administrator = clinics.world.client("demo");
+    administrator.sign_in_as(Role::ClinicAdmin).await;
+    let scopes = "openid offline_access launch patient/Encounter.rs";
+    let wish = json!({"name": "Some app", "kind": "secret", "scopes": scopes, "redirectUris": [BACK], "launchUri": BACK});
+    let made = clinics.post::<AuthFunction>(&administrator, "/auth/oauth/clients", wish).await;
+    let (id, secret) = (made.text("/id"), made.text("/secret"));
+    clinics.get::<AuthFunction>(&administrator, "/auth/oauth/clients").await;
+    let launchable = clinics.get::<AuthFunction>(doctor, "/auth/oauth/launchable").await;
+    assert_eq!(launchable.body["apps"].as_array().unwrap().len(), 1);
+    let wish = json!({"app": id, "appointment": appointment});
+    let url = clinics.post::<AuthFunction>(doctor, "/auth/oauth/launches", wish).await.text("/url");
+    let launch = url.rsplit_once("launch=").unwrap().1.to_owned();
+    let query = [
+        ("response_type", "code"),
+        ("client_id", id.as_str()),
+        ("redirect_uri", BACK),
+        ("scope", scopes),
+        ("launch", launch.as_str()),
+        ("aud", "https://app.locum.test/c/demo/fhir"),
+        ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+        ("code_challenge_method", "S256"),
+    ];
+    let query: Vec<String> =
+        query.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
+    let query = query.join("&");
+    let asked = json!({"query": query});
+    let review = clinics.post::<AuthFunction>(doctor, "/auth/oauth/authorization-requests", asked).await;
+    assert_eq!(review.body["request"]["scopes"].as_array().unwrap().len(), 1, "{}", review.body);
+    let allow = json!({"query": query, "allow": true});
+    let back =
+        clinics.post::<AuthFunction>(doctor, "/auth/oauth/authorizations", allow).await.text("/redirect");
+    let code = back.split_once("code=").unwrap().1.split('&').next().unwrap().to_owned();
+    let own = [("client_id", id.as_str()), ("client_secret", secret.as_str())];
+    let verifier = ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let by_code =
+        [("grant_type", "authorization_code"), ("code", code.as_str()), ("redirect_uri", BACK), verifier];
+    let first = clinics.form("/auth/oauth/token", &[&own[..], &by_code].concat()).await;
+    let refresh = first.text("/refresh_token");
+    let by_refresh = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
+    let second = clinics.form("/auth/oauth/token", &[&own[..], &by_refresh].concat()).await;
+    assert_eq!(second.body["scope"], scopes);
+    let access = second.text("/access_token");
+    let token = [&own[..], &[("token", access.as_str())]].concat();
+    assert_eq!(clinics.form("/auth/oauth/introspect", &token).await.body["active"], true);
+    clinics.form("/auth/oauth/revoke", &token).await;
+    assert_eq!(clinics.form("/auth/oauth/introspect", &token).await.body["active"], false);
+    let keys = clinics.get::<AuthFunction>(doctor, "/auth/oauth/jwks").await;
+    assert_eq!(keys.body["keys"].as_array().unwrap().len(), 1);
+    clinics.get::<SchedulingFunction>(doctor, "/scheduling/patients?name=paula").await;
+    let grants = clinics.get::<AuthFunction>(doctor, "/auth/oauth/grants").await;
+    let grant = format!("/auth/oauth/grants/{}", grants.text("/grants/0/id"));
+    clinics.step::<AuthFunction>(doctor, Method::DELETE, &grant, None, "").await;
+    clinics.post::<AuthFunction>(&administrator, "/auth/oauth/keys", json!({})).await;
+    let client = format!("/auth/oauth/clients/{id}");
+    clinics.step::<AuthFunction>(&administrator, Method::DELETE, &client, None, "").await;
+    others_word(clinics, doctor, &administrator).await;
+}
+
+/// Somebody else vouches for staff, and does not any more.
+async fn others_word(clinics: &Clinics, doctor: &Client<'_>, administrator: &Client<'_>) {
+    let discovery = json!({
+        "issuer": "https://login.example", "authorization_endpoint": "https://login.example/authorize",
+        "token_endpoint": "https://login.example/token", "jwks_uri": "https://login.example/keys",
+    });
+    let place = "https://login.example/.well-known/openid-configuration";
+    clinics.world.serve_elsewhere(place, 200, &discovery);
+    let wish =
+        json!({"name": "Login", "issuer": "https://login.example", "clientId": "l", "clientSecret": "s"});
+    let made = clinics.post::<AuthFunction>(administrator, "/auth/identity-providers", wish).await;
+    clinics.get::<AuthFunction>(administrator, "/auth/identity-providers").await;
+    let options = clinics.get::<AuthFunction>(doctor, "/auth/sign-in-options").await;
+    assert_eq!(options.body["providers"].as_array().unwrap().len(), 1);
+    let wish = json!({"provider": made.text("/id")});
+    clinics.post::<AuthFunction>(doctor, "/auth/external-sign-ins", wish.clone()).await;
+    clinics.post::<AuthFunction>(doctor, "/auth/external-identities", wish).await;
+    clinics.get::<AuthFunction>(doctor, "/auth/external-identities").await;
+    let path = format!("/auth/identity-providers/{}", made.text("/id"));
+    clinics.step::<AuthFunction>(administrator, Method::DELETE, &path, None, "").await;
+}
+
 /// A guest's way, from the link to the removal.
 async fn invite_and_remove(clinics: &Clinics, doctor: &Client<'_>, guests: &str) {
     let guest = clinics.world.client("demo");
@@ -441,6 +542,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     let (note, tag) = (format!("{encounter}/note"), read.headers["etag"].to_str().unwrap());
     clinics.step::<RecordsFunction>(&doctor, Method::PUT, &note, Some(json!({"text": "Well."})), tag).await;
     assert_eq!(clinics.get::<RecordsFunction>(&doctor, &encounter).await.body["note"]["author"], "Dr Grey");
+    app(&clinics, &doctor, &appointment).await;
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
     staff(&clinics).await;

@@ -115,9 +115,13 @@ fn a_component_has_the_least_that_it_needs() {
         .filter(|(_, variable)| variable.secret)
         .map(|(name, _)| name.as_str())
         .collect();
+    let nobody = manifest.variables["identity_hosts"].default.as_deref();
+    assert_eq!(nobody, Some("https://identity.invalid"), "RFC 6761: never a host");
     assert_eq!(secrets, ["host_key", "setup_token", "token_signing_key"]);
     for (id, component) in &manifest.component {
-        assert!(component.allowed_outbound_hosts.is_empty(), "{id} may go out");
+        // Whom the operator names may be asked who somebody is, and nobody else anything.
+        let outbound: &[&str] = if id == "auth" { &["{{ identity_hosts }}"] } else { &[] };
+        assert_eq!(component.allowed_outbound_hosts, outbound, "{id}");
         assert_eq!(component.sqlite_databases, ["default"], "{id}");
         assert!(component.key_value_stores.is_empty() && component.environment.is_empty(), "{id}");
         assert_eq!(component.variables.contains_key("token_signing_key"), id == "tokens", "{id}");

@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use kit::policy::{self, Access, Condition, Role};
+use kit::policy::{self, Access, Condition, Role, Through};
 use kit::testing::health_routes;
 use serde_json::Value as Json;
 
+/// Where SMART App Launch wants it, whoever answers.
+const FHIR_DISCOVERY: &str = "/fhir/.well-known/smart-configuration";
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 fn project_file(name: &str) -> String {
@@ -72,11 +74,59 @@ fn every_documented_operation_is_in_the_policy_table_and_the_reverse() {
     );
 }
 
+/// Of each operation that apps may call: the scopes of which it takes one.
+#[test]
+fn scopes_of_operations_are_documented() {
+    let mut documented = BTreeSet::new();
+    for (_, operation) in
+        openapi()["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap())
+    {
+        let Some(scopes) = operation.get("x-locum-app") else { continue };
+        let secured = operation["security"].as_array().unwrap().iter().any(|way| way.get("app").is_some());
+        assert!(secured, "{}", operation["operationId"]);
+        documented.insert(format!("{} {scopes}", operation["operationId"].as_str().unwrap()));
+    }
+    let line = |entry: policy::Entry| {
+        let scopes = match entry.app? {
+            Through::Openid => vec!["openid".to_owned()],
+            Through::Scope(name, permission, levels) => {
+                levels.iter().map(|level| format!("{}/{name}.{permission}", level.as_str())).collect()
+            }
+        };
+        let (first, rest) = entry.name.split_at(1);
+        Some(format!("{}{rest} {}", first.to_lowercase(), serde_json::to_string(&scopes).unwrap()))
+    };
+    assert_eq!(documented, policy::table().into_iter().filter_map(line).collect());
+}
+
+/// Pages of others may ask what apps ask, and nothing else.
+#[test]
+fn what_apps_ask_is_declared_for_their_pages() {
+    let of_oauth = |entry: &policy::Entry| {
+        let metadata = entry.path.contains("/.well-known/") || entry.path == "/auth/oauth/jwks";
+        metadata || ["CreateToken", "IntrospectToken", "RevokeToken"].contains(&entry.name)
+    };
+    let wanted: BTreeSet<String> = policy::table()
+        .into_iter()
+        .filter(|entry| entry.app.is_some() || of_oauth(entry))
+        .map(|entry| format!("/c/:clinic{}", entry.path.replace("{id}", ":id")))
+        .collect();
+    let manifest: toml::Table = project_file("spin.toml").parse().unwrap();
+    let components = manifest["component"].as_table().unwrap().values();
+    let declared = components.filter_map(|component| component.get("tool")?["locum"].get("apps")?.as_array());
+    let declared: BTreeSet<String> =
+        declared.flatten().map(|route| route.as_str().unwrap().to_owned()).collect();
+    assert_eq!(declared, wanted);
+}
+
 #[test]
 fn no_two_operations_answer_the_same_request() {
     let mut seen = BTreeSet::new();
     for entry in policy::table() {
         assert!(seen.insert((entry.method.to_string(), entry.path)), "{} {} twice", entry.method, entry.path);
+        if entry.path == FHIR_DISCOVERY {
+            continue;
+        }
         let prefix = format!("/{}/", entry.component);
         assert!(entry.path.starts_with(&prefix), "{} does not belong to {}", entry.path, entry.component);
     }
@@ -99,6 +149,17 @@ fn what_is_open_to_anyone_is_meant_to_be() {
         "CreatePatientPasskeyRequest",
         "CreatePatientPasskeySession",
         "CreateProxySession",
+        "GetOpenidConfiguration",
+        "GetOauthMetadata",
+        "GetSmartConfiguration",
+        "GetFhirSmartConfiguration",
+        "GetJwks",
+        "CreateToken",
+        "IntrospectToken",
+        "RevokeToken",
+        "ListSignInOptions",
+        "CreateExternalSignIn",
+        "CompleteExternalSignIn",
         "GetClinic",
         "ListSlots",
         "CreateHold",
@@ -180,6 +241,9 @@ fn spin_routes_every_component_and_nothing_else() {
     let mut routed = BTreeSet::new();
     for trigger in manifest["trigger"]["http"].as_array().unwrap() {
         let component = trigger["component"].as_str().unwrap();
+        if trigger["route"].as_str() == Some(format!("/c/:clinic{FHIR_DISCOVERY}").as_str()) {
+            continue;
+        }
         assert_eq!(trigger["route"].as_str(), Some(format!("/c/:clinic/{component}/...").as_str()));
         assert_eq!(
             manifest["component"][component]["source"].as_str(),

@@ -127,8 +127,10 @@ async fn keep(context: &Context<'_>, node: &str, event: &NewEvent) -> Result<(),
 pub async fn get_call(context: &Context<'_>) -> Result<Reply, Problem> {
     let id = context.path_id(EncounterId::parse)?;
     context.may_open(id).await?;
-    let sql = "SELECT 1 FROM encounter WHERE clinic = ? AND id = ?";
-    if context.database().query(sql, params![&context.clinic, id]).await?.is_empty() {
+    let sql = "SELECT 1 FROM encounter e JOIN appointment a ON a.clinic = e.clinic AND a.id = e.appointment
+               WHERE e.clinic = ?1 AND e.id = ?2 AND (?3 IS NULL OR a.patient = ?3)";
+    let values = params![&context.clinic, id, context.only_patient()];
+    if context.database().query(sql, values).await?.is_empty() {
         return Err(Problem::not_found("No such encounter"));
     }
     let sql = "SELECT c.participant, c.node, c.start, c.stay, c.at, c.kind, c.gap_ms, p.person

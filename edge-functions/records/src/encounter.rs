@@ -102,13 +102,19 @@ async fn find(context: &Context<'_>, id: EncounterId) -> Result<(EncounterView, 
         .query(
             "SELECT e.id, e.status, e.appointment, e.started_at, e.ended_at, e.note_text, u.name,
                     e.note_updated_at, e.note_version
-             FROM encounter e LEFT JOIN staff_user u ON u.clinic = e.clinic AND u.id = e.note_author
-             WHERE e.clinic = ? AND e.id = ?",
-            params![&context.clinic, id],
+             FROM encounter e
+             JOIN appointment a ON a.clinic = e.clinic AND a.id = e.appointment
+             LEFT JOIN staff_user u ON u.clinic = e.clinic AND u.id = e.note_author
+             WHERE e.clinic = ?1 AND e.id = ?2 AND (?3 IS NULL OR a.patient = ?3)",
+            params![&context.clinic, id, context.only_patient()],
         )
         .await?;
     let row = rows.first().ok_or_else(|| Problem::not_found("No such encounter"))?;
-    Ok((read(row)?, row.text(8)?))
+    let mut view = read(row)?;
+    if !context.may_read("DocumentReference") {
+        view.note = None;
+    }
+    Ok((view, row.text(8)?))
 }
 
 fn read(row: &Row) -> Result<EncounterView, DatabaseError> {

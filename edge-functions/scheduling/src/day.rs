@@ -77,8 +77,11 @@ pub async fn list_appointments(context: &Context<'_>) -> Result<Reply, Problem> 
     let (Some(from), Some(until)) = bounds else {
         return Err(Problem::invalid("?date", "is beyond the calendar"));
     };
-    let sql = select_appointments!("a.start_at >= ? AND a.start_at < ? ORDER BY a.start_at, a.id");
-    let rows = context.database().query(sql, params![&context.clinic, from, until]).await?;
+    let sql = select_appointments!(
+        "a.start_at >= ? AND a.start_at < ? AND (? IS NULL OR a.patient = ?) ORDER BY a.start_at, a.id"
+    );
+    let only = context.only_patient();
+    let rows = context.database().query(sql, params![&context.clinic, from, until, only, only]).await?;
     let appointments = rows.iter().map(read).collect::<Result<_, _>>()?;
     context.audit(Action::DayRead, Some(&day));
     reply::ok(&DayView { time_zone: clinic.time_zone, appointments })

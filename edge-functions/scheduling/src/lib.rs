@@ -9,6 +9,7 @@ pub mod guest_visit;
 pub mod guests;
 pub mod holds;
 pub mod own_visits;
+pub mod patients;
 mod people;
 mod report_lines;
 pub mod reports;
@@ -36,6 +37,7 @@ impl Function for SchedulingFunction {
             Scheduling::GetVisit => visit::get_visit(context).await,
             Scheduling::ListOwnVisits => own_visits::list_own_visits(context).await,
             Scheduling::ArriveAtVisit => visit::arrive_at_visit(context).await,
+            Scheduling::ListPatients => patients::list_patients(context).await,
             Scheduling::ListAppointments => day::list_appointments(context).await,
             Scheduling::AdmitPatient => admission::admit_patient(context).await,
             Scheduling::EndVisit => admission::end_visit(context).await,

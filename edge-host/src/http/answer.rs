@@ -22,6 +22,16 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), \
     fullscreen=(self), speaker-selection=(self), screen-wake-lock=(self), geolocation=(), payment=(), usb=()";
 
+/// Whose pages may read an answer.
+pub(super) enum Reader {
+    /// None.
+    Nobody,
+    /// Ours, from this origin.
+    Pages(HeaderValue),
+    /// Everybody's: what is in it came without cookies.
+    Anybody,
+}
+
 /// Header values that depend on the host's configuration, made once.
 pub(super) struct AnswerHeaders {
     pages_policy: HeaderValue,
@@ -71,8 +81,8 @@ impl AnswerHeaders {
         headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     }
 
-    /// On answers of functions and of the host's own API; `pages` is the origin of our pages that asked.
-    pub(super) fn api(&self, response: &mut Response<Bytes>, pages: Option<HeaderValue>) {
+    /// On answers of functions and of the host's own API.
+    pub(super) fn api(&self, response: &mut Response<Bytes>, reader: Reader) {
         let headers = response.headers_mut();
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -84,11 +94,18 @@ impl AnswerHeaders {
         {
             headers.remove(name);
         }
-        if let Some(origin) = pages {
+        let (origin, with_cookies) = match reader {
+            Reader::Nobody => (None, false),
+            Reader::Pages(origin) => (Some(origin), true),
+            Reader::Anybody => (Some(HeaderValue::from_static("*")), false),
+        };
+        if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            if with_cookies {
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
             let exposed = "etag, link, location, retry-after, idempotency-replayed, x-request-id, \
-                           locum-single-copy";
+                           locum-single-copy, www-authenticate";
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         }
     }

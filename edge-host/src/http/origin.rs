@@ -15,6 +15,8 @@ pub(super) enum Sender {
     Same,
     /// Our pages, from this host or another: may read answers, with credentials.
     Pages,
+    /// Somebody else's page, where these may ask: without cookies, so it is nobody we know.
+    App,
     /// Anybody else, `null` included.
     Foreign,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, COOKIE, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::sync::Semaphore;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Pages;
 use super::access_log::AccessLog;
-use super::answer::AnswerHeaders;
+use super::answer::{AnswerHeaders, Reader};
 use super::body::BodyReader;
 use super::origin::Sender;
 use super::visit::Visit;
@@ -57,6 +57,8 @@ pub(crate) struct FunctionRoute {
     pub(crate) health: Arc<[Route]>,
     /// Whether the component may read audit events.
     pub(crate) reads_audit: bool,
+    /// Routes of this component that other people's pages may ask, without cookies.
+    pub(crate) apps: Arc<[Route]>,
 }
 
 /// Everything a request can meet.
@@ -176,7 +178,7 @@ impl Edge {
     }
 
     /// Answers any request.
-    pub(crate) async fn answer<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Bytes>
+    pub(crate) async fn answer<B>(&self, mut request: Request<B>, client: SocketAddr) -> Response<Bytes>
     where
         B: Body<Data = Bytes>,
     {
@@ -187,8 +189,17 @@ impl Edge {
         // Public keys tell nothing of anybody, and every member of the control plane asks for them all the time.
         let is_probe = matches!(target, Target::Jwks);
         let log = AccessLog { id, method: request.method().clone(), route, component, started, is_probe };
-        let sender = Sender::of(request.headers(), &self.network);
-        let pages = request.headers().get(ORIGIN).filter(|_| sender == Sender::Pages).cloned();
+        let mut sender = Sender::of(request.headers(), &self.network);
+        if sender == Sender::Foreign && target.is_for_apps(&path) {
+            // Whatever the browser has of ours is not the app's.
+            request.headers_mut().remove(COOKIE);
+            sender = Sender::App;
+        }
+        let reader = match sender {
+            Sender::Pages => request.headers().get(ORIGIN).cloned().map_or(Reader::Nobody, Reader::Pages),
+            Sender::App => Reader::Anybody,
+            Sender::Direct | Sender::Same | Sender::Foreign => Reader::Nobody,
+        };
         let is_page = matches!(target, Target::Pages);
         let mut response = if is_page {
             self.page(&request, &path).await
@@ -197,7 +208,7 @@ impl Edge {
         };
         match is_page {
             true => self.headers.page(&mut response),
-            false => self.headers.api(&mut response, pages),
+            false => self.headers.api(&mut response, reader),
         }
         self.headers.common(&mut response, id);
         log.write(response.status());
@@ -272,7 +283,8 @@ impl Edge {
     fn preflight<B>(&self, request: &Request<B>, sender: Sender) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        if sender == Sender::Pages && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        let may_ask = matches!(sender, Sender::Pages | Sender::App);
+        if may_ask && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             self.headers.preflight(&mut response);
         }
         response
@@ -295,6 +307,10 @@ impl FunctionRoute {
 }
 
 impl<'a> Target<'a> {
+    fn is_for_apps(&self, path: &str) -> bool {
+        matches!(self, Self::Function { to, .. } if to.apps.iter().any(|route| route.matches(path).is_some()))
+    }
+
     /// Route and component, for log and metrics.
     fn labels(&self) -> (&'a str, &'a str) {
         match self {

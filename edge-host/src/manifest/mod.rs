@@ -14,7 +14,7 @@ use std::time::Duration;
 use locum_telemetry::config::{ConfigError, invalid, load, resolve};
 use serde::Deserialize;
 
-pub use outbound::{AllowedHost, AllowedHosts};
+pub use outbound::{AllowedHost, AllowedHosts, OutboundList, ParseHostError};
 pub use table::{ParseTableError, TableName};
 pub use template::Template;
 
@@ -53,7 +53,7 @@ pub struct Component {
     /// What `spin:variables` answers.
     pub variables: BTreeMap<String, Template>,
     /// Where it may send requests.
-    pub outbound: AllowedHosts,
+    pub outbound: OutboundList,
     /// `spin:key-value` labels.
     pub key_value_stores: Vec<String>,
     /// `spin:sqlite` labels.
@@ -68,6 +68,8 @@ pub struct Component {
     pub health: Vec<Route>,
     /// Whether it may read the clinic's audit events.
     pub reads_audit: bool,
+    /// Routes that other people's pages may ask, without any cookie: they bring a token, or need none.
+    pub apps: Vec<Route>,
     /// Shorter than the host's own deadline.
     pub deadline: Option<Duration>,
     /// Less than the host's own bound, in bytes.
@@ -201,6 +203,8 @@ struct ComponentTool {
     reads_audit: bool,
     #[serde(default)]
     breached_passwords: bool,
+    #[serde(default)]
+    apps: Vec<String>,
     deadline_ms: Option<u64>,
     memory_mib: Option<u32>,
 }
@@ -275,8 +279,11 @@ impl Component {
             }
             variables.insert(name, template);
         }
-        let outbound = AllowedHosts::parse(&raw.allowed_outbound_hosts)
+        let outbound = OutboundList::parse(&raw.allowed_outbound_hosts)
             .map_err(|error| format!("allowed_outbound_hosts: {error}"))?;
+        if let Some(unknown) = outbound.names().find(|used| !declared.contains_key(*used)) {
+            return Err(format!("allowed_outbound_hosts: `{unknown}` is not declared in [variables]"));
+        }
         let tool = raw.tool.locum.unwrap_or_default();
         let parse = |routes: Vec<String>| {
             routes
@@ -296,6 +303,7 @@ impl Component {
             writes: parse(tool.writes)?,
             health: parse(tool.health)?,
             reads_audit: tool.reads_audit,
+            apps: parse(tool.apps)?,
             deadline: tool.deadline_ms.map(Duration::from_millis),
             memory_bytes: tool.memory_mib.map(|mib| (mib as usize) << 20),
         })
@@ -392,6 +400,7 @@ reads = ["/c/:clinic/a/_search"]
             ("supplied = [\"zone\"]", "supplied = [\"zine\"]", "`zine` is not declared"),
             ("version = 2", "version = 1", "version 2"),
             ("https://api.example.org", "api.example.org", "allowed_outbound_hosts"),
+            ("https://api.example.org", "{{ zine }}", "`zine` is not declared"),
         ] {
             let error = read(&GOOD.replacen(from, to, 1)).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -1,6 +1,11 @@
 //! `allowed_outbound_hosts`: where a function may send requests.
+//!
+//! An entry may name variables, as in Spin: then the operator says which hosts these are. A variable of ours may hold
+//! several, with blanks between them, or none.
 
 use http::Uri;
+
+use super::template::Template;
 
 /// One entry: `scheme://host[:port]`, where scheme and port may be `*` and the host may begin with `*.`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,8 +39,43 @@ enum PortPattern {
 #[error("`{0}` is not scheme://host[:port] (https, or http for a loopback name; hosts are named, never `*`)")]
 pub struct ParseHostError(String);
 
+/// The list as the manifest has it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OutboundList(Vec<Template>);
+
+impl OutboundList {
+    /// Parses the manifest's list; what names no variable must be an entry already.
+    pub fn parse(entries: &[String]) -> Result<Self, String> {
+        let parse = |entry: &String| {
+            let template = Template::parse(entry).map_err(|error| error.to_string())?;
+            if template.names().next().is_none() {
+                AllowedHost::parse(entry).map_err(|error| error.to_string())?;
+            }
+            Ok(template)
+        };
+        entries.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The variables it uses.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(Template::names)
+    }
+
+    /// The hosts, with every variable in its place.
+    pub fn resolve(&self, value: impl Fn(&str) -> Option<String>) -> Result<AllowedHosts, ParseHostError> {
+        let mut hosts = Vec::new();
+        for template in &self.0 {
+            let text = template.render(&value).map_err(|name| ParseHostError(name.to_owned()))?;
+            for entry in text.split_ascii_whitespace() {
+                hosts.push(AllowedHost::parse(entry)?);
+            }
+        }
+        Ok(AllowedHosts(hosts))
+    }
+}
+
 impl AllowedHosts {
-    /// Parses the manifest's list.
+    /// Parses a list of entries.
     pub fn parse(entries: &[String]) -> Result<Self, ParseHostError> {
         entries.iter().map(|entry| AllowedHost::parse(entry)).collect::<Result<_, _>>().map(Self)
     }
@@ -134,6 +174,24 @@ mod tests {
         assert!(!allows("https://*.example.org", "https://evilexample.org/"));
         assert!(allows("http://localhost:*", "http://localhost:1234/"));
         assert!(!AllowedHosts::default().allows(&"https://a.b/".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_operator_names_several_hosts_or_none() {
+        let list = ["{{ more }}".to_owned(), "https://fixed.example".to_owned()];
+        let list = OutboundList::parse(&list).unwrap();
+        assert_eq!(list.names().collect::<Vec<_>>(), ["more"]);
+        let allows = |more: &str, uri: &str| {
+            let hosts = list.resolve(|_| Some(more.to_owned())).unwrap();
+            hosts.allows(&uri.parse().unwrap())
+        };
+        assert!(allows("https://a.example  https://b.example:8443", "https://b.example:8443/"));
+        assert!(allows("", "https://fixed.example/") && !allows("", "https://a.example/"));
+        for bad in ["https://*", "http://a.example", "a.example"] {
+            assert!(list.resolve(|_| Some(bad.to_owned())).is_err(), "{bad}");
+        }
+        assert!(list.resolve(|_| None).is_err());
+        assert!(OutboundList::parse(&["a.example".to_owned()]).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::{HOST, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -81,7 +82,11 @@ impl OutboundClient {
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
         let (mut sender, connection) = connected.map_err(|_| Error::ConnectionTimeout)??;
-        // Scheme and authority stand only in requests to a proxy; `Host` says the rest.
+        // Scheme and authority stand only in requests to a proxy; `Host` says the rest (RFC 9112 §3.2), which
+        // wasi:http does not.
+        let named = uri.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let named = HeaderValue::from_str(&named).map_err(|_| Error::HttpRequestUriInvalid)?;
+        request.headers_mut().insert(HOST, named);
         *request.uri_mut() = origin_form(&uri)?;
         let sent = tokio::time::timeout_at(deadline.into(), sender.send_request(request)).await;
         let response = sent.map_err(|_| Error::HttpResponseTimeout)??;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 
-use crate::harness::{Host, ROUTE};
+use crate::harness::{Host, ROUTE, Settings};
 
 const PAGES: &str = "http://app.locum.localhost:8080";
 
@@ -57,6 +57,30 @@ async fn preflights_are_answered_by_the_host() {
     let foreign = host.send(preflight("http://evil.example")).await;
     assert_eq!(foreign.header("access-control-allow-origin"), None);
     assert_eq!(foreign.header("access-control-allow-methods"), None);
+}
+
+#[tokio::test]
+async fn pages_of_others_may_ask_what_apps_ask_without_cookies() {
+    let component = "[component.test.tool.locum]\napps = [\"/c/:clinic/test/...\"]";
+    let host = Host::with(Settings { component, ..Settings::default() }).await;
+    let mut request = from("http://app.example", "POST", "headers");
+    request.headers_mut().insert("cookie", "locum_session=secret".parse().unwrap());
+    let answer = host.send(request).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert!(
+        answer.text().contains("x-script: headers") && !answer.text().contains("secret"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
+    let mut preflight = from("http://app.example", "OPTIONS", "panic");
+    preflight.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
+    let allowed = host.send(preflight).await;
+    assert_eq!(allowed.header("access-control-allow-origin"), Some("*"));
+    assert!(allowed.header("access-control-allow-headers").unwrap().contains("authorization"));
+    let ours = host.send(from(PAGES, "POST", "say hello")).await;
+    assert_eq!(ours.header("access-control-allow-origin"), Some(PAGES));
 }
 
 #[tokio::test]

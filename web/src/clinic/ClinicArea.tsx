@@ -12,6 +12,7 @@ import { t } from '../i18n/text'
 import { match, navigate, usePlace } from '../routing'
 import { StaffRoutes } from './StaffRoutes'
 import { EnrolPage } from './signIn/EnrolPage'
+import { ExternalPage } from './signIn/ExternalPage'
 import { ProofArea } from './signIn/ProofArea'
 import { SignInForm } from './signIn/SignInForm'
 import { SignInPage } from './signIn/SignInPage'
@@ -72,6 +73,15 @@ export function ClinicArea() {
     await signedIn()
   }, [clinic, signedIn])
 
+  const cameBack = useCallback(
+    async (place: string) => {
+      navigate(place, 'replace')
+      await signedIn()
+    },
+    [signedIn],
+  )
+
+  if (match('/clinic/:clinic/external', path)) return <ExternalPage onSignedIn={cameBack} />
   if (match('/clinic/:clinic/enrol', path)) return <EnrolPage onSignedIn={enrolled} />
   if (signedOut || (!staff && hasStatus(session.error, 401))) return <SignInPage onSignedIn={signedIn} />
   if (!staff) {

@@ -13,6 +13,7 @@ import { plural, t } from '../i18n/text'
 import { type Day, dayOf, timeText } from '../i18n/time'
 import { Link } from '../Link'
 import { navigate } from '../routing'
+import { LaunchApps } from './apps/LaunchApps'
 import { EmergencyAccess } from './EmergencyAccess'
 import { EndVisit } from './EndVisit'
 import { GuestPanel } from './GuestPanel'
@@ -131,6 +132,7 @@ export function Consult({ day, appointment, waiting }: Props) {
           ) : (
             <NotePanel note={note} readOnly={!doctor} zone={zone} />
           )}
+          {hasRole(session, 'doctor', 'nurse') && <LaunchApps appointment={id} />}
         </div>
       </div>
       {ending && (

@@ -26,6 +26,7 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const auditPath = `/clinic/${clinic}/audit`
   const reviewsPath = `/clinic/${clinic}/reviews`
   const settingsPath = `/clinic/${clinic}/settings`
+  const appsPath = `/clinic/${clinic}/apps`
   const securityPath = `/clinic/${clinic}/security`
   return (
     <Page
@@ -67,6 +68,11 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
           {hasRole(session, 'clinic-admin') && (
             <Link className="nav-link" href={settingsPath} aria-current={current(path === settingsPath)}>
               {t('staff.settings')}
+            </Link>
+          )}
+          {hasRole(session, 'clinic-admin', 'auditor') && (
+            <Link className="nav-link" href={appsPath} aria-current={current(path === appsPath)}>
+              {t('staff.apps')}
             </Link>
           )}
           <Link className="nav-link" href={securityPath} aria-current={current(path === securityPath)}>

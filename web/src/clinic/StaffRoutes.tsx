@@ -1,5 +1,8 @@
+import type { ComponentType } from 'react'
 import { NotFoundPage } from '../NotFoundPage'
 import { match, usePlace } from '../routing'
+import { AppsPage } from './apps/AppsPage'
+import { AuthorizePage } from './apps/AuthorizePage'
 import { AuditPage } from './audit/AuditPage'
 import { ReviewsPage } from './audit/ReviewsPage'
 import { ConsultPage } from './ConsultPage'
@@ -11,6 +14,19 @@ import { RecertificationPage } from './people/RecertificationPage'
 import { SecurityPage } from './security/SecurityPage'
 import { SettingsPage } from './settings/SettingsPage'
 
+const PAGES: Record<string, ComponentType> = {
+  '/clinic/:clinic/outbox': OutboxPage,
+  '/clinic/:clinic/security': SecurityPage,
+  '/clinic/:clinic/staff': PeoplePage,
+  '/clinic/:clinic/staff/recertification': RecertificationPage,
+  '/clinic/:clinic/staff/licences': LicencesPage,
+  '/clinic/:clinic/audit': AuditPage,
+  '/clinic/:clinic/reviews': ReviewsPage,
+  '/clinic/:clinic/settings': SettingsPage,
+  '/clinic/:clinic/apps': AppsPage,
+  '/clinic/:clinic/authorize': AuthorizePage,
+}
+
 export function StaffRoutes() {
   const { path } = usePlace()
   if (match('/clinic/:clinic', path)) return <DayPage day={null} />
@@ -18,13 +34,6 @@ export function StaffRoutes() {
   if (day) return <DayPage day={day.day ?? null} />
   const consult = match('/clinic/:clinic/day/:day/visit/:appointment', path)
   if (consult) return <ConsultPage day={consult.day ?? ''} appointmentId={consult.appointment ?? ''} />
-  if (match('/clinic/:clinic/outbox', path)) return <OutboxPage />
-  if (match('/clinic/:clinic/security', path)) return <SecurityPage />
-  if (match('/clinic/:clinic/staff', path)) return <PeoplePage />
-  if (match('/clinic/:clinic/staff/recertification', path)) return <RecertificationPage />
-  if (match('/clinic/:clinic/staff/licences', path)) return <LicencesPage />
-  if (match('/clinic/:clinic/audit', path)) return <AuditPage />
-  if (match('/clinic/:clinic/reviews', path)) return <ReviewsPage />
-  if (match('/clinic/:clinic/settings', path)) return <SettingsPage />
-  return <NotFoundPage />
+  const Found = Object.entries(PAGES).find(([pattern]) => match(pattern, path))?.[1]
+  return Found ? <Found /> : <NotFoundPage />
 }

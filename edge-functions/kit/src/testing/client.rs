@@ -97,6 +97,29 @@ impl<'w> Client<'w> {
         body: Option<Json>,
         headers: &[(&str, &str)],
     ) -> Answer {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        self.exchange::<F>(method, path, body, headers).await
+    }
+
+    /// Posts a form to `F`, as apps do.
+    pub async fn form<F: Function>(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let body = Some(("application/x-www-form-urlencoded", text.into_bytes()));
+        self.exchange::<F>(Method::POST, path, body, headers).await
+    }
+
+    async fn exchange<F: Function>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("/c/{}{path}", self.clinic));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -109,12 +132,11 @@ impl<'w> Client<'w> {
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies);
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((kind, _)) = &body {
+            request = request.header(CONTENT_TYPE, *kind);
         }
         let request = request.header("locum-request-id", "test");
-        let request =
-            request.body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default()).unwrap();
+        let request = request.body(body.map(|(_, body)| body).unwrap_or_default()).unwrap();
         let mut reply = serve::<F>(self.world.host(&self.clinic), request, |problem| {
             let mut cause: Option<&dyn Error> = problem.cause();
             while let Some(error) = cause {

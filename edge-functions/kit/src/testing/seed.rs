@@ -3,12 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Client, World};
+use crate::bearer;
 use crate::cookies;
 use crate::database::{Database as _, DatabaseError, Value};
 use crate::fhir::{AppointmentStatus, EncounterStatus};
 use crate::ids::{
-    AccountId, AppointmentId, EncounterId, HoldId, HoursId, InvoiceId, PatientId, PractitionerId, ProxyId,
-    ServiceId, SessionId, UserId,
+    AccountId, AppointmentId, ClientId, EncounterId, GrantId, HoldId, HoursId, InvoiceId, PatientId,
+    PractitionerId, ProxyId, ServiceId, SessionId, UserId,
 };
 use crate::params;
 use crate::policy::Role;
@@ -132,6 +133,37 @@ impl World {
         )
         .await;
         Booked { appointment, encounter, link: link.reveal().to_owned() }
+    }
+
+    /// The token of an app that `user` has let in, or of one by itself.
+    pub async fn seed_app(
+        &self,
+        clinic: &str,
+        user: Option<UserId>,
+        patient: Option<PatientId>,
+        scopes: &str,
+    ) -> String {
+        let (now, token) =
+            (self.now(), format!("{}{}", bearer::PREFIX, Secret::new::<32>().unwrap().reveal()));
+        let (client, grant) = (ClientId::new(now).unwrap(), GrantId::new(now).unwrap());
+        let sql = "INSERT INTO app_client (clinic, id, name, kind, redirect_uris, scopes, created_at)
+                   VALUES (?, ?, 'Some app', 'public', 'https://app.example/back', ?, ?)";
+        self.run(sql, params![clinic, client, scopes, now]).await;
+        let sql = "INSERT INTO app_grant (clinic, id, client, user, scopes, patient, created_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)";
+        self.run(sql, params![clinic, grant, client, user, scopes, patient, now]).await;
+        let sql = "INSERT INTO app_access (clinic, token_hash, grant_id, scopes, created_at, expires_at)
+                   VALUES (?, ?, ?, ?, ?, ?)";
+        let (hash, until) = (Secret::presented(&token).hash(), now + SignedDuration::from_mins(30));
+        self.run(sql, params![clinic, hash, grant, scopes, now, until]).await;
+        token
+    }
+
+    /// The patient of a visit.
+    pub async fn patient_of(&self, visit: &Booked) -> PatientId {
+        let sql = "SELECT patient FROM appointment WHERE id = ?";
+        let rows = self.query(sql, params![visit.appointment]).await;
+        rows.first().unwrap().parsed(0, PatientId::parse).unwrap()
     }
 
     /// Changes rows behind the functions' back.

@@ -14,6 +14,7 @@ use crate::breached::{Breached, BreachedError};
 use crate::clock::Clock;
 use crate::context::Host;
 use crate::database::{Database as _, Row, Value};
+use crate::outbound::{Incoming, Outbound, OutboundError, Outgoing};
 use crate::variables::{VariableError, Variables};
 
 /// What surrounds a function under test.
@@ -25,6 +26,10 @@ pub struct World {
     now: Cell<Timestamp>,
     variables: RefCell<BTreeMap<String, String>>,
     breached: RefCell<Option<Vec<String>>>,
+    /// What other servers answer, by URL.
+    elsewhere: RefCell<BTreeMap<String, (u16, Vec<u8>)>>,
+    /// What they were sent.
+    sent: RefCell<Vec<Outgoing>>,
     /// What functions said they did, as their host would keep it.
     pub(super) trail: RefCell<Vec<Json>>,
     pub(super) kept: KeptEvents,
@@ -51,6 +56,8 @@ impl World {
             now: Cell::new("2026-03-02T07:00:00Z".parse().unwrap()),
             variables: RefCell::new(BTreeMap::from(variables)),
             breached: RefCell::default(),
+            elsewhere: RefCell::default(),
+            sent: RefCell::default(),
             trail: RefCell::default(),
             kept: KeptEvents::default(),
         }
@@ -84,6 +91,16 @@ impl World {
     /// Gives the host a list of the passwords with these SHA-1 hashes.
     pub fn set_breached(&self, sha1: &[&str]) {
         *self.breached.borrow_mut() = Some(sha1.iter().map(|hash| (*hash).to_owned()).collect());
+    }
+
+    /// Has another server answer `url` so from now on.
+    pub fn serve_elsewhere(&self, url: &str, status: u16, body: &Json) {
+        self.elsewhere.borrow_mut().insert(url.to_owned(), (status, body.to_string().into_bytes()));
+    }
+
+    /// What functions sent to other servers.
+    pub fn sent_elsewhere(&self) -> Vec<Outgoing> {
+        self.sent.borrow().clone()
     }
 
     /// A browser that has no cookies yet.
@@ -120,7 +137,14 @@ impl World {
 
     pub(super) fn host(&self, clinic: &str) -> Host<'_> {
         let events = self.kept.of(clinic);
-        Host { database: &self.database, variables: self, clock: self, events, breached: self }
+        Host {
+            database: &self.database,
+            variables: self,
+            clock: self,
+            events,
+            breached: self,
+            outbound: self,
+        }
     }
 }
 
@@ -141,5 +165,14 @@ impl Variables for World {
     fn get<'a>(&'a self, name: &'a str) -> Pending<'a, Result<String, VariableError>> {
         let value = self.variables.borrow().get(name).cloned();
         Box::pin(async move { value.ok_or_else(|| VariableError::Missing(name.to_owned())) })
+    }
+}
+
+impl Outbound for World {
+    fn send(&self, request: Outgoing) -> Pending<'_, Result<Incoming, OutboundError>> {
+        let found = self.elsewhere.borrow().get(&request.url).cloned();
+        self.sent.borrow_mut().push(request);
+        let answer = found.map(|(status, body)| Incoming { status, body });
+        Box::pin(async move { answer.ok_or(OutboundError::Unanswered) })
     }
 }

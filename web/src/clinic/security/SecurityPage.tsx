@@ -11,6 +11,8 @@ import { dayOf, dayText, readerZone } from '../../i18n/time'
 import { useProof } from '../proof'
 import { StaffPage } from '../StaffPage'
 import { AddFactor } from './AddFactor'
+import { GrantList } from './GrantList'
+import { IdentityList } from './IdentityList'
 import { PasswordForm } from './PasswordForm'
 import { RecoveryCodes } from './RecoveryCodes'
 import { SessionList } from './SessionList'
@@ -21,6 +23,8 @@ export function SecurityPage() {
     <StaffPage title={t('security.title')}>
       <FactorList />
       <SessionList />
+      <IdentityList />
+      <GrantList />
       <PasswordForm />
     </StaffPage>
   )

@@ -1,0 +1,67 @@
+//! The other half of the policy: what may be done with types of FHIR resources, whichever operation does it. It bounds the
+//! scopes that apps are granted, and a FHIR route needs its resource's name only.
+
+use crate::policy::Role;
+use crate::policy::Role::{Billing, ClinicAdmin, Doctor, FrontDesk, Nurse};
+use crate::scopes::Permissions;
+
+/// What may be done with a type.
+#[derive(Debug)]
+pub struct ResourceRule {
+    /// The type.
+    pub resource: &'static str,
+    /// Who may do what (`cruds`).
+    pub people: &'static [(&'static str, &'static [Role])],
+    /// What an app may do without a person.
+    pub system: &'static str,
+}
+
+impl ResourceRule {
+    /// What somebody who acts in `roles` may do.
+    pub fn of_roles(&self, roles: &[Role]) -> Permissions {
+        let own = self.people.iter().filter(|(_, may)| roles.iter().any(|role| may.contains(role)));
+        own.filter_map(|(what, _)| Permissions::parse(what)).fold(Permissions::NONE, Permissions::or)
+    }
+
+    /// What an app may do without a person.
+    pub fn of_system(&self) -> Permissions {
+        Permissions::parse(self.system).unwrap_or_default()
+    }
+}
+
+/// The rule of a type; nothing may be done with others.
+pub fn resource(name: &str) -> Option<&'static ResourceRule> {
+    RESOURCES.iter().find(|rule| rule.resource == name)
+}
+
+const CLINICAL: ResourceRule =
+    ResourceRule { resource: "", people: &[("rs", &[Nurse, Doctor])], system: "rs" };
+
+/// The table.
+pub const RESOURCES: &[ResourceRule] = &[
+    ResourceRule { resource: "Patient", people: &[("rs", &[FrontDesk, Nurse, Doctor])], system: "rs" },
+    ResourceRule {
+        resource: "Appointment",
+        people: &[("rs", &[FrontDesk, Nurse, Doctor, ClinicAdmin]), ("u", &[Nurse, Doctor])],
+        system: "rs",
+    },
+    ResourceRule {
+        resource: "Encounter",
+        people: &[("rs", &[Nurse, Doctor]), ("u", &[Doctor])],
+        system: "rs",
+    },
+    ResourceRule {
+        resource: "DocumentReference",
+        people: &[("rs", &[Nurse, Doctor]), ("cu", &[Doctor])],
+        system: "rs",
+    },
+    ResourceRule {
+        resource: "Practitioner",
+        people: &[("rs", &[FrontDesk, Nurse, Doctor, Billing, ClinicAdmin])],
+        system: "rs",
+    },
+    ResourceRule { resource: "AllergyIntolerance", ..CLINICAL },
+    ResourceRule { resource: "Condition", ..CLINICAL },
+    ResourceRule { resource: "MedicationRequest", ..CLINICAL },
+    ResourceRule { resource: "Observation", ..CLINICAL },
+];
