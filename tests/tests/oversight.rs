@@ -41,6 +41,7 @@ async fn who_saw_what_is_one_list_and_who_leaves_is_out_everywhere() -> Result<(
     network.stop()
 }
 
+#[allow(clippy::print_stdout, reason = "a figure for people")]
 /// Somebody leaves: in no region does their session open anything any more.
 async fn revoked_everywhere(network: &Network, administrator: &Browser, doctor: &Browser) -> Result<()> {
     let session = doctor.get("/auth/session").await?;
