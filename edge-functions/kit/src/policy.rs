@@ -428,11 +428,11 @@ policy! {
         /// The apps that the clinic knows.
         ListClients: GET "/auth/oauth/clients" Roles(&[ClinicAdmin, Auditor]);
         /// Takes an app in.
-        CreateClient: POST "/auth/oauth/clients" Roles(&[ClinicAdmin]);
+        CreateClient: POST "/auth/oauth/clients" Roles(&[ClinicAdmin]) => Fresh;
         /// Shuts an app out, whoever let it in.
         EndClient: DELETE "/auth/oauth/clients/{id}" Roles(&[ClinicAdmin]);
         /// A new key for id tokens at once, the old ones are worth nothing any more.
-        RotateKeys: POST "/auth/oauth/keys" Roles(&[ClinicAdmin]);
+        RotateKeys: POST "/auth/oauth/keys" Roles(&[ClinicAdmin]) => Fresh;
         /// Who else vouches for staff.
         ListSignInOptions: GET "/auth/sign-in-options" Anyone;
         /// Begins to sign in by somebody else's word.
@@ -442,13 +442,13 @@ policy! {
         /// To which accounts elsewhere one's own is tied.
         ListIdentities: GET "/auth/external-identities" STAFF;
         /// Begins to tie one's account to one elsewhere.
-        CreateIdentityLink: POST "/auth/external-identities" STAFF;
+        CreateIdentityLink: POST "/auth/external-identities" STAFF => Fresh;
         /// Unties it.
         DeleteIdentity: DELETE "/auth/external-identities/{id}" STAFF;
         /// Who vouches for the clinic's staff.
         ListProviders: GET "/auth/identity-providers" Roles(&[ClinicAdmin, Auditor]);
         /// Has somebody else vouch for staff.
-        CreateProvider: POST "/auth/identity-providers" Roles(&[ClinicAdmin]);
+        CreateProvider: POST "/auth/identity-providers" Roles(&[ClinicAdmin]) => Fresh;
         /// Has them vouch no more.
         DeleteProvider: DELETE "/auth/identity-providers/{id}" Roles(&[ClinicAdmin]);
     }

@@ -162,7 +162,8 @@ async fn nobody_is_shown_what_their_role_has_no_use_for() {
         world.seed_account("demo").await.to_string(),
         world.seed_proxy("demo").await.to_string(),
     ];
-    let queries = ["", "?date=2026-03-02", "?name=paula", &format!("?service={}&from=2026-03-02", seeded.service)];
+    let queries =
+        ["", "?date=2026-03-02", "?name=paula", &format!("?service={}&from=2026-03-02", seeded.service)];
     let roles = Role::ALL.into_iter().map(Some).chain([None]);
     let (mut shown, mut wrong) = (BTreeSet::new(), BTreeSet::new());
     for role in roles {

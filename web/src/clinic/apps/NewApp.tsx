@@ -8,6 +8,7 @@ import { Dialog } from '../../design/Dialog'
 import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
 import { type TextKey, t } from '../../i18n/text'
+import { useProof } from '../proof'
 
 const KINDS: readonly RegisteredApp['kind'][] = ['public', 'secret', 'key']
 const SCOPES = 'openid fhirUser launch launch/patient patient/*.rs'
@@ -27,6 +28,7 @@ interface Props {
 
 export function NewApp({ onAdded, onClose }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [kind, setKind] = useState<RegisteredApp['kind']>('secret')
   const [fields, setFields] = useState({ name: '', redirect: '', launch: '', scopes: SCOPES, jwks: '' })
   const [busy, setBusy] = useState(false)
@@ -52,7 +54,9 @@ export function NewApp({ onAdded, onClose }: Props) {
     }
     try {
       const params = { path: { clinic } }
-      const made = await body(api.POST('/c/{clinic}/auth/oauth/clients', { params, body: wish }))
+      const made = await withProof(() =>
+        body(api.POST('/c/{clinic}/auth/oauth/clients', { params, body: wish })),
+      )
       await onAdded({ name, id: made.id, secret: made.secret })
     } catch (error) {
       setFailure(failureOf(error))

@@ -7,6 +7,7 @@ import { Dialog } from '../../design/Dialog'
 import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 
 interface Props {
   onAdded: (redirectUri: string) => Promise<void>
@@ -15,6 +16,7 @@ interface Props {
 
 export function NewProvider({ onAdded, onClose }: Props) {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const [fields, setFields] = useState({ name: '', issuer: '', clientId: '', clientSecret: '', second: '' })
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<'invalid' | 'exists' | 'failed' | null>(null)
@@ -32,7 +34,9 @@ export function NewProvider({ onAdded, onClose }: Props) {
     const wish = { ...rest, secondFactor: second.split(/\s+/).filter(Boolean) }
     try {
       const params = { path: { clinic } }
-      const made = await body(api.POST('/c/{clinic}/auth/identity-providers', { params, body: wish }))
+      const made = await withProof(() =>
+        body(api.POST('/c/{clinic}/auth/identity-providers', { params, body: wish })),
+      )
       await onAdded(made.redirectUri)
     } catch (error) {
       const exists = hasSlug(error, 'provider-exists')

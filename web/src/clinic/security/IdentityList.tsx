@@ -5,10 +5,12 @@ import { useLoaded } from '../../api/useLoaded'
 import { Button } from '../../design/Button'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
+import { useProof } from '../proof'
 
 /** Accounts elsewhere that open one's own. Where nobody else vouches for staff, nothing is shown. */
 export function IdentityList() {
   const { api, clinic } = useClinicApi()
+  const withProof = useProof()
   const load = useCallback(async () => {
     const params = { path: { clinic } }
     const [options, own] = await Promise.all([
@@ -27,8 +29,8 @@ export function IdentityList() {
     setFailed(false)
     try {
       const params = { path: { clinic } }
-      const { url } = await body(
-        api.POST('/c/{clinic}/auth/external-identities', { params, body: { provider } }),
+      const { url } = await withProof(() =>
+        body(api.POST('/c/{clinic}/auth/external-identities', { params, body: { provider } })),
       )
       location.assign(url)
     } catch {
