@@ -14,14 +14,10 @@ mod siblings;
 
 use std::net::IpAddr;
 use std::ops::AsyncFnMut;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use locum_network_tests::{Firewall, Network, Writers, alone};
-
-/// What is looked at is what a fault does, not what two networks do to each other on two processors.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A network of three regions under fault.
 struct Trial {
@@ -42,7 +38,6 @@ impl Trial {
         options: &[&str],
         mut fault: impl AsyncFnMut(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         alone(name, async || {
             let firewall = Firewall::open()?;
             let network = Network::start_with(3, options)?;
