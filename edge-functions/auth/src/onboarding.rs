@@ -38,6 +38,9 @@ struct Document {
     /// from before there was a choice.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     unbound_tokens: bool,
+    /// Patients move and cancel by themselves until so many minutes before. Left out where it is two hours.
+    #[serde(default = "two_hours", skip_serializing_if = "is_two_hours")]
+    change_until_minutes: u16,
     /// Left out where it is everyone, for the same reason.
     #[serde(default, skip_serializing_if = "WhoNeedsFactor::is_everyone")]
     second_factor: WhoNeedsFactor,
@@ -64,6 +67,15 @@ impl WhoNeedsFactor {
             Self::Privileged => "privileged",
         }
     }
+}
+
+const fn two_hours() -> u16 {
+    120
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_two_hours(minutes: &u16) -> bool {
+    *minutes == two_hours()
 }
 
 const fn yes() -> bool {
@@ -247,12 +259,14 @@ async fn insert_clinic(
     document_hash: &str,
 ) -> Result<(), Problem> {
     let sql = "INSERT INTO clinic (clinic, name, time_zone, document_hash, created_at, unbound_tokens,
-                                   second_factor)
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
+                                   second_factor, change_until_minutes)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let (name, zone) = (document.name.as_str(), document.time_zone.0.as_str());
     let unbound = u32::from(document.unbound_tokens);
     let second_factor = document.second_factor.as_str();
-    let values = params![&context.clinic, name, zone, document_hash, context.now, unbound, second_factor];
+    let until = u32::from(document.change_until_minutes);
+    let values =
+        params![&context.clinic, name, zone, document_hash, context.now, unbound, second_factor, until];
     match context.database().execute(sql, values).await {
         Err(error) if error.is_duplicate_of("clinic.clinic") => Err(exists()),
         other => Ok(other.map(drop)?),

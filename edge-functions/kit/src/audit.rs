@@ -71,6 +71,10 @@ pub enum Action {
     LinkRefused,
     /// A hold became an appointment.
     AppointmentBooked,
+    /// An appointment got another time.
+    AppointmentMoved,
+    /// An appointment was cancelled.
+    AppointmentCancelled,
     /// An appointment was read, by the patient or by staff.
     AppointmentRead,
     /// The list of a day was read.
@@ -330,6 +334,8 @@ impl Action {
             Self::LinkRequested => ("link-requested", 'E', "Appointment"),
             Self::LinkRefused => ("link-refused", 'E', "Appointment"),
             Self::AppointmentBooked => ("appointment-booked", 'C', "Appointment"),
+            Self::AppointmentMoved => ("appointment-moved", 'U', "Appointment"),
+            Self::AppointmentCancelled => ("appointment-cancelled", 'U', "Appointment"),
             Self::AppointmentRead => ("appointment-read", 'R', "Appointment"),
             // What was asked, not what the answer held: a list is recorded as a query is (IHE BALP, "Query").
             Self::DayRead => ("day-read", 'R', "Day"),

@@ -1,8 +1,8 @@
 //! The clinic of a request.
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::context::Context;
 use crate::params;
@@ -17,6 +17,8 @@ pub struct Clinic {
     pub time_zone: String,
     /// The rules of that time zone.
     pub zone: TimeZone,
+    /// Patients move and cancel by themselves until so long before the start.
+    pub change_until: SignedDuration,
 }
 
 impl Clinic {
@@ -40,13 +42,14 @@ impl Clinic {
 impl Context<'_> {
     /// The clinic in the URL, once it is set up.
     pub async fn clinic(&self) -> Result<Clinic, Problem> {
-        let sql = "SELECT name, time_zone FROM clinic WHERE clinic = ?";
+        let sql = "SELECT name, time_zone, change_until_minutes FROM clinic WHERE clinic = ?";
         let rows = self.database().query(sql, params![&self.clinic]).await?;
         let row = rows.first().ok_or_else(|| {
             Problem::new(http::StatusCode::NOT_FOUND, "unknown-clinic", "There is no such clinic")
         })?;
         let time_zone = row.text(1)?;
         let zone = TimeZone::get(&time_zone).map_err(Problem::internal)?;
-        Ok(Clinic { name: row.text(0)?, time_zone, zone })
+        let change_until = SignedDuration::from_mins(row.integer(2)?);
+        Ok(Clinic { name: row.text(0)?, time_zone, zone, change_until })
     }
 }

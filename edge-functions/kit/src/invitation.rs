@@ -1,4 +1,4 @@
-//! The link to a visit, and the message that brings it.
+//! The link to a visit, and the messages about it.
 
 use jiff::Timestamp;
 
@@ -10,6 +10,15 @@ use crate::params;
 use crate::problem::Problem;
 use crate::secret::Secret;
 
+/// What a link comes with.
+#[derive(Clone, Copy, Debug)]
+pub enum News {
+    /// The visit is booked.
+    Booked,
+    /// It has another time.
+    Moved,
+}
+
 /// Makes a link and puts it into the outbox. Its secret stands in the URL's fragment, which no server is ever sent.
 pub async fn send(
     context: &Context<'_>,
@@ -17,6 +26,7 @@ pub async fn send(
     email: &str,
     appointment: AppointmentId,
     start: Timestamp,
+    news: News,
 ) -> Result<(), Problem> {
     let pages = context.variable("pages_origin").await?;
     let token = Secret::new::<16>()?;
@@ -25,13 +35,35 @@ pub async fn send(
     context.database().execute(sql, values).await?;
 
     let link = format!("{pages}/c/{}/visit#{}", context.clinic, token.reveal());
-    let subject = format!("Your video visit at {}", clinic.name);
-    let local = clinic.zone.to_datetime(start);
-    let time = local.strftime("%A, %-d %B %Y, %H:%M");
+    let (subject, is) = match news {
+        News::Booked => (format!("Your video visit at {}", clinic.name), "is on"),
+        News::Moved => (format!("Another time for your video visit at {}", clinic.name), "is now on"),
+    };
+    let time = local(clinic, start);
     let body = format!(
-        "Your video visit is on {time} ({}). Open the link a few minutes before, on a phone or computer \
-         with a camera.",
-        clinic.time_zone
+        "Your video visit {is} {time}. Open the link a few minutes before, on a phone or computer with a camera."
     );
     outbox::put(context, Message { recipient: email, subject: &subject, body: &body, link: &link }).await
+}
+
+/// Says that the visit does not take place. The link leads to other times.
+pub async fn call_off(
+    context: &Context<'_>,
+    clinic: &Clinic,
+    email: &str,
+    start: Timestamp,
+) -> Result<(), Problem> {
+    let pages = context.variable("pages_origin").await?;
+    let subject = format!("Your video visit at {} is cancelled", clinic.name);
+    let body = format!(
+        "Your video visit on {} is cancelled. Open the link to book another time.",
+        local(clinic, start)
+    );
+    let link = format!("{pages}/c/{}", context.clinic);
+    outbox::put(context, Message { recipient: email, subject: &subject, body: &body, link: &link }).await
+}
+
+fn local(clinic: &Clinic, at: Timestamp) -> String {
+    let local = clinic.zone.to_datetime(at);
+    format!("{} ({})", local.strftime("%A, %-d %B %Y, %H:%M"), clinic.time_zone)
 }

@@ -16,6 +16,7 @@ pub mod cookies;
 pub mod database;
 pub mod fhir;
 pub mod form;
+pub mod hold;
 pub mod hours;
 pub mod ids;
 pub mod invitation;

@@ -465,6 +465,12 @@ policy! {
         ListOwnVisits: GET "/scheduling/own-visits" VISITOR => Given(Scope::Read);
         /// The patient enters the waiting room.
         ArriveAtVisit: POST "/scheduling/visit/arrive" VISITOR;
+        /// The visit of the patient who asks, for a calendar.
+        GetVisitCalendar: GET "/scheduling/visit/calendar" VISITOR;
+        /// The patient chooses another time.
+        MoveVisit: POST "/scheduling/visit/move" Roles(&[Patient]);
+        /// The patient does not come.
+        CancelVisit: POST "/scheduling/visit/cancel" Roles(&[Patient]);
         /// Patients by the beginning of their names.
         ListPatients: GET "/scheduling/patients" Roles(&[FrontDesk, Nurse, Doctor]),
             Through::Scope("Patient", Permissions::SEARCH, ALL_LEVELS);
@@ -476,6 +482,12 @@ policy! {
             Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
         /// Ends the visit.
         EndVisit: POST "/scheduling/appointments/{id}/end" Roles(&[Doctor]),
+            Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
+        /// Gives an appointment another time.
+        MoveAppointment: POST "/scheduling/appointments/{id}/move" Roles(&[FrontDesk, Nurse, Doctor]),
+            Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
+        /// Cancels an appointment.
+        CancelAppointment: POST "/scheduling/appointments/{id}/cancel" Roles(&[FrontDesk, Nurse, Doctor]),
             Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
         /// The patient, or a guest, says something of the call.
         ReportOnVisit: POST "/scheduling/visit/reports" Roles(&[Patient, Proxy, Guest]);

@@ -6,7 +6,7 @@ use kit::audit::Action;
 use kit::context::Context;
 use kit::form::{self, Email};
 use kit::ids::AppointmentId;
-use kit::invitation;
+use kit::invitation::{self, News};
 use kit::params;
 use kit::phi::Phi;
 use kit::problem::Problem;
@@ -51,7 +51,8 @@ pub async fn create_link_request(context: &Context<'_>) -> Result<Reply, Problem
             let values = params![&context.clinic, address.as_str(), context.now - AFTER_END, MOST];
             for row in context.database().query(sql, values).await? {
                 let appointment = row.parsed(0, AppointmentId::parse)?;
-                invitation::send(context, &clinic, &row.text(2)?, appointment, row.time(1)?).await?;
+                let (email, start) = (row.text(2)?, row.time(1)?);
+                invitation::send(context, &clinic, &email, appointment, start, News::Booked).await?;
             }
             Ok(())
         })

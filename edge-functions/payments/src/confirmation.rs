@@ -6,17 +6,17 @@ use jiff::civil::{Date, date};
 use kit::audit::Action;
 use kit::clinic::Clinic;
 use kit::context::Context;
-use kit::database::DatabaseError;
 use kit::fhir::{AppointmentStatus, EncounterStatus, InvoiceStatus};
 use kit::form::{self, Day, Email, Name, SecretText};
-use kit::ids::{AppointmentId, EncounterId, HoldId, InvoiceId, PatientId, PractitionerId, ServiceId};
-use kit::invitation;
-use kit::money::{Currency, Money};
+use kit::hold::{self, Held};
+use kit::ids::{AppointmentId, EncounterId, HoldId, InvoiceId, PatientId};
+use kit::invitation::{self, News};
+use kit::money::Money;
 use kit::params;
 use kit::phi::Phi;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
-use kit::secret::{self, Secret};
+use kit::secret;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -50,15 +50,6 @@ struct NewPatient {
     name: Phi<Name>,
     birth_date: Phi<Day>,
     email: Phi<Email>,
-}
-
-/// The hold that is used up, with what it was for.
-struct Held {
-    practitioner: PractitionerId,
-    service: ServiceId,
-    start: Timestamp,
-    end: Timestamp,
-    price: Money,
 }
 
 #[derive(Serialize)]
@@ -122,41 +113,11 @@ async fn confirm(
 ) -> Result<Reply, Problem> {
     let confirmed = context
         .transaction(async || {
-            let held = use_hold(context, confirmation).await?;
+            let held = hold::use_up(context, confirmation.hold, &confirmation.secret).await?;
             book(context, clinic, confirmation, &held).await
         })
         .await?;
     reply::json(StatusCode::CREATED, &confirmed)
-}
-
-/// Uses the hold up, in one conditional statement: of two confirmations exactly one gets past it.
-async fn use_hold(context: &Context<'_>, confirmation: &Confirmation) -> Result<Held, Problem> {
-    let (clinic, database) = (&context.clinic, context.database());
-    let hash = Secret::presented(confirmation.secret.as_str()).hash();
-    let sql = "UPDATE hold SET used_at = ?1
-               WHERE clinic = ?2 AND id = ?3 AND secret_hash = ?4 AND used_at IS NULL AND expires_at > ?1";
-    let used = database.execute(sql, params![context.now, clinic, confirmation.hold, hash]).await?;
-    let sql = "SELECT h.practitioner, h.service, h.start_at, h.end_at, s.price_minor, s.currency, h.used_at
-               FROM hold h JOIN service s ON s.clinic = h.clinic AND s.id = h.service
-               WHERE h.clinic = ? AND h.id = ? AND h.secret_hash = ?";
-    let rows = database.query(sql, params![clinic, confirmation.hold, hash]).await?;
-    // A wrong secret and an unknown hold are not told apart.
-    let row = rows.first().ok_or_else(|| Problem::not_found("No such hold"))?;
-    if used == 0 {
-        return Err(match row.time_or_null(6)? {
-            Some(_) => Problem::new(StatusCode::CONFLICT, "hold-used", "This hold was used already"),
-            None => Problem::new(StatusCode::GONE, "hold-expired", "This hold has expired"),
-        });
-    }
-    let shape = DatabaseError::Shape { column: 4, wanted: "an amount of money" };
-    let price = Money::from_minor(row.integer(4)?, row.parsed(5, Currency::parse)?).ok_or(shape)?;
-    Ok(Held {
-        practitioner: row.parsed(0, PractitionerId::parse)?,
-        service: row.parsed(1, ServiceId::parse)?,
-        start: row.time(2)?,
-        end: row.time(3)?,
-        price,
-    })
 }
 
 async fn book(
@@ -169,7 +130,7 @@ async fn book(
     let invoice = insert_invoice(context, appointment, confirmation.method, &held.price).await?;
     insert_encounter(context, appointment).await?;
     let email = confirmation.patient.email.open().as_str();
-    invitation::send(context, clinic, email, appointment, held.start).await?;
+    invitation::send(context, clinic, email, appointment, held.start, News::Booked).await?;
     context.audit(Action::AppointmentBooked, Some(&appointment));
     let status = AppointmentStatus::Booked;
     Ok(Confirmed {

@@ -35,6 +35,15 @@ pub struct Service {
     pub price: Money,
 }
 
+/// A service where its length and price do not matter.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceName {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its name.
+    pub name: String,
+}
+
 /// Somebody who can be booked.
 #[derive(Clone, Debug, Serialize)]
 pub struct Practitioner {

@@ -6,14 +6,14 @@ use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::fhir::AppointmentStatus;
 use kit::form;
-use kit::ids::{AppointmentId, EncounterId, PractitionerId};
+use kit::ids::{AppointmentId, EncounterId, PractitionerId, ServiceId};
 use kit::params;
 use kit::problem::Problem;
 use kit::query::Query;
 use kit::reply::{self, Reply};
 use serde::Serialize;
 
-use crate::catalogue::Practitioner;
+use crate::catalogue::{Practitioner, ServiceName};
 
 /// One statement for the list and for a single appointment; what follows `WHERE` is added to it.
 macro_rules! select_appointments {
@@ -22,7 +22,7 @@ macro_rules! select_appointments {
             "SELECT a.id, a.start_at, a.end_at, a.status, t.name, p.id, p.name, s.name,
                     a.arrived_at, e.id, a.admitted_at,
                     (SELECT max(r.at) FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
-                       AND r.kind = 'phone-instead')
+                       AND r.kind = 'phone-instead'), s.id
              FROM appointment a
              JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
@@ -45,7 +45,7 @@ pub struct AppointmentView {
     pub(crate) status: AppointmentStatus,
     patient: Named,
     practitioner: Practitioner,
-    service: Named,
+    service: ServiceName,
     arrived_at: Option<Timestamp>,
     encounter: EncounterId,
     /// Whether the patient was let in.
@@ -105,7 +105,7 @@ fn read(row: &Row) -> Result<AppointmentView, DatabaseError> {
         status: row.parsed(3, AppointmentStatus::parse)?,
         patient: Named { name: row.text(4)? },
         practitioner: Practitioner { id: row.parsed(5, PractitionerId::parse)?, name: row.text(6)? },
-        service: Named { name: row.text(7)? },
+        service: ServiceName { id: row.parsed(12, ServiceId::parse)?, name: row.text(7)? },
         arrived_at: row.time_or_null(8)?,
         encounter: row.parsed(9, EncounterId::parse)?,
         admitted: row.time_or_null(10)?.is_some(),

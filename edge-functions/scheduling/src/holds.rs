@@ -12,7 +12,7 @@ use kit::reply::{self, Reply};
 use kit::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{self, Practitioner, Service};
+use crate::catalogue::{self, Practitioner, Service, ServiceName};
 use crate::slots::{self, HORIZON, Slot};
 
 /// How long a slot is kept.
@@ -39,13 +39,7 @@ struct HoldView<'a> {
     start: Timestamp,
     end: Timestamp,
     practitioner: &'a Practitioner,
-    service: ServiceName<'a>,
-}
-
-#[derive(Serialize)]
-struct ServiceName<'a> {
-    id: ServiceId,
-    name: &'a str,
+    service: ServiceName,
 }
 
 /// `POST /scheduling/holds`.
@@ -70,7 +64,7 @@ pub async fn create_hold(context: &Context<'_>) -> Result<Reply, Problem> {
         start: slot.start,
         end: slot.end,
         practitioner,
-        service: ServiceName { id: service.id, name: &service.name },
+        service: ServiceName { id: service.id, name: service.name },
     };
     reply::json(StatusCode::CREATED, &view)
 }

@@ -1,7 +1,9 @@
 //! Edge function `scheduling`: slots, holds, the waiting room, the day list.
 
 pub mod admission;
+pub mod calendar;
 pub mod catalogue;
+pub mod changes;
 pub mod day;
 #[cfg(target_family = "wasm")]
 mod entry;
@@ -37,10 +39,15 @@ impl Function for SchedulingFunction {
             Scheduling::GetVisit => visit::get_visit(context).await,
             Scheduling::ListOwnVisits => own_visits::list_own_visits(context).await,
             Scheduling::ArriveAtVisit => visit::arrive_at_visit(context).await,
+            Scheduling::GetVisitCalendar => calendar::get_visit_calendar(context).await,
+            Scheduling::MoveVisit => changes::move_visit(context).await,
+            Scheduling::CancelVisit => changes::cancel_visit(context).await,
             Scheduling::ListPatients => patients::list_patients(context).await,
             Scheduling::ListAppointments => day::list_appointments(context).await,
             Scheduling::AdmitPatient => admission::admit_patient(context).await,
             Scheduling::EndVisit => admission::end_visit(context).await,
+            Scheduling::MoveAppointment => changes::move_appointment(context).await,
+            Scheduling::CancelAppointment => changes::cancel_appointment(context).await,
             Scheduling::ReportOnVisit => reports::report_on_visit(context).await,
             Scheduling::ReportOnCall => reports::report_on_call(context).await,
             Scheduling::InviteGuest => guests::invite_guest(context).await,

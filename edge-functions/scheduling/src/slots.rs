@@ -170,7 +170,12 @@ mod tests {
     const EVERY_DAY: &str = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU";
 
     fn clinic(zone: &str) -> Clinic {
-        Clinic { name: "C".into(), time_zone: zone.into(), zone: TimeZone::get(zone).unwrap() }
+        Clinic {
+            name: "C".into(),
+            time_zone: zone.into(),
+            zone: TimeZone::get(zone).unwrap(),
+            change_until: SignedDuration::ZERO,
+        }
     }
 
     fn opening(opens: &str, closes: &str) -> Opening {

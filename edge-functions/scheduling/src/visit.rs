@@ -5,23 +5,27 @@ use kit::audit::Action;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::form::{self, Empty};
-use kit::ids::{AppointmentId, PractitionerId};
+use kit::ids::{AppointmentId, PractitionerId, ServiceId};
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::Serialize;
 
+use crate::catalogue::ServiceName;
 use crate::people::{self, Person};
 
 /// Whoever arrived longer ago and was never let in has left.
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(12);
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct VisitView {
     appointment: AppointmentView,
     clinic: ClinicView,
     practitioner: Named,
-    service: Named,
+    service: ServiceName,
+    /// Until when the patient may move or cancel it.
+    change_until: Option<Timestamp>,
     waiting: Option<Waiting>,
     admitted: bool,
     people: Vec<Person>,
@@ -80,7 +84,7 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
     let rows = context
         .database()
         .query(
-            "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id
+            "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id, s.id
              FROM appointment a
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
              JOIN service s ON s.clinic = a.clinic AND s.id = a.service
@@ -104,16 +108,20 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
     };
     let people = if admitted { people::of(context, appointment).await? } else { Vec::new() };
     let clinic = context.clinic().await?;
+    let start = row.time(1)?;
+    let may_change = !admitted && context.visitor()?.proxy.is_none();
+    let change_until = Some(start - clinic.change_until).filter(|until| may_change && *until >= context.now);
     Ok(VisitView {
         appointment: AppointmentView {
             id: row.parsed(0, AppointmentId::parse)?,
-            start: row.time(1)?,
+            start,
             end: row.time(2)?,
             status,
         },
         clinic: ClinicView { name: clinic.name, time_zone: clinic.time_zone },
         practitioner: Named { name: row.text(6)? },
-        service: Named { name: row.text(7)? },
+        service: ServiceName { id: row.parsed(9, ServiceId::parse)?, name: row.text(7)? },
+        change_until,
         waiting,
         admitted,
         people,

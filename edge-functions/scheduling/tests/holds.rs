@@ -133,8 +133,10 @@ async fn the_database_itself_refuses_a_second_appointment_for_a_time() {
     let world = World::new().await;
     let seeded = world.seed("demo", "Europe/Berlin").await;
     let first = world.seed_visit(&seeded, "2026-03-02T08:00:00Z").await;
-    let copy = "INSERT INTO appointment SELECT clinic, 'copy', hold || 'x', patient, practitioner, service,
-                start_at, end_at, status, created_at, NULL, NULL, NULL FROM appointment WHERE id = ?";
+    let copy = "INSERT INTO appointment
+                  (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at)
+                SELECT clinic, 'copy', hold || 'x', patient, practitioner, service, start_at, end_at, status,
+                  created_at FROM appointment WHERE id = ?";
     let twice = world.try_run(copy, kit::params![first.appointment]).await;
     assert!(twice.unwrap_err().is_duplicate_of("appointment."), "two appointments at one time");
 }

@@ -1563,6 +1563,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/scheduling/visit/calendar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The visit of the patient who asks, for a calendar
+         * @description An RFC 5545 calendar with one event. Its UID stays with the visit, its SEQUENCE grows with each change. Neither what the visit is for nor the link is in it.
+         */
+        get: operations["getVisitCalendar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/visit/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Choose another time
+         * @description Takes a hold of the same service. The link stays, and another one is sent. Until `changeUntil` of the visit.
+         */
+        post: operations["moveVisit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/visit/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel the visit
+         * @description What is cancelled stays so. Until `changeUntil` of the visit.
+         */
+        post: operations["cancelVisit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/appointments/{id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an appointment another time
+         * @description Takes a hold of the same service; the patient is told. A patient who waits is no longer waiting.
+         */
+        post: operations["moveAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/appointments/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel an appointment
+         * @description The patient is told. What is cancelled stays so.
+         */
+        post: operations["cancelAppointment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/scheduling/appointments/{id}/admit": {
         parameters: {
             query?: never;
@@ -2924,6 +3036,11 @@ export interface components {
              */
             secondFactor?: "everyone" | "privileged";
             /**
+             * @description Patients move and cancel by themselves until so many minutes before the start.
+             * @default 120
+             */
+            changeUntilMinutes: number;
+            /**
              * @description Whether clients that prove no device key are admitted to calls, by tokens of ten minutes.
              * @default true
              */
@@ -3003,10 +3120,7 @@ export interface components {
             start: components["schemas"]["Instant"];
             end: components["schemas"]["Instant"];
             practitioner: components["schemas"]["Practitioner"];
-            service: {
-                id: components["schemas"]["Id"];
-                name: components["schemas"]["Name"];
-            };
+            service: components["schemas"]["ServiceName"];
         };
         Confirmed: {
             appointment: components["schemas"]["Appointment"];
@@ -3053,11 +3167,17 @@ export interface components {
             amount: string;
             currency: string;
         };
+        ServiceName: {
+            id: components["schemas"]["Id"];
+            name: components["schemas"]["Name"];
+        };
         Visit: {
             appointment: components["schemas"]["Appointment"];
             clinic: components["schemas"]["ClinicName"];
             practitioner: components["schemas"]["Named"];
-            service: components["schemas"]["Named"];
+            service: components["schemas"]["ServiceName"];
+            /** @description Until when the patient may move or cancel it; null when that is over, and for others. */
+            changeUntil: components["schemas"]["Instant"] | null;
             /** @description The place in the waiting room while the patient is in it; 1 is next. */
             waiting: {
                 position: number;
@@ -3104,7 +3224,7 @@ export interface components {
             status: components["schemas"]["AppointmentStatus"];
             patient: components["schemas"]["Named"];
             practitioner: components["schemas"]["Practitioner"];
-            service: components["schemas"]["Named"];
+            service: components["schemas"]["ServiceName"];
             arrivedAt: components["schemas"]["Instant"] | null;
             /** @description Its encounter. */
             encounter: components["schemas"]["Id"];
@@ -3332,6 +3452,18 @@ export interface components {
             };
         };
         /** @description The appointment as it is now. */
+        AppointmentChange: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": {
+                    appointment: components["schemas"]["Appointment"];
+                };
+            };
+        };
+        /** @description The appointment as it is now. */
         ChangedAppointment: {
             headers: {
                 "locum-single-copy": components["headers"]["SingleCopy"];
@@ -3374,6 +3506,14 @@ export interface components {
         IdempotencyKey: string;
     };
     requestBodies: {
+        OtherTime: {
+            content: {
+                "application/json": {
+                    hold: components["schemas"]["Id"];
+                    secret: components["schemas"]["Secret"];
+                };
+            };
+        };
         Empty: {
             content: {
                 "application/json": Record<string, never>;
@@ -7209,6 +7349,192 @@ export interface operations {
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
             409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getVisitCalendar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/calendar": string;
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    moveVisit: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["OtherTime"];
+        responses: {
+            200: components["responses"]["AppointmentChange"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description It is too late for the patient alone (`too-late-to-change`), the patient was let in (`visit-begun`), or somebody else changed it meanwhile (`visit-changed`); or `history-lost`. The hold may be used up (`hold-used`). */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The visit is over (`visit-over`); or the hold has expired (`hold-expired`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    cancelVisit: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            200: components["responses"]["AppointmentChange"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description It is too late for the patient alone (`too-late-to-change`), the patient was let in (`visit-begun`), or somebody else changed it meanwhile (`visit-changed`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The visit is over (`visit-over`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    moveAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["OtherTime"];
+        responses: {
+            200: components["responses"]["AppointmentChange"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The patient was let in (`visit-begun`), or somebody else changed it meanwhile (`visit-changed`); or `history-lost`. The hold may be used up (`hold-used`). */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The visit is over (`visit-over`); or the hold has expired (`hold-expired`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    cancelAppointment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            200: components["responses"]["AppointmentChange"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The patient was let in (`visit-begun`), or somebody else changed it meanwhile (`visit-changed`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The visit is over (`visit-over`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };

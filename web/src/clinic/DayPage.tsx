@@ -22,7 +22,7 @@ export function DayPage({ day }: { day: Day | null }) {
   const now = useNow(10_000)
   const today = dayOf(now, zone)
   const shown = day ?? today
-  const { data, error } = useDay(shown, POLL_MS)
+  const { data, error, reload } = useDay(shown, POLL_MS)
   const waiting = waitingOf(data?.appointments ?? [])
   const title = shown === today ? t('day.today', { day: dayText(shown) }) : dayText(shown)
   const count = waiting.length
@@ -38,7 +38,13 @@ export function DayPage({ day }: { day: Day | null }) {
       {data && (
         <>
           <WaitingNow waiting={waiting} day={shown} zone={zone} now={now} />
-          <VisitList appointments={data.appointments} day={shown} zone={zone} now={now} />
+          <VisitList
+            appointments={data.appointments}
+            day={shown}
+            zone={zone}
+            now={now}
+            onChanged={() => void reload()}
+          />
         </>
       )}
     </StaffPage>

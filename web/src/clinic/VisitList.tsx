@@ -1,6 +1,7 @@
 import type { Appointment } from '../api/types'
 import { t } from '../i18n/text'
 import { type Day, timeText } from '../i18n/time'
+import { ChangeVisit } from './ChangeVisit'
 import { PatientProxies } from './PatientProxies'
 import { StageChip } from './StageChip'
 import { hasRole, useStaff } from './staff'
@@ -12,10 +13,11 @@ interface Props {
   day: Day
   zone: string
   now: number
+  onChanged: () => void
 }
 
 /** The day in the order of the clock. */
-export function VisitList({ appointments, day, zone, now }: Props) {
+export function VisitList({ appointments, day, zone, now, onChanged }: Props) {
   const { session } = useStaff()
   const sorted = [...appointments].sort((a, b) => Date.parse(a.start) - Date.parse(b.start))
   return (
@@ -40,6 +42,9 @@ export function VisitList({ appointments, day, zone, now }: Props) {
               <StageChip appointment={one} now={now} />
               <span className="visit-action">
                 {stageOf(one) !== 'waiting' && <VisitAction appointment={one} day={day} />}
+                {['booked', 'waiting'].includes(stageOf(one)) && (
+                  <ChangeVisit appointment={one} zone={zone} onChanged={onChanged} />
+                )}
                 {hasRole(session, 'front-desk') && <PatientProxies appointment={one} />}
               </span>
             </li>

@@ -5,8 +5,14 @@ import { t } from '../i18n/text'
 import { Link } from '../Link'
 import { forgetVisit } from './invitation'
 
+interface Props {
+  withdrawn?: boolean
+  /** By the patient, just now. */
+  cancelled?: boolean
+}
+
 /** The end of a link: with its visit, or `withdrawn` before. */
-export function VisitOver({ withdrawn = false }: { withdrawn?: boolean }) {
+export function VisitOver({ withdrawn = false, cancelled = false }: Props) {
   const { clinic } = useClinicApi()
 
   useEffect(() => forgetVisit(clinic), [clinic])
@@ -19,8 +25,8 @@ export function VisitOver({ withdrawn = false }: { withdrawn?: boolean }) {
     )
   }
   return (
-    <Page name={t('product.name')} title={t('over.title')} narrow>
-      <p>{t('over.body')}</p>
+    <Page name={t('product.name')} title={t(cancelled ? 'cancel.done' : 'over.title')} narrow>
+      <p>{t(cancelled ? 'cancel.done.body' : 'over.body')}</p>
       <p>
         <Link className="button" href={`/c/${clinic}`}>
           {t('over.book')}

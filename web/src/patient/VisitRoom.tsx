@@ -10,6 +10,7 @@ import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { BeforeVisit } from './BeforeVisit'
+import { ChangeVisit } from './ChangeVisit'
 import { keepChoice, keptChoice } from './invitation'
 import { VisitCall } from './VisitCall'
 import { VisitOver } from './VisitOver'
@@ -22,6 +23,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
   const { api, clinic } = useClinicApi()
   const [choice, setChoice] = useState<DeviceChoice | null>(() => keptChoice(clinic))
   const [arriving, setArriving] = useState(false)
+  const [cancelled, setCancelled] = useState(false)
   const path = { params: { path: { clinic } } }
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/scheduling/visit', { params: { path: { clinic } } })),
@@ -49,7 +51,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     }
   }
 
-  if (hasStatus(error, 410)) return <VisitOver />
+  if (cancelled || hasStatus(error, 410)) return <VisitOver cancelled={cancelled} />
   const name = visit?.clinic.name ?? t('product.name')
   if (!visit) {
     return (
@@ -65,6 +67,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
       <Page name={name} title={t('visit.title')}>
         {offline}
         <BeforeVisit visit={visit} joining={arriving} onReady={(chosen) => void arrive(chosen)} />
+        <ChangeVisit visit={visit} reload={reload} onCancelled={() => setCancelled(true)} />
       </Page>
     )
   }

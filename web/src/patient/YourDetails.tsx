@@ -3,10 +3,10 @@ import type { Clinic, Hold } from '../api/types'
 import { Button } from '../design/Button'
 import { t } from '../i18n/text'
 import { readerZone } from '../i18n/time'
+import { SetbackNotice } from '../times/SetbackNotice'
 import { DetailsForm } from './DetailsForm'
 import type { Details } from './details'
 import { HeldTime } from './HeldTime'
-import { SetbackNotice } from './SetbackNotice'
 import type { Booking } from './useBooking'
 import { useKnownPatient } from './useKnownPatient'
 
@@ -33,7 +33,7 @@ export function YourDetails({ clinic, booking, hold, details, onChange }: Props)
     <div className="stack wide">
       <HeldTime clinic={clinic} hold={hold} lost={lost} onExpired={expire} />
       <SetbackNotice
-        booking={booking}
+        setback={setback}
         zone={readerZone()}
         onTake={(slot) => void take(hold.service.id, slot)}
       />

@@ -1,18 +1,13 @@
 import { useCallback, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
-import { hasSlug, isRefusal } from '../api/problem'
-import type { Confirmation, Hold, Slot, SlotTaken } from '../api/types'
+import type { Confirmation, Hold, Slot } from '../api/types'
 import { navigate } from '../routing'
+import { type Setback, setbackOf, useHold } from '../times/useHold'
 import { birthDate, type Details } from './details'
 
 /** The address of the second step, so that the browser's Back returns to the times. */
 export const DETAILS_STEP = '#details'
-
-export type Setback =
-  | { kind: 'taken'; alternatives: Slot[] }
-  | { kind: 'gone' | 'expired' | 'used' | 'unreachable' }
-  | { kind: 'refused'; detail: string }
 
 export interface Booking {
   hold: Hold | null
@@ -31,33 +26,17 @@ export interface Booking {
 /** Hold, then confirm: the two writing calls of a booking and what may come between. */
 export function useBooking(): Booking {
   const { api, clinic } = useClinicApi()
-  const [hold, setHold] = useState<Hold | null>(null)
+  const { hold, setback, holding, take: keep, setSetback } = useHold()
   const [confirmation, setConfirmation] = useState<Confirmation | null>(null)
-  const [setback, setSetback] = useState<Setback | null>(null)
-  const [holding, setHolding] = useState<string | null>(null)
   const [confirming, setConfirming] = useState(false)
 
   const take = useCallback(
     async (service: string, slot: Slot) => {
-      setHolding(slot.start)
-      setSetback(null)
-      try {
-        const wanted = { service, practitioner: slot.practitioner.id, start: slot.start }
-        setHold(
-          await body(
-            api.POST('/c/{clinic}/scheduling/holds', { params: { path: { clinic } }, body: wanted }),
-          ),
-        )
-        navigate(DETAILS_STEP)
-        scrollTo(0, 0)
-      } catch (error) {
-        setHold(null)
-        setSetback(setbackOf(error))
-      } finally {
-        setHolding(null)
-      }
+      if (!(await keep(service, slot))) return
+      navigate(DETAILS_STEP)
+      scrollTo(0, 0)
     },
-    [api, clinic],
+    [keep],
   )
 
   const confirm = useCallback(
@@ -81,7 +60,7 @@ export function useBooking(): Booking {
         setConfirming(false)
       }
     },
-    [api, clinic, hold],
+    [api, clinic, hold, setSetback],
   )
 
   const confirmKnown = useCallback(async () => {
@@ -98,21 +77,8 @@ export function useBooking(): Booking {
     } finally {
       setConfirming(false)
     }
-  }, [api, clinic, hold])
+  }, [api, clinic, hold, setSetback])
 
-  const expire = useCallback(() => setSetback({ kind: 'expired' }), [])
+  const expire = useCallback(() => setSetback({ kind: 'expired' }), [setSetback])
   return { hold, confirmation, setback, holding, confirming, take, confirm, confirmKnown, expire }
-}
-
-function setbackOf(error: unknown): Setback {
-  if (hasSlug(error, 'slot-taken')) {
-    const { alternatives } = error.document as Partial<SlotTaken>
-    return { kind: 'taken', alternatives: alternatives ?? [] }
-  }
-  if (hasSlug(error, 'not-a-slot')) return { kind: 'gone' }
-  if (hasSlug(error, 'hold-expired')) return { kind: 'expired' }
-  if (hasSlug(error, 'hold-used')) return { kind: 'used' }
-  if (!isRefusal(error)) return { kind: 'unreachable' }
-  const { detail } = error.document
-  return { kind: 'refused', detail: typeof detail === 'string' ? detail : error.message }
 }

@@ -95,9 +95,10 @@ impl World {
             params![clinic, patient, now],
         )
         .await;
-        let none = None::<String>;
         self.run(
-            "INSERT INTO appointment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO appointment
+               (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 clinic,
                 appointment,
@@ -108,16 +109,14 @@ impl World {
                 start,
                 end,
                 AppointmentStatus::Booked,
-                now,
-                none.clone(),
-                none.clone(),
-                none.clone()
+                now
             ],
         )
         .await;
         let invoice = InvoiceId::new(now).unwrap();
         self.run(
-            "INSERT INTO invoice VALUES (?, ?, ?, 'issued', 'pay-at-clinic', 6000, 'EUR', ?)",
+            "INSERT INTO invoice (clinic, id, appointment, status, method, amount_minor, currency, issued_at)
+             VALUES (?, ?, ?, 'issued', 'pay-at-clinic', 6000, 'EUR', ?)",
             params![clinic, invoice, appointment, now],
         )
         .await;

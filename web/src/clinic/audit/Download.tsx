@@ -2,9 +2,10 @@ import { useState } from 'react'
 import { useClinicApi } from '../../api/ClinicApi'
 import { Button } from '../../design/Button'
 import { Notice } from '../../design/Notice'
+import { saveAs } from '../../design/saveAs'
 import { t } from '../../i18n/text'
 import { type Filters, queryOf } from './filters'
-import { nextOf, saveAs } from './save'
+import { nextOf } from './nextOf'
 
 const FORMATS = ['csv', 'ndjson', 'pdf', 'fhir'] as const
 type Format = (typeof FORMATS)[number]

@@ -1,9 +1,3 @@
-/** What an export's `Link` header says comes next (RFC 8288). */
-export function nextOf(link: string | null): string | undefined {
-  const found = /<\?after=([\w-]+)>; rel="next"/.exec(link ?? '')
-  return found?.[1]
-}
-
 /** Hands a file to the browser's own downloads. */
 export function saveAs(file: Blob, name: string): void {
   const url = URL.createObjectURL(file)

@@ -3,17 +3,16 @@ import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { dayOf, dayText, timeText } from '../i18n/time'
-import type { Booking } from './useBooking'
+import type { Setback } from './useHold'
 
 interface Props {
-  booking: Booking
+  setback: Setback | null
   zone: string
   onTake: (slot: Slot) => void
 }
 
 /** What came between, and the way on from there. */
-export function SetbackNotice({ booking, zone, onTake }: Props) {
-  const { setback } = booking
+export function SetbackNotice({ setback, zone, onTake }: Props) {
   if (!setback) return null
   switch (setback.kind) {
     case 'taken':

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, afterEach, before, test } from 'node:test'
+import { Audit } from './audit.js'
+import { Person } from './browser.js'
+import { Network } from './network.js'
+import { dayAt, findInvitation, giveDetails, signIn, takeFirstTime } from './steps.js'
+
+// Plans change: the patient by the link, the front desk on the day's list.
+
+const PATIENT = { name: 'Ina Intime', email: 'ina@patients.example' }
+const ZONE = 'Europe/Berlin'
+const audit = new Audit()
+
+/** @type {Network} */
+let network
+/** @type {Person} */
+let patient
+/** @type {Person} */
+let desk
+/** @type {import('playwright-core').Page} */
+let patientPage
+/** @type {import('playwright-core').Page} */
+let deskPage
+/** @type {string} */
+let link
+/** Start of the visit as it is now. @type {string} */
+let start
+
+before(async () => {
+  network = await Network.start()
+  patient = await Person.open('changes-patient')
+  desk = await Person.open('changes-desk')
+  patientPage = await patient.page()
+  deskPage = await desk.page()
+})
+
+after(async () => {
+  await Promise.allSettled([patient?.close(), desk?.close()])
+  await network?.remove()
+})
+
+afterEach(async (context) => {
+  if ('passed' in context && context.passed) return
+  await Promise.all([patient.keepEvidence(context.name), desk.keepEvidence(context.name)])
+})
+
+test('a visit is booked for a later week', async () => {
+  await patientPage.goto(network.page('/c/demo'))
+  await patientPage.locator('button.time').first().waitFor()
+  await patientPage.getByRole('button', { name: 'Later' }).click()
+  start = await takeFirstTime(patientPage)
+  await giveDetails(patientPage, PATIENT)
+  await deskPage.goto(network.page('/clinic/demo'))
+  await signIn(deskPage, network.account('front-desk'))
+  link = await findInvitation(deskPage, PATIENT.email)
+})
+
+test('the calendar entry says when', async () => {
+  await patientPage.goto(link)
+  await audit.visit(patientPage, 'before the visit')
+  const downloads = patientPage.waitForEvent('download')
+  await patientPage.getByRole('button', { name: 'Put it into my calendar' }).click()
+  const download = await downloads
+  assert.equal(download.suggestedFilename(), 'visit.ics')
+  const text = await readFile(await download.path(), 'utf8')
+  const utc = start.replaceAll(/[-:]|\.\d+/g, '')
+  assert.match(text, new RegExp(`^DTSTART:${utc}\r?$`, 'm'))
+})
+
+test('the patient chooses another time', async () => {
+  await patientPage.getByRole('button', { name: 'Choose another time' }).click()
+  await patientPage.locator('button.time').first().waitFor()
+  await audit.visit(patientPage, 'another time')
+  start = await moveToLastTime(patientPage)
+  await patientPage.getByText('Your visit has another time.').waitFor()
+  await deskPage.goto(network.page(`/clinic/demo/day/${dayAt(start, ZONE)}`))
+  await deskPage.getByRole('listitem').filter({ hasText: PATIENT.name }).waitFor()
+})
+
+test('the front desk moves it too, and the patient’s page follows', async () => {
+  await deskPage.getByRole('button', { name: `Move the visit with ${PATIENT.name}` }).click()
+  await deskPage.getByRole('dialog').locator('button.time').first().waitFor()
+  await audit.visit(deskPage, 'move a visit')
+  const before = start
+  start = await moveToLastTime(deskPage)
+  assert.notEqual(start, before)
+  await deskPage.getByRole('dialog').waitFor({ state: 'detached' })
+  const seen = patientPage.waitForResponse(async (response) => {
+    if (!response.url().endsWith('/scheduling/visit') || response.status() !== 200) return false
+    return (await response.json()).appointment.start === start
+  })
+  await seen
+})
+
+test('the patient cancels, and the clinic sees it', async () => {
+  await patientPage.getByRole('button', { name: 'Cancel the visit' }).click()
+  const dialog = patientPage.getByRole('dialog')
+  await audit.visit(patientPage, 'cancel a visit')
+  await dialog.getByRole('button', { name: 'Cancel the visit' }).click()
+  await patientPage.getByRole('heading', { name: 'Your visit is cancelled' }).waitFor()
+  await deskPage.goto(network.page(`/clinic/demo/day/${dayAt(start, ZONE)}`))
+  await deskPage.getByRole('listitem').filter({ hasText: PATIENT.name }).getByText('Cancelled').waitFor()
+  await patientPage.goto(link)
+  await patientPage.getByRole('heading', { name: 'Your visit is over' }).waitFor()
+})
+
+test('no page has a serious accessibility violation, and all fit a phone', () => {
+  assert.deepEqual([...audit.accessibility, ...audit.layout], [])
+})
+
+/**
+ * Takes the last free time that is shown, and confirms; answers its start.
+ *
+ * @param {import('playwright-core').Page} page
+ */
+async function moveToLastTime(page) {
+  const held = page.waitForResponse(
+    (response) => response.url().endsWith('/scheduling/holds') && response.status() === 201,
+  )
+  await page.locator('button.time').last().click()
+  const hold = await (await held).json()
+  await page.getByRole('button', { name: 'Move the visit', exact: true }).click()
+  return String(hold.start)
+}
