@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN_DIR := $(CARGO_TARGET_DIR)/debug
-FUNCTIONS := audit auth messages payments records scheduling tokens
+FUNCTIONS := $(patsubst edge-functions/%/src/entry.rs,%,$(wildcard edge-functions/*/src/entry.rs))
 # What `locum up` is given, as in `make up ARGS="--port 9080"`.
 ARGS ?=
 

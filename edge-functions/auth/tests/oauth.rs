@@ -378,7 +378,7 @@ async fn keys_change_without_anybody_meeting_a_token_of_an_unknown_one() {
         jsonwebtoken::decode_header(&token).unwrap().kid.unwrap()
     };
     let first = kid().await;
-    assert_eq!(keys().await, [first.clone()]);
+    assert_eq!(keys().await, std::slice::from_ref(&first));
     clinic.world.advance(SignedDuration::from_hours(90 * 24));
     assert_eq!(kid().await, first, "a key signs that nobody has seen yet");
     let published = keys().await;
@@ -389,7 +389,7 @@ async fn keys_change_without_anybody_meeting_a_token_of_an_unknown_one() {
     assert!(keys().await.contains(&first), "the old key is gone before its tokens are");
     clinic.world.advance(SignedDuration::from_hours(24));
     assert_eq!(kid().await, second);
-    assert_eq!(keys().await, [second.clone()]);
+    assert_eq!(keys().await, std::slice::from_ref(&second));
     let gone = "SELECT count(*) FROM app_key WHERE retired_at IS NOT NULL AND private_key IS NULL";
     assert_eq!(clinic.world.count(gone).await, 1);
 
