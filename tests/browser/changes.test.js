@@ -5,6 +5,7 @@ import { Audit } from './audit.js'
 import { Person } from './browser.js'
 import { Network } from './network.js'
 import { dayAt, findInvitation, giveDetails, signIn, takeFirstTime } from './steps.js'
+import { until } from './until.js'
 
 // Plans change: the patient by the link, the front desk on the day's list.
 
@@ -72,7 +73,7 @@ test('the patient chooses another time', async () => {
   await patientPage.getByRole('button', { name: 'Choose another time' }).click()
   await patientPage.locator('button.time').first().waitFor()
   await audit.visit(patientPage, 'another time')
-  start = await moveToLastTime(patientPage)
+  start = await moveTo(patientPage, 'last')
   await patientPage.getByText('Your visit has another time.').waitFor()
   await deskPage.goto(network.page(`/clinic/demo/day/${dayAt(start, ZONE)}`))
   await deskPage.getByRole('listitem').filter({ hasText: PATIENT.name }).waitFor()
@@ -83,7 +84,7 @@ test('the front desk moves it too, and the patient’s page follows', async () =
   await deskPage.getByRole('dialog').locator('button.time').first().waitFor()
   await audit.visit(deskPage, 'move a visit')
   const before = start
-  start = await moveToLastTime(deskPage)
+  start = await moveTo(deskPage, 'first')
   assert.notEqual(start, before)
   await deskPage.getByRole('dialog').waitFor({ state: 'detached' })
   const seen = patientPage.waitForResponse(async (response) => {
@@ -101,8 +102,9 @@ test('the patient cancels, and the clinic sees it', async () => {
   await patientPage.getByRole('heading', { name: 'Your visit is cancelled' }).waitFor()
   await deskPage.goto(network.page(`/clinic/demo/day/${dayAt(start, ZONE)}`))
   await deskPage.getByRole('listitem').filter({ hasText: PATIENT.name }).getByText('Cancelled').waitFor()
-  await patientPage.goto(link)
-  await patientPage.getByRole('heading', { name: 'Your visit is over' }).waitFor()
+  const again = await patient.page()
+  await again.goto(link)
+  await again.getByRole('heading', { name: 'Your visit is over' }).waitFor()
 })
 
 test('no page has a serious accessibility violation, and all fit a phone', () => {
@@ -110,15 +112,20 @@ test('no page has a serious accessibility violation, and all fit a phone', () =>
 })
 
 /**
- * Takes the last free time that is shown, and confirms; answers its start.
+ * Takes a free time a week later, when patients may still change it, and confirms; answers its start.
  *
  * @param {import('playwright-core').Page} page
+ * @param {'first' | 'last'} which
  */
-async function moveToLastTime(page) {
+async function moveTo(page, which) {
+  const firstDay = page.locator('input[name=day]').first()
+  const shown = await firstDay.inputValue()
+  await page.getByRole('button', { name: 'Later days' }).click()
+  await until('another week is shown', async () => (await firstDay.inputValue()) !== shown)
   const held = page.waitForResponse(
     (response) => response.url().endsWith('/scheduling/holds') && response.status() === 201,
   )
-  await page.locator('button.time').last().click()
+  await page.locator('button.time')[which]().click()
   const hold = await (await held).json()
   await page.getByRole('button', { name: 'Move the visit', exact: true }).click()
   return String(hold.start)
