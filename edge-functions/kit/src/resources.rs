@@ -42,7 +42,7 @@ pub const RESOURCES: &[ResourceRule] = &[
     ResourceRule { resource: "Patient", people: &[("rs", &[FrontDesk, Nurse, Doctor])], system: "rs" },
     ResourceRule {
         resource: "Appointment",
-        people: &[("rs", &[FrontDesk, Nurse, Doctor, ClinicAdmin]), ("u", &[Nurse, Doctor])],
+        people: &[("rs", &[FrontDesk, Nurse, Doctor, ClinicAdmin]), ("u", &[FrontDesk, Nurse, Doctor])],
         system: "rs",
     },
     ResourceRule {
