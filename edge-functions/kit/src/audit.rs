@@ -197,6 +197,8 @@ pub enum Action {
     AppUsed,
     /// Something of an app's was refused: itself, what it asked for, its token.
     AppRefused,
+    /// Somebody whom we know asked for what their role may not do, or for an id that this clinic does not have.
+    OperationRefused,
     /// A code or refresh token came a second time: nothing of its grant is worth anything any more.
     AppTokenReused,
     /// Somebody let an app in, or an app came by itself.
@@ -398,6 +400,7 @@ impl Action {
             Self::PatientsSearched => ("patients-searched", 'R', "Patient"),
             Self::AppUsed => ("app-used", 'E', "Consent"),
             Self::AppRefused => ("app-refused", 'E', "Device"),
+            Self::OperationRefused => ("operation-refused", 'E', "OperationDefinition"),
             Self::AppTokenReused => ("app-token-reused", 'D', "Consent"),
             Self::AppGranted => ("app-granted", 'C', "Consent"),
             Self::AppDenied => ("app-denied", 'E', "Device"),

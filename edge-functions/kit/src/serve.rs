@@ -1,7 +1,7 @@
 //! From a request to its answer: route, who calls, whether they may, then the function.
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, SET_COOKIE};
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, StatusCode};
 use jiff::Timestamp;
 
 use crate::audit::{Action, Trail};
@@ -64,17 +64,19 @@ async fn answer<F: Function>(
     let now = clock::to_millisecond(host.clock.now());
     let known = identify(host, &clinic, request.headers(), rule.access, now).await;
     let Known { caller, renewed } =
-        known.inspect_err(|problem| refused_app(trail, &Caller::default(), problem))?;
-    let level = authorize(&caller, rule).inspect_err(|problem| refused_app(trail, &caller, problem))?;
+        known.inspect_err(|problem| refused(trail, &Caller::default(), rule, problem))?;
+    let level = authorize(&caller, rule).inspect_err(|problem| refused(trail, &caller, rule, problem))?;
     if let Some(hash) = known_by(&caller, request.headers()) {
         trail.known_by(&hash);
     }
     let elsewhere = sessions::is_elsewhere(&caller, request.headers());
-    check_condition(&caller, rule, elsewhere, now)?;
+    let condition = check_condition(&caller, rule, elsewhere, now);
+    condition.inspect_err(|problem| refused(trail, &caller, rule, problem))?;
     let request_id = request.headers().get("locum-request-id").and_then(|id| id.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
     let context = Context { clinic, request_id, now, request, caller, host, path_id, trail, level };
-    let mut reply = F::call(&context, rule.operation).await?;
+    let answered = F::call(&context, rule.operation).await;
+    let mut reply = answered.inspect_err(|problem| not_here(&context, rule, problem))?;
     context.audit_app();
     // What the function set itself is newer.
     if !renewed.is_empty() && !reply.headers().contains_key(SET_COOKIE) {
@@ -213,9 +215,22 @@ fn authorize<O>(caller: &Caller, rule: &Rule<O>) -> Result<Option<Level>, Proble
     level.map(Some).ok_or_else(bearer::insufficient_scope)
 }
 
-fn refused_app(trail: &Trail, caller: &Caller, problem: &Problem) {
-    if matches!(problem.slug(), "invalid-token" | "insufficient-scope") {
-        trail.note(caller, Action::AppRefused, caller.grant.as_ref().map(|grant| &grant.client as _));
+/// Notes who was turned away at the door: an app, or a person whose role it is not.
+fn refused<O>(trail: &Trail, caller: &Caller, rule: &Rule<O>, problem: &Problem) {
+    match problem.slug() {
+        "invalid-token" | "insufficient-scope" => {
+            trail.note(caller, Action::AppRefused, caller.grant.as_ref().map(|grant| &grant.client as _));
+        }
+        "role-not-allowed" | "not-given" => trail.note(caller, Action::OperationRefused, Some(&rule.name)),
+        _ => {}
+    }
+}
+
+/// Notes who asked for an id that this clinic does not have: it may be another's.
+fn not_here<O>(context: &Context<'_>, rule: &Rule<O>, problem: &Problem) {
+    let known = context.caller.grant.is_some() || context.caller.acts_as(|_| true);
+    if problem.status() == StatusCode::NOT_FOUND && context.path_id.is_some() && known {
+        context.audit(Action::OperationRefused, Some(&rule.name));
     }
 }
 

@@ -1,5 +1,5 @@
 //! Every operation as every role, as nobody, and as somebody of another clinic: what the policy table says is what
-//! happens. Made from the table, so that a new operation is in it.
+//! happens, and who was turned away is recorded. Made from the table, so that a new operation is in it.
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
@@ -72,8 +72,15 @@ async fn every_operation_answers_every_role_as_the_table_says() {
         for role in Role::ALL {
             // What one of them did, such as signing out, is not to hinder the next.
             let Some(client) = signed_in(&world, "demo", role, &visit).await else { continue };
+            let before = world.audit_trail().len();
             let answer = ask(&client, &entry).await;
             asked += 1;
+            let told = world.audit_trail()[before..].iter().any(|event| event.ends_with(" operation-refused"));
+            let unknown =
+                answer.status == 404 && entry.path.contains("{id}") && entry.access != Access::Anyone;
+            if told != (answer.problem() == "role-not-allowed" || unknown) {
+                wrong.push(format!("recorded: {told}: {}", line(&entry, role.as_str(), &answer)));
+            }
             let refused = matches!(answer.problem(), "role-not-allowed" | "sign-in-required");
             // A sign-in that is over owes nothing.
             let over = entry.access == Access::SigningIn && answer.problem() == "sign-in-required";
