@@ -90,6 +90,29 @@ export const es = {
   'visit.early':
     'Su visita es el {day} a las {time}. Llega pronto: ya puede comprobar sus aparatos y esperar.',
 
+  'change.title': '¿Cambio de planes?',
+  'change.calendar': 'Añadir a mi calendario',
+  'change.time': 'Elegir otra hora',
+  'change.time.short': 'Cambiar',
+  'change.time.name': 'Cambiar la visita de {name}',
+  'change.ask':
+    '¿Cambiar la visita a {day}, {time}, con {name}? Hasta que lo confirme se guarda la hora de antes.',
+  'change.confirm': 'Cambiar la visita',
+  'change.other': 'Otra hora',
+  'change.keep': 'Dejarla como está',
+  'change.moved': 'Su visita tiene otra hora. Este enlace sigue siendo el mismo.',
+  'change.tooLate': 'Es demasiado tarde para cambiarla aquí. Llame a la clínica.',
+  'change.failed': 'No ha funcionado. No ha cambiado nada; inténtelo de nuevo.',
+  'cancel.open': 'Cancelar la visita',
+  'cancel.open.short': 'Cancelar',
+  'cancel.open.name': 'Cancelar la visita de {name}',
+  'cancel.title': '¿Cancelar su visita?',
+  'cancel.title.name': '¿Cancelar la visita de {name}?',
+  'cancel.body': 'La hora se da a otra persona. No se puede deshacer.',
+  'cancel.confirm': 'Cancelar la visita',
+  'cancel.done': 'Su visita está cancelada',
+  'cancel.done.body': 'La clínica lo sabe, y este enlace ya no abre nada.',
+
   'link.opening': 'Abriendo su invitación…',
   'link.unknown': 'Este enlace no lleva a ninguna visita',
   'link.unknown.help':
