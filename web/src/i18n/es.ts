@@ -382,6 +382,7 @@ export const es = {
   'access.more': 'Hay entradas más antiguas. La clínica puede decírselas.',
   'access.you': 'Usted',
   'access.guest': 'Su invitado',
+  'access.proxy': 'Quien actúa por usted',
   'access.did.C': 'añadió algo',
   'access.did.R': 'la miró',
   'access.did.U': 'cambió algo',
