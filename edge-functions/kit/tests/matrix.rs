@@ -75,7 +75,8 @@ async fn every_operation_answers_every_role_as_the_table_says() {
             let before = world.audit_trail().len();
             let answer = ask(&client, &entry).await;
             asked += 1;
-            let told = world.audit_trail()[before..].iter().any(|event| event.ends_with(" operation-refused"));
+            let told =
+                world.audit_trail()[before..].iter().any(|event| event.ends_with(" operation-refused"));
             let unknown =
                 answer.status == 404 && entry.path.contains("{id}") && entry.access != Access::Anyone;
             if told != (answer.problem() == "role-not-allowed" || unknown) {
