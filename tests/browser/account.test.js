@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { authenticator } from './authenticator.js'
 import { Person } from './browser.js'
+import { inOrder } from './inOrder.js'
 import { Network } from './network.js'
 import { dayAt, findInvitation, giveDetails, signIn, takeFirstTime } from './steps.js'
 
@@ -25,7 +26,6 @@ let office
 const audit = new Audit()
 let invitation = ''
 let day = ''
-let failed = false
 
 /** @param {string} name */
 async function open(name) {
@@ -47,24 +47,7 @@ after(async () => {
   await network?.remove()
 })
 
-afterEach(async (context) => {
-  if ('passed' in context && context.passed) return
-  failed = true
-  for (const person of people) await person.keepEvidence(context.name)
-})
-
-/**
- * Each goes on from where the one before ended.
- *
- * @param {string} name
- * @param {() => Promise<void>} work
- */
-function step(name, work) {
-  test(name, async (context) => {
-    if (failed) return context.skip('a step before failed')
-    await work()
-  })
-}
+const step = inOrder(() => people)
 
 step('an administrator has links ask who opens them', async () => {
   await office.goto(network.page('/clinic/demo'))

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
-import { after, afterEach, before, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import * as client from 'openid-client'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
+import { inOrder } from './inOrder.js'
 import { localFetch } from './localFetch.js'
 import { Network } from './network.js'
 import { OtherLogin } from './otherLogin.js'
@@ -38,7 +39,6 @@ let page
 /** @type {client.Configuration} */
 let config
 const audit = new Audit()
-let failed = false
 /** What the app was given. */
 const registered = { id: '', secret: '' }
 const visit = { patient: '', appointment: '', day: '' }
@@ -62,25 +62,7 @@ after(async () => {
   await login?.stop()
 })
 
-afterEach(async (context) => {
-  if ('passed' in context && context.passed) return
-  failed = true
-  await administrator.keepEvidence(context.name)
-  await doctor.keepEvidence(context.name)
-})
-
-/**
- * Each goes on from where the one before ended.
- *
- * @param {string} name
- * @param {() => Promise<void>} work
- */
-function step(name, work) {
-  test(name, async (context) => {
-    if (failed) return context.skip('a step before failed')
-    await work()
-  })
-}
+const step = inOrder(() => [administrator, doctor])
 
 step('an administrator takes an app in', async () => {
   await office.goto(network.page('/clinic/demo'))

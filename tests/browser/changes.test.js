@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { after, afterEach, before, test } from 'node:test'
+import { after, before } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
+import { inOrder } from './inOrder.js'
 import { Network } from './network.js'
 import { dayAt, findInvitation, giveDetails, signIn, takeFirstTime } from './steps.js'
 import { until } from './until.js'
@@ -41,12 +42,9 @@ after(async () => {
   await network?.remove()
 })
 
-afterEach(async (context) => {
-  if ('passed' in context && context.passed) return
-  await Promise.all([patient.keepEvidence(context.name), desk.keepEvidence(context.name)])
-})
+const step = inOrder(() => [patient, desk])
 
-test('a visit is booked for a later week', async () => {
+step('a visit is booked for a later week', async () => {
   await patientPage.goto(network.page('/c/demo'))
   await patientPage.locator('button.time').first().waitFor()
   await patientPage.getByRole('button', { name: 'Later' }).click()
@@ -57,7 +55,7 @@ test('a visit is booked for a later week', async () => {
   link = await findInvitation(deskPage, PATIENT.email)
 })
 
-test('the calendar entry says when', async () => {
+step('the calendar entry says when', async () => {
   await patientPage.goto(link)
   await audit.visit(patientPage, 'before the visit')
   const downloads = patientPage.waitForEvent('download')
@@ -69,7 +67,7 @@ test('the calendar entry says when', async () => {
   assert.match(text, new RegExp(`^DTSTART:${utc}\r?$`, 'm'))
 })
 
-test('the patient chooses another time', async () => {
+step('the patient chooses another time', async () => {
   await patientPage.getByRole('button', { name: 'Choose another time' }).click()
   await patientPage.locator('button.time').first().waitFor()
   await audit.visit(patientPage, 'another time')
@@ -79,7 +77,7 @@ test('the patient chooses another time', async () => {
   await deskPage.getByRole('listitem').filter({ hasText: PATIENT.name }).waitFor()
 })
 
-test('the front desk moves it too, and the patient’s page follows', async () => {
+step('the front desk moves it too, and the patient’s page follows', async () => {
   await deskPage.getByRole('button', { name: `Move the visit with ${PATIENT.name}` }).click()
   await deskPage.getByRole('dialog').locator('button.time').first().waitFor()
   await audit.visit(deskPage, 'move a visit')
@@ -94,7 +92,7 @@ test('the front desk moves it too, and the patient’s page follows', async () =
   await seen
 })
 
-test('the patient cancels, and the clinic sees it', async () => {
+step('the patient cancels, and the clinic sees it', async () => {
   await patientPage.getByRole('button', { name: 'Cancel the visit' }).click()
   const dialog = patientPage.getByRole('dialog')
   await audit.visit(patientPage, 'cancel a visit')
@@ -107,7 +105,7 @@ test('the patient cancels, and the clinic sees it', async () => {
   await again.getByRole('heading', { name: 'Your visit is over' }).waitFor()
 })
 
-test('no page has a serious accessibility violation, and all fit a phone', () => {
+step('no page has a serious accessibility violation, and all fit a phone', () => {
   assert.deepEqual([...audit.accessibility, ...audit.layout], [])
 })
 

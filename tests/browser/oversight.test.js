@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { after, afterEach, before, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
+import { inOrder } from './inOrder.js'
 import { Network } from './network.js'
 import { dayAt, findInvitation, giveDetails, signIn, signOut, takeFirstTime } from './steps.js'
 
@@ -24,7 +25,6 @@ let patient
 const audit = new Audit()
 let visit = ''
 let invitation = ''
-let failed = false
 
 before(async () => {
   network = await Network.start()
@@ -40,25 +40,7 @@ after(async () => {
   await network?.remove()
 })
 
-afterEach(async (context) => {
-  if ('passed' in context && context.passed) return
-  failed = true
-  await staff.keepEvidence(context.name)
-  await somebody.keepEvidence(context.name)
-})
-
-/**
- * Each goes on from where the one before ended.
- *
- * @param {string} name
- * @param {() => Promise<void>} work
- */
-function step(name, work) {
-  test(name, async (context) => {
-    if (failed) return context.skip('a step before failed')
-    await work()
-  })
-}
+const step = inOrder(() => [staff, somebody])
 
 step('somebody books with one doctor, and the clinic shows doctors their own patients', async () => {
   await patient.goto(network.page('/c/demo'))

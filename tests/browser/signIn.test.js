@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
-import { after, afterEach, before, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
+import { inOrder } from './inOrder.js'
 import { Network } from './network.js'
 import { signIn, signOut } from './steps.js'
 
@@ -26,7 +27,6 @@ let link = ''
 let secret = ''
 /** @type {string[]} */
 let recoveryCodes = []
-let failed = false
 
 before(async () => {
   network = await Network.start()
@@ -42,25 +42,7 @@ after(async () => {
   await network?.remove()
 })
 
-afterEach(async (context) => {
-  if ('passed' in context && context.passed) return
-  failed = true
-  await administrator.keepEvidence(context.name)
-  await newcomer.keepEvidence(context.name)
-})
-
-/**
- * Each goes on from where the one before ended.
- *
- * @param {string} name
- * @param {() => Promise<void>} work
- */
-function step(name, work) {
-  test(name, async (context) => {
-    if (failed) return context.skip('a step before failed')
-    await work()
-  })
-}
+const step = inOrder(() => [administrator, newcomer])
 
 step('an administrator signs in with a passkey and adds somebody', async () => {
   await office.goto(network.page('/clinic/demo'))

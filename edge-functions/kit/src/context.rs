@@ -215,6 +215,11 @@ impl Person {
 }
 
 impl Caller {
+    /// Whether this is somebody, or something, that we know.
+    pub fn is_known(&self) -> bool {
+        self.grant.is_some() || self.acts_as(|_| true)
+    }
+
     /// Whether the caller acts in one of the roles that `allowed` says yes to.
     pub fn acts_as(&self, allowed: impl Fn(Role) -> bool) -> bool {
         let staff = self.staff.iter().flat_map(|staff| staff.roles.iter().copied());

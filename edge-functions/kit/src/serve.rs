@@ -207,8 +207,11 @@ fn authorize<O>(caller: &Caller, rule: &Rule<O>) -> Result<Option<Level>, Proble
     let signs_in = access == Access::SigningIn && caller.signing_in.is_some();
     let may = access == Access::Anyone || is_node || signs_in || caller.acts_as(|role| access.allows(role));
     if !may && !by_itself {
-        let known = caller.grant.is_some() || caller.acts_as(|_| true);
-        return Err(if known { Problem::role_not_allowed() } else { Problem::sign_in_required() });
+        return Err(if caller.is_known() {
+            Problem::role_not_allowed()
+        } else {
+            Problem::sign_in_required()
+        });
     }
     let Some(grant) = &caller.grant else { return Ok(None) };
     let level = rule.app.as_ref().and_then(|through| grant.level(by_itself, through));
@@ -228,8 +231,7 @@ fn refused<O>(trail: &Trail, caller: &Caller, rule: &Rule<O>, problem: &Problem)
 
 /// Notes who asked for an id that this clinic does not have: it may be another's.
 fn not_here<O>(context: &Context<'_>, rule: &Rule<O>, problem: &Problem) {
-    let known = context.caller.grant.is_some() || context.caller.acts_as(|_| true);
-    if problem.status() == StatusCode::NOT_FOUND && context.path_id.is_some() && known {
+    if problem.status() == StatusCode::NOT_FOUND && context.path_id.is_some() && context.caller.is_known() {
         context.audit(Action::OperationRefused, Some(&rule.name));
     }
 }

@@ -9,6 +9,7 @@ import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { BirthDateField } from './BirthDateField'
 import { birthDate, type Details, EMPTY } from './details'
+import { useAttempt } from './useAttempt'
 
 export type Proof = { birthDate: string } | { code: string }
 type Failure = 'wrong' | 'invalid' | 'tooMany' | 'unreachable'
@@ -26,21 +27,7 @@ export function LinkProof({ by, token, onProof }: Props) {
   const [details, setDetails] = useState<Details>(EMPTY)
   const [code, setCode] = useState('')
   const [sent, setSent] = useState(false)
-  const [busy, setBusy] = useState(false)
-  const [failure, setFailure] = useState<Failure | null>(null)
-
-  async function attempt(work: () => Promise<void>) {
-    if (busy) return
-    setBusy(true)
-    setFailure(null)
-    try {
-      await work()
-    } catch (error) {
-      setFailure(failureOf(error))
-    } finally {
-      setBusy(false)
-    }
-  }
+  const { busy, failure, setFailure, attempt } = useAttempt(failureOf)
 
   async function send() {
     await body(api.POST('/c/{clinic}/auth/visit-codes', { params: { path: { clinic } }, body: { token } }))

@@ -10,6 +10,7 @@ import { Page } from '../../design/Page'
 import { t } from '../../i18n/text'
 import { BirthDateField } from '../BirthDateField'
 import { birthDate, type Details, EMPTY } from '../details'
+import { useAttempt } from '../useAttempt'
 
 type Failure = 'wrong' | 'unknownPasskey' | 'cancelled' | 'tooMany' | 'failed' | 'email' | 'birthDate'
 
@@ -19,22 +20,8 @@ export function PatientSignIn({ onSignedIn }: { onSignedIn: () => Promise<void> 
   const [details, setDetails] = useState<Details>(EMPTY)
   const [code, setCode] = useState('')
   const [sent, setSent] = useState(false)
-  const [busy, setBusy] = useState(false)
-  const [failure, setFailure] = useState<Failure | null>(null)
+  const { busy, failure, setFailure, attempt } = useAttempt(failureOf)
   const params = { path: { clinic } }
-
-  async function attempt(work: () => Promise<void>) {
-    if (busy) return
-    setBusy(true)
-    setFailure(null)
-    try {
-      await work()
-    } catch (error) {
-      setFailure(failureOf(error))
-    } finally {
-      setBusy(false)
-    }
-  }
 
   async function touch() {
     const asked = await body(api.POST('/c/{clinic}/auth/patient/passkey-requests', { params, body: {} }))
