@@ -200,7 +200,7 @@ impl Network {
         if let Some(mut revived) = self.revived.remove(process) {
             revived.wait()?;
         }
-        until("it is killed", || Ok(matches!(state(id), None | Some('Z'))))
+        until("it is killed", || Ok(has_ended(id)))
     }
 
     /// Whether a process is gone, by itself or because it was asked to.
@@ -212,7 +212,7 @@ impl Network {
             self.revived.remove(process);
             return Ok(true);
         }
-        Ok(matches!(state(self.process_id(process)?), None | Some('Z')))
+        Ok(has_ended(self.process_id(process)?))
     }
 
     /// What runs in a region: of three, a member of the control plane too.
@@ -296,8 +296,7 @@ impl Network {
         let waited = until("it is ready", || {
             if let Some(status) = child.try_wait()? {
                 let log = std::fs::read_to_string(data.join(format!("log/{process}.log")))?;
-                let last: Vec<&str> = log.lines().rev().take(3).collect();
-                bail!("{process} ended at once: {status}; the last it said: {last:#?}");
+                bail!("{process} ended at once: {status}; the last it said: {:#?}", last_said(&log));
             }
             said = std::fs::read(&ready_file).ok().and_then(|text| serde_json::from_slice(&text).ok());
             Ok(said.is_some())
@@ -425,6 +424,24 @@ fn state(process: u32) -> Option<char> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name before it may hold anything, brackets too.
     text.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// The last lines of a log, before the stack they came from.
+fn last_said(log: &str) -> Vec<&str> {
+    let said = log.rsplit_once("\nStack backtrace").map_or(log, |(said, _)| said);
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(6)..].to_vec()
+}
+
+/// Whether nothing of a process runs any more. Its first thread is a zombie as soon as that one ended, while others may
+/// still hold its files and ports.
+fn has_ended(process: u32) -> bool {
+    let threads = || std::fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
+    match state(process) {
+        None => true,
+        Some('Z') => threads() <= 1,
+        Some(_) => false,
+    }
 }
 
 /// Between two looks at a condition that has a deadline.
