@@ -125,8 +125,9 @@ fn missing(view: &OperationsView, wish: &Wish) -> Vec<String> {
                 .collect()
         }
         Wish::Pin { group, region } => {
+            // On its way it is led nowhere: that is not there yet either.
             let elsewhere = view.groups.iter().filter(|place| {
-                place.group == *group && place.served && place.region.as_ref() != Some(region)
+                place.group == *group && !(place.served && place.region.as_ref() == Some(region))
             });
             elsewhere.map(|place| format!("group {} is not led there yet", place.group)).collect()
         }
@@ -206,5 +207,8 @@ mod tests {
             |region: &str| Wish::Pin { group: "main".parse().unwrap(), region: region.parse().unwrap() };
         assert!(missing(&view(Vec::new(), "west"), &wish("west")).is_empty());
         assert_eq!(missing(&view(Vec::new(), "west"), &wish("east")).len(), 1);
+        let mut on_its_way = view(Vec::new(), "west");
+        on_its_way.groups[0].served = false;
+        assert_eq!(missing(&on_its_way, &wish("west")).len(), 1);
     }
 }
