@@ -83,6 +83,10 @@ pub enum Action {
     PatientArrived,
     /// The patient was let in.
     PatientAdmitted,
+    /// Puts a visit on hold.
+    VisitHeld,
+    /// Gives a visit to another practitioner.
+    VisitTransferred,
     /// The visit was ended.
     VisitEnded,
     /// Somebody said something of the call.
@@ -343,6 +347,8 @@ impl Action {
             Self::DayRead => ("day-read", 'R', "Day"),
             Self::PatientArrived => ("patient-arrived", 'U', "Appointment"),
             Self::PatientAdmitted => ("patient-admitted", 'U', "Appointment"),
+            Self::VisitHeld => ("visit-held", 'U', "Appointment"),
+            Self::VisitTransferred => ("visit-transferred", 'U', "Appointment"),
             Self::VisitEnded => ("visit-ended", 'U', "Appointment"),
             Self::CallReported => ("call-reported", 'C', "Encounter"),
             Self::GuestInvited => ("guest-invited", 'C', "Appointment"),

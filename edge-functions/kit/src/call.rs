@@ -62,6 +62,36 @@ pub async fn put_out(context: &Context<'_>, person: &str) -> Result<(), Problem>
     Ok(())
 }
 
+/// Who is put out of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// Whoever is in it.
+    Everybody,
+    /// Those who came by a link or an account of their own.
+    AllButStaff,
+}
+
+/// Puts people out of the call of a visit, which goes on: they can join it again as soon as the clinic lets them.
+pub async fn clear(context: &Context<'_>, appointment: AppointmentId, who: Who) -> Result<(), Problem> {
+    let (clinic, database) = (&context.clinic, context.database());
+    let sql = "SELECT r.name, p.name, a.end_at, p.person FROM room_participant p
+               JOIN room r ON r.clinic = p.clinic AND r.appointment = p.appointment
+               JOIN appointment a ON a.clinic = p.clinic AND a.id = p.appointment
+               LEFT JOIN staff_user s ON s.clinic = p.clinic AND s.id = p.person
+               WHERE p.clinic = ? AND p.appointment = ? AND (? OR s.id IS NULL)";
+    let all = i64::from(who == Who::Everybody);
+    let out = database.query(sql, params![clinic, appointment, all]).await?;
+    for row in &out {
+        revoke(context, &row.text(0)?, Some(&row.text(1)?), row.time(2)?).await?;
+        let sql = "DELETE FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
+        database.execute(sql, params![clinic, appointment, row.text(3)?]).await?;
+    }
+    if !out.is_empty() {
+        members_changed(context, appointment).await?;
+    }
+    Ok(())
+}
+
 /// Somebody came into the encryption of a call or left it: its list has another generation, and the keys change.
 pub async fn members_changed(context: &Context<'_>, appointment: AppointmentId) -> Result<(), Problem> {
     let sql = "UPDATE room SET membership = membership + 1 WHERE clinic = ? AND appointment = ?";

@@ -480,6 +480,12 @@ policy! {
         /// Lets the patient in.
         AdmitPatient: POST "/scheduling/appointments/{id}/admit" Roles(&[Doctor, Nurse]),
             Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
+        /// Puts the visit on hold: the patient waits.
+        HoldVisit: POST "/scheduling/appointments/{id}/hold" Roles(&[Doctor, Nurse]),
+            Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
+        /// Another practitioner takes it over.
+        TransferVisit: POST "/scheduling/appointments/{id}/transfer" Roles(&[FrontDesk, Nurse, Doctor]),
+            Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);
         /// Ends the visit.
         EndVisit: POST "/scheduling/appointments/{id}/end" Roles(&[Doctor]),
             Through::Scope("Appointment", Permissions::UPDATE, &[Level::User]);

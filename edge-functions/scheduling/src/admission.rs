@@ -19,7 +19,7 @@ struct Changed {
     appointment: AppointmentView,
 }
 
-/// `POST /scheduling/appointments/{id}/admit`. Who was let in stays so.
+/// `POST /scheduling/appointments/{id}/admit`. Who was let in stays so; who is on hold comes back.
 pub async fn admit_patient(context: &Context<'_>) -> Result<Reply, Problem> {
     let Empty {} = form::read(&context.request)?;
     let id = context.path_id(AppointmentId::parse)?;
@@ -44,6 +44,11 @@ async fn changed(context: &Context<'_>, id: AppointmentId, action: Action) -> Re
 /// False: it was so before.
 async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
+    let sql = "UPDATE appointment SET held_at = NULL
+               WHERE clinic = ? AND id = ? AND status = 'arrived' AND held_at IS NOT NULL";
+    if database.execute(sql, params![clinic, id]).await? > 0 {
+        return Ok(true);
+    }
     let sql = "UPDATE appointment SET admitted_at = ?
                WHERE clinic = ? AND id = ? AND status = 'arrived' AND admitted_at IS NULL";
     if database.execute(sql, params![context.now, clinic, id]).await? == 0 {

@@ -22,7 +22,9 @@ macro_rules! select_appointments {
             "SELECT a.id, a.start_at, a.end_at, a.status, t.name, p.id, p.name, s.name,
                     a.arrived_at, e.id, a.admitted_at,
                     (SELECT max(r.at) FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
-                       AND r.kind = 'phone-instead'), s.id
+                       AND r.kind = 'phone-instead'), s.id, a.held_at,
+                    (SELECT r.kind FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
+                       AND r.kind <> 'phone-instead' ORDER BY r.at DESC, r.id LIMIT 1)
              FROM appointment a
              JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
@@ -50,8 +52,21 @@ pub struct AppointmentView {
     encounter: EncounterId,
     /// Whether the patient was let in.
     pub(crate) admitted: bool,
+    /// When that was.
+    admitted_at: Option<Timestamp>,
+    /// Since when they are out of the call again, for a while.
+    held_at: Option<Timestamp>,
+    /// What somebody last said does not work in the call.
+    trouble: Option<String>,
     /// When the patient last asked to be called by phone instead.
     phone_instead: Option<Timestamp>,
+}
+
+impl AppointmentView {
+    /// Whether the patient was let in and waits all the same.
+    pub(crate) fn on_hold(&self) -> bool {
+        self.held_at.is_some()
+    }
 }
 
 #[derive(Serialize)]
@@ -109,6 +124,9 @@ fn read(row: &Row) -> Result<AppointmentView, DatabaseError> {
         arrived_at: row.time_or_null(8)?,
         encounter: row.parsed(9, EncounterId::parse)?,
         admitted: row.time_or_null(10)?.is_some(),
+        admitted_at: row.time_or_null(10)?,
+        held_at: row.time_or_null(13)?,
+        trouble: row.text_or_null(14)?,
         phone_instead: row.time_or_null(11)?,
     })
 }

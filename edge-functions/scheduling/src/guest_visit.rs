@@ -53,7 +53,7 @@ async fn shown(context: &Context<'_>, action: Action) -> Result<Reply, Problem> 
 async fn view(context: &Context<'_>) -> Result<GuestVisitView, Problem> {
     let sql =
         "SELECT a.start_at, a.end_at, a.status, a.admitted_at, p.name, g.role, g.arrived_at, g.admitted_at,
-                 g.removed_at
+                 g.removed_at, a.held_at
                FROM guest g
                JOIN appointment a ON a.clinic = g.clinic AND a.id = g.appointment
                JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
@@ -66,7 +66,8 @@ async fn view(context: &Context<'_>) -> Result<GuestVisitView, Problem> {
     if row.parsed(2, AppointmentStatus::parse)?.is_over() {
         return Err(Problem::visit_over());
     }
-    let admitted = row.time_or_null(7)?.is_some() && row.time_or_null(3)?.is_some();
+    let on_hold = row.time_or_null(9)?.is_some();
+    let admitted = row.time_or_null(7)?.is_some() && row.time_or_null(3)?.is_some() && !on_hold;
     let people = match admitted {
         true => people::of(context, context.visitor()?.appointment).await?,
         false => Vec::new(),

@@ -9,6 +9,7 @@ pub mod day;
 mod entry;
 pub mod guest_visit;
 pub mod guests;
+pub mod handover;
 pub mod holds;
 pub mod own_visits;
 pub mod patients;
@@ -45,6 +46,8 @@ impl Function for SchedulingFunction {
             Scheduling::ListPatients => patients::list_patients(context).await,
             Scheduling::ListAppointments => day::list_appointments(context).await,
             Scheduling::AdmitPatient => admission::admit_patient(context).await,
+            Scheduling::HoldVisit => handover::hold_visit(context).await,
+            Scheduling::TransferVisit => handover::transfer_visit(context).await,
             Scheduling::EndVisit => admission::end_visit(context).await,
             Scheduling::MoveAppointment => changes::move_appointment(context).await,
             Scheduling::CancelAppointment => changes::cancel_appointment(context).await,

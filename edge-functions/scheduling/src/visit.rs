@@ -27,7 +27,10 @@ struct VisitView {
     /// Until when the patient may move or cancel it.
     change_until: Option<Timestamp>,
     waiting: Option<Waiting>,
+    /// They were let in, and there is a call to be in.
     admitted: bool,
+    /// They were let in, and wait until the clinician goes on.
+    on_hold: bool,
     people: Vec<Person>,
 }
 
@@ -84,7 +87,8 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
     let rows = context
         .database()
         .query(
-            "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id, s.id
+            "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id, s.id,
+                    a.held_at
              FROM appointment a
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
              JOIN service s ON s.clinic = a.clinic AND s.id = a.service
@@ -97,9 +101,11 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
     if status.is_over() {
         return Err(Problem::visit_over());
     }
-    let admitted = row.time_or_null(5)?.is_some();
+    let let_in = row.time_or_null(5)?.is_some();
+    let on_hold = row.time_or_null(10)?.is_some();
+    let admitted = let_in && !on_hold;
     let waiting = match row.time_or_null(4)? {
-        Some(arrived_at) if !admitted => {
+        Some(arrived_at) if !let_in => {
             let position =
                 position(context, row.parsed(8, PractitionerId::parse)?, appointment, arrived_at).await?;
             Some(Waiting { position })
@@ -109,7 +115,7 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
     let people = if admitted { people::of(context, appointment).await? } else { Vec::new() };
     let clinic = context.clinic().await?;
     let start = row.time(1)?;
-    let may_change = !admitted && context.visitor()?.proxy.is_none();
+    let may_change = !let_in && context.visitor()?.proxy.is_none();
     let change_until = Some(start - clinic.change_until).filter(|until| may_change && *until >= context.now);
     Ok(VisitView {
         appointment: AppointmentView {
@@ -124,6 +130,7 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         change_until,
         waiting,
         admitted,
+        on_hold,
         people,
     })
 }

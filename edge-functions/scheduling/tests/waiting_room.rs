@@ -155,7 +155,8 @@ async fn the_day_is_the_clinics_day() {
             "id": visit.appointment, "start": "2026-03-02T20:00:00Z", "end": "2026-03-02T20:30:00Z",
             "status": "booked", "patient": {"name": "Paula Patient"},
             "practitioner": {"id": seeded.practitioner, "name": "Dr Grey"}, "service": {"id": seeded.service, "name": "Consult"},
-            "arrivedAt": null, "encounter": visit.encounter, "admitted": false, "phoneInstead": null
+            "arrivedAt": null, "encounter": visit.encounter, "admitted": false, "admittedAt": null,
+            "heldAt": null, "trouble": null, "phoneInstead": null
         }]})
     );
     let monday = desk.get::<SchedulingFunction>("/scheduling/appointments?date=2026-03-02").await;

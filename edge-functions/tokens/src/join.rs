@@ -157,12 +157,14 @@ async fn enter(context: &Context<'_>, asker: Asker) -> Result<String, Problem> {
                SELECT r.clinic, r.appointment, ?3, ?4 FROM room r
                JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ?1 AND r.appointment = ?2 AND a.status = 'arrived'
-                 AND a.admitted_at IS NOT NULL AND (?5 IS NULL OR EXISTS (
+                 AND a.admitted_at IS NOT NULL AND (a.held_at IS NULL OR ?6)
+                 AND (?5 IS NULL OR EXISTS (
                    SELECT 1 FROM guest g WHERE g.clinic = a.clinic AND g.appointment = a.id AND g.id = ?5
                      AND g.admitted_at IS NOT NULL AND g.removed_at IS NULL))
                ON CONFLICT (clinic, appointment, person) DO NOTHING";
     let (name, guest) = (secret::random_name()?, person.guest());
-    database.execute(sql, params![clinic, appointment, person.key(), name, guest]).await?;
+    let is_staff = i64::from(matches!(person, Person::Clinician(_)));
+    database.execute(sql, params![clinic, appointment, person.key(), name, guest, is_staff]).await?;
     let sql = "SELECT name FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
     let rows = database.query(sql, params![clinic, appointment, person.key()]).await?;
     match rows.first() {

@@ -1698,6 +1698,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/scheduling/appointments/{id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put the visit on hold
+         * @description Everybody but the clinicians is out of the call, and their tokens are refused, until the patient is let in again. What is on hold stays so.
+         */
+        post: operations["holdVisit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/appointments/{id}/transfer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give the visit to another practitioner
+         * @description At the same time. A patient who waits keeps the place; one who is in the call is put on hold, and everybody leaves it. A patient who has not arrived is told.
+         */
+        post: operations["transferVisit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/scheduling/appointments/{id}/end": {
         parameters: {
             query?: never;
@@ -3182,7 +3228,10 @@ export interface components {
             waiting: {
                 position: number;
             } | null;
+            /** @description The patient was let in, and there is a call to be in. */
             admitted: boolean;
+            /** @description The patient was let in, and waits until the clinician goes on. */
+            onHold: boolean;
             people: components["schemas"]["People"];
         };
         /**
@@ -3229,6 +3278,12 @@ export interface components {
             /** @description Its encounter. */
             encounter: components["schemas"]["Id"];
             admitted: boolean;
+            /** @description When the patient was let in. */
+            admittedAt: components["schemas"]["Instant"] | null;
+            /** @description Since when the visit is on hold; null while it is not. */
+            heldAt: components["schemas"]["Instant"] | null;
+            /** @description What somebody last said does not work in the call. */
+            trouble: ("no-sound" | "no-picture" | "poor-sound" | "poor-picture" | "other") | null;
             /** @description When the patient last asked to be called by phone instead. */
             phoneInstead: components["schemas"]["Instant"] | null;
         };
@@ -7558,6 +7613,76 @@ export interface operations {
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
             /** @description The patient is not there (`not-arrived`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    holdVisit: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            200: components["responses"]["ChangedAppointment"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The patient was not let in (`not-admitted`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    transferVisit: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    practitioner: components["schemas"]["Id"];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["ChangedAppointment"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description They see somebody else at that time (`practitioner-busy`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -5,15 +5,13 @@ import { hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
 import type { Reported } from '../call/CallHelp'
 import type { CallDoor } from '../call/encryption/door'
-import { Button } from '../design/Button'
-import { Icon } from '../design/Icon'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
-import { plural, t } from '../i18n/text'
+import { t } from '../i18n/text'
 import { type Day, dayOf, timeText } from '../i18n/time'
-import { Link } from '../Link'
 import { navigate } from '../routing'
 import { LaunchApps } from './apps/LaunchApps'
+import { ConsultActions } from './ConsultActions'
 import { EmergencyAccess } from './EmergencyAccess'
 import { EndVisit } from './EndVisit'
 import { GuestPanel } from './GuestPanel'
@@ -34,10 +32,11 @@ interface Props {
   day: Day
   appointment: Appointment
   waiting: number
+  reload: () => Promise<void>
 }
 
 /** The call with the note beside it; before and after, the note alone. */
-export function Consult({ day, appointment, waiting }: Props) {
+export function Consult({ day, appointment, waiting, reload }: Props) {
   const { api, clinic } = useClinicApi()
   const { session } = useStaff()
   const note = useNote(appointment.encounter)
@@ -48,7 +47,7 @@ export function Consult({ day, appointment, waiting }: Props) {
   const { id, patient, start, end, service, phoneInstead } = appointment
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
-  const open = stage === 'booked' || stage === 'waiting' || stage === 'inCall'
+  const open = ['booked', 'waiting', 'inCall', 'onHold'].includes(stage)
   const guests = useGuests(id, open && hasRole(session, 'doctor', 'nurse'))
 
   const door = useMemo<CallDoor>(() => {
@@ -81,17 +80,13 @@ export function Consult({ day, appointment, waiting }: Props) {
       subtitle={`${timeText(start, zone)}–${timeText(end, zone)} · ${service.name}`}
       wide={stage === 'inCall'}
       beside={
-        <div className="consult-actions">
-          <Link className="button" href={board}>
-            <Icon name="back" />
-            {waiting > 0 ? plural('consult.back.waiting', waiting) : t('consult.back')}
-          </Link>
-          {stage === 'inCall' && doctor && (
-            <Button look="danger" onClick={() => setEnding(true)}>
-              {t('consult.end')}
-            </Button>
-          )}
-        </div>
+        <ConsultActions
+          appointment={appointment}
+          board={board}
+          waiting={waiting}
+          onEnd={() => setEnding(true)}
+          reload={reload}
+        />
       }
     >
       {stage === 'inCall' && phoneInstead && (
@@ -122,7 +117,9 @@ export function Consult({ day, appointment, waiting }: Props) {
         ) : (
           <div className="row">
             <p>{t(`consult.${stage}`)}</p>
-            {stage === 'waiting' && <VisitAction appointment={appointment} day={day} />}
+            {(stage === 'waiting' || stage === 'onHold') && (
+              <VisitAction appointment={appointment} day={day} />
+            )}
           </div>
         )}
         <div className="stack">

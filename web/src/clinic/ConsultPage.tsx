@@ -10,11 +10,16 @@ const POLL_MS = 4000
 
 /** A visit from the clinician's side: the call and the note beside it; afterwards the note. */
 export function ConsultPage({ day, appointmentId }: { day: Day; appointmentId: string }) {
-  const { data, error } = useDay(day, POLL_MS, true)
+  const { data, error, reload } = useDay(day, POLL_MS, true)
   const appointment = data?.appointments.find(({ id }) => id === appointmentId)
   if (appointment) {
     return (
-      <Consult day={day} appointment={appointment} waiting={waitingOf(data?.appointments ?? []).length} />
+      <Consult
+        day={day}
+        appointment={appointment}
+        waiting={waitingOf(data?.appointments ?? []).length}
+        reload={reload}
+      />
     )
   }
   return (

@@ -6,9 +6,10 @@ import { useNow } from '../design/useNow'
 import { plural, t } from '../i18n/text'
 import { type Day, dayOf, dayText, timeText, zoneText } from '../i18n/time'
 import { DayNav } from './DayNav'
+import { InCallNow } from './InCallNow'
 import { StaffPage } from './StaffPage'
 import { useStaff } from './staff'
-import { useDay, waitingOf } from './useDay'
+import { inCallOf, useDay, waitingOf } from './useDay'
 import { VisitList } from './VisitList'
 import { WaitingNow } from './WaitingNow'
 
@@ -24,6 +25,7 @@ export function DayPage({ day }: { day: Day | null }) {
   const shown = day ?? today
   const { data, error, reload } = useDay(shown, POLL_MS)
   const waiting = waitingOf(data?.appointments ?? [])
+  const inCall = inCallOf(data?.appointments ?? [])
   const title = shown === today ? t('day.today', { day: dayText(shown) }) : dayText(shown)
   const count = waiting.length
   return (
@@ -38,6 +40,7 @@ export function DayPage({ day }: { day: Day | null }) {
       {data && (
         <>
           <WaitingNow waiting={waiting} day={shown} zone={zone} now={now} />
+          {inCall.length > 0 && <InCallNow inCall={inCall} day={shown} zone={zone} now={now} />}
           <VisitList
             appointments={data.appointments}
             day={shown}

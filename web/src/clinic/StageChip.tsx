@@ -7,6 +7,7 @@ const TONES: Record<Stage, string> = {
   booked: 'chip',
   waiting: 'chip warm',
   inCall: 'chip accent',
+  onHold: 'chip warm',
   done: 'chip good',
   cancelled: 'chip',
   noshow: 'chip',

@@ -37,6 +37,8 @@ export function VisitAction({ appointment, day }: { appointment: Appointment; da
   if (!hasRole(session, 'doctor', 'nurse')) return null
   switch (stageOf(appointment)) {
     case 'waiting':
+    case 'onHold': {
+      const held = stageOf(appointment) === 'onHold'
       return (
         <div className="stack close">
           <Button
@@ -44,9 +46,9 @@ export function VisitAction({ appointment, day }: { appointment: Appointment; da
             size="full"
             busy={busy}
             onClick={() => void admit()}
-            aria-label={t('visit.admit.name', { name })}
+            aria-label={t(held ? 'visit.resume.name' : 'visit.admit.name', { name })}
           >
-            {t('visit.admit')}
+            {t(held ? 'visit.resume' : 'visit.admit')}
           </Button>
           {failure && (
             <span className="field-error" role="alert">
@@ -55,6 +57,7 @@ export function VisitAction({ appointment, day }: { appointment: Appointment; da
           )}
         </div>
       )
+    }
     case 'inCall':
       return (
         <Link className="button" href={visitPath} aria-label={t('visit.open.name', { name })}>

@@ -5,6 +5,7 @@ import { ChangeVisit } from './ChangeVisit'
 import { PatientProxies } from './PatientProxies'
 import { StageChip } from './StageChip'
 import { hasRole, useStaff } from './staff'
+import { TransferVisit } from './TransferVisit'
 import { stageOf } from './useDay'
 import { VisitAction } from './VisitAction'
 
@@ -41,9 +42,14 @@ export function VisitList({ appointments, day, zone, now, onChanged }: Props) {
               </span>
               <StageChip appointment={one} now={now} />
               <span className="visit-action">
-                {stageOf(one) !== 'waiting' && <VisitAction appointment={one} day={day} />}
+                {['booked', 'done', 'cancelled', 'noshow'].includes(stageOf(one)) && (
+                  <VisitAction appointment={one} day={day} />
+                )}
                 {['booked', 'waiting'].includes(stageOf(one)) && (
                   <ChangeVisit appointment={one} zone={zone} onChanged={onChanged} />
+                )}
+                {['booked', 'waiting', 'inCall', 'onHold'].includes(stageOf(one)) && (
+                  <TransferVisit appointment={one} onChanged={onChanged} />
                 )}
                 {hasRole(session, 'front-desk') && <PatientProxies appointment={one} />}
               </span>

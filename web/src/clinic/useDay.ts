@@ -25,13 +25,18 @@ export function useDay(day: Day, everyMs: number, inCall = false): Loaded<DayLis
   return useLoaded(load, { everyMs })
 }
 
-export type Stage = 'booked' | 'waiting' | 'inCall' | 'done' | 'cancelled' | 'noshow'
+export type Stage = 'booked' | 'waiting' | 'inCall' | 'onHold' | 'done' | 'cancelled' | 'noshow'
 
 /** Where a visit stands, in the words of a front desk. */
-export function stageOf({ status, admitted }: Pick<Appointment, 'status' | 'admitted'>): Stage {
+export function stageOf({
+  status,
+  admitted,
+  heldAt,
+}: Pick<Appointment, 'status' | 'admitted' | 'heldAt'>): Stage {
   switch (status) {
     case 'arrived':
-      return admitted ? 'inCall' : 'waiting'
+      if (!admitted) return 'waiting'
+      return heldAt ? 'onHold' : 'inCall'
     case 'fulfilled':
       return 'done'
     case 'cancelled':
@@ -47,4 +52,11 @@ export function waitingOf(appointments: readonly Appointment[]): Appointment[] {
   return appointments
     .filter((one) => stageOf(one) === 'waiting')
     .sort((a, b) => Date.parse(a.arrivedAt ?? a.start) - Date.parse(b.arrivedAt ?? b.start))
+}
+
+/** Who was let in, the longest ago first. */
+export function inCallOf(appointments: readonly Appointment[]): Appointment[] {
+  return appointments
+    .filter((one) => stageOf(one) === 'inCall' || stageOf(one) === 'onHold')
+    .sort((a, b) => Date.parse(a.admittedAt ?? a.start) - Date.parse(b.admittedAt ?? b.start))
 }

@@ -187,6 +187,9 @@ export const es = {
   'waiting.next': 'Usted es el siguiente',
   'waiting.before.one': 'Hay {count} persona antes que usted',
   'waiting.before.other': 'Hay {count} personas antes que usted',
+  'waiting.onHold': 'Un momento, por favor',
+  'waiting.onHold.body':
+    '{name} ha puesto su visita en espera. Nadie le ve ni le oye; la llamada sigue sola.',
   'waiting.body': '{name} sabe que está aquí. La llamada empieza sola; solo deje esta página abierta.',
   'waiting.camera': 'Su cámara está apagada hasta entonces.',
   'waiting.audio': 'Entra solo con sonido.',

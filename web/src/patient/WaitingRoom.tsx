@@ -10,9 +10,13 @@ export function WaitingRoom({ visit, camera }: { visit: Visit; camera: boolean }
     <section className="card waiting-room">
       <span className="breath" aria-hidden="true" />
       <p className="waiting-place" role="status">
-        {before === 0 ? t('waiting.next') : plural('waiting.before', before)}
+        {visit.onHold
+          ? t('waiting.onHold')
+          : before === 0
+            ? t('waiting.next')
+            : plural('waiting.before', before)}
       </p>
-      <p>{t('waiting.body', { name: visit.practitioner.name })}</p>
+      <p>{t(visit.onHold ? 'waiting.onHold.body' : 'waiting.body', { name: visit.practitioner.name })}</p>
       <p className="soft">
         {camera ? t('waiting.camera') : t('waiting.audio')}{' '}
         {t('waiting.time', { time: timeText(visit.appointment.start, readerZone()) })}
