@@ -108,7 +108,7 @@ async fn who_waits_keeps_the_place_with_another_practitioner() {
     let (patient, booked) = patient(&clinic, "2026-03-02T08:00:00Z").await;
     arrive(&patient).await;
     clinic.world.advance(SignedDuration::from_mins(5));
-    let messages = clinic.world.count("SELECT count(*) FROM outbox").await;
+    let messages = clinic.world.count("SELECT count(*) FROM outbox_message").await;
 
     let to = change(&desk, &booked, "transfer", json!({"practitioner": other})).await;
     assert_eq!(to.body["appointment"]["practitioner"]["name"], "Dr Green");
@@ -118,7 +118,7 @@ async fn who_waits_keeps_the_place_with_another_practitioner() {
         (&shown["practitioner"]["name"], &shown["waiting"]["position"]),
         (&json!("Dr Green"), &json!(1))
     );
-    assert_eq!(clinic.world.count("SELECT count(*) FROM outbox").await, messages, "their page says it");
+    assert_eq!(clinic.world.count("SELECT count(*) FROM outbox_message").await, messages, "their page says it");
     assert_eq!(change(&desk, &booked, "transfer", json!({"practitioner": other})).await.status, 200);
     assert_eq!(clinic.world.count("SELECT sequence FROM appointment").await, 1, "theirs already");
 }
@@ -148,12 +148,12 @@ async fn a_visit_goes_to_nobody_who_is_busy_or_unknown() {
     let other = another_practitioner(&clinic).await;
     let (_, first) = patient(&clinic, "2026-03-02T08:00:00Z").await;
     let (_, second) = patient(&clinic, "2026-03-02T08:30:00Z").await;
-    let messages = clinic.world.count("SELECT count(*) FROM outbox").await;
+    let messages = clinic.world.count("SELECT count(*) FROM outbox_message").await;
     let transfer =
         async |visit: &Booked, to: &str| change(&nurse, visit, "transfer", json!({"practitioner": to})).await;
     assert_eq!(transfer(&first, &other).await.status, 200);
     assert_eq!(
-        clinic.world.count("SELECT count(*) FROM outbox").await,
+        clinic.world.count("SELECT count(*) FROM outbox_message").await,
         messages + 1,
         "who has not come is told"
     );
