@@ -6231,13 +6231,14 @@ export interface operations {
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
-            /** @description The request, or what it asks for, is not right. */
+            /** @description The request, or what it asks for, is not right. The host says in its own words what is wrong with a header. */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OauthError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The app is not known, or did not prove who it is. */
@@ -6282,13 +6283,14 @@ export interface operations {
                     "application/json": components["schemas"]["TokenState"];
                 };
             };
-            /** @description The request, or what it asks for, is not right. */
+            /** @description The request, or what it asks for, is not right. The host says in its own words what is wrong with a header. */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OauthError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The app is not known, or did not prove who it is. */
@@ -6331,13 +6333,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request, or what it asks for, is not right. */
+            /** @description The request, or what it asks for, is not right. The host says in its own words what is wrong with a header. */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OauthError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The app is not known, or did not prove who it is. */
