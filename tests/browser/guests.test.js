@@ -88,6 +88,8 @@ test('an interpreter joins by a link, is seen and heard, and is removed', async 
       seesAndHears(clinic, 'the clinician, without the guest,', LOOKS.patient),
     ])
     assert.notEqual(await haveOneCode([patient, clinic]), code, 'the guest’s key is still among them')
+    await isOnHold(clinic, patient)
+    await isTakenOver(clinic, patient)
   } catch (error) {
     await Promise.all(Object.values(people).map((person) => person.keepEvidence(context.name)))
     throw error
@@ -113,6 +115,7 @@ test('no page of it broke its content security policy or threw', () => {
  */
 async function begin(patient, clinic) {
   await patient.goto(network.page('/c/demo'))
+  await patient.getByLabel('Dr. Mira Okafor').check()
   const start = await takeFirstTime(patient)
   await giveDetails(patient, PATIENT)
   await clinic.goto(network.page('/clinic/demo'))
@@ -126,6 +129,52 @@ async function begin(patient, clinic) {
   await Promise.all([
     seesAndHears(patient, 'the patient', LOOKS.clinic),
     seesAndHears(clinic, 'the clinician', LOOKS.patient),
+  ])
+}
+
+/**
+ * The clinician puts the patient on hold and goes on.
+ *
+ * @param {import('playwright-core').Page} clinic
+ * @param {import('playwright-core').Page} patient
+ */
+async function isOnHold(clinic, patient) {
+  await clinic.getByRole('button', { name: 'Put on hold' }).click()
+  await clinic.getByText('The visit is on hold').waitFor()
+  await patient.getByText('One moment, please').waitFor()
+  assert.equal(await patient.locator('video').count(), 0, 'there is a picture on hold')
+  await audit.visit(patient, 'on hold')
+  await clinic.getByRole('button', { name: `Go on with ${PATIENT.name}` }).click()
+  await Promise.all([
+    seesAndHears(patient, 'the patient, after a pause,', LOOKS.clinic),
+    seesAndHears(clinic, 'the clinician, after a pause,', LOOKS.patient),
+  ])
+}
+
+/**
+ * From the board the visit goes to another doctor, who goes on with it.
+ *
+ * @param {import('playwright-core').Page} clinic
+ * @param {import('playwright-core').Page} patient
+ */
+async function isTakenOver(clinic, patient) {
+  await clinic.getByRole('link', { name: 'Back' }).click()
+  await clinic.getByRole('heading', { name: 'In a call now' }).waitFor()
+  const board = clinic.url()
+  await audit.visit(clinic, 'board with a call')
+  await clinic.getByRole('button', { name: `Transfer ${PATIENT.name}` }).click()
+  await clinic.getByRole('dialog').getByRole('button', { name: 'Dr. Jonas Lindqvist' }).waitFor()
+  await audit.visit(clinic, 'who takes over')
+  await clinic.getByRole('dialog').getByRole('button', { name: 'Dr. Jonas Lindqvist' }).click()
+  await patient.getByText('One moment, please').waitFor()
+  await patient.getByText('Your visit with Dr. Jonas Lindqvist is on hold').waitFor()
+  await signOut(clinic)
+  await signIn(clinic, network.account('doctor', 'jonas.lindqvist'))
+  await clinic.goto(board)
+  await clinic.getByRole('button', { name: `Go on with ${PATIENT.name}` }).click()
+  await Promise.all([
+    seesAndHears(patient, 'the patient, with another doctor,', LOOKS.clinic),
+    seesAndHears(clinic, 'the other doctor', LOOKS.patient),
   ])
 }
 

@@ -197,7 +197,7 @@ export const en = {
   'waiting.before.other': '{count} people are before you',
   'waiting.onHold': 'One moment, please',
   'waiting.onHold.body':
-    '{name} has put your visit on hold. Nobody sees or hears you; the call goes on by itself.',
+    'Your visit with {name} is on hold. Nobody sees or hears you; the call goes on by itself.',
   'waiting.body': '{name} knows that you are here. The call starts by itself; just leave this page open.',
   'waiting.camera': 'Your camera is off until then.',
   'waiting.audio': 'You join with sound only.',

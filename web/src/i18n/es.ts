@@ -189,7 +189,7 @@ export const es = {
   'waiting.before.other': 'Hay {count} personas antes que usted',
   'waiting.onHold': 'Un momento, por favor',
   'waiting.onHold.body':
-    '{name} ha puesto su visita en espera. Nadie le ve ni le oye; la llamada sigue sola.',
+    'Su visita con {name} está en espera. Nadie le ve ni le oye; la llamada sigue sola.',
   'waiting.body': '{name} sabe que está aquí. La llamada empieza sola; solo deje esta página abierta.',
   'waiting.camera': 'Su cámara está apagada hasta entonces.',
   'waiting.audio': 'Entra solo con sonido.',
