@@ -5,6 +5,7 @@ mod backup;
 mod binaries;
 mod breached;
 mod client;
+mod clinic;
 mod control;
 mod drain;
 mod drill;
@@ -46,6 +47,9 @@ enum Command {
     Backup(backup::Backup),
     /// Make the file by which edge hosts refuse passwords known from breaches, from the public list of their SHA-1 hashes.
     BreachedPasswords(breached::Options),
+    /// Set clinics up from a bundle.
+    #[command(subcommand)]
+    Clinic(clinic::Command),
     /// Take something away from a running network, and measure how it comes back.
     #[command(subcommand)]
     Drill(drill::Drill),
@@ -102,6 +106,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Audit(command) => audit::run(command)?,
         Command::Backup(command) => backup::run(command).await?,
         Command::BreachedPasswords(options) => breached::run(&options)?,
+        Command::Clinic(command) => return clinic::run(command).await,
         Command::Drill(command) => drill::run(command).await?,
         Command::Restore(options) => restore::run(&options).await?,
         Command::Up(options) => up::run(options).await?,

@@ -7,18 +7,18 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_a_hold_and_a_request_count_once() -> Result<()> {
-    let network = Network::start()?;
-    twenty_rivals_have_one_winner(&network).await?;
+    let network = Network::start_regions(3)?;
+    fifty_rivals_of_three_regions_have_one_winner(&network).await?;
     a_hold_is_used_once(&network).await?;
     a_repeated_request_has_one_effect(&network).await?;
     what_is_not_a_slot_is_refused(&network).await
 }
 
-async fn twenty_rivals_have_one_winner(network: &Network) -> Result<()> {
+async fn fifty_rivals_of_three_regions_have_one_winner(network: &Network) -> Result<()> {
     let slot = Browser::new(network)?.slots().await?.remove(3);
     let mut rivals = Vec::new();
-    for _ in 0..20 {
-        let (browser, slot) = (Browser::new(network)?, slot.clone());
+    for region in network.regions().iter().cycle().take(50) {
+        let (browser, slot) = (Browser::at(network, region)?, slot.clone());
         rivals.push(tokio::spawn(async move { browser.post("/scheduling/holds", &slot).await }));
     }
     let mut winners = 0;
@@ -34,8 +34,11 @@ async fn twenty_rivals_have_one_winner(network: &Network) -> Result<()> {
         }
     }
     ensure!(winners == 1, "{winners} winners");
-    let free = Browser::new(network)?.slots().await?;
-    ensure!(!free.contains(&slot), "a held slot is still offered");
+    // Where it was written; other regions hear of it.
+    let there = Browser::new(network)?;
+    let lost = there.post("/scheduling/holds", &slot).await?;
+    ensure!(lost.status == 409 && lost.problem() == "slot-taken", "{lost:?}");
+    ensure!(!there.slots().await?.contains(&slot), "a held slot is still offered");
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub mod patient;
 mod proof;
 pub mod recertification;
 mod session;
+mod set_up;
 mod settings;
 pub mod sign_in;
 pub mod staff;
@@ -48,6 +49,8 @@ impl Function for AuthFunction {
     async fn call(context: &Context<'_>, operation: Auth) -> Result<Reply, Problem> {
         match operation {
             Auth::PutClinic => onboarding::put_clinic(context).await,
+            Auth::GetSetUp => set_up::get_set_up(context).await,
+            Auth::PutSetUp => set_up::put_set_up(context).await,
             Auth::CreateSession => sign_in::create_session(context).await,
             Auth::CreatePasskeyRequest => sign_in::create_passkey_request(context).await,
             Auth::CreateApproval => approval::create(context).await,

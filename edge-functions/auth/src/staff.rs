@@ -28,10 +28,10 @@ const MOST: i64 = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewMember {
-    name: Name,
-    username: Username,
-    roles: Vec<Role>,
+pub(crate) struct NewMember {
+    pub(crate) name: Name,
+    pub(crate) username: Username,
+    pub(crate) roles: Vec<Role>,
 }
 
 #[derive(Deserialize)]
@@ -43,11 +43,11 @@ struct Roles {
 /// Somebody who has to choose a password.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Invited {
+pub(crate) struct Invited {
     id: UserId,
     /// For the fragment of the link. It is shown this once.
-    token: String,
-    expires_at: Timestamp,
+    pub(crate) token: String,
+    pub(crate) expires_at: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -125,30 +125,36 @@ pub async fn create_staff(context: &Context<'_>) -> Result<Reply, Problem> {
     check_roles(&new.roles, "")?;
     let id = UserId::new(context.now)?;
     let nobodys = password::hash(Secret::new::<32>()?.reveal())?;
-    let invited = context
-        .transaction(async || {
-            let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at)
-                       SELECT ?1, ?2, ?3, ?4, ?5, ?6
-                       WHERE (SELECT count(*) FROM staff_user WHERE clinic = ?1 AND left_at IS NULL) < ?7";
-            let (username, name) = (new.username.as_str(), new.name.as_str());
-            let values = params![&context.clinic, id, username, name, nobodys, context.now, MOST];
-            match context.database().execute(sql, values).await {
-                Err(error) if error.is_duplicate_of("staff_user.clinic, staff_user.username") => {
-                    let title = "Somebody has this user name, or had it";
-                    return Err(Problem::new(StatusCode::CONFLICT, "username-taken", title));
-                }
-                Ok(0) => {
-                    let title = "A clinic has 1000 members of staff at most";
-                    return Err(Problem::new(StatusCode::CONFLICT, "too-many-staff", title));
-                }
-                other => other?,
-            };
-            context.audit(Action::StaffInvited, Some(&id));
-            give_roles(context, id, &new.roles, (&[], &new.roles)).await?;
-            invite(context, id).await
-        })
-        .await?;
+    let invited = context.transaction(async || insert(context, &new, id, &nobodys).await).await?;
     reply::json(StatusCode::CREATED, &invited)
+}
+
+/// Inside a transaction: somebody new, who chooses a password by the link. `nobodys` is the hash of one until then.
+pub(crate) async fn insert(
+    context: &Context<'_>,
+    new: &NewMember,
+    id: UserId,
+    nobodys: &str,
+) -> Result<Invited, Problem> {
+    let sql = "INSERT INTO staff_user (clinic, id, username, name, password_hash, created_at)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6
+               WHERE (SELECT count(*) FROM staff_user WHERE clinic = ?1 AND left_at IS NULL) < ?7";
+    let (username, name) = (new.username.as_str(), new.name.as_str());
+    let values = params![&context.clinic, id, username, name, nobodys, context.now, MOST];
+    match context.database().execute(sql, values).await {
+        Err(error) if error.is_duplicate_of("staff_user.clinic, staff_user.username") => {
+            let title = "Somebody has this user name, or had it";
+            return Err(Problem::new(StatusCode::CONFLICT, "username-taken", title));
+        }
+        Ok(0) => {
+            let title = "A clinic has 1000 members of staff at most";
+            return Err(Problem::new(StatusCode::CONFLICT, "too-many-staff", title));
+        }
+        other => other?,
+    };
+    context.audit(Action::StaffInvited, Some(&id));
+    give_roles(context, id, &new.roles, (&[], &new.roles)).await?;
+    invite(context, id).await
 }
 
 /// `PUT /auth/staff/{id}/roles`. They hold from the person's next request on.

@@ -19,6 +19,8 @@ pub struct Clinic {
     pub zone: TimeZone,
     /// Patients move and cancel by themselves until so long before the start.
     pub change_until: SignedDuration,
+    /// Whether patients can book: its set-up is complete.
+    pub is_open: bool,
 }
 
 impl Clinic {
@@ -27,10 +29,9 @@ impl Clinic {
         self.at(day.to_datetime(Time::midnight()))
     }
 
-    /// The instant of a local time. One that a clock change skips is taken as long after the change as it is
-    /// after its beginning; one that happens twice is taken the first time (RFC 5545 §3.3.5).
+    /// The instant of a local time of the clinic.
     pub fn at(&self, local: DateTime) -> Option<Timestamp> {
-        self.zone.to_ambiguous_timestamp(local).compatible().ok()
+        instant(&self.zone, local)
     }
 
     /// The calendar day that `at` falls on in the clinic.
@@ -39,10 +40,16 @@ impl Clinic {
     }
 }
 
+/// The instant of a local time. One that a clock change skips is taken as long after the change as it is after its
+/// beginning; one that happens twice is taken the first time (RFC 5545 §3.3.5).
+pub fn instant(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
+    zone.to_ambiguous_timestamp(local).compatible().ok()
+}
+
 impl Context<'_> {
     /// The clinic in the URL, once it is set up.
     pub async fn clinic(&self) -> Result<Clinic, Problem> {
-        let sql = "SELECT name, time_zone, change_until_minutes FROM clinic WHERE clinic = ?";
+        let sql = "SELECT name, time_zone, change_until_minutes, is_open FROM clinic WHERE clinic = ?";
         let rows = self.database().query(sql, params![&self.clinic]).await?;
         let row = rows.first().ok_or_else(|| {
             Problem::new(http::StatusCode::NOT_FOUND, "unknown-clinic", "There is no such clinic")
@@ -50,6 +57,7 @@ impl Context<'_> {
         let time_zone = row.text(1)?;
         let zone = TimeZone::get(&time_zone).map_err(Problem::internal)?;
         let change_until = SignedDuration::from_mins(row.integer(2)?);
-        Ok(Clinic { name: row.text(0)?, time_zone, zone, change_until })
+        let is_open = row.integer(3)? == 1;
+        Ok(Clinic { name: row.text(0)?, time_zone, zone, change_until, is_open })
     }
 }

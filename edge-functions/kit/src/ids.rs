@@ -113,6 +113,14 @@ ids! {
     ServiceId;
     /// A rule of a practitioner's opening hours.
     HoursId;
+    /// Where practitioners are booked (FHIR Location).
+    SiteId;
+    /// Days that are not like others.
+    ExceptionId;
+    /// A text that patients agree to.
+    ConsentTextId;
+    /// What patients are asked.
+    QuestionnaireId;
     /// A slot kept for somebody who is about to confirm.
     HoldId;
     /// A patient.

@@ -281,6 +281,10 @@ policy! {
     Auth "auth" {
         /// Sets up a clinic with its people, services and hours.
         PutClinic: PUT "/auth/clinic" Roles(&[Ops]);
+        /// How the clinic is set up, and what is missing before patients can book.
+        GetSetUp: GET "/auth/set-up" Roles(&[ClinicAdmin, Ops]);
+        /// Sets the clinic up from a bundle, or says what that would change.
+        PutSetUp: PUT "/auth/set-up" Roles(&[ClinicAdmin, Ops]) => Fresh;
         /// Signs a member of staff in, or begins to.
         CreateSession: POST "/auth/sessions" Anyone;
         /// Asks a passkey the question that completes a sign-in.

@@ -81,6 +81,11 @@ impl Clinics {
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
                 ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
+                ("service" | "site" | "consent_text" | "questionnaire", "key") => "'twin' || key".to_owned(),
+                ("hours_exception", "from_day") => "'2026-01-01'".to_owned(),
+                ("hours_exception", "until_day") => "'2026-12-31'".to_owned(),
+                ("clinic", "is_open") => "0".to_owned(),
+                ("clinic", "licence_check") => "'always'".to_owned(),
                 ("licence", "number") | ("emergency_access", "reason") => twin.clone(),
                 ("oversight", "record_access") => "'assigned'".to_owned(),
                 ("emergency_access", "expires_at") => "1".to_owned(),
@@ -299,6 +304,39 @@ async fn staff(clinics: &Clinics) {
     assert!(list.body["staff"].as_array().unwrap().len() > 2, "{}", list.body);
     certify(clinics, &administrator, &invited.text("/id")).await;
     clinics.post::<AuthFunction>(&administrator, &act("leave"), json!({})).await;
+}
+
+/// A bundle with something of everything, and one without.
+async fn set_up(clinics: &Clinics) {
+    let administrator = clinics.world.client("demo");
+    administrator.sign_in_as(Role::ClinicAdmin).await;
+    let shown = clinics.get::<AuthFunction>(&administrator, "/auth/set-up").await;
+    let service =
+        clinics.get::<SchedulingFunction>(&administrator, "/scheduling/clinic").await.text("/services/0/id");
+    let free = clinics.free(&administrator, &service).await;
+    let old = &shown.body["bundle"];
+    let mut new = old.clone();
+    new["sites"] =
+        json!([{"key": "lake", "name": "Lake", "address": "1 Shore", "timeZone": "Europe/Berlin"}]);
+    new["services"][0]["bufferAfterMinutes"] = json!(5);
+    new["exceptions"] = json!([{"name": "Closed", "from": "2026-04-03", "until": "2026-04-03", "site": "lake"},
+                               {"name": "Closed", "from": "2026-04-03", "until": "2026-04-03"}]);
+    new["consents"] =
+        json!([{"key": "video", "jurisdiction": "DE", "language": "en", "title": "Video", "text": "Yes."}]);
+    new["questionnaires"] = json!([{"key": "intake", "questionnaire": {
+        "resourceType": "Questionnaire", "status": "active", "item": [{"linkId": "1", "type": "string", "text": "Why?"}]
+    }}]);
+    let grey = new["staff"].as_array_mut().unwrap().iter_mut().find(|m| m["username"] == "grey").unwrap();
+    grey["licences"] =
+        json!([{"jurisdiction": "DE", "number": "7", "validFrom": "2026-01-01", "validUntil": "2027-01-01"}]);
+    for bundle in [&new, &new, old] {
+        let body = Some(bundle.clone());
+        clinics.step::<AuthFunction>(&administrator, Method::PUT, "/auth/set-up", body, "").await;
+        clinics.get::<AuthFunction>(&administrator, "/auth/set-up").await;
+        clinics.get::<SchedulingFunction>(&administrator, "/scheduling/clinic").await;
+        assert!(clinics.free(&administrator, &service).await > 0);
+    }
+    assert_eq!(clinics.free(&administrator, &service).await, free);
 }
 
 /// Roles are looked through and licences kept.
@@ -546,6 +584,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;
     staff(&clinics).await;
+    set_up(&clinics).await;
     oversee(&clinics, &patient, &encounter).await;
     let lost = json!({"email": "paula@example.org"});
     clinics.post::<MessagesFunction>(&patient, "/messages/link-requests", lost).await;

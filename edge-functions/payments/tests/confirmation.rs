@@ -24,7 +24,9 @@ async fn hold(world: &World, seeded: &Seeded) -> Held {
     let (clinic, practitioner, service) = (seeded.clinic.as_str(), seeded.practitioner, seeded.service);
     world
         .run(
-            "INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO hold (clinic, id, secret_hash, practitioner, service, start_at, end_at, created_at, expires_at,
+                               used_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![clinic, id, secret.hash(), practitioner, service, start, end, now, expires, none],
         )
         .await;

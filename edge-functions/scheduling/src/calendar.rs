@@ -1,7 +1,7 @@
 //! A visit for the patient's own calendar (RFC 5545).
 
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
-use icalendar::{Calendar, CalendarDateTime, Component as _, Event, EventLike as _, EventStatus};
+use icalendar::{Calendar, CalendarDateTime, Component as _, Event, EventLike as _, EventStatus, Property};
 use jiff::Timestamp;
 use kit::audit::Action;
 use kit::context::Context;
@@ -20,9 +20,12 @@ pub async fn get_visit_calendar(context: &Context<'_>) -> Result<Reply, Problem>
         "SELECT start_at, end_at, status, sequence, created_at FROM appointment WHERE clinic = ? AND id = ?";
     let rows = context.database().query(sql, params![&context.clinic, id]).await?;
     let row = rows.first().ok_or_else(|| Problem::not_found("No such visit"))?;
-    if row.parsed(2, AppointmentStatus::parse)?.is_over() {
-        return Err(Problem::visit_over());
-    }
+    let (method, status) = match row.parsed(2, AppointmentStatus::parse)? {
+        // So that it leaves the calendar it went into (RFC 5546 §3.2.5).
+        AppointmentStatus::Cancelled => ("CANCEL", EventStatus::Cancelled),
+        status if status.is_over() => return Err(Problem::visit_over()),
+        _ => ("PUBLISH", EventStatus::Confirmed),
+    };
     let zone = context.variable("zone").await?;
     let event = Event::new()
         .uid(&format!("{id}@{zone}"))
@@ -32,9 +35,13 @@ pub async fn get_visit_calendar(context: &Context<'_>) -> Result<Reply, Problem>
         .ends(CalendarDateTime::Utc(utc(row.time(1)?)?))
         .summary(&format!("Video visit, {}", clinic.name))
         .description("Open the link that the clinic sent you a few minutes before.")
-        .status(EventStatus::Confirmed)
+        .status(status)
+        // Both methods want one (RFC 5546 §3.2); nobody reads mail there.
+        .add_property("ORGANIZER", format!("mailto:no-reply@{zone}"))
         .done();
-    let text = Calendar::new().push(event).done().to_string();
+    let mut calendar = Calendar::new();
+    calendar.append_property(Property::new("METHOD", method));
+    let text = calendar.push(event).done().to_string();
     context.audit(Action::AppointmentRead, Some(&id));
     let mut reply = Reply::new(text.into_bytes());
     let headers = reply.headers_mut();

@@ -11,6 +11,8 @@ pub mod guest_visit;
 pub mod guests;
 pub mod handover;
 pub mod holds;
+pub mod licence;
+pub mod openings;
 pub mod own_visits;
 pub mod patients;
 mod people;

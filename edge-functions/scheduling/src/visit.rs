@@ -4,18 +4,26 @@ use jiff::{SignedDuration, Timestamp};
 use kit::audit::Action;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
-use kit::form::{self, Empty};
+use kit::form::{self, Jurisdiction};
 use kit::ids::{AppointmentId, PractitionerId, ServiceId};
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::ServiceName;
+use crate::licence;
 use crate::people::{self, Person};
 
 /// Whoever arrived longer ago and was never let in has left.
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(12);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arrival {
+    /// Where the patient is.
+    location: Option<Jurisdiction>,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +40,12 @@ struct VisitView {
     /// They were let in, and wait until the clinician goes on.
     on_hold: bool,
     people: Vec<Person>,
+    /// Where practitioners are licensed; left out where patients need not say where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licensed_in: Option<Vec<String>>,
+    /// Where the patient said they would be, or are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -67,13 +81,31 @@ pub async fn get_visit(context: &Context<'_>) -> Result<Reply, Problem> {
 
 /// `POST /scheduling/visit/arrive`. Arriving twice is arriving once.
 pub async fn arrive_at_visit(context: &Context<'_>) -> Result<Reply, Problem> {
-    let Empty {} = form::read(&context.request)?;
-    let sql = "UPDATE appointment SET status = 'arrived', arrived_at = ?
-               WHERE clinic = ? AND id = ? AND status = 'booked'";
+    let Arrival { location } = form::read(&context.request)?;
     let appointment = context.visitor()?.appointment;
-    let arrived =
-        context.database().execute(sql, params![context.now, &context.clinic, appointment]).await? > 0;
+    check_licence(context, appointment, location.as_ref()).await?;
+    let sql = "UPDATE appointment SET status = 'arrived', arrived_at = ?, patient_location = ?
+               WHERE clinic = ? AND id = ? AND status = 'booked'";
+    let values =
+        params![context.now, location.as_ref().map(Jurisdiction::as_str), &context.clinic, appointment];
+    let arrived = context.database().execute(sql, values).await? > 0;
     shown(context, if arrived { Action::PatientArrived } else { Action::AppointmentRead }).await
+}
+
+/// Again, for people travel and licences end. Whoever is in the waiting room has been asked.
+async fn check_licence(
+    context: &Context<'_>,
+    appointment: AppointmentId,
+    location: Option<&Jurisdiction>,
+) -> Result<(), Problem> {
+    let sql = "SELECT practitioner FROM appointment WHERE clinic = ? AND id = ? AND status = 'booked'";
+    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (practitioner, clinic) = (row.parsed(0, PractitionerId::parse)?, context.clinic().await?);
+    match licence::licensed(context, &clinic, location, context.now).await? {
+        Some(licensed) if !licensed.contains(&practitioner) => Err(licence::not_licensed()),
+        _ => Ok(()),
+    }
 }
 
 async fn shown(context: &Context<'_>, action: Action) -> Result<Reply, Problem> {
@@ -88,8 +120,9 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         .database()
         .query(
             "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id, s.id,
-                    a.held_at
+                    a.held_at, coalesce(a.patient_location, h.patient_location)
              FROM appointment a
+             JOIN hold h ON h.clinic = a.clinic AND h.id = a.hold
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
              JOIN service s ON s.clinic = a.clinic AND s.id = a.service
              WHERE a.clinic = ? AND a.id = ?",
@@ -132,6 +165,8 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         admitted,
         on_hold,
         people,
+        licensed_in: licence::asked(context).await?,
+        location: row.text_or_null(11)?,
     })
 }
 

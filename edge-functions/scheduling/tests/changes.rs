@@ -94,7 +94,8 @@ async fn a_patient_chooses_another_time_and_the_old_one_is_free_again() {
 async fn a_hold_of_another_service_moves_nothing() {
     let practice = practice().await;
     let patient = practice.patient().await;
-    let sql = "INSERT INTO service SELECT clinic, ?, 'Longer', duration_minutes, 9000, currency FROM service";
+    let sql = "INSERT INTO service (clinic, id, name, duration_minutes, price_minor, currency)
+               SELECT clinic, ?, 'Longer', duration_minutes, 9000, currency FROM service";
     let service = ServiceId::new(practice.world.now()).unwrap();
     practice.world.run(sql, params![service]).await;
     let wish = json!({"service": service, "practitioner": practice.seeded.practitioner, "start": OTHER});

@@ -31,6 +31,7 @@ async fn the_clinic_says_what_can_be_booked() {
             "id": "demo", "name": "Test clinic", "timeZone": "Europe/Berlin",
             "services": [{"id": seeded.service, "name": "Consult", "durationMinutes": 30,
                           "price": {"amount": "60.00", "currency": "EUR"}}],
+            "sites": [], "open": true,
             "practitioners": [{"id": seeded.practitioner, "name": "Dr Grey"}]
         })
     );
@@ -89,7 +90,9 @@ async fn a_longer_service_gets_its_own_grid_and_sees_the_same_bookings() {
     let seeded = world.seed("demo", "Europe/Berlin").await;
     world.seed_visit(&seeded, "2026-03-02T09:30:00Z").await;
     let long = Seeded { service: kit::ids::ServiceId::new(world.now()).unwrap(), ..seeded.clone() };
-    world.run("INSERT INTO service VALUES ('demo', ?, 'Long', 60, 0, 'EUR')", params![long.service]).await;
+    let sql = "INSERT INTO service (clinic, id, name, duration_minutes, price_minor, currency)
+               VALUES ('demo', ?, 'Long', 60, 0, 'EUR')";
+    world.run(sql, params![long.service]).await;
     assert_eq!(slots(&world, &long, "2026-03-02", 1).await, ["2026-03-02T08:00:00Z", "2026-03-02T10:00:00Z"]);
 }
 

@@ -26,6 +26,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/auth/set-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** How the clinic is set up, and what is missing */
+        get: operations["getSetUp"];
+        /**
+         * Set the clinic up from a bundle
+         * @description The bundle is the whole of it: what is not in it is removed, and people who are not in it leave. All of it is
+         *     done, or nothing; the same bundle again changes nothing. Only the operator sets up a clinic that is not there.
+         */
+        put: operations["putSetUp"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/auth/sessions": {
         parameters: {
             query?: never;
@@ -3072,6 +3096,152 @@ export interface components {
             name: components["schemas"]["Name"];
             timeZone: components["schemas"]["TimeZone"];
         };
+        SetUp: {
+            bundle: components["schemas"]["SetUpBundle"];
+            version: string;
+            checklist: components["schemas"]["SetUpChecklist"];
+            /** @description Whether patients can book. */
+            open: boolean;
+        };
+        /** @description Once all of it is done, patients can book. A clinic that is open stays open. */
+        SetUpChecklist: {
+            /** @enum {string} */
+            item: "service" | "practitioner" | "administrator" | "privacy-officer" | "consent" | "licences";
+            done: boolean;
+        }[];
+        SetUpOutcome: {
+            applied: boolean;
+            changes: {
+                /** @enum {string} */
+                part: "clinic" | "site" | "service" | "staff" | "exception" | "consent" | "questionnaire";
+                key: string;
+                /** @enum {string} */
+                step: "create" | "change" | "remove" | "keep";
+                /** @description What differs, of what is changed. */
+                fields?: string[];
+            }[];
+            version: string;
+            checklist: components["schemas"]["SetUpChecklist"];
+            open: boolean;
+            /** @description For people who are new, the token of the link by which each chooses a password. Shown this once. */
+            invitations: {
+                username: string;
+                token: components["schemas"]["Secret"];
+                expiresAt: components["schemas"]["Instant"];
+            }[];
+        };
+        /** @description A name in the bundle that stays when what people read changes. */
+        SetUpKey: string;
+        /** @description ISO 3166, such as `DE` or `US-OR`. */
+        SetUpJurisdiction: string;
+        /** @default 0 */
+        SetUpMinutes: number;
+        /** @description A clinic, whole. Published on its own as `docs/clinic-bundle.schema.json`. */
+        SetUpBundle: {
+            clinic: {
+                name: components["schemas"]["Name"];
+                timeZone: components["schemas"]["TimeZone"];
+                /**
+                 * @description Patients move and cancel by themselves until so many minutes before the start.
+                 * @default 120
+                 */
+                changeUntilMinutes: number;
+                /**
+                 * @description Who has not come so many minutes after the start may be marked so.
+                 * @default 15
+                 */
+                noShowAfterMinutes: number;
+                /**
+                 * @description Whether a practitioner needs a licence where the patient is; `auto`, once the clinic has registered any.
+                 * @default auto
+                 * @enum {string}
+                 */
+                licenceCheck: "auto" | "always" | "never";
+                privacyOfficer?: {
+                    name: components["schemas"]["Name"];
+                    /** Format: email */
+                    email: string;
+                };
+                /** @description Of its pages. */
+                color?: string;
+            };
+            sites?: {
+                key: components["schemas"]["SetUpKey"];
+                name: components["schemas"]["Name"];
+                address: components["schemas"]["Name"];
+                timeZone: components["schemas"]["TimeZone"];
+            }[];
+            services?: {
+                key: components["schemas"]["SetUpKey"];
+                name: components["schemas"]["Name"];
+                durationMinutes: components["schemas"]["DurationMinutes"];
+                bufferBeforeMinutes?: components["schemas"]["SetUpMinutes"];
+                bufferAfterMinutes?: components["schemas"]["SetUpMinutes"];
+                price: components["schemas"]["Money"];
+            }[];
+            staff?: {
+                username: components["schemas"]["Username"];
+                name: components["schemas"]["Name"];
+                roles: components["schemas"]["Roles"];
+                /** @description Whoever has some can be booked. */
+                hours?: {
+                    /** @description In whose local time; left out, the clinic itself. */
+                    site?: components["schemas"]["SetUpKey"];
+                    /**
+                     * @description RFC 5545; weekly on some days is what is understood.
+                     * @example FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR
+                     */
+                    rrule: string;
+                    start: components["schemas"]["ClockTime"];
+                    end: components["schemas"]["ClockTime"];
+                }[];
+                licences?: {
+                    jurisdiction: components["schemas"]["SetUpJurisdiction"];
+                    number: string;
+                    /** Format: date */
+                    validFrom: string;
+                    /** Format: date */
+                    validUntil: string;
+                }[];
+            }[];
+            /**
+             * @description Days that are not like others. Of a member of staff, hours come in place of theirs; without one they limit
+             *     everybody's, at a site or everywhere. Without hours it is closed.
+             */
+            exceptions?: {
+                name: components["schemas"]["Name"];
+                /** Format: date */
+                from: string;
+                /**
+                 * Format: date
+                 * @description The last day.
+                 */
+                until: string;
+                site?: components["schemas"]["SetUpKey"];
+                staff?: components["schemas"]["Username"];
+                start?: components["schemas"]["ClockTime"];
+                end?: components["schemas"]["ClockTime"];
+            }[];
+            consents?: {
+                key: components["schemas"]["SetUpKey"];
+                jurisdiction: components["schemas"]["SetUpJurisdiction"];
+                /** @description BCP 47. */
+                language: string;
+                title: components["schemas"]["Name"];
+                text: string;
+            }[];
+            questionnaires?: {
+                key: components["schemas"]["SetUpKey"];
+                /** @description FHIR R4 Questionnaire, 64 KiB at most. */
+                questionnaire: {
+                    /** @constant */
+                    resourceType: "Questionnaire";
+                    /** @enum {unknown} */
+                    status: "draft" | "active" | "retired" | "unknown";
+                    item: Record<string, never>[];
+                };
+            }[];
+        };
         ClinicDocument: {
             name: components["schemas"]["Name"];
             timeZone: components["schemas"]["TimeZone"];
@@ -3146,6 +3316,24 @@ export interface components {
                 price: components["schemas"]["Money"];
             }[];
             practitioners: components["schemas"]["Practitioner"][];
+            /** @description Whether patients can book. */
+            open: boolean;
+            licensedIn?: components["schemas"]["LicensedIn"];
+            sites: {
+                id: components["schemas"]["Id"];
+                name: components["schemas"]["Name"];
+                address: string;
+                timeZone: components["schemas"]["TimeZone"];
+            }[];
+        };
+        /**
+         * @description Where practitioners are licensed (ISO 3166). While it is there, patients say where they will be, and again where
+         *     they are when they come.
+         */
+        LicensedIn: string[];
+        SiteName: {
+            id: components["schemas"]["Id"];
+            name: components["schemas"]["Name"];
         };
         Practitioner: {
             id: components["schemas"]["Id"];
@@ -3158,6 +3346,8 @@ export interface components {
             start: components["schemas"]["Instant"];
             end: components["schemas"]["Instant"];
             practitioner: components["schemas"]["Practitioner"];
+            /** @description Left out where it is the clinic itself. */
+            site?: components["schemas"]["SiteName"];
         };
         Hold: {
             id: components["schemas"]["Id"];
@@ -3167,6 +3357,7 @@ export interface components {
             end: components["schemas"]["Instant"];
             practitioner: components["schemas"]["Practitioner"];
             service: components["schemas"]["ServiceName"];
+            site?: components["schemas"]["SiteName"];
         };
         Confirmed: {
             appointment: components["schemas"]["Appointment"];
@@ -3233,6 +3424,9 @@ export interface components {
             /** @description The patient was let in, and waits until the clinician goes on. */
             onHold: boolean;
             people: components["schemas"]["People"];
+            licensedIn?: components["schemas"]["LicensedIn"];
+            /** @description Where the patient said they would be, or are. */
+            location?: string;
         };
         /**
          * @description What a guest is to the visit. All that the others are shown of them.
@@ -3658,6 +3852,117 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getSetUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetUp"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description The clinic is not set up (`unknown-clinic`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putSetUp: {
+        parameters: {
+            query?: {
+                /** @description Says what would be done, and does nothing. */
+                plan?: boolean;
+                /** @description Of the bundle that whoever asks has seen; with another one nothing is done. */
+                version?: string;
+            };
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetUpBundle"];
+            };
+        };
+        responses: {
+            /** @description What was done, or would be. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetUpOutcome"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description Another role (`role-not-allowed`), or the last proof of who asks is older than ten minutes, or was given in another country (`proof-required`). */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The clinic is not set up (`unknown-clinic`). */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was changed meanwhile (`set-up-changed`); somebody had a user name before (`username-taken`); nobody would administer it (`last-administrator`); too many people (`too-many-staff`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What cannot be, with where it stands (`invalid-input`); or `idempotency-key-reused`. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InvalidInput"] | components["schemas"]["Problem"];
                 };
             };
             503: components["responses"]["Unavailable"];
@@ -7170,6 +7475,8 @@ export interface operations {
                 days?: number;
                 /** @description Only theirs. */
                 practitioner?: components["schemas"]["Id"];
+                /** @description Only there. */
+                site?: components["schemas"]["Id"];
             };
             header?: never;
             path: {
@@ -7213,8 +7520,12 @@ export interface operations {
             content: {
                 "application/json": {
                     service: components["schemas"]["Id"];
-                    practitioner: components["schemas"]["Id"];
+                    /** @description Left out, it is whoever is free and has least to do on that day. */
+                    practitioner?: components["schemas"]["Id"];
+                    site?: components["schemas"]["Id"];
                     start: components["schemas"]["Instant"];
+                    /** @description Where the patient will be. */
+                    location?: components["schemas"]["SetUpJurisdiction"];
                 };
             };
         };
@@ -7229,16 +7540,16 @@ export interface operations {
                     "application/json": components["schemas"]["Hold"];
                 };
             };
-            /** @description Somebody else was faster (`slot-taken`); or `history-lost`. */
+            /** @description Somebody else was faster (`slot-taken`); nobody asked for may treat somebody there (`not-licensed`); the clinic's set-up is not complete (`not-open`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["SlotTaken"];
+                    "application/problem+json": components["schemas"]["SlotTaken"] | components["schemas"]["Problem"];
                 };
             };
-            /** @description No time that can be booked (`not-a-slot`) or other invalid input (`invalid-input`, both with `errors`); or `idempotency-key-reused`. */
+            /** @description No time that can be booked (`not-a-slot`), no place where the patient will be (`location-required`), or other invalid input (`invalid-input`, all with `errors`); or `idempotency-key-reused`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7327,7 +7638,14 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Empty"];
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description Where the patient is. */
+                    location?: components["schemas"]["SetUpJurisdiction"];
+                };
+            };
+        };
         responses: {
             /** @description The visit, with the place in the waiting room. */
             200: {
@@ -7340,8 +7658,25 @@ export interface operations {
                 };
             };
             401: components["responses"]["SignInRequired"];
-            409: components["responses"]["HistoryLost"];
+            /** @description The practitioner has no licence there (`not-licensed`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             410: components["responses"]["VisitOver"];
+            /** @description It has to be said where the patient is (`location-required`), or other invalid input (`invalid-input`); or `idempotency-key-reused`. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InvalidInput"] | components["schemas"]["Problem"];
+                };
+            };
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };

@@ -25,6 +25,7 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const peoplePath = `/clinic/${clinic}/staff`
   const auditPath = `/clinic/${clinic}/audit`
   const reviewsPath = `/clinic/${clinic}/reviews`
+  const setUpPath = `/clinic/${clinic}/set-up`
   const settingsPath = `/clinic/${clinic}/settings`
   const appsPath = `/clinic/${clinic}/apps`
   const securityPath = `/clinic/${clinic}/security`
@@ -66,9 +67,14 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
             </>
           )}
           {hasRole(session, 'clinic-admin') && (
-            <Link className="nav-link" href={settingsPath} aria-current={current(path === settingsPath)}>
-              {t('staff.settings')}
-            </Link>
+            <>
+              <Link className="nav-link" href={setUpPath} aria-current={current(path === setUpPath)}>
+                {t('staff.setUp')}
+              </Link>
+              <Link className="nav-link" href={settingsPath} aria-current={current(path === settingsPath)}>
+                {t('staff.settings')}
+              </Link>
+            </>
           )}
           {hasRole(session, 'clinic-admin', 'auditor') && (
             <Link className="nav-link" href={appsPath} aria-current={current(path === appsPath)}>

@@ -13,6 +13,7 @@ import { PeoplePage } from './people/PeoplePage'
 import { RecertificationPage } from './people/RecertificationPage'
 import { SecurityPage } from './security/SecurityPage'
 import { SettingsPage } from './settings/SettingsPage'
+import { SetUpPage } from './setUp/SetUpPage'
 
 const PAGES: Record<string, ComponentType> = {
   '/clinic/:clinic/outbox': OutboxPage,
@@ -23,6 +24,7 @@ const PAGES: Record<string, ComponentType> = {
   '/clinic/:clinic/audit': AuditPage,
   '/clinic/:clinic/reviews': ReviewsPage,
   '/clinic/:clinic/settings': SettingsPage,
+  '/clinic/:clinic/set-up': SetUpPage,
   '/clinic/:clinic/apps': AppsPage,
   '/clinic/:clinic/authorize': AuthorizePage,
 }

@@ -399,6 +399,19 @@ export const es = {
   'role.clinic-admin': 'Administración',
   'role.auditor': 'Auditoría',
 
+  'booking.notOpen': 'Esta clínica todavía no acepta reservas',
+  'booking.location': '¿Dónde estará durante la visita?',
+  'booking.location.hint': 'Los médicos solo pueden atenderle donde tienen licencia.',
+  'booking.location.choose': 'Elija, por favor',
+  'booking.location.other': 'En otro lugar',
+  'booking.location.continue': 'Continuar',
+  'booking.location.none': 'Nadie aquí tiene licencia para ese lugar. Llame a la clínica, por favor.',
+  'setback.notLicensed':
+    'Esta persona no puede atenderle en ese lugar ese día. Elija otra hora o persona, por favor.',
+  'waiting.location': '¿Dónde está ahora?',
+  'waiting.notLicensed':
+    'Su profesional no tiene licencia para el lugar donde está ahora. Llame a la clínica, por favor.',
+
   'lost.body': 'Escriba la dirección de correo con la que reservó, y le enviamos el enlace otra vez.',
   'lost.submit': 'Enviarme el enlace',
   'lost.sent':

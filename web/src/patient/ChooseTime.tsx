@@ -12,6 +12,7 @@ export function ChooseTime({ clinic, booking }: { clinic: Clinic; booking: Booki
   const [service, setService] = useState(clinic.services[0]?.id ?? '')
   const [practitioner, setPractitioner] = useState('')
 
+  if (clinic.open === false) return <Notice title={t('booking.notOpen')} />
   if (clinic.services.length === 0) return <Notice title={t('booking.noServices')} />
 
   return (
@@ -34,7 +35,7 @@ export function ChooseTime({ clinic, booking }: { clinic: Clinic; booking: Booki
           clinicZone={clinic.timeZone}
           setback={booking.setback}
           holding={booking.holding}
-          onTake={(slot) => booking.take(service, slot)}
+          onTake={(slot, location) => booking.take(service, slot, { anyone: practitioner === '', location })}
         />
       </section>
     </div>

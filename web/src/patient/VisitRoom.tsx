@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
-import { hasStatus } from '../api/problem'
+import { hasSlug, hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
 import type { DeviceChoice } from '../call/devices'
 import { useWakeLock } from '../call/useWakeLock'
@@ -9,6 +9,8 @@ import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
+import { LocationChoice } from '../times/LocationChoice'
+import { placesOf } from '../times/useHold'
 import { BeforeVisit } from './BeforeVisit'
 import { ChangeVisit } from './ChangeVisit'
 import { keepChoice, keptChoice } from './invitation'
@@ -23,6 +25,8 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
   const { api, clinic } = useClinicApi()
   const [choice, setChoice] = useState<DeviceChoice | null>(() => keptChoice(clinic))
   const [arriving, setArriving] = useState(false)
+  const [asked, setAsked] = useState<{ chosen: DeviceChoice; places: string[] } | null>(null)
+  const [notLicensed, setNotLicensed] = useState(false)
   const [cancelled, setCancelled] = useState(false)
   const path = { params: { path: { clinic } } }
   const load = useCallback(
@@ -37,14 +41,19 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     if (lost) void onSessionLost()
   }, [lost, onSessionLost])
 
-  async function arrive(chosen: DeviceChoice) {
+  async function arrive(chosen: DeviceChoice, location?: string) {
     setArriving(true)
+    setAsked(null)
+    setNotLicensed(false)
     try {
-      await body(api.POST('/c/{clinic}/scheduling/visit/arrive', { ...path, body: {} }))
+      const where = location ? { location } : {}
+      await body(api.POST('/c/{clinic}/scheduling/visit/arrive', { ...path, body: where }))
       keepChoice(clinic, chosen)
       setChoice(chosen)
-    } catch {
-      // The poll below tells why, and the button is there to press again.
+    } catch (error) {
+      if (hasSlug(error, 'location-required')) setAsked({ chosen, places: placesOf(error) })
+      setNotLicensed(hasSlug(error, 'not-licensed'))
+      // Else the poll below tells why, and the button is there to press again.
     } finally {
       setArriving(false)
       await reload()
@@ -66,6 +75,10 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     return (
       <Page name={name} title={t('visit.title')}>
         {offline}
+        {notLicensed && <Notice tone="bad" title={t('waiting.notLicensed')} />}
+        {asked && (
+          <LocationChoice now places={asked.places} onChoose={(place) => void arrive(asked.chosen, place)} />
+        )}
         <BeforeVisit visit={visit} joining={arriving} onReady={(chosen) => void arrive(chosen)} />
         <ChangeVisit visit={visit} reload={reload} onCancelled={() => setCancelled(true)} />
       </Page>

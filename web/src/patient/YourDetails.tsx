@@ -35,7 +35,7 @@ export function YourDetails({ clinic, booking, hold, details, onChange }: Props)
       <SetbackNotice
         setback={setback}
         zone={readerZone()}
-        onTake={(slot) => void take(hold.service.id, slot)}
+        onTake={(slot, location) => void take(hold.service.id, slot, { location })}
       />
       {setback?.kind === 'expired' && (
         <Button

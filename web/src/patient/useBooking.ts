@@ -3,7 +3,7 @@ import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import type { Confirmation, Hold, Slot } from '../api/types'
 import { navigate } from '../routing'
-import { type Setback, setbackOf, useHold } from '../times/useHold'
+import { type Setback, setbackOf, useHold, type Wish } from '../times/useHold'
 import { birthDate, type Details } from './details'
 
 /** The address of the second step, so that the browser's Back returns to the times. */
@@ -16,7 +16,7 @@ export interface Booking {
   /** Start of the slot that is being held right now. */
   holding: string | null
   confirming: boolean
-  take: (service: string, slot: Slot) => Promise<void>
+  take: (service: string, slot: Slot, wish?: Wish) => Promise<void>
   confirm: (details: Details) => Promise<void>
   /** As the patient whose account is open, or for them. */
   confirmKnown: () => Promise<void>
@@ -31,8 +31,8 @@ export function useBooking(): Booking {
   const [confirming, setConfirming] = useState(false)
 
   const take = useCallback(
-    async (service: string, slot: Slot) => {
-      if (!(await keep(service, slot))) return
+    async (service: string, slot: Slot, wish?: Wish) => {
+      if (!(await keep(service, slot, wish))) return
       navigate(DETAILS_STEP)
       scrollTo(0, 0)
     },

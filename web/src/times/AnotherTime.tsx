@@ -65,7 +65,7 @@ export function AnotherTime({ service, clinicZone, move, onMoved, onClose }: Pro
         clinicZone={clinicZone}
         setback={setback}
         holding={holding}
-        onTake={(slot) => take(service, slot)}
+        onTake={(slot, location) => take(service, slot, { location })}
       />
       <div className="row">
         <Button look="plain" onClick={onClose}>

@@ -3,12 +3,13 @@ import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { dayOf, dayText, timeText } from '../i18n/time'
+import { LocationChoice } from './LocationChoice'
 import type { Setback } from './useHold'
 
 interface Props {
   setback: Setback | null
   zone: string
-  onTake: (slot: Slot) => void
+  onTake: (slot: Slot, location?: string) => void
 }
 
 /** What came between, and the way on from there. */
@@ -36,6 +37,10 @@ export function SetbackNotice({ setback, zone, onTake }: Props) {
           )}
         </Notice>
       )
+    case 'location':
+      return <LocationChoice places={setback.places} onChoose={(place) => onTake(setback.slot, place)} />
+    case 'notOpen':
+      return <Notice tone="warm" title={t('booking.notOpen')} />
     case 'refused':
       return (
         <Notice tone="bad" title={t('setback.refused')}>

@@ -23,7 +23,7 @@ interface Props {
   setback: Setback | null
   /** Start of the slot that is being held right now. */
   holding: string | null
-  onTake: (slot: Slot) => Promise<unknown>
+  onTake: (slot: Slot, location?: string) => Promise<unknown>
 }
 
 /** The free times of a service, week by week. */
@@ -44,8 +44,8 @@ export function Times({ service, practitioner, clinicZone, setback, holding, onT
   const times = useLoaded(service ? load : null)
 
   // Somebody else's booking is news about all times, not only about the one that was wanted.
-  async function take(slot: Slot) {
-    await onTake(slot)
+  async function take(slot: Slot, location?: string) {
+    await onTake(slot, location)
     void times.reload()
   }
 

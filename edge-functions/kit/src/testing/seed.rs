@@ -52,18 +52,23 @@ impl World {
         self.run(sql, params![clinic, time_zone, now]).await;
         self.seed_user(clinic, doctor, &[Role::Doctor]).await;
         self.run(
-            "INSERT INTO practitioner VALUES (?, ?, ?, 'Dr Grey')",
+            "INSERT INTO practitioner (clinic, id, user, name) VALUES (?, ?, ?, 'Dr Grey')",
             params![clinic, practitioner, doctor],
         )
         .await;
         let hours = HoursId::new(now).unwrap();
         self.run(
-            "INSERT INTO opening_hours VALUES (?, ?, ?, ?, '09:00', '12:00')",
+            "INSERT INTO opening_hours (clinic, id, practitioner, rrule, opens, closes)
+             VALUES (?, ?, ?, ?, '09:00', '12:00')",
             params![clinic, hours, practitioner, rule],
         )
         .await;
-        self.run("INSERT INTO service VALUES (?, ?, 'Consult', 30, 6000, 'EUR')", params![clinic, service])
-            .await;
+        self.run(
+            "INSERT INTO service (clinic, id, name, duration_minutes, price_minor, currency)
+             VALUES (?, ?, 'Consult', 30, 6000, 'EUR')",
+            params![clinic, service],
+        )
+        .await;
         Seeded { clinic: clinic.to_owned(), practitioner, service, doctor }
     }
 
@@ -86,7 +91,9 @@ impl World {
         let (appointment, encounter) = (AppointmentId::new(now).unwrap(), EncounterId::new(now).unwrap());
         let (practitioner, service) = (seeded.practitioner, seeded.service);
         self.run(
-            "INSERT INTO hold VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO hold (clinic, id, secret_hash, practitioner, service, start_at, end_at, created_at, expires_at,
+                               used_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![clinic, hold, [0_u8; 32], practitioner, service, start, end, now, now, now],
         )
         .await;
