@@ -118,7 +118,11 @@ async fn who_waits_keeps_the_place_with_another_practitioner() {
         (&shown["practitioner"]["name"], &shown["waiting"]["position"]),
         (&json!("Dr Green"), &json!(1))
     );
-    assert_eq!(clinic.world.count("SELECT count(*) FROM outbox_message").await, messages, "their page says it");
+    assert_eq!(
+        clinic.world.count("SELECT count(*) FROM outbox_message").await,
+        messages,
+        "their page says it"
+    );
     assert_eq!(change(&desk, &booked, "transfer", json!({"practitioner": other})).await.status, 200);
     assert_eq!(clinic.world.count("SELECT sequence FROM appointment").await, 1, "theirs already");
 }

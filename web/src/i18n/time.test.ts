@@ -44,3 +44,16 @@ test('a clock that runs behind the server never shows negative waiting', () => {
   expect(minutesSince('2026-01-15T12:00:00Z', Date.parse('2026-01-15T12:04:59Z'))).toBe(4)
   expect(minutesSince('2026-01-15T12:00:00Z', Date.parse('2026-01-15T11:59:00Z'))).toBe(0)
 })
+
+// Nine o'clock in each zone, on the days on which its clocks are put forward and back.
+test.each([
+  ['Europe/Berlin', '2026-03-29T07:00:00Z', '2026-03-29'],
+  ['Europe/Berlin', '2026-10-25T08:00:00Z', '2026-10-25'],
+  ['America/New_York', '2026-03-08T13:00:00Z', '2026-03-08'],
+  ['America/New_York', '2026-11-01T14:00:00Z', '2026-11-01'],
+  ['Australia/Sydney', '2026-10-03T22:00:00Z', '2026-10-04'],
+  ['Australia/Sydney', '2026-04-04T23:00:00Z', '2026-04-05'],
+])('in %s %s is nine in the morning', (zone, instant, day) => {
+  expect(timeText(instant, zone)).toMatch(/^0?9:00/)
+  expect(dayOf(instant, zone)).toBe(day)
+})
