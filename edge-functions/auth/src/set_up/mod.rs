@@ -75,8 +75,9 @@ pub(crate) async fn put_set_up(context: &Context<'_>) -> Result<Reply, Problem> 
     let plan = query.optional("plan", "true or false", |text| text.parse::<bool>().ok())?;
     let seen = query.optional("version", "a version of the bundle", |text| Some(text.to_owned()))?;
     query.finish()?;
-    let wanted: Bundle = form::read::<Bundle>(&context.request)?.sorted();
+    let wanted: Bundle = form::read(&context.request)?;
     wanted.check()?;
+    let wanted = wanted.sorted();
     let stored = read(context, &wanted, seen.as_deref()).await?;
     let changes = difference::between(stored.as_ref().map(|stored| &stored.bundle), &wanted);
     let checklist = checklist(context, &wanted)?;
