@@ -32,7 +32,7 @@ use crate::look;
 use crate::site::Site;
 use fault::{Kind, PRIMARY};
 use report::Report;
-use session::Session;
+use session::{OPERATOR, Session};
 use targets::Target;
 
 pub(crate) use schedule::Every;
@@ -125,7 +125,7 @@ async fn faulty(kind: Kind, options: Faulty) -> Result<()> {
         return Ok(());
     }
     let stop = locum_telemetry::signals::shutdown().context("listen for signals")?;
-    let session = Session::open(site, &options.common, "operator", stop).await?;
+    let session = Session::open(site, &options.common, OPERATOR, stop).await?;
     let report = session.faulty(kind, &options.target, options.rounds).await?;
     conclude(report, &options.common)
 }

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use locum_cluster::operate::Ordered;
 use locum_cluster::protocol::{Heartbeat, JoinAnswer, JoinRequest, NodeAnswer, OperatorRequest};
 use locum_cluster::{NodeOrder, NodeState, SignedNodeList};
 use locum_identity::{NodeIdentity, Role};
@@ -28,7 +29,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, MemberError>>;
 
 pub(crate) enum Command {
     Join(JoinRequest, Reply<JoinAnswer>),
-    Heartbeat(NodeIdentity, Heartbeat, Reply<(Option<SignedNodeList>, NodeOrder)>),
+    Heartbeat(NodeIdentity, Heartbeat, Reply<Told>),
     Renew(NodeIdentity, String, Reply<String>),
     Hear(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupReport>>),
     Views(NodeIdentity, Vec<GroupReport>, Reply<Vec<GroupView>>),
@@ -36,6 +37,15 @@ pub(crate) enum Command {
     Observed(NodeIdentity, Report, Reply<()>),
     Seats(Reply<Vec<Seat>>),
     Look(Reply<()>),
+}
+
+/// What a node is told.
+pub(crate) struct Told {
+    /// The newest list, if newer than the one held.
+    pub(crate) list: Option<SignedNodeList>,
+    pub(crate) order: NodeOrder,
+    /// What people ordered that it has not heard of.
+    pub(crate) ordered: Vec<Ordered>,
 }
 
 /// Where to send questions. The member's thread ends when every clone is gone.
@@ -117,8 +127,13 @@ fn carry_out<S: Store>(member: &mut Member<S>, command: Command, clock: Clock) {
     match command {
         Command::Join(request, reply) => drop(reply.send(member.join(&request, now))),
         Command::Heartbeat(node, heartbeat, reply) => {
-            let list = member.heartbeat(&node, heartbeat, now);
-            drop(reply.send(list.map(|list| (list, member.order(&node.node)))));
+            let heard_of = heartbeat.heard_of;
+            let told = member.heartbeat(&node, heartbeat, now).map(|list| Told {
+                list,
+                order: member.order(&node.node),
+                ordered: if node.role == Role::Edge { member.ordered_since(heard_of) } else { Vec::new() },
+            });
+            drop(reply.send(told));
         }
         Command::Renew(node, request, reply) => drop(reply.send(member.renew(&node, &request, now))),
         Command::Hear(node, reports, reply) => {

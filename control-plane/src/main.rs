@@ -39,6 +39,7 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use locum_cluster::Wish;
+use locum_cluster::protocol::{FaultName, OperatorRequest};
 use locum_identity::{JoinTokenClaims, NodeId, NodeIdentity, RegionId, Role};
 use locum_replication::GroupId;
 
@@ -150,6 +151,12 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Keep that a drill begins, and who holds it, for the audit. `locum drill` says it before it does anything.
+    #[command(hide = true)]
+    NoteDrill {
+        /// What it does, such as region-loss.
+        fault: FaultName,
+    },
     /// Print how the network is operated, and what happened lately, as JSON.
     Operations,
 }
@@ -212,6 +219,9 @@ async fn operate(config: &Config, command: Command) -> anyhow::Result<()> {
         }
         Command::DnsChallenge { command } => {
             dns::command::challenge(&config.state_dir, &config.zone, &command)
+        }
+        Command::NoteDrill { fault } => {
+            Operated::find(config)?.ask(OperatorRequest::Drill(fault)).await.map(drop)
         }
         Command::Operations => {
             let view = Operated::find(config)?.operations().await?;

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use crate::groups::{GroupError, Groups};
 use crate::membership::{Membership, Now, Record, Refused, Seat};
 use crate::operating::Operating;
-use crate::plan::StepRefused;
+use crate::plan::{Action, StepRefused};
 use crate::quorum::{MemberAnswer, MemberId};
 use crate::store::Store;
 
@@ -237,6 +237,7 @@ impl<S: Store> Member<S> {
         if identity.role != Role::Control {
             return Err(Refused::NotOperator.into());
         }
+        let by = &identity.node;
         match request {
             OperatorRequest::Status(group) => {
                 Ok(NodeAnswer::Status(self.groups.status(&group, now.elapsed)?))
@@ -248,25 +249,38 @@ impl<S: Store> Member<S> {
                 self.groups.promote(&plan, now.elapsed)?;
                 let (group, target, epoch) = (plan.group.as_str(), plan.target.as_str(), plan.epoch.0);
                 let accept_loss = plan.promotion == Promotion::AcceptLoss;
-                warn!(group, target, epoch, accept_loss, "a person moves the primary of a record group");
+                warn!(group, target, epoch, accept_loss, %by, "a person moves the primary of a record group");
+                let (group, epoch, to) = (plan.group.clone(), plan.epoch, plan.target.clone());
+                self.note_order(Action::Promote { group, epoch, to, accept_loss }, by, now)?;
                 self.settle_groups(now).map_err(MemberError::Save)?;
                 Ok(NodeAnswer::Status(self.groups.status(&plan.group, now.elapsed)?))
             }
             OperatorRequest::Members => Ok(NodeAnswer::Members(self.control_members(now))),
             OperatorRequest::RemoveMember { node, id } => {
                 let next = self.membership.without(&node, MemberId(id))?;
+                let next = self.with_order(&next, Action::RemoveMember { node: node.clone() }, by, now)?;
                 self.save(next, now).map_err(MemberError::Save)?;
-                warn!(%node, id, "a person removes a member of the control plane");
+                warn!(%node, id, %by, "a person removes a member of the control plane");
                 self.look_at_network(now);
                 Ok(NodeAnswer::Members(self.control_members(now)))
             }
             OperatorRequest::Preview(wish) => Ok(NodeAnswer::Preview(self.preview(wish, now)?)),
             OperatorRequest::Wish(wish) => {
-                self.keep_wish(wish, now)?;
+                self.keep_wish(wish, by, now)?;
+                Ok(NodeAnswer::Operations(Box::new(self.operations(now))))
+            }
+            OperatorRequest::Drill(fault) => {
+                self.note_order(Action::Drill { fault: fault.to_string() }, by, now)?;
                 Ok(NodeAnswer::Operations(Box::new(self.operations(now))))
             }
             OperatorRequest::Operations => Ok(NodeAnswer::Operations(Box::new(self.operations(now)))),
         }
+    }
+
+    /// It is in the record before anybody is answered.
+    fn note_order(&mut self, action: Action, by: &NodeId, now: Now) -> Result<(), MemberError> {
+        let next = self.with_order(self.membership.record(), action, by, now)?;
+        self.save(next, now).map_err(MemberError::Save)
     }
 
     pub(crate) fn control_members(&self, now: Now) -> Vec<ControlMember> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use locum_cluster::operate::{GroupPlace, NodeView, OperationsView, TimelineEntry};
+use locum_cluster::operate::{GroupPlace, NodeView, OperationsView, Ordered, TimelineEntry};
 use locum_cluster::{Subject, Wish};
 use locum_identity::{NodeId, NodeIdentity, Role};
 use locum_replication::{Epoch, GroupId};
@@ -154,15 +154,34 @@ impl<S: Store> Member<S> {
     }
 
     /// Keeps what a person wants: it is in the record before this returns. Said twice, it is one.
-    pub(crate) fn keep_wish(&mut self, wish: Wish, now: Now) -> Result<(), MemberError> {
+    pub(crate) fn keep_wish(&mut self, wish: Wish, by: &NodeId, now: Now) -> Result<(), MemberError> {
         self.check_wish(&wish)?;
         let record = self.membership().record();
         let Some(step) = record.operations.wish(wish) else { return Ok(()) };
-        let next = self.taken(record, &step, Author::Operator, now)?;
+        let next = self.taken(record, &step, Author::Person(by.clone()), now)?;
         self.save(next, now).map_err(MemberError::Save)?;
         self.carry_out(&[step], now);
         self.look(now);
         Ok(())
+    }
+
+    /// `record`, in which it stands who ordered `action`.
+    pub(crate) fn with_order(
+        &self,
+        record: &Record,
+        action: Action,
+        by: &NodeId,
+        now: Now,
+    ) -> Result<Record, MemberError> {
+        // Without a generation that is left nothing can be ordered any more; nobody lives to see that.
+        let Some(step) = record.operations.step(action, 0) else { return Ok(record.clone()) };
+        self.taken(record, &step, Author::Person(by.clone()), now)
+    }
+
+    /// What people ordered since a generation, oldest first, as far as it is still known.
+    pub(crate) fn ordered_since(&self, generation: u64) -> Vec<Ordered> {
+        let entries = self.membership().record().operations.timeline.entries();
+        entries.filter(|entry| entry.generation > generation).filter_map(words::ordered).collect()
     }
 
     /// Whether what a wish names is there.

@@ -1,5 +1,5 @@
 //! The running member as a person on its machine reaches it: over the mesh, under a certificate that only who holds
-//! the authority's key can make. A member that does not lead asks the one that does.
+//! the authority's key can make, and that names them. A member that does not lead asks the one that does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use locum_cluster::operate::OperationsView;
 use locum_cluster::protocol::{NodeAnswer, NodeRequest, OperatorRequest};
-use locum_identity::Role;
+use locum_identity::{NodeId, NodeIdentity, ParseIdError, Role};
 use locum_mesh::{Client, Limits, Peer, PeerName, RefusalCode, RequestError};
 use locum_replication::{GroupId, GroupStatus};
 use locum_telemetry::ReadyFile;
@@ -17,6 +17,8 @@ use crate::member::Keys;
 use crate::process::Own;
 
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Of an account; the rest of a longer one is left out.
+const LONGEST_NAME: usize = 48;
 
 /// The member that is asked.
 pub(crate) struct Operated {
@@ -28,7 +30,8 @@ impl Operated {
     /// The member of this configuration. Nothing is said yet.
     pub(crate) fn find(config: &Config) -> anyhow::Result<Self> {
         let keys = keys(config)?;
-        let own = Own { identity: config.identity()?, authority: keys.authority };
+        let identity = NodeIdentity { node: name()?, ..config.identity()? };
+        let own = Own { identity, authority: keys.authority };
         // A member that was given port 0 tells where it listens.
         let ready = config.ready_file.as_ref().and_then(|path| ReadyFile::read(path).ok());
         let told = ready.and_then(|ready| ready.addresses.get("mesh").copied());
@@ -59,6 +62,24 @@ impl Operated {
             _ => bail!("the member answers another question"),
         }
     }
+}
+
+/// What the record and the audit call who gives orders: `operator-` and the account that they have on this machine, or
+/// whom `LOCUM_OPERATOR` names, for machines that act for a person. Whoever holds the key could take any name: it says
+/// who it was among those.
+fn name() -> Result<NodeId, ParseIdError> {
+    let named = |variable: &str| std::env::var(variable).ok().filter(|name| !name.is_empty());
+    let known = ["LOCUM_OPERATOR", "SUDO_USER", "LOGNAME", "USER"].into_iter().find_map(named);
+    label(&known.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))).parse()
+}
+
+fn label(name: &str) -> String {
+    let letter = |letter: char| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9') => letter,
+        _ => '-',
+    };
+    let name: String = name.chars().take(LONGEST_NAME).map(letter).collect();
+    format!("operator-{}", name.trim_matches('-')).trim_end_matches('-').to_owned()
 }
 
 /// The member answers, and cannot do it at the moment: it knows no leader, say.
@@ -116,6 +137,21 @@ mod tests {
     use locum_replication::Epoch;
 
     use super::*;
+
+    #[test]
+    fn whoever_gives_orders_has_a_name_that_a_certificate_can_bear() {
+        for (account, name) in [
+            ("ada", "operator-ada"),
+            ("Ada.Byron@example.org", "operator-ada-byron-example-org"),
+            ("Åsa", "operator-sa"),
+            ("---", "operator"),
+        ] {
+            assert_eq!(label(account), name);
+        }
+        for account in ["", "\u{1f980}", &"x".repeat(500)] {
+            assert!(label(account).parse::<NodeId>().is_ok(), "{account}");
+        }
+    }
 
     #[test]
     fn a_line_says_who_leads_or_what_is_missing() {

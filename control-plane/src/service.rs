@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Report;
-use crate::life::{Command, Life};
+use crate::life::{Command, Life, Told};
 use crate::member::KeyFiles;
 use crate::members::may_leave;
 use crate::quorum::raft::RaftQuorum;
@@ -233,8 +233,9 @@ impl Service {
     ) -> Result<NodeAnswer, Refusal> {
         match question {
             NodeRequest::Heartbeat(heartbeat) => {
-                let (list, order) = life.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
-                Ok(NodeAnswer::Heartbeat { list, order })
+                let told = life.ask(|reply| Command::Heartbeat(node, heartbeat, reply)).await?;
+                let Told { list, order, ordered } = told;
+                Ok(NodeAnswer::Heartbeat { list, order, ordered })
             }
             NodeRequest::Renew { certificate_request } => {
                 let certificate = life.ask(|reply| Command::Renew(node, certificate_request, reply)).await?;

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::membership::Record;
 use crate::quorum::{Change, Held, Patch, Quorum};
 
-/// 4: with operations. Records of format 1 (without record groups), 2 and 3 (with the members of the control plane)
-/// are read too.
-const FORMAT: u32 = 4;
+/// 5: with the names of operators. Records of format 1 (without record groups), 2, 3 (with the members of the control
+/// plane) and 4 (with operations) are read too.
+const FORMAT: u32 = 5;
 /// What the only member there was kept, before there were several.
 const FORMER: &str = "membership.json";
 
@@ -235,10 +235,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         let path = dir.path().join(FORMER);
-        private_file::write(&path, br#"{"format":5,"other":1}"#).unwrap();
+        private_file::write(&path, br#"{"format":6,"other":1}"#).unwrap();
         let newer = folder.former();
         assert!(
-            matches!(newer, Err(OpenError::Record { source: RecordError::Newer { format: 5 }, .. })),
+            matches!(newer, Err(OpenError::Record { source: RecordError::Newer { format: 6 }, .. })),
             "{newer:?}"
         );
         private_file::write(&path, b"{\"format\":1,\"rec").unwrap();

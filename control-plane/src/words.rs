@@ -1,9 +1,10 @@
 //! What the timeline says, for people.
 
+use locum_cluster::operate::Ordered;
 use locum_cluster::{Subject, Wish};
 
 use crate::health::{Change, Evidence, Opinion, Word};
-use crate::plan::{Action, Author, Because};
+use crate::plan::{Action, Author, Because, Entry};
 
 /// Kind of an action, for a metric.
 pub(crate) fn kind(action: &Action) -> &'static str {
@@ -18,6 +19,9 @@ pub(crate) fn kind(action: &Action) -> &'static str {
         Action::Tell { drain: false, .. } => "tell-take-in",
         Action::MovePrimary { .. } => "move-primary",
         Action::Wish(_) => "wish",
+        Action::Promote { .. } => "promote",
+        Action::RemoveMember { .. } => "remove-member",
+        Action::Drill { .. } => "drill",
         Action::Led { .. } => "led",
     }
 }
@@ -44,6 +48,12 @@ pub(crate) fn action(action: &Action) -> String {
             format!("group {group}: epoch {epoch} ends and {to} leads next, because {because}")
         }
         Action::Wish(wish) => self::wish(wish),
+        Action::Promote { group, epoch, to, accept_loss } => {
+            let loss = if *accept_loss { ", whatever is lost" } else { "" };
+            format!("group {group}: epoch {epoch} is to end and {to} to lead next{loss}")
+        }
+        Action::RemoveMember { node } => format!("{node} leaves the control plane"),
+        Action::Drill { fault } => format!("a drill begins: {fault}"),
         Action::Led { group, epoch, by } => format!("group {group}: {by} leads epoch {epoch}"),
     }
 }
@@ -53,6 +63,38 @@ pub(crate) fn author(author: &Author) -> String {
     match author {
         Author::Member(member) => member.to_string(),
         Author::Operator => "operator".to_owned(),
+        Author::Person(name) => name.to_string(),
+    }
+}
+
+/// What a person ordered, for the audit; `None`: this was nobody's order.
+pub(crate) fn ordered(entry: &Entry) -> Option<Ordered> {
+    if matches!(entry.by, Author::Member(_)) {
+        return None;
+    }
+    let (what, (kind, subject), to) = match &entry.what {
+        Action::Wish(Wish::Drain(subject)) => ("drain", place(subject), None),
+        Action::Wish(Wish::Undrain(subject)) => ("undrain", place(subject), None),
+        Action::Wish(Wish::Pin { group, region }) => {
+            ("pin", ("Group", group.to_string()), Some(region.to_string()))
+        }
+        Action::Wish(Wish::Unpin { group }) => ("unpin", ("Group", group.to_string()), None),
+        Action::Promote { group, to, accept_loss, .. } => {
+            let what = if *accept_loss { "promote-accept-loss" } else { "promote" };
+            (what, ("Group", group.to_string()), Some(to.to_string()))
+        }
+        Action::RemoveMember { node } => ("remove-member", ("Node", node.to_string()), None),
+        Action::Drill { fault } => ("drill", ("Network", fault.clone()), None),
+        _ => return None,
+    };
+    let (generation, at_ms, by) = (entry.generation, entry.at_ms, author(&entry.by));
+    Some(Ordered { generation, at_ms, by, what: what.to_owned(), kind: kind.to_owned(), subject, to })
+}
+
+fn place(subject: &Subject) -> (&'static str, String) {
+    match subject {
+        Subject::Node(node) => ("Node", node.to_string()),
+        Subject::Region(region) => ("Region", region.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use locum_agent::{Agent, AgentConfig, AgentError, Announcement, Mesh, MeshListen, NodeListView};
+use locum_cluster::operate::Ordered;
 use locum_cluster::{Load, NodeList, NodeState};
 use locum_identity::{Jwks, NodeId, RegionId, Role, SigningKey};
 use locum_mesh::{Peer, PeerName, Tunnel};
@@ -156,6 +157,11 @@ impl Network {
     /// The same, once joined.
     pub(crate) fn node(&self) -> Option<&NodeId> {
         self.agent.get().map(Agent::node_id)
+    }
+
+    /// What people ordered lately, oldest first.
+    pub(crate) fn ordered(&self) -> Vec<Ordered> {
+        self.agent.get().map(Agent::ordered).unwrap_or_default()
     }
 
     /// Public keys of its join tokens.

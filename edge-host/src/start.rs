@@ -339,12 +339,13 @@ impl Host {
         let blobs = config.state_dir.join("blobs");
         let blobs = Arc::new(Blobs::new(blobs, Arc::clone(&store), config.replication.is_some()));
         let revocations = Revocations::new(application.revocations.clone());
-        let feed = config.security_feed.as_ref().map(security_feed::open).transpose();
+        let countries = config.geography_file.as_deref().map(Countries::read).transpose();
+        let countries = countries.map_err(StartError::Geography)?.map(Arc::new);
+        let feed = config.security_feed.as_ref().map(|feed| security_feed::open(feed, countries.clone()));
+        let feed = feed.transpose();
         let (feed, carriers) = feed.map_err(StartError::SecurityFeed)?.unzip();
         let kept = Kept { store, audit, blobs, revocations, feed };
         let call_events = application.call_events.clone();
-        let countries = config.geography_file.as_deref().map(Countries::read).transpose();
-        let countries = countries.map_err(StartError::Geography)?;
         let functions = Functions { routes: functions, call_events, host_key, countries };
         let of_edge = Arc::clone(&network);
         let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
@@ -392,7 +393,7 @@ fn open_audit(
     store: &Arc<dyn RecordStore>,
 ) -> Result<Arc<Audit>, StartError> {
     let key = SigningKey::load_or_create(&config.state_dir.join("audit-key.pem"));
-    let named = Arc::clone(network);
+    let (named, told) = (Arc::clone(network), Arc::clone(network));
     let settings = AuditSettings {
         folder: config.state_dir.join("audit"),
         reserve_bytes: u64::from(config.limits.audit_reserve_mib) << 20,
@@ -404,6 +405,7 @@ fn open_audit(
         key: key.map_err(StartError::AuditKey)?,
         region: network.region().to_string(),
         node: Box::new(move || named.node_id().to_owned()),
+        ordered: Box::new(move || told.ordered()),
     };
     Ok(Arc::new(Audit::new(settings, Arc::clone(store))))
 }

@@ -1,4 +1,5 @@
-//! What a sign-in costs and whether its time tells which names exist, over HTTP against a network of one region.
+//! What a sign-in costs, whether its time tells which names exist, and what it costs to look whether somebody may: over
+//! HTTP against a network of one region.
 #![allow(clippy::print_stdout, reason = "what a benchmark is for")]
 
 use std::net::IpAddr;
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use locum_network_tests::{Account, Browser, Network};
+use locum_network_tests::{Account, Answer, Browser, Network};
 use reqwest::Method;
 use serde_json::json;
 
@@ -18,6 +19,10 @@ const PEOPLE: usize = 24;
 const ATTEMPTS: usize = 200;
 const AT_ONCE: usize = 4;
 const SIGN_INS: usize = 400;
+const OPEN: &str = "/auth/sign-in-options";
+const CHECKED: &str = "/auth/identity-providers";
+/// Of each kind, in turn.
+const CALLS: usize = 2_000;
 
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
@@ -29,11 +34,11 @@ fn address(n: usize) -> IpAddr {
     [127, 0, 8, u8::try_from(n / 50 + 1).unwrap_or(u8::MAX)].into()
 }
 
-async fn try_to_sign_in(browser: &Browser, username: &str, password: &str) -> Result<(u16, Duration)> {
+async fn try_to_sign_in(browser: &Browser, username: &str, password: &str) -> Result<(Answer, Duration)> {
     let body = json!({"username": username, "password": password});
     let begun = Instant::now();
     let answer = browser.post("/auth/sessions", &body).await?;
-    Ok((answer.status, begun.elapsed()))
+    Ok((answer, begun.elapsed()))
 }
 
 /// Processor time of a process, user and system.
@@ -70,8 +75,8 @@ async fn tell_names_apart(network: &Network, names: &[String]) -> Result<()> {
         let attempts = [(name.clone(), true), (format!("nobody-{n}"), false)];
         let order: Vec<_> = if n % 2 == 0 { attempts.into() } else { attempts.into_iter().rev().collect() };
         for (name, is_known) in order {
-            let (status, took) = try_to_sign_in(&browser, &name, "not the password").await?;
-            ensure!(status == 401, "{name}: {status}");
+            let (answer, took) = try_to_sign_in(&browser, &name, "not the password").await?;
+            ensure!(answer.status == 401, "{name}: {answer:?}");
             if is_known {
                 known.push(took)
             } else {
@@ -96,10 +101,10 @@ async fn throughput(network: &Network, account: &Account) -> Result<()> {
         let work = (0..AT_ONCE).map(|_| async {
             for _ in 0..SIGN_INS / AT_ONCE {
                 let got = match kind {
-                    "reads" => browser.send(Method::GET, "/scheduling/clinic", None).await?.status,
+                    "reads" => browser.send(Method::GET, OPEN, None).await?,
                     _ => try_to_sign_in(&browser.another(), &account.username, password).await?.0,
                 };
-                ensure!(got == status, "{kind}: {got}");
+                ensure!(got.status == status, "{kind}: {got:?}");
             }
             Ok(())
         });
@@ -115,12 +120,34 @@ async fn throughput(network: &Network, account: &Account) -> Result<()> {
     Ok(())
 }
 
+/// The same table is read for anybody, and for whom a session says that they may.
+async fn authorised(administrator: &Browser) -> Result<()> {
+    let (mut open, mut checked) = (Vec::new(), Vec::new());
+    for n in 0..CALLS + 200 {
+        for (path, times) in [(OPEN, &mut open), (CHECKED, &mut checked)] {
+            let begun = Instant::now();
+            let answer = administrator.send(Method::GET, path, None).await?;
+            if n >= 200 {
+                times.push(begun.elapsed());
+            }
+            ensure!(answer.status == 200, "{path}: {answer:?}");
+        }
+    }
+    let (open, checked) = (median(open), median(checked));
+    println!(
+        "medians of {CALLS}: open {open:.3} ms, authorised {checked:.3} ms: {:.0} µs more",
+        (checked - open) * 1000.0
+    );
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let network = Network::start()?;
     let administrator = Browser::new(&network)?;
     ensure!(administrator.sign_in(&network.account("clinic-admin")?).await?.status == 201);
     let names = people(&administrator, &network).await?;
+    authorised(&administrator).await?;
     tell_names_apart(&network, &names).await?;
     throughput(&network, &network.account("doctor")?).await
 }

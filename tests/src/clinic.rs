@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use locum_passkey::Passkey;
-use reqwest::{Client, ClientBuilder, Method};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
 use crate::network::{Account, Network};
@@ -58,6 +58,12 @@ pub struct Hold {
     pub id: String,
     /// Proves that its bearer made it.
     pub secret: String,
+}
+
+/// Names and values as a form or a query has them.
+pub fn urlencoded(fields: &[(&str, &str)]) -> Result<String> {
+    let url = Url::parse_with_params("http://localhost/", fields)?;
+    Ok(url.query().unwrap_or_default().to_owned())
 }
 
 /// Who books.
@@ -120,6 +126,13 @@ impl Browser {
         Ok(Self { cookies, clinic, ..Self::at(network, region)? })
     }
 
+    /// The same profile, cookies and all, as it goes on from another address of the machine.
+    pub fn carried_to(&self, network: &Network, from: IpAddr) -> Result<Self> {
+        let region = network.regions().into_iter().next().context("no region")?;
+        let (cookies, clinic) = (Arc::clone(&self.cookies), self.clinic.clone());
+        Ok(Self { cookies, clinic, ..Self::from(network, &region, from)? })
+    }
+
     /// A fresh profile at the same place.
     pub fn another(&self) -> Self {
         Self { cookies: Arc::default(), ..self.clone() }
@@ -143,12 +156,7 @@ impl Browser {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Answer> {
-        let url = if path.starts_with("/.well-known") || path.starts_with("/c/") {
-            format!("{}{path}", self.api)
-        } else {
-            format!("{}/c/{}{path}", self.api, self.clinic)
-        };
-        let mut request = self.client.request(method, url).header("cookie", self.cookies());
+        let mut request = self.client.request(method, self.url(path)).header("cookie", self.cookies());
         if !headers.iter().any(|(name, _)| *name == "origin") {
             request = request.header("origin", &self.origin);
         }
@@ -158,6 +166,24 @@ impl Browser {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        self.answer(request).await
+    }
+
+    /// A form, as apps post it: without cookies.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Answer> {
+        let request = self.client.post(self.url(path)).body(urlencoded(fields)?);
+        self.answer(request.header("content-type", "application/x-www-form-urlencoded")).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        if path.starts_with("/.well-known") || path.starts_with("/c/") {
+            format!("{}{path}", self.api)
+        } else {
+            format!("{}/c/{}{path}", self.api, self.clinic)
+        }
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Answer> {
         let response = request.send().await.context("send request")?;
         let status = response.status().as_u16();
         self.keep_cookies(&response);

@@ -229,7 +229,13 @@ impl Network {
 
     /// `locum` with these words, about this network; whether it succeeded, and what it said.
     pub fn locum(&self, words: &[&str]) -> Result<(bool, String)> {
+        self.locum_as("nobody", words)
+    }
+
+    /// The same, at the hands of this operator.
+    pub fn locum_as(&self, operator: &str, words: &[&str]) -> Result<(bool, String)> {
         let mut command = Command::new(binaries()?.join("locum"));
+        command.env("LOCUM_OPERATOR", operator);
         let output = command.args(words).arg("--data").arg(self.data()).output()?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))

@@ -15,7 +15,7 @@ mod release;
 
 pub use alone::{alone, run};
 pub use bucket::Bucket;
-pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold};
+pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, hold, urlencoded};
 pub use firewall::Firewall;
 pub use journal::Writers;
 pub use line::Line;

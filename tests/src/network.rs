@@ -306,6 +306,17 @@ impl Network {
         waited.with_context(|| process.to_owned())
     }
 
+    /// Starts a process again with another configuration; nothing notices its death from now on.
+    pub fn reconfigure(&mut self, process: &str, change: impl FnOnce(&mut toml::Table)) -> Result<()> {
+        self.leave_alone()?;
+        self.kill(process)?;
+        let path = self.data().join(format!("{process}.toml"));
+        let mut config: toml::Table = std::fs::read_to_string(&path)?.parse()?;
+        change(&mut config);
+        std::fs::write(&path, config.to_string())?;
+        self.revive(process)
+    }
+
     /// The same for the control plane, each member where everybody knows it to be: its port may be one that the system
     /// gave.
     pub fn revive_control(&mut self) -> Result<()> {

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use kit::policy;
-use locum_network_tests::{Account, Browser, Network};
+use locum_network_tests::{Account, Browser, Network, urlencoded};
 use reqwest::Method;
 use serde_json::json;
 
@@ -66,6 +66,7 @@ const FREE_OF_AN_ACCOUNT: usize = 10;
 async fn what_counts_in_one_region_counts_in_all() -> Result<()> {
     let network = Network::start_regions(3)?;
     what_is_revoked_is_out(&network).await?;
+    an_apps_token_is_out(&network).await?;
     attempts_about_an_account_add_up(&network).await?;
     attempts_from_an_address_add_up(&network).await
 }
@@ -90,6 +91,87 @@ async fn what_is_revoked_is_out(network: &Network) -> Result<()> {
     }
     kept.get("/auth/session").await?;
     Ok(())
+}
+
+/// Where the app is sent back to, and what proves that it is the one that asked (RFC 7636, appendix B).
+const BACK: &str = "https://app.example/back";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// An app that somebody let in: given back, or shut out, its tokens open nothing anywhere.
+#[allow(clippy::print_stdout, reason = "a figure for people")]
+async fn an_apps_token_is_out(network: &Network) -> Result<()> {
+    let (administrator, doctor) = (Browser::at(network, "us-west")?, Browser::at(network, "us-west")?);
+    administrator.sign_in(&network.account("clinic-admin")?).await?;
+    doctor.sign_in(&network.account("doctor")?).await?;
+    let new =
+        json!({"name": "Some app", "kind": "secret", "scopes": "openid profile", "redirectUris": [BACK]});
+    let app = administrator.post("/auth/oauth/clients", &new).await?;
+    ensure!(app.status == 201, "{app:?}");
+    let text = |field: &str| app.body[field].as_str().map(str::to_owned).context("no such field");
+    let (id, secret) = (text("id")?, text("secret")?);
+    let own = [("client_id", id.as_str()), ("client_secret", secret.as_str())];
+
+    let (given_back, shut_out) = (token(&doctor, own).await?, token(&doctor, own).await?);
+    for token in [&given_back, &shut_out] {
+        everywhere(network, token, 200).await?;
+    }
+    let fields = [own[0], own[1], ("token", given_back.as_str())];
+    let revoked = Browser::at(network, "eu-central")?.form("/auth/oauth/revoke", &fields).await?;
+    ensure!(revoked.status == 200, "{revoked:?}");
+    let after = everywhere(network, &given_back, 401).await?;
+    everywhere(network, &shut_out, 200).await?;
+    let ended = administrator.send(Method::DELETE, &format!("/auth/oauth/clients/{id}"), None).await?;
+    ensure!(ended.status == 204, "{ended:?}");
+    println!(
+        "an app's token was out everywhere after {after:?}, {:?}",
+        everywhere(network, &shut_out, 401).await?
+    );
+    Ok(())
+}
+
+/// A token that `person` gives an app.
+async fn token(person: &Browser, own: [(&str, &str); 2]) -> Result<String> {
+    let query = urlencoded(&[
+        ("response_type", "code"),
+        own[0],
+        ("redirect_uri", BACK),
+        ("scope", "openid profile"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("state", "a state that nobody guesses"),
+    ])?;
+    let allowed = person.post("/auth/oauth/authorizations", &json!({"query": query, "allow": true})).await?;
+    let back =
+        reqwest::Url::parse(allowed.body["redirect"].as_str().with_context(|| format!("{allowed:?}"))?)?;
+    let code = back.query_pairs().find(|(name, _)| name == "code").context("no code")?.1.into_owned();
+    let fields = [
+        own[0],
+        own[1],
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", BACK),
+        ("code_verifier", VERIFIER),
+    ];
+    let tokens = person.form("/auth/oauth/token", &fields).await?;
+    Ok(tokens.body["access_token"].as_str().with_context(|| format!("{tokens:?}"))?.to_owned())
+}
+
+/// How long it took until every region answered so to the token.
+async fn everywhere(network: &Network, token: &str, status: u16) -> Result<Duration> {
+    let begun = Instant::now();
+    let bearer = format!("Bearer {token}");
+    for region in network.regions() {
+        let app = Browser::at(network, &region)?;
+        let ask = async || {
+            app.send_with(Method::GET, "/auth/oauth/userinfo", None, &[("authorization", &bearer)]).await
+        };
+        while ask().await?.status != status {
+            ensure!(begun.elapsed() < REVOKED_WITHIN, "{region} does not answer {status}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(begun.elapsed())
 }
 
 async fn attempts_about_an_account_add_up(network: &Network) -> Result<()> {

@@ -14,7 +14,7 @@ use super::log::{Seen, What};
 use super::measure::Fault;
 use super::report::{Epochs, Report, Round};
 use super::round::{rounded, seconds, timeline};
-use super::session::Session;
+use super::session::{OPERATOR, Session};
 use super::stage::Stage;
 use super::writers::one_change_each;
 use super::{Common, conclude, health, tell, watch};
@@ -41,7 +41,7 @@ pub(crate) struct Options {
 /// Watches, and keeps a report.
 pub(super) async fn run(options: Options) -> Result<()> {
     let stop = locum_telemetry::signals::shutdown().context("listen for signals")?;
-    let session = Session::open(Site::read(&options.common.data)?, &options.common, "operator", stop).await?;
+    let session = Session::open(Site::read(&options.common.data)?, &options.common, OPERATOR, stop).await?;
     let report = watch_idle(&session, &options).await?;
     conclude(report, &options.common)
 }

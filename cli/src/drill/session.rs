@@ -17,9 +17,12 @@ use super::round::{self, Setting};
 use super::stage::Stage;
 use super::targets::Targets;
 use super::{Common, health, tell};
+use crate::control::{self, Control};
 use crate::look;
 use crate::site::Site;
 
+/// Whoever calls this tool.
+pub(super) const OPERATOR: &str = "operator";
 /// Held for as long as a drill goes on: nothing is taken away twice.
 const LOCK: &str = "drills/lock";
 
@@ -83,6 +86,7 @@ impl Session {
         let call = self.canary.open_visit(&doors).await.context("open a call at the canary clinic")?;
         let promise = Duration::from_secs_f64(self.targets.of("promise"));
         let report = self.report(kind.name(), target);
+        self.note(kind).await?;
         let Self { site, client, canary, visits, stop, name, .. } = self;
         let setting = Setting { kind, target: target.to_owned(), canary, visits, call, name, promise };
         let (mut played, mut failures) = (Vec::new(), Vec::new());
@@ -113,6 +117,20 @@ impl Session {
         }
         end(&setting, &client, &site.folder).await;
         Ok(Report { rounds: played, failures, ended: super::now(), ..report }.judged())
+    }
+
+    /// Whose records they are finds in the audit who exercised the network.
+    async fn note(&self, kind: Kind) -> Result<()> {
+        let control = Control::of_network(None, &self.site.folder).await?;
+        let mut command = control.command("note-drill");
+        if self.by != OPERATOR {
+            command.env("LOCUM_OPERATOR", &self.by);
+        }
+        let noted = command.arg(kind.name()).output().await.context("run locum-control")?;
+        if !noted.status.success() {
+            bail!("who holds this drill could not be recorded: {}", control::problem(&noted.stderr));
+        }
+        Ok(())
     }
 
     /// A report of which nothing has happened yet.

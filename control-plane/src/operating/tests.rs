@@ -102,7 +102,7 @@ impl World {
     }
 
     fn operator(&mut self, request: OperatorRequest) -> Result<NodeAnswer, MemberError> {
-        self.member.operate(&identity("control", "control-1"), request, at(self.now))
+        self.member.operate(&identity("control", "operator-ada"), request, at(self.now))
     }
 
     fn wish(&mut self, wish: Wish) -> OperationsView {
@@ -163,7 +163,7 @@ fn a_drain_is_told_with_its_generation_and_survives_a_restart() {
     let media = view.nodes.iter().find(|node| node.node.as_str() == "media-1").unwrap();
     assert_eq!((media.state, media.told), (NodeState::Draining, NodeOrder { generation: 2, drain: true }));
     assert_eq!((media.obeyed, media.sessions, media.is_behind()), (5, 3, false));
-    assert_eq!(view.timeline[0].by, "operator");
+    assert_eq!(view.timeline[0].by, "operator-ada");
     assert_eq!(world.beats("media", "media-1"), NodeOrder { generation: 2, drain: true });
     assert_eq!(world.wish(drain("node/media-1")).generation, view.generation, "said twice is once");
 
@@ -174,6 +174,22 @@ fn a_drain_is_told_with_its_generation_and_survives_a_restart() {
     assert!(view.drains.is_empty());
     assert_eq!(world.beats("media", "media-1"), NodeOrder { generation: 4, drain: false });
     assert_eq!(world.state("media-1"), NodeState::Up);
+}
+
+#[test]
+fn what_a_person_ordered_is_told_once_with_who_it_was_and_survives_a_restart() {
+    let mut world = World::new();
+    world.wish(drain("node/media-1"));
+    world.wish(Wish::Undrain("node/media-1".parse().unwrap()));
+    world.operator(OperatorRequest::Drill("region-loss".parse().unwrap())).unwrap();
+    world.restart();
+    let told = world.member.ordered_since(0);
+    let said: Vec<_> = told.iter().map(|o| (o.by.as_str(), o.what.as_str(), o.subject.as_str())).collect();
+    let ada = "operator-ada";
+    assert_eq!(said, [(ada, "drain", "media-1"), (ada, "undrain", "media-1"), (ada, "drill", "region-loss")]);
+    assert_eq!(world.member.ordered_since(told[1].generation), [told[2].clone()]);
+    world.passes(3_000);
+    assert_eq!(world.member.ordered_since(told[2].generation), [], "what members do is nobody's order");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) use operations::{Operations, StepRefused};
 pub(crate) use patience::Patience;
 pub(crate) use sight::{GroupSight, Place, Sight};
 pub(crate) use step::{Action, Because, Step};
-pub(crate) use timeline::Author;
+pub(crate) use timeline::{Author, Entry};
 
 use std::time::Duration;
 

@@ -109,7 +109,9 @@ impl Operations {
             Action::Tell { node, drain } => next.tell(node, *drain),
             Action::Wish(wish) => next.want(wish)?,
             // Groups have a record of their own.
-            Action::MovePrimary { .. } | Action::Led { .. } => {}
+            Action::MovePrimary { .. } | Action::Led { .. } | Action::Promote { .. } => {}
+            // Nor is anything else to be remembered of these.
+            Action::RemoveMember { .. } | Action::Drill { .. } => {}
         }
         let (what, after_ms) = (step.action.clone(), step.after_ms);
         next.timeline.push(Entry { generation, at_ms, by, what, after_ms });

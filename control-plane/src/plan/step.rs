@@ -60,6 +60,27 @@ pub(crate) enum Action {
     },
     /// A person wants something, or no longer.
     Wish(Wish),
+    /// A person moves the primary of a record group.
+    Promote {
+        /// Which group.
+        group: GroupId,
+        /// The epoch that is to end.
+        epoch: Epoch,
+        /// Who should lead next.
+        to: NodeId,
+        /// Also when acknowledged writes may be lost by it.
+        accept_loss: bool,
+    },
+    /// A person takes a member of the control plane its seat.
+    RemoveMember {
+        /// Which.
+        node: NodeId,
+    },
+    /// A person has the network lose a part, to see how it comes back.
+    Drill {
+        /// Which fault.
+        fault: String,
+    },
     /// A record group has a new primary, whoever wanted that.
     Led {
         /// Which group.

@@ -18,8 +18,10 @@ const MAX_OPINIONS: usize = 5;
 pub(crate) enum Author {
     /// The member that led.
     Member(NodeId),
-    /// A person who holds the authority's key.
+    /// A person who holds the authority's key. Until format 4.
     Operator,
+    /// A person, as the certificate says that they made with the authority's key.
+    Person(NodeId),
 }
 
 /// One thing that happened.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use locum_cluster::NodeOrder;
+use locum_cluster::operate::Ordered;
 use locum_cluster::protocol::{HEARTBEAT_INTERVAL_MS, Heartbeat, NodeAnswer, NodeRequest};
 use locum_identity::{CertificateError, NodeCertificate, NodeKey, VerifyError};
 use locum_mesh::{MeshError, RequestError};
@@ -53,6 +54,7 @@ pub(crate) struct Heart {
     control: Arc<Control>,
     said: watch::Receiver<Said>,
     orders: watch::Sender<NodeOrder>,
+    ordered: watch::Sender<Vec<Ordered>>,
     stop: CancellationToken,
     renew_after: Instant,
 }
@@ -73,7 +75,13 @@ impl Heart {
         stop: CancellationToken,
     ) -> Self {
         let orders = watch::Sender::new(own.dir.order());
-        Self { own, control, said, orders, stop, renew_after: Instant::now() }
+        let ordered = watch::Sender::default();
+        Self { own, control, said, orders, ordered, stop, renew_after: Instant::now() }
+    }
+
+    /// What people ordered lately, as far as this node is told of it.
+    pub(crate) fn ordered(&self) -> watch::Receiver<Vec<Ordered>> {
+        self.ordered.subscribe()
     }
 
     /// What the control plane told this node last.
@@ -193,12 +201,16 @@ impl Heart {
             draining: said.draining,
             held_version: held,
             obeyed: self.orders.borrow().generation,
+            heard_of: self.ordered.borrow().last().map_or(0, |newest| newest.generation),
             ..Heartbeat::default()
         });
         let answer = self.ask(&question).await;
         counter!("locum_heartbeats_sent_total", "answered" => answer.is_ok().to_string()).increment(1);
-        let NodeAnswer::Heartbeat { list, order } = answer? else { return Err(AskError::Unexpected) };
+        let NodeAnswer::Heartbeat { list, order, ordered } = answer? else {
+            return Err(AskError::Unexpected);
+        };
         self.obey(order).await;
+        self.hear(ordered);
         let Some(signed) = list else { return Ok(None) };
         let list = signed.verify(&self.own.kept.trust.list_keys).map_err(AskError::List)?;
         // Also signed, and also old: whoever replays it would bring back nodes that left.
@@ -226,6 +238,17 @@ impl Heart {
         info!(generation = order.generation, drain = order.drain, "ordered by the control plane");
         gauge!("locum_node_told_to_drain").set(if order.drain { 1.0 } else { 0.0 });
         self.orders.send_replace(order);
+    }
+
+    fn hear(&self, ordered: Vec<Ordered>) {
+        if ordered.is_empty() {
+            return;
+        }
+        self.ordered.send_modify(|known| {
+            let newest = known.last().map_or(0, |newest| newest.generation);
+            known.extend(ordered.into_iter().filter(|order| order.generation > newest));
+            known.drain(..known.len().saturating_sub(Ordered::MOST));
+        });
     }
 
     /// A list that could not be written is only missed at a restart without a control plane.

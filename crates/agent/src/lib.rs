@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use locum_cluster::operate::Ordered;
 use locum_cluster::probe::MediaProbe;
 use locum_cluster::{Load, NodeList, NodeOrder, SignedNodeList};
 use locum_identity::{CertificateError, Jwks, NodeId, NodeIdentity, RegionId, Role, VerifyError, Zone};
@@ -142,6 +143,7 @@ pub struct Agent {
     mesh: Arc<Mesh>,
     list: watch::Receiver<Arc<NodeListView>>,
     orders: watch::Receiver<NodeOrder>,
+    ordered: watch::Receiver<Vec<Ordered>>,
     said: Arc<watch::Sender<Said>>,
 }
 
@@ -181,9 +183,9 @@ impl Agent {
             control.learn(&last.list);
         }
         let heart = Heart::new(control.clone(), own, said.subscribe(), stop.clone());
-        let orders = heart.orders();
+        let (orders, ordered) = (heart.orders(), heart.ordered());
         let list = heart.start(last).await?;
-        Ok(Agent { node, control, mesh, list, orders, said })
+        Ok(Agent { node, control, mesh, list, orders, ordered, said })
     }
 
     /// This node's name, as its certificate says it.
@@ -205,6 +207,11 @@ impl Agent {
     /// before.
     pub fn orders(&self) -> watch::Receiver<NodeOrder> {
         self.orders.clone()
+    }
+
+    /// What people ordered lately, oldest first: [`Ordered::MOST`] at most. Edges are told of it.
+    pub fn ordered(&self) -> Vec<Ordered> {
+        self.ordered.borrow().clone()
     }
 
     /// What the next heartbeats say of this node's load.

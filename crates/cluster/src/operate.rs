@@ -74,7 +74,7 @@ pub struct TimelineEntry {
     pub generation: u64,
     /// When, milliseconds since 1970.
     pub at_ms: i64,
-    /// Who: a member, or `operator`.
+    /// Who: a member, or a person, whose name begins with `operator`.
     pub by: String,
     /// What, for people.
     pub what: String,
@@ -82,6 +82,37 @@ pub struct TimelineEntry {
     pub why: String,
     /// How long what made it necessary had lasted.
     pub after_ms: u64,
+}
+
+/// Something that a person ordered, for the audit of whom it concerns: ids and words only.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ordered {
+    /// The generation that began with it: no two orders have the same.
+    pub generation: u64,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Who, as their certificate says.
+    pub by: String,
+    /// `drain`, `undrain`, `pin`, `unpin`, `promote`, `promote-accept-loss`, `remove-member` or `drill`.
+    pub what: String,
+    /// `Node`, `Region`, `Group` or `Network`.
+    pub kind: String,
+    /// Its name.
+    pub subject: String,
+    /// Where to, if it says that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+impl Ordered {
+    /// Orders that are remembered on the way to the audit.
+    pub const MOST: usize = 64;
+
+    /// Whether it concerns the records of a group: its own, or all where it names a place.
+    pub fn concerns(&self, group: &GroupId) -> bool {
+        self.kind != "Group" || self.subject == group.as_str()
+    }
 }
 
 impl NodeView {

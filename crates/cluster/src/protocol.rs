@@ -7,7 +7,7 @@ use locum_identity::{Jwks, NodeId, RegionId};
 use locum_replication::{GroupId, GroupReport, GroupStatus, GroupView, PromotionPlan};
 use serde::{Deserialize, Serialize};
 
-use crate::operate::OperationsView;
+use crate::operate::{OperationsView, Ordered};
 use crate::probe::MediaProbe;
 use crate::{Load, NodeOrder, SignedNodeList, Wish, several};
 
@@ -96,8 +96,47 @@ pub enum OperatorRequest {
     Preview(Wish),
     /// Keep this wish, until it is taken back.
     Wish(Wish),
+    /// A drill begins: this fault is about to be made.
+    Drill(FaultName),
     /// How is the network operated?
     Operations,
+}
+
+/// What a drill does to a network, in one word such as `region-loss`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FaultName(String);
+
+impl FaultName {
+    const LONGEST: usize = 32;
+}
+
+impl std::str::FromStr for FaultName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_word = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        let fits = (1..=Self::LONGEST).contains(&text.len());
+        (is_word && fits).then(|| Self(text.to_owned())).ok_or("a fault is 1 to 32 of a-z and hyphens")
+    }
+}
+
+impl TryFrom<String> for FaultName {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<FaultName> for String {
+    fn from(name: FaultName) -> Self {
+        name.0
+    }
+}
+
+impl std::fmt::Display for FaultName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A member of the control plane, for people.
@@ -158,6 +197,9 @@ pub struct Heartbeat {
     /// Generation of the newest order that it obeys; 0 = none.
     #[serde(default)]
     pub obeyed: u64,
+    /// Edges: generation of the newest order of a person that it heard of; 0 = none.
+    #[serde(default)]
+    pub heard_of: u64,
 }
 
 /// Answers to a [`NodeRequest`].
@@ -172,6 +214,9 @@ pub enum NodeAnswer {
         /// it obeys.
         #[serde(default)]
         order: NodeOrder,
+        /// Edges: what people ordered lately and this host has not heard of, oldest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ordered: Vec<Ordered>,
     },
     /// To a renewal.
     Renewed {

@@ -46,6 +46,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use locum_cluster::operate::Ordered;
 use locum_identity::{NodeId, SigningKey};
 use locum_telemetry::config::chain;
 use tokio::sync::OnceCell;
@@ -106,6 +107,8 @@ pub(crate) struct AuditSettings {
     pub(crate) region: String,
     /// Its name, once it has one.
     pub(crate) node: Box<dyn Fn() -> String + Send + Sync>,
+    /// What people ordered lately, oldest first.
+    pub(crate) ordered: Box<dyn Fn() -> Vec<Ordered> + Send + Sync>,
 }
 
 /// One group's.

@@ -68,7 +68,7 @@ pub(crate) async fn insert(session: &dyn Session, events: &[Event]) -> Result<()
     Ok(())
 }
 
-/// Adds events of the host's own.
+/// Adds events of the host's own, those that are not there yet: the time and the request tell.
 pub(crate) async fn write(
     store: &dyn RecordStore,
     group: &GroupId,
@@ -78,7 +78,16 @@ pub(crate) async fn write(
         return Ok(());
     }
     let session = store.session(group, Access::Write, Instant::now() + CHAIN_WITHIN)?;
-    insert(session.as_ref(), events).await.map_err(StoreError::Commit)?;
+    for event in events {
+        let sql = concat!(
+            "INSERT INTO locum_audit (",
+            columns!(),
+            ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17 WHERE NOT EXISTS \
+             (SELECT 1 FROM locum_audit WHERE clinic = ?2 AND recorded_at_ms = ?1 AND request = ?3)"
+        );
+        let written = session.execute(sql.to_owned(), columns(event), Caller::Host).await;
+        written.map_err(StoreError::Commit)?;
+    }
     session.commit().await
 }
 

@@ -155,7 +155,7 @@ fn look_at(
         let Some(event) = sealer.open(file.log, &frame) else { return };
         (first, last) = (first.min(event.recorded_at_ms), last.max(event.recorded_at_ms));
         if event.clinic == clinic && wish.takes(&event) {
-            picking.take(Found { event, origin: name.clone(), sequence: frame.sequence });
+            picking.take(event, &name, frame.sequence);
         }
     });
     (first, last)

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use locum_cluster::operate::Ordered;
 use locum_identity::{Jwk, NodeId, private_file};
 use locum_telemetry::config::chain;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,8 @@ pub(super) struct Shipping {
     overflow: Option<Overflow>,
     /// It is recorded that this host writes the group.
     leads: bool,
+    /// Generation of the newest order of a person that is recorded, as far as this host knows.
+    ordered: u64,
 }
 
 /// A log of which nothing is here.
@@ -148,6 +151,10 @@ impl Audit {
         if leads {
             if !shipping.leads {
                 shipping.leads = self.record_beginning(group).await;
+                shipping.ordered = 0;
+            }
+            if shipping.leads {
+                self.record_orders(group, &mut shipping.ordered).await;
             }
             match rows::chain(self.store.as_ref(), group).await {
                 Ok(end) => self.vouch(group, &mut shipping, Chain::Writes, end, peers).await,
@@ -181,23 +188,13 @@ impl Audit {
     async fn record_beginning(&self, group: &GroupId) -> bool {
         let node = self.node();
         let event = |clinic: &ClinicId| Event {
-            recorded_at_ms: crate::clock::unix_ms(),
-            clinic: clinic.to_string(),
             request: format!("begin.{node}"),
-            region: self.settings.region.clone(),
-            node: node.clone(),
-            status: 200,
-            action: Action::E,
             code: "primary-began".to_owned(),
             agent_type: "node".to_owned(),
             agent: Some(node.clone()),
             entity_type: Some("Group".to_owned()),
             entity: Some(group.to_string()),
-            patient: None,
-            purpose: None,
-            token: None,
-            old: None,
-            new: None,
+            ..self.of_network(clinic, crate::clock::unix_ms())
         };
         let events: Vec<Event> = self.settings.clinics.of(group).map(event).collect();
         let written = rows::write(self.store.as_ref(), group, &events).await;
@@ -206,6 +203,57 @@ impl Audit {
             tracing::debug!(%group, error = chain(error), "that the group is written here is not recorded yet");
         }
         written.is_ok()
+    }
+
+    /// Tells each clinic of the group what people ordered who operate the network, up to the newest order that is known
+    /// here. Whichever host writes the group tells it; what another one has told before is there already.
+    async fn record_orders(&self, group: &GroupId, told: &mut u64) {
+        let ordered = (self.settings.ordered)();
+        let Some(newest) = ordered.last().map(|newest| newest.generation).filter(|newest| newest > told)
+        else {
+            return;
+        };
+        let concerns = |order: &&Ordered| order.generation > *told && order.concerns(group);
+        let mut events = Vec::new();
+        for order in ordered.iter().filter(concerns) {
+            events.extend(self.settings.clinics.of(group).map(|clinic| Event {
+                request: format!("order.{}", order.generation),
+                code: format!("operator-{}", order.what),
+                agent_type: "operator".to_owned(),
+                agent: Some(order.by.clone()),
+                entity_type: Some(order.kind.clone()),
+                entity: Some(order.subject.clone()),
+                new: order.to.clone(),
+                ..self.of_network(clinic, order.at_ms)
+            }));
+        }
+        match rows::write(self.store.as_ref(), group, &events).await {
+            Ok(()) => *told = newest,
+            Err(error) => tracing::debug!(%group, error = chain(&error), "an order is not recorded yet"),
+        }
+    }
+
+    /// What the host itself has to tell a clinic.
+    fn of_network(&self, clinic: &ClinicId, recorded_at_ms: i64) -> Event {
+        Event {
+            recorded_at_ms,
+            clinic: clinic.to_string(),
+            request: String::new(),
+            region: self.settings.region.clone(),
+            node: self.node(),
+            status: 200,
+            action: Action::E,
+            code: String::new(),
+            agent_type: String::new(),
+            agent: None,
+            entity_type: None,
+            entity: None,
+            patient: None,
+            purpose: None,
+            token: None,
+            old: None,
+            new: None,
+        }
     }
 
     async fn ship(

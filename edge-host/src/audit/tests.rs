@@ -103,6 +103,7 @@ impl Host {
             key: SigningKey::load_or_create(&folder.path().join("audit-key.pem")).unwrap(),
             region: format!("region-{number}"),
             node: Box::new(move || named.clone()),
+            ordered: Box::new(Vec::new),
         };
         let (store, _) = testing::store(folder.path());
         Self { node, audit: Arc::new(Audit::new(settings, Arc::new(store))), folder }

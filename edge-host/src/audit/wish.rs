@@ -1,5 +1,6 @@
 //! What a report asks for, and in which order it answers.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
@@ -134,25 +135,34 @@ impl Wish {
     }
 
     pub(super) fn place(&self, found: &Found) -> Place {
-        let event = &found.event;
-        let value = match self.sort {
-            Sort::Recorded => String::new(),
-            Sort::Agent => event.agent.clone().unwrap_or_default(),
-            Sort::Patient => event.patient.clone().unwrap_or_default(),
-            Sort::Code => event.code.clone(),
-            Sort::Outcome => event.status.to_string(),
-        };
-        let recorded_at_ms = event.recorded_at_ms;
-        Place { value, recorded_at_ms, origin: found.origin.clone(), sequence: found.sequence }
+        let Found { event, origin, sequence } = found;
+        let value = self.value(event).into_owned();
+        let (recorded_at_ms, sequence) = (event.recorded_at_ms, *sequence);
+        Place { value, recorded_at_ms, origin: origin.clone(), sequence }
+    }
+
+    /// What comes first in the order.
+    fn value<'e>(&self, event: &'e Event) -> Cow<'e, str> {
+        match self.sort {
+            Sort::Recorded => "".into(),
+            Sort::Agent => event.agent.as_deref().unwrap_or_default().into(),
+            Sort::Patient => event.patient.as_deref().unwrap_or_default().into(),
+            Sort::Code => event.code.as_str().into(),
+            Sort::Outcome => event.status.to_string().into(),
+        }
+    }
+
+    /// Whether an event stands behind a place. Nothing is copied: most events of a large log are not among the best.
+    fn stands_behind(&self, (event, origin, sequence): (&Event, &str, u64), place: &Place) -> bool {
+        let value = self.value(event);
+        let own = (value.as_ref(), event.recorded_at_ms, origin, sequence);
+        let order = own.cmp(&(&place.value, place.recorded_at_ms, &place.origin, place.sequence));
+        order == if self.descending { Ordering::Less } else { Ordering::Greater }
     }
 
     pub(super) fn order(&self, one: &Place, other: &Place) -> Ordering {
         let order = one.cmp(other);
         if self.descending { order.reverse() } else { order }
-    }
-
-    pub(super) fn is_behind(&self, place: &Place) -> bool {
-        self.after.as_ref().is_none_or(|after| self.order(place, after) == Ordering::Greater)
     }
 
     /// Conditions on the rows of changes, beside the clinic's: SQL and its values.
@@ -246,31 +256,44 @@ impl Outcome {
 pub(super) struct Picking<'w> {
     wish: &'w Wish,
     best: Vec<(Place, Found)>,
+    /// Behind it nothing is among the best any more.
+    worst: Option<Place>,
     matched: u64,
     more: bool,
 }
 
 impl<'w> Picking<'w> {
     pub(super) fn new(wish: &'w Wish) -> Self {
-        Self { wish, best: Vec::new(), matched: 0, more: false }
+        Self { wish, best: Vec::new(), worst: None, matched: 0, more: false }
     }
 
     /// One that is wanted.
-    pub(super) fn take(&mut self, found: Found) {
+    pub(super) fn take(&mut self, event: Event, origin: &str, sequence: u64) {
         self.matched += 1;
-        let place = self.wish.place(&found);
-        if self.wish.is_behind(&place) {
-            self.best.push((place, found));
-            if self.best.len() >= 2 * self.wish.limit() {
-                self.cut();
-            }
+        let stands_behind = |place: &Place| self.wish.stands_behind((&event, origin, sequence), place);
+        if self.wish.after.as_ref().is_some_and(|after| !stands_behind(after)) {
+            return;
+        }
+        if self.worst.as_ref().is_some_and(stands_behind) {
+            self.more = true;
+            return;
+        }
+        let found = Found { event, origin: origin.to_owned(), sequence };
+        self.best.push((self.wish.place(&found), found));
+        if self.best.len() >= 2 * self.wish.limit() {
+            self.cut();
         }
     }
 
     fn cut(&mut self) {
-        self.best.sort_by(|(one, _), (other, _)| self.wish.order(one, other));
-        self.more |= self.best.len() > self.wish.limit();
-        self.best.truncate(self.wish.limit());
+        self.best.sort_unstable_by(|(one, _), (other, _)| self.wish.order(one, other));
+        if self.best.len() > self.wish.limit() {
+            self.more = true;
+            self.best.truncate(self.wish.limit());
+        }
+        if self.best.len() == self.wish.limit() {
+            self.worst = self.best.last().map(|(place, _)| place.clone());
+        }
     }
 
     pub(super) fn best(mut self) -> Best {
@@ -334,7 +357,9 @@ mod tests {
                     let short = Wish { limit: 2, ..wish.clone() };
                     let parts = lists.iter().enumerate().map(|(place, list)| {
                         let mut picking = Picking::new(if place == 0 { &short } else { &wish });
-                        list.iter().for_each(|found| picking.take(found.clone()));
+                        list.iter()
+                            .cloned()
+                            .for_each(|found| picking.take(found.event, &found.origin, found.sequence));
                         picking.best()
                     });
                     let page = merge(&wish, parts.collect());

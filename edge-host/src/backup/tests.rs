@@ -81,6 +81,7 @@ fn host(folder: tempfile::TempDir, repository: Repository) -> Kept {
         keep: Duration::from_secs(3_600),
         ships: false,
         node: Box::new(|| "edge-1".to_owned()),
+        ordered: Box::new(Vec::new),
     };
     let audit = Arc::new(Audit::new(settings, store.clone()));
     let blobs = Arc::new(Blobs::new(folder.path().join("blobs"), store.clone(), false));

@@ -98,7 +98,7 @@ pub(crate) struct Edge {
     /// Marks requests that this host makes itself.
     pub(super) host_key: Secret,
     /// Where clients are.
-    pub(super) countries: Option<Countries>,
+    pub(super) countries: Option<Arc<Countries>>,
     headers: AnswerHeaders,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct Functions {
     /// Marks requests that the host makes itself.
     pub(crate) host_key: Secret,
     /// Where clients are.
-    pub(crate) countries: Option<Countries>,
+    pub(crate) countries: Option<Arc<Countries>>,
 }
 
 /// What a host keeps of its record groups.

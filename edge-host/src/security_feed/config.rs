@@ -2,8 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
+
+use crate::countries::Countries;
 
 /// Where security events go, and what is one.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,7 +16,7 @@ pub struct SecurityFeedConfig {
     pub file: Option<PathBuf>,
     /// Syslog (RFC 5424) over TCP goes there.
     pub syslog: Option<SyslogConfig>,
-    /// Which country an address is in: a MaxMind file. Without it nobody travels.
+    /// Which country an address is in: a MaxMind file, where it is not to be the host's own. Without any nobody travels.
     pub geography_file: Option<PathBuf>,
     /// Thresholds.
     #[serde(default)]
@@ -100,9 +103,9 @@ pub enum OpenFeedError {
 }
 
 impl SecurityFeedConfig {
-    pub(super) fn countries(&self) -> Result<Option<maxminddb::Reader<Vec<u8>>>, OpenFeedError> {
+    pub(super) fn countries(&self) -> Result<Option<Arc<Countries>>, OpenFeedError> {
         let Some(path) = &self.geography_file else { return Ok(None) };
-        let read = maxminddb::Reader::open_readfile(path);
+        let read = Countries::read(path).map(Arc::new);
         read.map(Some).map_err(|source| OpenFeedError::Geography { path: path.clone(), source })
     }
 }

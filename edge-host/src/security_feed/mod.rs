@@ -10,7 +10,7 @@ mod syslog;
 mod targets;
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::{OpenFeedError, SecurityFeedConfig, SecurityRules, SyslogConfig};
 
 use crate::audit::Event;
+use crate::countries::Countries;
 use rules::{Seen, Watch};
 use signal::Signal;
 use targets::Target;
@@ -28,7 +29,7 @@ const QUEUE: usize = 1_024;
 /// Looks at audit events.
 pub(crate) struct SecurityFeed {
     watch: Mutex<Watch>,
-    countries: Option<maxminddb::Reader<Vec<u8>>>,
+    countries: Option<Arc<Countries>>,
     /// One for each target: that one cannot be reached holds up no other.
     queues: Vec<mpsc::Sender<Signal>>,
 }
@@ -39,24 +40,12 @@ pub(crate) struct Carrier {
     queue: mpsc::Receiver<Signal>,
 }
 
-/// What is read of a country's record.
-#[derive(serde::Deserialize)]
-struct Found<'a> {
-    #[serde(borrow)]
-    country_code: Option<&'a str>,
-    #[serde(borrow, default)]
-    country: Country<'a>,
-}
-
-#[derive(Default, serde::Deserialize)]
-struct Country<'a> {
-    #[serde(borrow)]
-    iso_code: Option<&'a str>,
-}
-
-/// The feed of a configuration, and what carries it.
-pub(crate) fn open(config: &SecurityFeedConfig) -> Result<(SecurityFeed, Vec<Carrier>), OpenFeedError> {
-    let countries = config.countries()?;
+/// The feed of a configuration, and what carries it. `countries`: the host's own map.
+pub(crate) fn open(
+    config: &SecurityFeedConfig,
+    countries: Option<Arc<Countries>>,
+) -> Result<(SecurityFeed, Vec<Carrier>), OpenFeedError> {
+    let countries = config.countries()?.or(countries);
     let (mut queues, mut carriers) = (Vec::new(), Vec::new());
     for target in Target::open(config)? {
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -72,7 +61,7 @@ impl SecurityFeed {
     pub(crate) fn see(&self, events: &[Event], from: IpAddr) {
         let watched = events.iter().filter(|event| rules::is_watched(event));
         for event in watched {
-            let country = self.country(from);
+            let country = self.countries.as_ref().and_then(|countries| countries.of(from));
             let seen = Seen { event, from, country: country.as_deref() };
             let signals = self.watch.lock().unwrap_or_else(PoisonError::into_inner).see(&seen);
             for signal in signals {
@@ -82,12 +71,6 @@ impl SecurityFeed {
                 metrics::counter!("locum_edge_security_signals_dropped_total").increment(full as u64);
             }
         }
-    }
-
-    fn country(&self, from: IpAddr) -> Option<String> {
-        let found = self.countries.as_ref()?.lookup(from).ok()?;
-        let found: Found<'_> = found.decode().ok()??;
-        found.country_code.or(found.country.iso_code).map(str::to_owned)
     }
 }
 
@@ -114,7 +97,6 @@ impl Carrier {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use rustls::ServerConfig;
@@ -171,7 +153,7 @@ mod tests {
             geography_file: None,
             rules: SecurityRules::default(),
         };
-        let (feed, carriers) = open(&config).unwrap();
+        let (feed, carriers) = open(&config, None).unwrap();
         let stop = CancellationToken::new();
         let carried: Vec<_> =
             carriers.into_iter().map(|carrier| tokio::spawn(carrier.run(stop.clone()))).collect();

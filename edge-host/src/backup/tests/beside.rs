@@ -235,6 +235,7 @@ fn host_source(kept: &Kept) -> Source {
         keep: Duration::from_secs(3_600),
         ships: false,
         node: Box::new(|| "edge-1".to_owned()),
+        ordered: Box::new(Vec::new),
     };
     let audit = Arc::new(Audit::new(settings, kept.store.clone()));
     let archive = archive_id(kept.folder.path(), "edge-1".parse().unwrap()).unwrap();
