@@ -36,9 +36,33 @@ async fn who_saw_what_is_one_list_and_who_leaves_is_out_everywhere() -> Result<(
     let read = read.context("the reading")?;
     ensure!(read["region"] == "us-east" && read["patient"]["id"].is_string(), "{read}");
 
+    orders_are_recorded(&network, &administrator).await?;
     revoked_everywhere(&network, &administrator, &doctor).await?;
     survives_a_lost_region(&mut network, &administrator).await?;
     network.stop()
+}
+
+/// Who has the network do something stands in the clinic's own list, once, whichever host writes it.
+async fn orders_are_recorded(network: &Network, administrator: &Browser) -> Result<()> {
+    for words in
+        [&["pin", "us-west"][..], &["unpin"], &["promote", "eu-central"], &["drain", "media-us-west"]]
+    {
+        let words = [words, &["--yes"]].concat();
+        let (done, said) = network.locum_as("Ada Byron", &words)?;
+        ensure!(done, "{words:?}: {said}");
+    }
+    let wanted = ["operator-drain", "operator-pin", "operator-promote", "operator-unpin"];
+    let begun = Instant::now();
+    loop {
+        let report = administrator.get("/audit/events?limit=200&user=operator-ada-byron").await?;
+        let mut found = codes(&report);
+        found.sort_unstable();
+        if found == wanted {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < DEADLINE, "{report}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "a figure for people")]
