@@ -62,7 +62,7 @@ export function Rows({ list, title, rows, place, errors, onChange }: Props) {
           <legend className="field-label">
             {shownOf(row, 'name') || shownOf(row, 'title') || `${at + 1}`}
           </legend>
-          <div className="grid">
+          <div className="set-up-fields">
             {FIELDS[list].map((field) => (
               <RowField
                 key={field.name}

@@ -7,6 +7,7 @@ import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
 import { StaffPage } from '../StaffPage'
 import { SetUpForm } from './SetUpForm'
+import './setUp.css'
 
 /** What the clinic is: sites, services, hours, days that are not like others; and what is missing to open. */
 export function SetUpPage() {
