@@ -75,6 +75,14 @@ pub enum Action {
     AppointmentMoved,
     /// An appointment was cancelled.
     AppointmentCancelled,
+    /// Somebody wants to come earlier, or no more.
+    WaitingListChanged,
+    /// Whoever wants to come earlier was offered a time.
+    SlotOffered,
+    /// The patient or the clinic says that they come late.
+    LatenessSaid,
+    /// The patient did not come.
+    PatientDidNotCome,
     /// An appointment was read, by the patient or by staff.
     AppointmentRead,
     /// The list of a day was read.
@@ -342,6 +350,10 @@ impl Action {
             Self::AppointmentBooked => ("appointment-booked", 'C', "Appointment"),
             Self::AppointmentMoved => ("appointment-moved", 'U', "Appointment"),
             Self::AppointmentCancelled => ("appointment-cancelled", 'U', "Appointment"),
+            Self::WaitingListChanged => ("waiting-list-changed", 'U', "Appointment"),
+            Self::SlotOffered => ("slot-offered", 'U', "Appointment"),
+            Self::LatenessSaid => ("lateness-said", 'U', "Appointment"),
+            Self::PatientDidNotCome => ("patient-did-not-come", 'U', "Appointment"),
             Self::AppointmentRead => ("appointment-read", 'R', "Appointment"),
             // What was asked, not what the answer held: a list is recorded as a query is (IHE BALP, "Query").
             Self::DayRead => ("day-read", 'R', "Day"),

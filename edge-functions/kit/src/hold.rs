@@ -27,10 +27,21 @@ pub struct Held {
     pub price: Money,
 }
 
+/// The same for a hold that was made for somebody who is known otherwise.
+pub async fn use_up_offered(context: &Context<'_>, id: HoldId) -> Result<Held, Problem> {
+    let secret = Secret::new::<16>()?;
+    let sql = "UPDATE hold SET secret_hash = ? WHERE clinic = ? AND id = ? AND used_at IS NULL";
+    context.database().execute(sql, params![secret.hash(), &context.clinic, id]).await?;
+    used(context, id, secret.hash()).await
+}
+
 /// Uses the hold up, in one conditional statement: of two who come with it exactly one gets past it.
 pub async fn use_up(context: &Context<'_>, id: HoldId, secret: &SecretText) -> Result<Held, Problem> {
+    used(context, id, Secret::presented(secret.as_str()).hash()).await
+}
+
+async fn used(context: &Context<'_>, id: HoldId, hash: [u8; 32]) -> Result<Held, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
-    let hash = Secret::presented(secret.as_str()).hash();
     let sql = "UPDATE hold SET used_at = ?1
                WHERE clinic = ?2 AND id = ?3 AND secret_hash = ?4 AND used_at IS NULL AND expires_at > ?1";
     let used = database.execute(sql, params![context.now, clinic, id, hash]).await?;

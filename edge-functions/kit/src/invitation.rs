@@ -17,6 +17,8 @@ pub enum News {
     Booked,
     /// It has another time.
     Moved,
+    /// It could be earlier.
+    Offered,
 }
 
 /// Makes a link and puts it into the outbox. Its secret stands in the URL's fragment, which no server is ever sent.
@@ -37,6 +39,7 @@ pub async fn send(
     let link = format!("{pages}/c/{}/visit#{}", context.clinic, token.reveal());
     let (subject, is) = match news {
         News::Booked => (format!("Your video visit at {}", clinic.name), "is on"),
+        News::Offered => (format!("An earlier time at {}", clinic.name), "could be on"),
         News::Moved => (format!("Another time for your video visit at {}", clinic.name), "is now on"),
     };
     let time = local(clinic, start);

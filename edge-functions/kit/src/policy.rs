@@ -475,6 +475,18 @@ policy! {
         MoveVisit: POST "/scheduling/visit/move" Roles(&[Patient]);
         /// The patient does not come.
         CancelVisit: POST "/scheduling/visit/cancel" Roles(&[Patient]);
+        /// The patient would come earlier, if something gets free.
+        JoinWaitingList: POST "/scheduling/visit/waiting-list" Roles(&[Patient]);
+        /// The patient would not, any more.
+        LeaveWaitingList: DELETE "/scheduling/visit/waiting-list" Roles(&[Patient]);
+        /// The patient takes the earlier time that is offered.
+        AcceptOffer: POST "/scheduling/visit/offer" Roles(&[Patient]);
+        /// The patient comes late.
+        SayPatientIsLate: POST "/scheduling/visit/late" VISITOR;
+        /// The clinic is late.
+        SayClinicIsLate: POST "/scheduling/appointments/{id}/late" Roles(&[FrontDesk, Nurse, Doctor]);
+        /// The patient has not come.
+        MarkNoShow: POST "/scheduling/appointments/{id}/no-show" Roles(&[FrontDesk, Nurse, Doctor]);
         /// Patients by the beginning of their names.
         ListPatients: GET "/scheduling/patients" Roles(&[FrontDesk, Nurse, Doctor]),
             Through::Scope("Patient", Permissions::SEARCH, ALL_LEVELS);

@@ -84,6 +84,7 @@ impl Clinics {
                 ("service" | "site" | "consent_text" | "questionnaire", "key") => "'twin' || key".to_owned(),
                 ("hours_exception", "from_day") => "'2026-01-01'".to_owned(),
                 ("hours_exception", "until_day") => "'2026-12-31'".to_owned(),
+                ("waiting_list", "created_at" | "offered_until") => "1".to_owned(),
                 ("clinic", "is_open") => "0".to_owned(),
                 ("clinic", "licence_check") => "'always'".to_owned(),
                 ("licence", "number") | ("emergency_access", "reason") => twin.clone(),
@@ -304,6 +305,51 @@ async fn staff(clinics: &Clinics) {
     assert!(list.body["staff"].as_array().unwrap().len() > 2, "{}", list.body);
     certify(clinics, &administrator, &invited.text("/id")).await;
     clinics.post::<AuthFunction>(&administrator, &act("leave"), json!({})).await;
+}
+
+/// Somebody would come earlier, is offered what gets free, and takes it; late they are all the same.
+async fn earlier(clinics: &Clinics, doctor: &Client<'_>) {
+    let patient = clinics.world.client("demo");
+    let clinic = clinics.get::<SchedulingFunction>(&patient, "/scheduling/clinic").await;
+    let links = async || {
+        let sql = "SELECT link FROM outbox_message WHERE clinic = 'demo' AND link LIKE '%/visit#%'";
+        let rows = clinics.world.query(sql, vec![]).await;
+        rows.iter().map(|row| row.text(0).unwrap()).collect::<Vec<_>>()
+    };
+    let (mut ids, mut before) = (Vec::new(), Vec::new());
+    for start in ["2026-03-05T09:00:00Z", "2026-03-06T09:00:00Z"] {
+        let wish = json!({"service": clinic.text("/services/0/id"), "start": start});
+        let hold = clinics.post::<SchedulingFunction>(&patient, "/scheduling/holds", wish).await;
+        let confirmation = json!({
+            "hold": hold.text("/id"), "secret": hold.text("/secret"), "method": "pay-at-clinic",
+            "patient": {"name": "Paula Patient", "birthDate": "1980-01-31", "email": "paula@example.org"}
+        });
+        before = links().await;
+        let booked =
+            clinics.post::<PaymentsFunction>(&patient, "/payments/confirmations", confirmation).await;
+        ids.push(booked.text("/appointment/id"));
+    }
+    let link = links().await.into_iter().find(|link| !before.contains(link)).unwrap();
+    let token = json!({"token": link.split_once('#').unwrap().1});
+    clinics.post::<AuthFunction>(&patient, "/auth/visit-sessions", token).await;
+    let list = "/scheduling/visit/waiting-list";
+    clinics.post::<SchedulingFunction>(&patient, list, json!({})).await;
+    clinics.step::<SchedulingFunction>(&patient, Method::DELETE, list, None, "").await;
+    clinics.post::<SchedulingFunction>(&patient, list, json!({})).await;
+    let first = |verb: &str| format!("/scheduling/appointments/{}/{verb}", ids[0]);
+    clinics.post::<SchedulingFunction>(doctor, &first("late"), json!({"minutes": 10})).await;
+    clinics.post::<SchedulingFunction>(doctor, &first("cancel"), json!({})).await;
+    let seen = clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
+    assert_eq!(seen.text("/waitingList/offer/start"), "2026-03-05T09:00:00Z");
+    clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/offer", json!({})).await;
+    clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/late", json!({"minutes": 5})).await;
+    let day = clinics.get::<SchedulingFunction>(doctor, "/scheduling/appointments?date=2026-03-05").await;
+    let mut listed = day.body["appointments"].as_array().unwrap().iter();
+    assert!(listed.any(|one| one["patientLateMinutes"] == 5), "{}", day.body);
+    let sql = "UPDATE appointment SET start_at = 1000, end_at = 2000 WHERE id = ?";
+    clinics.world.run(sql, params![ids[1].as_str()]).await;
+    let second = format!("/scheduling/appointments/{}/no-show", ids[1]);
+    clinics.post::<SchedulingFunction>(doctor, &second, json!({})).await;
 }
 
 /// A bundle with something of everything, and one without.
@@ -550,6 +596,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     assert_eq!((&listed["id"], &listed["patient"]["name"]), (&appointment, &json!("Paula Patient")));
 
     let change = |verb: &str| format!("/scheduling/appointments/{}/{verb}", appointment.as_str().unwrap());
+    earlier(&clinics, &doctor).await;
     clinics.post::<SchedulingFunction>(&doctor, &change("admit"), json!({})).await;
     let mine = clinics.post::<TokensFunction>(&patient, "/tokens/join", json!({})).await;
     let theirs =

@@ -9,12 +9,14 @@ use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::form::{self, Empty, SecretText};
 use kit::hold::{self, Held};
-use kit::ids::{AppointmentId, HoldId, ServiceId};
+use kit::ids::{AppointmentId, HoldId, PractitionerId, ServiceId};
 use kit::invitation::{self, News};
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
+
+use crate::waiting_list::{self, Freed};
 
 /// A hold of the other time.
 #[derive(Deserialize)]
@@ -40,6 +42,7 @@ struct ChangedView {
 /// What is to be changed.
 struct Booked {
     id: AppointmentId,
+    practitioner: PractitionerId,
     service: ServiceId,
     start: Timestamp,
     end: Timestamp,
@@ -53,6 +56,22 @@ pub async fn move_visit(context: &Context<'_>) -> Result<Reply, Problem> {
     let wanted: OtherTime = form::read(&context.request)?;
     let clinic = context.clinic().await?;
     change(context, &clinic, context.visitor()?.appointment, Some(clinic.change_until), Some(&wanted)).await
+}
+
+/// `POST /scheduling/visit/offer`: the visit gets the earlier time that it is offered.
+pub async fn accept_offer(context: &Context<'_>) -> Result<Reply, Problem> {
+    let Empty {} = form::read(&context.request)?;
+    let (clinic, id) = (context.clinic().await?, context.visitor()?.appointment);
+    let appointment = context
+        .transaction(async || {
+            let booked = find(context, id).await?;
+            booked.may_change(None)?;
+            let hold = waiting_list::offered(context, id).await?.ok_or_else(waiting_list::offer_gone)?;
+            let held = hold::use_up_offered(context, hold).await?;
+            take(context, &clinic, booked, hold, held).await
+        })
+        .await?;
+    reply::ok(&Changed { appointment })
 }
 
 /// `POST /scheduling/visit/cancel`. What is cancelled stays so.
@@ -102,13 +121,14 @@ async fn change(
 }
 
 async fn find(context: &Context<'_>, id: AppointmentId) -> Result<Booked, Problem> {
-    let sql = "SELECT a.service, a.start_at, a.end_at, a.status, a.admitted_at, t.email
+    let sql = "SELECT a.service, a.start_at, a.end_at, a.status, a.admitted_at, t.email, a.practitioner
                FROM appointment a JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
                WHERE a.clinic = ? AND a.id = ?";
     let rows = context.database().query(sql, params![&context.clinic, id]).await?;
     let row = rows.first().ok_or_else(|| Problem::not_found("No such appointment"))?;
     Ok(Booked {
         id,
+        practitioner: row.parsed(6, PractitionerId::parse)?,
         service: row.parsed(0, ServiceId::parse)?,
         start: row.time(1)?,
         end: row.time(2)?,
@@ -135,6 +155,11 @@ impl Booked {
         Ok(())
     }
 
+    /// What is free once it is elsewhere.
+    const fn freed(&self) -> Freed {
+        Freed { practitioner: self.practitioner, service: self.service, start: self.start }
+    }
+
     fn view(&self) -> ChangedView {
         ChangedView { id: self.id, start: self.start, end: self.end, status: self.status }
     }
@@ -147,19 +172,32 @@ async fn move_to(
     booked: Booked,
     to: &OtherTime,
 ) -> Result<ChangedView, Problem> {
-    let Held { practitioner, service, start, end, price: _ } =
-        hold::use_up(context, to.hold, &to.secret).await?;
+    let held = hold::use_up(context, to.hold, &to.secret).await?;
+    take(context, clinic, booked, to.hold, held).await
+}
+
+async fn take(
+    context: &Context<'_>,
+    clinic: &Clinic,
+    booked: Booked,
+    hold: HoldId,
+    held: Held,
+) -> Result<ChangedView, Problem> {
+    let Held { practitioner, service, start, end, price: _ } = held;
     if service != booked.service {
         // Another service has another price.
         return Err(Problem::invalid("/hold", "is of another service"));
     }
     let sql =
         "UPDATE appointment SET hold = ?, practitioner = ?, start_at = ?, end_at = ?, status = 'booked',
-                 arrived_at = NULL, sequence = sequence + 1
+                 arrived_at = NULL, sequence = sequence + 1,
+                 patient_late_minutes = NULL, clinic_late_minutes = NULL
                WHERE clinic = ? AND id = ? AND status IN ('booked', 'arrived') AND admitted_at IS NULL";
-    let values = params![to.hold, practitioner, start, end, &context.clinic, booked.id];
+    let values = params![hold, practitioner, start, end, &context.clinic, booked.id];
     changed_one(context.database().execute(sql, values).await?)?;
     invitation::send(context, clinic, &booked.email, booked.id, start, News::Moved).await?;
+    waiting_list::forget(context, booked.id).await?;
+    waiting_list::offer(context, clinic, &booked.freed()).await?;
     context.audit(Action::AppointmentMoved, Some(&booked.id));
     Ok(ChangedView { id: booked.id, start, end, status: AppointmentStatus::Booked })
 }
@@ -172,6 +210,8 @@ async fn cancel(context: &Context<'_>, clinic: &Clinic, booked: Booked) -> Resul
     let sql = "UPDATE invoice SET cancelled_at = ? WHERE clinic = ? AND appointment = ?";
     database.execute(sql, params![context.now, &context.clinic, booked.id]).await?;
     invitation::call_off(context, clinic, &booked.email, booked.start).await?;
+    waiting_list::forget(context, booked.id).await?;
+    waiting_list::offer(context, clinic, &booked.freed()).await?;
     context.audit(Action::AppointmentCancelled, Some(&booked.id));
     Ok(ChangedView { status: AppointmentStatus::Cancelled, ..booked.view() })
 }

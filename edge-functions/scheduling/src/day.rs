@@ -24,7 +24,8 @@ macro_rules! select_appointments {
                     (SELECT max(r.at) FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
                        AND r.kind = 'phone-instead'), s.id, a.held_at,
                     (SELECT r.kind FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
-                       AND r.kind <> 'phone-instead' ORDER BY r.at DESC, r.id LIMIT 1)
+                       AND r.kind <> 'phone-instead' ORDER BY r.at DESC, r.id LIMIT 1),
+                    a.patient_late_minutes, a.clinic_late_minutes
              FROM appointment a
              JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
@@ -58,6 +59,12 @@ pub struct AppointmentView {
     held_at: Option<Timestamp>,
     /// What somebody last said does not work in the call.
     trouble: Option<String>,
+    /// By how much the patient is late, as they say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patient_late_minutes: Option<i64>,
+    /// By how much the clinic is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clinic_late_minutes: Option<i64>,
     /// When the patient last asked to be called by phone instead.
     phone_instead: Option<Timestamp>,
 }
@@ -128,5 +135,7 @@ fn read(row: &Row) -> Result<AppointmentView, DatabaseError> {
         held_at: row.time_or_null(13)?,
         trouble: row.text_or_null(14)?,
         phone_instead: row.time_or_null(11)?,
+        patient_late_minutes: row.integer_or_null(15)?.filter(|minutes| *minutes > 0),
+        clinic_late_minutes: row.integer_or_null(16)?.filter(|minutes| *minutes > 0),
     })
 }

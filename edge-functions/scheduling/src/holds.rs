@@ -148,7 +148,7 @@ async fn visits_of_day(
 }
 
 /// Takes the slot unless somebody has it: one statement, so that of many at once exactly one is told yes.
-async fn insert(
+pub(crate) async fn insert(
     context: &Context<'_>,
     (id, secret, expires_at): (HoldId, &Secret, Timestamp),
     service: &Service,

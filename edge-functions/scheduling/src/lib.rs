@@ -11,6 +11,7 @@ pub mod guest_visit;
 pub mod guests;
 pub mod handover;
 pub mod holds;
+pub mod lateness;
 pub mod licence;
 pub mod openings;
 pub mod own_visits;
@@ -20,6 +21,7 @@ mod report_lines;
 pub mod reports;
 pub mod slots;
 pub mod visit;
+pub mod waiting_list;
 
 use kit::context::Context;
 use kit::policy::Scheduling;
@@ -44,6 +46,12 @@ impl Function for SchedulingFunction {
             Scheduling::ArriveAtVisit => visit::arrive_at_visit(context).await,
             Scheduling::GetVisitCalendar => calendar::get_visit_calendar(context).await,
             Scheduling::MoveVisit => changes::move_visit(context).await,
+            Scheduling::AcceptOffer => changes::accept_offer(context).await,
+            Scheduling::JoinWaitingList => waiting_list::join(context).await,
+            Scheduling::LeaveWaitingList => waiting_list::leave(context).await,
+            Scheduling::SayPatientIsLate => lateness::say_patient_is_late(context).await,
+            Scheduling::SayClinicIsLate => lateness::say_clinic_is_late(context).await,
+            Scheduling::MarkNoShow => lateness::mark_no_show(context).await,
             Scheduling::CancelVisit => changes::cancel_visit(context).await,
             Scheduling::ListPatients => patients::list_patients(context).await,
             Scheduling::ListAppointments => day::list_appointments(context).await,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::ServiceName;
 use crate::licence;
 use crate::people::{self, Person};
+use crate::waiting_list::{self, Waits};
 
 /// Whoever arrived longer ago and was never let in has left.
 const WAITS_AT_MOST: SignedDuration = SignedDuration::from_hours(12);
@@ -40,6 +41,12 @@ struct VisitView {
     /// They were let in, and wait until the clinician goes on.
     on_hold: bool,
     people: Vec<Person>,
+    /// That the patient would come earlier, and what is offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_list: Option<Waits>,
+    /// By how much the clinic is late, as it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clinic_late_minutes: Option<i64>,
     /// Where practitioners are licensed; left out where patients need not say where they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     licensed_in: Option<Vec<String>>,
@@ -120,7 +127,8 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         .database()
         .query(
             "SELECT a.id, a.start_at, a.end_at, a.status, a.arrived_at, a.admitted_at, p.name, s.name, p.id, s.id,
-                    a.held_at, coalesce(a.patient_location, h.patient_location)
+                    a.held_at, coalesce(a.patient_location, h.patient_location),
+                    a.clinic_late_minutes
              FROM appointment a
              JOIN hold h ON h.clinic = a.clinic AND h.id = a.hold
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
@@ -165,6 +173,8 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         admitted,
         on_hold,
         people,
+        waiting_list: waiting_list::waits(context, appointment).await?,
+        clinic_late_minutes: row.integer_or_null(12)?.filter(|minutes| *minutes > 0),
         licensed_in: licence::asked(context).await?,
         location: row.text_or_null(11)?,
     })

@@ -2,6 +2,7 @@ import type { Appointment } from '../api/types'
 import { t } from '../i18n/text'
 import { type Day, timeText } from '../i18n/time'
 import { ChangeVisit } from './ChangeVisit'
+import { Lateness } from './Lateness'
 import { PatientProxies } from './PatientProxies'
 import { StageChip } from './StageChip'
 import { hasRole, useStaff } from './staff'
@@ -47,6 +48,9 @@ export function VisitList({ appointments, day, zone, now, onChanged }: Props) {
                 )}
                 {['booked', 'waiting'].includes(stageOf(one)) && (
                   <ChangeVisit appointment={one} zone={zone} onChanged={onChanged} />
+                )}
+                {['booked', 'waiting'].includes(stageOf(one)) && (
+                  <Lateness appointment={one} onChanged={onChanged} />
                 )}
                 {['booked', 'waiting', 'inCall', 'onHold'].includes(stageOf(one)) && (
                   <TransferVisit appointment={one} onChanged={onChanged} />

@@ -188,8 +188,7 @@ export const es = {
   'waiting.before.one': 'Hay {count} persona antes que usted',
   'waiting.before.other': 'Hay {count} personas antes que usted',
   'waiting.onHold': 'Un momento, por favor',
-  'waiting.onHold.body':
-    'Su visita con {name} está en espera. Nadie le ve ni le oye; la llamada sigue sola.',
+  'waiting.onHold.body': 'Su visita con {name} está en espera. Nadie le ve ni le oye; la llamada sigue sola.',
   'waiting.body': '{name} sabe que está aquí. La llamada empieza sola; solo deje esta página abierta.',
   'waiting.camera': 'Su cámara está apagada hasta entonces.',
   'waiting.audio': 'Entra solo con sonido.',
@@ -411,6 +410,21 @@ export const es = {
   'waiting.location': '¿Dónde está ahora?',
   'waiting.notLicensed':
     'Su profesional no tiene licencia para el lugar donde está ahora. Llame a la clínica, por favor.',
+
+  'earlier.join': 'Avíseme si queda libre algo antes',
+  'earlier.leave': 'Ya no: voy a la hora reservada',
+  'earlier.waiting': 'Le avisamos con un mensaje si queda libre algo antes.',
+  'earlier.offer': 'Hay una hora libre antes: {day}, {time}',
+  'earlier.until': 'Se guarda para usted hasta las {time}.',
+  'earlier.accept': 'Cambiar a esa hora',
+  'earlier.decline': 'Mantener mi hora',
+  'earlier.over': 'Esta oferta ha terminado. Su visita sigue igual.',
+  'earlier.failed': 'No ha funcionado. Inténtelo de nuevo.',
+  'late.title': '¿Llega tarde?',
+  'late.minutes': '{count} minutos',
+  'late.said': 'La clínica sabe que llega {count} minutos tarde.',
+  'late.failed': 'No ha funcionado. Inténtelo de nuevo.',
+  'late.clinic': 'La clínica lleva unos {count} minutos de retraso. Lo sentimos.',
 
   'lost.body': 'Escriba la dirección de correo con la que reservó, y le enviamos el enlace otra vez.',
   'lost.submit': 'Enviarme el enlace',

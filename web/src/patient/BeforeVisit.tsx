@@ -5,6 +5,7 @@ import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { dayOf, dayText, readerZone, timeText } from '../i18n/time'
 import { RecordAccess } from './RecordAccess'
+import { RunningLate } from './RunningLate'
 import { VisitFacts } from './VisitFacts'
 
 interface Props {
@@ -26,6 +27,10 @@ export function BeforeVisit({ visit, joining, onReady }: Props) {
       <section className="card" aria-label={t('visit.facts')}>
         <VisitFacts clinicZone={visit.clinic.timeZone} visit={facts} />
       </section>
+      {visit.clinicLateMinutes && (
+        <Notice tone="warm" title={t('late.clinic', { count: visit.clinicLateMinutes })} />
+      )}
+      {!early && visit.appointment.status === 'booked' && <RunningLate />}
       {early && (
         <Notice>
           <p>{t('visit.early', { day: dayText(dayOf(start, zone)), time: timeText(start, zone) })}</p>

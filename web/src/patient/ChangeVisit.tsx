@@ -8,6 +8,7 @@ import { saveAs } from '../design/saveAs'
 import { t } from '../i18n/text'
 import { AnotherTime } from '../times/AnotherTime'
 import { CancelVisit } from '../times/CancelVisit'
+import { Earlier } from './Earlier'
 
 interface Props {
   visit: Visit
@@ -60,6 +61,9 @@ export function ChangeVisit({ visit, reload, onCancelled }: Props) {
             </Button>
           )}
         </div>
+      )}
+      {visit.changeUntil && visit.appointment.status === 'booked' && (
+        <Earlier visit={visit} reload={reload} />
       )}
       {!visit.changeUntil && <p className="soft">{t('change.tooLate')}</p>}
       {open === 'cancel' && (
