@@ -203,6 +203,7 @@ impl GroupSession {
                 Err(error) => return (Bound::host(String::new()), Err(error)),
             }
         };
+        let answer = answer.map_err(or_busy);
         self.note_end(&answer);
         if let Some(reader) = reader {
             if is_new {
@@ -245,7 +246,7 @@ impl GroupSession {
             Err(error) => {
                 // It did not begin.
                 state.phase = Phase::Idle;
-                let answer = Err(error);
+                let answer = Err(or_busy(error));
                 self.note_end(&answer);
                 return answer;
             }
@@ -443,6 +444,11 @@ fn commit_transaction(mut transaction: Transaction, unfinished: bool) -> Result<
     transaction.commit()
 }
 
+/// That somebody else has the file, for longer than anybody waits, is nothing that a function could answer for.
+fn or_busy(error: SqlError) -> SqlError {
+    if error.is_busy() { SqlError::Ended(Failure::Busy) } else { error }
+}
+
 fn reader_authority(caller: Caller) -> Authority {
     match caller {
         Caller::Function => Authority::FunctionRead,
@@ -486,6 +492,23 @@ mod tests {
         let mut read = pin!(one(open()));
         let answer = futures_util::poll!(read.as_mut());
         assert!(answer == std::task::Poll::Ready(vec![vec![Value::Integer(1)]]));
+    }
+
+    /// Whoever asked is told to come back, and not that something of ours is broken.
+    #[tokio::test]
+    async fn a_file_that_somebody_else_writes_for_long_is_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, group) = testing::store(folder.path());
+        let mut other = testing::database(folder.path());
+        other("BEGIN IMMEDIATE", &[]).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let session = store.session(&group, Access::Write, until).unwrap();
+        let begun = session.execute("BEGIN IMMEDIATE".to_owned(), Vec::new(), Caller::Function).await;
+        assert!(matches!(begun, Err(SqlError::Ended(Failure::Busy))), "{begun:?}");
+        assert_eq!(session.failure(), Some(Failure::Busy), "what the function makes of it counts");
+        other("ROLLBACK", &[]).unwrap();
+        let session = store.session(&group, Access::Write, until).unwrap();
+        session.execute("BEGIN IMMEDIATE".to_owned(), Vec::new(), Caller::Function).await.unwrap();
     }
 
     #[tokio::test]
