@@ -52,6 +52,12 @@ pub(crate) struct Options {
     /// May be given again.
     #[arg(long = "identity-host", value_name = "HOST")]
     identity_hosts: Vec<String>,
+    /// Give functions this value of a variable of `spin.toml`. May be given again.
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// The same, with the value in a file: for keys of other services. May be given again.
+    #[arg(long = "variable-file", value_name = "NAME=FILE", value_parser = variable)]
+    variable_files: Vec<(String, String)>,
     /// Acknowledge, and mark, changes that one region alone holds while no second one answers; otherwise records can
     /// then only be read.
     #[arg(long)]
@@ -104,9 +110,22 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let clinics = clinics::clinics(&options.clinics, &regions)?;
     let backup = backup(options.backup_to, options.backup_key, &data)?;
     let (ports, single_copy, identity_hosts) = (options.ports, options.single_copy, options.identity_hosts);
+    let variables = options.variables;
+    let variable_files = options.variable_files.into_iter().map(absolute).collect::<Result<_>>()?;
     let geography = Some(binaries.join("geography.mmdb")).filter(|file| file.is_file());
-    let plan =
-        Plan { ports, manifest, regions, clinics, single_copy, identity_hosts, engine, backup, geography };
+    let plan = Plan {
+        ports,
+        manifest,
+        regions,
+        clinics,
+        single_copy,
+        identity_hosts,
+        variables,
+        variable_files,
+        engine,
+        backup,
+        geography,
+    };
     let mut network = Network::new(plan, data, binaries);
 
     let ran = tokio::select! {
@@ -116,6 +135,17 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     say.step("stopping");
     network.stop().await;
     ran
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be a name, = and a value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Hosts read it from their own folders.
+fn absolute((name, file): (String, String)) -> Result<(String, String)> {
+    let file = std::path::absolute(&file).with_context(|| file.clone())?;
+    Ok((name, file.to_string_lossy().into_owned()))
 }
 
 /// Returns when something went wrong.

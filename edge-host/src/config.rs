@@ -15,6 +15,9 @@ use crate::backup::BackupConfig;
 use crate::clinic::Clinics;
 use crate::security_feed::SecurityFeedConfig;
 
+/// Longest file that a variable's value stands in.
+const MAX_VARIABLE_BYTES: u64 = 4 << 10;
+
 /// One edge host's configuration. Paths are as seen from the file's folder.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +81,9 @@ pub struct EdgeConfig {
     /// Values for the manifest's variables.
     #[serde(default)]
     pub variables: BTreeMap<String, Secret>,
+    /// Values that stand in files of their own, such as keys of other services: without the line break at their end.
+    #[serde(default)]
+    pub variable_files: BTreeMap<String, PathBuf>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -163,6 +169,7 @@ impl EdgeConfig {
         config.ready_file.as_mut().map(from_file);
         config.geography_file.as_mut().map(from_file);
         config.breached_passwords_file.as_mut().map(from_file);
+        config.variable_files.values_mut().for_each(from_file);
         if let Some(tls) = &mut config.tls {
             from_file(&mut tls.certificate);
             from_file(&mut tls.key);
@@ -184,9 +191,30 @@ impl EdgeConfig {
             backup.resolve(path);
             backup.schedule().map_err(|(key, problem)| invalid(path, key, problem))?;
         }
+        config.read_variables().map_err(|problem| invalid(path, "variable_files", problem))?;
         config.limits.check().map_err(|problem| invalid(path, "limits", problem))?;
         config.check_mesh().map_err(|(key, problem)| invalid(path, key, problem))?;
         Ok(config)
+    }
+
+    fn read_variables(&mut self) -> Result<(), String> {
+        for (name, file) in &self.variable_files {
+            let wrong = |problem: String| format!("`{name}`: {problem}");
+            let shown = file.display();
+            let length = std::fs::metadata(file).map_err(|error| wrong(format!("{shown}: {error}")))?.len();
+            if length > MAX_VARIABLE_BYTES {
+                return Err(wrong(format!("{shown} is longer than {MAX_VARIABLE_BYTES} bytes")));
+            }
+            let text = std::fs::read_to_string(file).map_err(|error| wrong(format!("{shown}: {error}")))?;
+            let value = text.trim_end_matches(['\r', '\n']);
+            if value.is_empty() {
+                return Err(wrong(format!("{shown} is empty")));
+            }
+            if self.variables.insert(name.clone(), Secret::new(value)).is_some() {
+                return Err(wrong("stands in `[variables]` too".to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// The key that is wrong, and why.

@@ -332,7 +332,8 @@ impl Host {
         let variables =
             Variables::new(application, &config.variables, &suppliers).map_err(StartError::Variables)?;
         let functions = load_functions(&engine, config, application, &variables)?;
-        let pages = Arc::new(Pages::new(application.pages.clone()));
+        let others = variables.page_hosts(application).map_err(StartError::Variables)?;
+        let pages = Arc::new(Pages::new(application.pages.clone()).with_others(others));
         let clinics = config.clinics.clone();
         let peers = Arc::clone(&network);
         let audit = open_audit(config, &network, &store)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Secret;
-use crate::manifest::Application;
+use crate::manifest::{AllowedHosts, Application, ParseHostError};
 
 /// Reads the present value of a variable that the host supplies.
 pub type Supplier = Arc<dyn Fn() -> String + Send + Sync>;
@@ -32,6 +32,12 @@ pub enum VariableError {
     /// A supplied variable this host knows nothing of.
     #[error("variable `{0}` is not one that this host supplies")]
     NotSupplied(String),
+    /// A value without those that belong to it.
+    #[error("variable `{0}` needs a value: another one that belongs to it has one")]
+    Apart(String),
+    /// A host of pages that is none.
+    #[error("variable `{0}` names no hosts")]
+    Hosts(String, #[source] ParseHostError),
     /// No value.
     #[error("variable `{0}` is required and has no value")]
     Missing(String),
@@ -66,7 +72,30 @@ impl Variables {
             };
             sources.insert(name.clone(), source);
         }
-        Ok(Self(sources))
+        let variables = Self(sources);
+        for names in &application.together {
+            let (given, missing): (Vec<&String>, _) = names.iter().partition(|name| variables.has(name));
+            if let Some(name) = missing.first().filter(|_| !given.is_empty()) {
+                return Err(VariableError::Apart((*name).clone()));
+            }
+        }
+        variables.page_hosts(application)?;
+        Ok(variables)
+    }
+
+    /// Origins that pages may load scripts and frames of, and ask, beside our own; several with blanks between them.
+    pub fn page_hosts(&self, application: &Application) -> Result<String, VariableError> {
+        let Some(hosts) = application.page_hosts.as_ref().filter(|hosts| self.has(&hosts.when)) else {
+            return Ok(String::new());
+        };
+        let text = self.get(&hosts.hosts).unwrap_or_default();
+        let entries: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+        AllowedHosts::parse(&entries).map_err(|error| VariableError::Hosts(hosts.hosts.clone(), error))?;
+        Ok(entries.join(" "))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| !value.is_empty())
     }
 
     /// The present value.

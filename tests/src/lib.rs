@@ -12,6 +12,7 @@ mod line;
 mod network;
 mod planted;
 mod release;
+mod stripe;
 
 pub use alone::{alone, run};
 pub use bucket::Bucket;
@@ -22,3 +23,4 @@ pub use line::Line;
 pub use network::{Account, Network, binaries, pause, sibling_of, signal, until};
 pub use planted::Planted;
 pub use release::{Release, guest};
+pub use stripe::Stripe;

@@ -25,6 +25,10 @@ pub(super) struct Plan {
     pub single_copy: bool,
     /// Other servers that sign-in may ask.
     pub identity_hosts: Vec<String>,
+    /// Further values of variables.
+    pub variables: Vec<(String, String)>,
+    /// Files that further values stand in.
+    pub variable_files: Vec<(String, String)>,
     /// The engine of record replication, which only several regions need.
     pub engine: PathBuf,
     /// Where backups go, and the key that opens them.
@@ -128,7 +132,15 @@ impl Plan {
         if !self.identity_hosts.is_empty() {
             variables.insert("identity_hosts".into(), self.identity_hosts.join(" ").into());
         }
+        let values = |pairs: &[(String, String)]| -> Vec<(String, Value)> {
+            pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
+        };
+        variables.extend(values(&self.variables));
         table.insert("variables".into(), variables.into());
+        if !self.variable_files.is_empty() {
+            let files: Table = values(&self.variable_files).into_iter().collect();
+            table.insert("variable_files".into(), files.into());
+        }
         if self.regions.len() > 1 {
             let engine = Value::from(self.engine.to_string_lossy().into_owned());
             table.insert("replication".into(), Table::from_iter([("engine".to_owned(), engine)]).into());
@@ -193,6 +205,8 @@ mod tests {
             regions: regions(count),
             single_copy: false,
             identity_hosts: Vec::new(),
+            variables: Vec::new(),
+            variable_files: Vec::new(),
             engine: "sqld".into(),
             backup: None,
             geography: None,

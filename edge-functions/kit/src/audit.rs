@@ -241,6 +241,32 @@ pub enum Action {
     ProviderAdded,
     /// They may not any more.
     ProviderRemoved,
+    /// Somebody began to pay by card.
+    PaymentBegun,
+    /// The provider was asked how far a payment is.
+    PaymentChecked,
+    /// What was due was done, and our books compared with the provider's.
+    PaymentsReconciled,
+    /// Invoices of a day were read.
+    InvoicesRead,
+    /// An invoice was read.
+    InvoiceRead,
+    /// An invoice or receipt left as a document.
+    InvoicePrinted,
+    /// An invoice was paid at the clinic.
+    InvoicePaid,
+    /// What a card was authorised for is to be taken.
+    CaptureAsked,
+    /// Money is to be given back.
+    RefundAsked,
+    /// The provider was asked for what was still to be asked.
+    InvoiceSettled,
+    /// What came in and went out was read.
+    PaymentReportRead,
+    /// How the clinic is paid was read.
+    PaymentSettingsRead,
+    /// How the clinic is paid was changed.
+    PaymentSettingsChanged,
 }
 
 /// Why a record is touched: codes of HL7's PurposeOfUse (`http://terminology.hl7.org/CodeSystem/v3-ActReason`).
@@ -434,6 +460,19 @@ impl Action {
             Self::IdentityUnlinked => ("identity-unlinked", 'D', "Practitioner"),
             Self::ProviderAdded => ("provider-added", 'C', "Organization"),
             Self::ProviderRemoved => ("provider-removed", 'D', "Organization"),
+            Self::PaymentBegun => ("payment-begun", 'C', "Payment"),
+            Self::PaymentChecked => ("payment-checked", 'R', "Payment"),
+            Self::PaymentsReconciled => ("payments-reconciled", 'E', "Payment"),
+            Self::InvoicesRead => ("invoices-read", 'R', "Day"),
+            Self::InvoiceRead => ("invoice-read", 'R', "Invoice"),
+            Self::InvoicePrinted => ("invoice-printed", 'E', "Invoice"),
+            Self::InvoicePaid => ("invoice-paid", 'U', "Invoice"),
+            Self::CaptureAsked => ("capture-asked", 'U', "Invoice"),
+            Self::RefundAsked => ("refund-asked", 'U', "Invoice"),
+            Self::InvoiceSettled => ("invoice-settled", 'E', "Invoice"),
+            Self::PaymentReportRead => ("payment-report-read", 'R', "Organization"),
+            Self::PaymentSettingsRead => ("payment-settings-read", 'R', "Organization"),
+            Self::PaymentSettingsChanged => ("payment-settings-changed", 'U', "Organization"),
         }
     }
 }
@@ -578,6 +617,11 @@ async fn patient_of(
         // Reading of whom something was recorded is reading of them.
         "Patient" | "AuditEvent" => return Ok(Some(id.to_owned())),
         "Appointment" => "SELECT patient FROM appointment WHERE clinic = ? AND id = ?",
+        "Invoice" => {
+            "SELECT a.patient FROM invoice i
+             JOIN appointment a ON a.clinic = i.clinic AND a.id = i.appointment
+             WHERE i.clinic = ? AND i.id = ?"
+        }
         "Encounter" => {
             "SELECT a.patient FROM encounter e
              JOIN appointment a ON a.clinic = e.clinic AND a.id = e.appointment

@@ -27,6 +27,13 @@ pub struct Held {
     pub price: Money,
 }
 
+/// A hold with what has become of it.
+struct Found {
+    held: Held,
+    used: bool,
+    expires: Timestamp,
+}
+
 /// The same for a hold that was made for somebody who is known otherwise.
 pub async fn use_up_offered(context: &Context<'_>, id: HoldId) -> Result<Held, Problem> {
     let secret = Secret::new::<16>()?;
@@ -41,29 +48,85 @@ pub async fn use_up(context: &Context<'_>, id: HoldId, secret: &SecretText) -> R
 }
 
 async fn used(context: &Context<'_>, id: HoldId, hash: [u8; 32]) -> Result<Held, Problem> {
-    let (clinic, database) = (&context.clinic, context.database());
     let sql = "UPDATE hold SET used_at = ?1
                WHERE clinic = ?2 AND id = ?3 AND secret_hash = ?4 AND used_at IS NULL AND expires_at > ?1";
-    let used = database.execute(sql, params![context.now, clinic, id, hash]).await?;
-    let sql = "SELECT h.practitioner, h.service, h.start_at, h.end_at, s.price_minor, s.currency, h.used_at
-               FROM hold h JOIN service s ON s.clinic = h.clinic AND s.id = h.service
-               WHERE h.clinic = ? AND h.id = ? AND h.secret_hash = ?";
-    let rows = database.query(sql, params![clinic, id, hash]).await?;
-    // A wrong secret and an unknown hold are not told apart.
-    let row = rows.first().ok_or_else(|| Problem::not_found("No such hold"))?;
+    let used = context.database().execute(sql, params![context.now, &context.clinic, id, hash]).await?;
+    let found = find(context, id, Some(hash)).await?;
     if used == 0 {
-        return Err(match row.time_or_null(6)? {
-            Some(_) => Problem::new(StatusCode::CONFLICT, "hold-used", "This hold was used already"),
-            None => Problem::new(StatusCode::GONE, "hold-expired", "This hold has expired"),
-        });
+        return Err(if found.used { already_used() } else { expired() });
     }
+    Ok(found.held)
+}
+
+/// What a hold is for, while it can be used.
+pub async fn look_at(context: &Context<'_>, id: HoldId, secret: &SecretText) -> Result<Held, Problem> {
+    let found = find(context, id, Some(Secret::presented(secret.as_str()).hash())).await?;
+    match found {
+        Found { used: true, .. } => Err(already_used()),
+        Found { expires, .. } if expires <= context.now => Err(expired()),
+        Found { held, .. } => Ok(held),
+    }
+}
+
+/// Whether somebody holds the secret of a hold, whatever has become of it.
+pub async fn is_holder(context: &Context<'_>, id: HoldId, secret: &SecretText) -> Result<bool, Problem> {
+    let sql = "SELECT 1 FROM hold WHERE clinic = ? AND id = ? AND secret_hash = ?";
+    let hash = Secret::presented(secret.as_str()).hash();
+    Ok(!context.database().query(sql, params![&context.clinic, id, hash]).await?.is_empty())
+}
+
+/// Keeps the slot until then at least, if nobody has used it.
+pub async fn keep_until(context: &Context<'_>, id: HoldId, until: Timestamp) -> Result<(), Problem> {
+    let sql = "UPDATE hold SET expires_at = max(expires_at, ?)
+               WHERE clinic = ? AND id = ? AND used_at IS NULL AND expires_at > ?";
+    context.database().execute(sql, params![until, &context.clinic, id, context.now]).await?;
+    Ok(())
+}
+
+/// Uses up a hold that is paid for. It may have expired while the bank took its time: what counts is that nobody else
+/// has its time by now, and that it is to come. `None`: somebody has, or it is past.
+pub async fn use_up_paid(context: &Context<'_>, id: HoldId) -> Result<Option<Held>, Problem> {
+    let sql = "UPDATE hold SET used_at = ?1
+               WHERE clinic = ?2 AND id = ?3 AND used_at IS NULL AND start_at > ?1
+               AND (expires_at > ?1 OR NOT EXISTS (
+                 SELECT 1 FROM hold o
+                 WHERE o.clinic = ?2 AND o.practitioner = hold.practitioner AND o.start_at < hold.end_at
+                   AND o.end_at > hold.start_at AND o.used_at IS NULL AND o.expires_at > ?1))
+               AND NOT EXISTS (
+                 SELECT 1 FROM appointment a
+                 WHERE a.clinic = ?2 AND a.practitioner = hold.practitioner AND a.start_at < hold.end_at
+                   AND a.end_at > hold.start_at AND a.status IN ('booked', 'arrived', 'fulfilled'))";
+    let used = context.database().execute(sql, params![context.now, &context.clinic, id]).await?;
+    Ok(if used == 1 { Some(find(context, id, None).await?.held) } else { None })
+}
+
+/// A wrong secret and an unknown hold are not told apart.
+async fn find(context: &Context<'_>, id: HoldId, secret_hash: Option<[u8; 32]>) -> Result<Found, Problem> {
+    // By the minute, at first what the booked time comes to for two.
+    let sql = "SELECT h.practitioner, h.service, h.start_at, h.end_at,
+                 s.price_minor * CASE WHEN m.service IS NULL THEN 1 ELSE 2 * (h.end_at - h.start_at) / 60000 END,
+                 s.currency, h.used_at, h.expires_at
+               FROM hold h JOIN service s ON s.clinic = h.clinic AND s.id = h.service
+               LEFT JOIN service_per_minute m ON m.clinic = s.clinic AND m.service = s.id
+               WHERE h.clinic = ?1 AND h.id = ?2 AND (?3 IS NULL OR h.secret_hash = ?3)";
+    let rows = context.database().query(sql, params![&context.clinic, id, secret_hash]).await?;
+    let row = rows.first().ok_or_else(|| Problem::not_found("No such hold"))?;
     let shape = DatabaseError::Shape { column: 4, wanted: "an amount of money" };
     let price = Money::from_minor(row.integer(4)?, row.parsed(5, Currency::parse)?).ok_or(shape)?;
-    Ok(Held {
+    let held = Held {
         practitioner: row.parsed(0, PractitionerId::parse)?,
         service: row.parsed(1, ServiceId::parse)?,
         start: row.time(2)?,
         end: row.time(3)?,
         price,
-    })
+    };
+    Ok(Found { held, used: row.time_or_null(6)?.is_some(), expires: row.time(7)? })
+}
+
+fn already_used() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "hold-used", "This hold was used already")
+}
+
+fn expired() -> Problem {
+    Problem::new(StatusCode::GONE, "hold-expired", "This hold has expired")
 }

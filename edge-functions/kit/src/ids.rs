@@ -137,6 +137,8 @@ ids! {
     EncounterId;
     /// What a visit costs.
     InvoiceId;
+    /// A wish to give money back.
+    RefundId;
     /// A message in the outbox.
     MessageId;
     /// An app that a clinic knows.

@@ -20,6 +20,7 @@ pub mod hold;
 pub mod hours;
 pub mod ids;
 pub mod invitation;
+pub mod meter;
 pub mod money;
 pub mod outbound;
 pub mod outbox;

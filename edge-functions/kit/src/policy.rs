@@ -533,6 +533,42 @@ policy! {
         CreateConfirmation: POST "/payments/confirmations" Anyone;
         /// The same for a patient who is known.
         CreateOwnConfirmation: POST "/payments/own-confirmations" VISITOR => Given(Scope::Book);
+        /// How visits can be paid.
+        GetPaymentOptions: GET "/payments/options" Anyone;
+        /// Begins to pay for a hold by card.
+        CreateCardPayment: POST "/payments/card-payments" Anyone;
+        /// The same for a patient who is known.
+        CreateOwnCardPayment: POST "/payments/own-card-payments" VISITOR => Given(Scope::Book);
+        /// Looks what the provider says of a payment; books what is authorised.
+        CheckCardPayment: POST "/payments/card-payments/{id}/check" Anyone;
+        /// Takes what the provider tells, by its signature.
+        ReceiveStripeEvent: POST "/payments/hooks/stripe" Anyone;
+        /// Does what is due and compares with the provider's books.
+        Reconcile: POST "/payments/reconcile" Node;
+        /// The same, when somebody presses a button.
+        ReconcileNow: POST "/payments/reconciliations" Roles(&[FrontDesk, Billing, ClinicAdmin]);
+        /// What visits of a day cost, and how far they are paid.
+        ListInvoices: GET "/payments/invoices" Roles(&[FrontDesk, Billing, ClinicAdmin]);
+        /// An invoice, or the receipt, to print.
+        GetInvoiceDocument: GET "/payments/invoices/{id}/document" Roles(&[FrontDesk, Billing, ClinicAdmin]);
+        /// Says that an invoice was paid at the clinic.
+        RecordPayment: POST "/payments/invoices/{id}/payments" Roles(&[FrontDesk, Billing]);
+        /// Takes what a card was authorised for.
+        CaptureInvoice: POST "/payments/invoices/{id}/capture" Roles(&[FrontDesk, Billing]);
+        /// Gives money back, all or a part.
+        RefundInvoice: POST "/payments/invoices/{id}/refunds" Roles(&[Billing, ClinicAdmin]) => Fresh;
+        /// Asks the provider for what is still to be asked about an invoice.
+        SettleInvoice: POST "/payments/invoices/{id}/settle" Roles(&[FrontDesk, Billing, ClinicAdmin]);
+        /// What came in and went out, day by day.
+        GetPaymentReport: GET "/payments/report" Roles(&[Billing, ClinicAdmin]);
+        /// How the clinic is paid.
+        GetPaymentSettings: GET "/payments/settings" Roles(&[Billing, ClinicAdmin]);
+        /// Changes that.
+        PutPaymentSettings: PUT "/payments/settings" Roles(&[ClinicAdmin]);
+        /// The invoice of the visit of the patient who asks.
+        GetVisitInvoice: GET "/payments/visit-invoice" VISITOR;
+        /// The same, or the receipt, to print.
+        GetVisitInvoiceDocument: GET "/payments/visit-invoice/document" VISITOR;
     }
     Tokens "tokens" {
         /// Mints a token for the call of a visit.

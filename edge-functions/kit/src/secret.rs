@@ -67,6 +67,27 @@ pub fn mac_matches(key: &[u8; 32], message: &str, tag: &str) -> bool {
     URL_SAFE_NO_PAD.decode(tag).is_ok_and(|tag| keyed(key, message).verify_slice(&tag).is_ok())
 }
 
+/// Whether `tag`, in hexadecimal digits, is the HMAC-SHA-256 of `message` under a key that somebody else chose, compared in
+/// constant time.
+pub fn hex_mac_matches(key: &[u8], message: &[u8], tag: &str) -> bool {
+    // Longer than a block, a key is hashed first (RFC 2104 §2).
+    let mut block = [0; 64];
+    if key.len() > block.len() {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    mac.update(message);
+    unhex(tag).is_some_and(|tag| mac.verify_slice(&tag).is_ok())
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let digits = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| text.as_bytes().chunks_exact(2).map(pair).collect())?
+}
+
 fn keyed(key: &[u8; 32], message: &str) -> Hmac<Sha256> {
     // Shorter than a block, a key is padded with zeros (RFC 2104 §2): done here, no length can be wrong.
     let mut block = [0; 64];

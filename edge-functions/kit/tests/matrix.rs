@@ -136,12 +136,14 @@ const EMAIL: &str = "paula@example.org";
 
 /// Who may be shown it, whatever they ask for.
 fn may_see(role: Option<Role>, text: &str) -> bool {
-    use Role::{Auditor, ClinicAdmin, Doctor, FrontDesk, Nurse, Patient, Proxy};
+    use Role::{Auditor, Billing, ClinicAdmin, Doctor, FrontDesk, Nurse, Patient, Proxy};
     let Some(role) = role else { return false };
     match text {
         CLINICAL => matches!(role, Doctor | Nurse),
-        // An auditor finds out whose record was seen.
-        NAME => matches!(role, Doctor | Nurse | FrontDesk | ClinicAdmin | Auditor | Patient | Proxy),
+        // An auditor finds out whose record was seen; billing writes to whom an invoice is for.
+        NAME => {
+            matches!(role, Doctor | Nurse | FrontDesk | ClinicAdmin | Auditor | Billing | Patient | Proxy)
+        }
         // Front desk and administrator: in the messages of a demonstration.
         EMAIL => matches!(role, FrontDesk | ClinicAdmin | Patient),
         // It shows who somebody is: nobody is told it.

@@ -7,12 +7,12 @@ use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form;
 use kit::ids::{AppointmentId, EncounterId};
+use kit::meter::{self, Event, Told};
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
-use crate::meter::{self, Event, Told};
 use crate::reports::{self, ReportView};
 
 /// Most events of one request.

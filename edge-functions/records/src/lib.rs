@@ -5,7 +5,6 @@ pub mod emergency;
 pub mod encounter;
 #[cfg(target_family = "wasm")]
 mod entry;
-pub mod meter;
 pub mod precondition;
 mod reports;
 

@@ -39,13 +39,16 @@ pub(super) struct AnswerHeaders {
 }
 
 impl AnswerHeaders {
-    pub(super) fn new(origins: &Origins) -> Self {
+    /// `others`: hosts that pages may load scripts and frames of, and ask, beside our own.
+    pub(super) fn new(origins: &Origins, others: &str) -> Self {
         let (web, socket) = if origins.scheme == "https" { ("https", "wss") } else { ("http", "ws") };
         let zone = &origins.zone;
+        let others = if others.is_empty() { String::new() } else { format!(" {others}") };
+        let frames = if others.is_empty() { String::new() } else { format!("frame-src{others}; ") };
         let policy = format!(
-            "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+            "default-src 'self'; script-src 'self'{others}; {frames}style-src 'self'; img-src 'self' data: blob:; \
              media-src 'self' blob: mediastream:; worker-src 'self' blob:; font-src 'self'; \
-             connect-src 'self' {web}://*.{zone}:* {socket}://*.{zone}:*; \
+             connect-src 'self' {web}://*.{zone}:* {socket}://*.{zone}:*{others}; \
              object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         );
         let value = |text: &str| {

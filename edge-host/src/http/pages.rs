@@ -27,6 +27,8 @@ const INDEX: &str = "index.html";
 /// The folder of built files, with what was read from it.
 pub(crate) struct Pages {
     root: Option<PathBuf>,
+    /// Origins that pages may load of and ask beside our own, with blanks between them.
+    others: String,
     /// Bounded by the files of the folder.
     read: Mutex<HashMap<String, Arc<File>>>,
 }
@@ -42,7 +44,17 @@ struct File {
 impl Pages {
     /// Pages of this folder; `None` when the manifest names none.
     pub(crate) fn new(root: Option<PathBuf>) -> Self {
-        Self { root, read: Mutex::new(HashMap::new()) }
+        Self { root, others: String::new(), read: Mutex::new(HashMap::new()) }
+    }
+
+    /// The same, that may load scripts and frames of these hosts, and ask them.
+    pub(crate) fn with_others(self, others: String) -> Self {
+        Self { others, ..self }
+    }
+
+    /// Those hosts.
+    pub(crate) fn others(&self) -> &str {
+        &self.others
     }
 
     /// The answer to a `GET` or `HEAD` that meets no function.

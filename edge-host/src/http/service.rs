@@ -147,7 +147,7 @@ impl Edge {
         peers: Arc<dyn Peers>,
         limits: &Limits,
     ) -> Self {
-        let headers = AnswerHeaders::new(&network.origins);
+        let headers = AnswerHeaders::new(&network.origins, pages.others());
         Self {
             functions,
             clinics,

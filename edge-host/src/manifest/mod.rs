@@ -35,12 +35,26 @@ pub struct Application {
     pub revocations: Option<TableName>,
     /// Names of variables whose values the host itself supplies.
     pub supplied: Vec<String>,
+    /// Names of variables of which all have a value, or none.
+    pub together: Vec<Vec<String>>,
+    /// Other hosts that pages load scripts and frames of, and ask, once something is configured.
+    pub page_hosts: Option<PageHosts>,
     /// Declared variables.
     pub variables: BTreeMap<String, VariableDeclaration>,
     /// Components by id.
     pub components: BTreeMap<String, Component>,
     /// Routes, the most specific first.
     pub routes: Vec<(Route, String)>,
+}
+
+/// `[application.tool.locum.page_hosts]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageHosts {
+    /// The variable that must have a value.
+    pub when: String,
+    /// The variable that names them, as in `allowed_outbound_hosts`, with blanks between.
+    pub hosts: String,
 }
 
 /// One component, checked.
@@ -177,6 +191,9 @@ struct ApplicationTool {
     openapi: Option<PathBuf>,
     #[serde(default)]
     supplied: Vec<String>,
+    #[serde(default)]
+    together: Vec<Vec<String>>,
+    page_hosts: Option<PageHosts>,
     call_events: Option<CallEventsTool>,
 }
 
@@ -230,6 +247,16 @@ impl Application {
                 format!("`{name}` is not declared in [variables]"),
             ));
         }
+        let mut named = tool.together.iter().flatten();
+        let hosts = tool.page_hosts.iter().flat_map(|hosts| [&hosts.when, &hosts.hosts]);
+        if let Some(name) = named.find(|name| !raw.variables.contains_key(*name)) {
+            let problem = format!("`{name}` is not declared in [variables]");
+            return Err(wrong("application.tool.locum.together", problem));
+        }
+        if let Some(name) = hosts.into_iter().find(|name| !raw.variables.contains_key(*name)) {
+            let problem = format!("`{name}` is not declared in [variables]");
+            return Err(wrong("application.tool.locum.page_hosts", problem));
+        }
         let routes =
             routes(raw.trigger.http, &raw.component).map_err(|problem| wrong("trigger.http", problem))?;
         let components = raw
@@ -252,6 +279,8 @@ impl Application {
             call_events: tool.call_events,
             revocations,
             supplied: tool.supplied,
+            together: tool.together,
+            page_hosts: tool.page_hosts,
             variables: raw.variables,
             components,
             routes,

@@ -22,6 +22,7 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const { session, signOut, outbox } = useStaff()
   const { path } = usePlace()
   const outboxPath = `/clinic/${clinic}/outbox`
+  const paymentsPath = `/clinic/${clinic}/payments`
   const peoplePath = `/clinic/${clinic}/staff`
   const auditPath = `/clinic/${clinic}/audit`
   const reviewsPath = `/clinic/${clinic}/reviews`
@@ -49,6 +50,11 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
           {outbox && (
             <Link className="nav-link" href={outboxPath} aria-current={current(path === outboxPath)}>
               {t('staff.outbox')}
+            </Link>
+          )}
+          {hasRole(session, 'front-desk', 'billing', 'clinic-admin') && (
+            <Link className="nav-link" href={paymentsPath} aria-current={current(path === paymentsPath)}>
+              {t('staff.payments')}
             </Link>
           )}
           {hasRole(session, 'clinic-admin', 'auditor') && (

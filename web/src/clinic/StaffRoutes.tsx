@@ -8,6 +8,7 @@ import { ReviewsPage } from './audit/ReviewsPage'
 import { ConsultPage } from './ConsultPage'
 import { DayPage } from './DayPage'
 import { OutboxPage } from './OutboxPage'
+import { PaymentsPage } from './payments/PaymentsPage'
 import { LicencesPage } from './people/LicencesPage'
 import { PeoplePage } from './people/PeoplePage'
 import { RecertificationPage } from './people/RecertificationPage'
@@ -17,6 +18,7 @@ import { SetUpPage } from './setUp/SetUpPage'
 
 const PAGES: Record<string, ComponentType> = {
   '/clinic/:clinic/outbox': OutboxPage,
+  '/clinic/:clinic/payments': PaymentsPage,
   '/clinic/:clinic/security': SecurityPage,
   '/clinic/:clinic/staff': PeoplePage,
   '/clinic/:clinic/staff/recertification': RecertificationPage,

@@ -430,4 +430,36 @@ export const es = {
   'lost.submit': 'Enviarme el enlace',
   'lost.sent':
     'Si hay una visita reservada con esta dirección, el enlace está en camino. Puede tardar un minuto.',
+
+  'booking.sent.authorised': 'Su tarjeta responde por {amount}. Se cobra después de la visita.',
+  'booking.sent.saved':
+    'Su tarjeta queda guardada para {amount}. Se pregunta a su banco un día antes de la visita.',
+  'details.payByCard': 'Continuar con la tarjeta',
+  'details.cardLater': 'La tarjeta se cobra después de la visita, no ahora.',
+  'pay.card.now':
+    'Se pregunta a su banco si la tarjeta responde por el precio. Se cobra después de la visita.',
+  'pay.card.later':
+    'La tarjeta queda guardada. Se pregunta a su banco un día antes de la visita y se cobra después de ella.',
+  'pay.card.field': 'Su tarjeta',
+  'pay.card.pay': 'Reservar con esta tarjeta',
+  'pay.card.busy': 'Preguntando a su banco…',
+  'pay.card.private': 'La tarjeta solo llega al proveedor de pagos. La clínica nunca ve su número.',
+  'pay.unreachable':
+    'Ahora mismo no se puede contactar con el proveedor de pagos. Inténtelo de nuevo o elija pagar en la clínica.',
+  'pay.setback.declined': 'Su banco no lo ha aceptado. No se cobra nada. Puede probar con otra tarjeta.',
+  'pay.setback.action': 'Su banco quiere que lo confirme primero. Inténtelo de nuevo.',
+  'pay.setback.open': 'El pago no se ha hecho. No se cobra nada. Inténtelo de nuevo.',
+  'pay.setback.late': 'La hora ya no estaba reservada. No se cobra nada. Elija otra hora.',
+  'pay.setback.unreachable':
+    'Todavía no sabemos si ha funcionado. Pulse el botón otra vez: nunca se paga dos veces.',
+  'invoice.title': 'Factura',
+  'invoice.charged': 'Precio',
+  'invoice.estimate': 'Precio estimado',
+  'invoice.paid': 'Pagado',
+  'invoice.refunded': 'Reembolsado',
+  'invoice.authorised': 'Su tarjeta se cobra después de la visita.',
+  'invoice.saved': 'Su tarjeta queda guardada. Se pregunta a su banco un día antes de la visita.',
+  'invoice.declined': 'Su banco no ha aceptado la tarjeta. Pague en la clínica, por favor.',
+  'invoice.invoice': 'Guardar la factura',
+  'invoice.receipt': 'Guardar el recibo',
 } as const

@@ -7,6 +7,7 @@ import { dayOf, dayText, readerZone, timeText } from '../i18n/time'
 import { RecordAccess } from './RecordAccess'
 import { RunningLate } from './RunningLate'
 import { VisitFacts } from './VisitFacts'
+import { VisitInvoice } from './VisitInvoice'
 
 interface Props {
   visit: Visit
@@ -40,6 +41,7 @@ export function BeforeVisit({ visit, joining, onReady }: Props) {
         <h2>{t('devices.title')}</h2>
         <DeviceCheck joining={joining} onReady={onReady} />
       </section>
+      <VisitInvoice />
       <RecordAccess />
     </>
   )

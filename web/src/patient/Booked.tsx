@@ -9,9 +9,11 @@ interface Props {
   hold: Hold
   confirmation: Confirmation
   email: string
+  /** How it is paid: `pay` at the clinic, or by card. */
+  paid: 'pay' | 'authorised' | 'saved'
 }
 
-export function Booked({ clinic, hold, confirmation, email }: Props) {
+export function Booked({ clinic, hold, confirmation, email, paid }: Props) {
   return (
     <>
       <Notice tone="good" title={t('booking.sent.notice')}>
@@ -19,7 +21,7 @@ export function Booked({ clinic, hold, confirmation, email }: Props) {
       </Notice>
       <section className="card stack">
         <VisitFacts clinicZone={clinic.timeZone} visit={hold} />
-        <p>{t('booking.sent.pay', { amount: moneyText(confirmation.invoice) })}</p>
+        <p>{t(`booking.sent.${paid}`, { amount: moneyText(confirmation.invoice) })}</p>
       </section>
       <section className="stack close">
         <h2>{t('booking.sent.next')}</h2>

@@ -50,6 +50,7 @@ export function BookingPage() {
           hold={booking.hold}
           confirmation={booking.confirmation}
           email={details.email}
+          paid={booking.card ? (booking.card.kind === 'setup' ? 'saved' : 'authorised') : 'pay'}
         />
       </Page>
     )

@@ -1,4 +1,5 @@
 import { type SyntheticEvent, useRef, useState } from 'react'
+import type { PaymentOptions } from '../api/types'
 import { Button } from '../design/Button'
 import { Field } from '../design/Field'
 import { t } from '../i18n/text'
@@ -12,20 +13,22 @@ interface Props {
   blocked: boolean
   busy: boolean
   onChange: (details: Details) => void
-  onSubmit: () => void
+  /** By card, or at the clinic. */
+  onSubmit: (byCard: boolean) => void
+  options: PaymentOptions
 }
 
-export function DetailsForm({ details, blocked, busy, onChange, onSubmit }: Props) {
+export function DetailsForm({ details, blocked, busy, onChange, onSubmit, options }: Props) {
   const [shown, setShown] = useState<DetailsError[]>([])
   const form = useRef<HTMLFormElement>(null)
 
-  function submit(event: SyntheticEvent) {
+  function submit(event: SyntheticEvent, byCard: boolean) {
     event.preventDefault()
     if (busy || blocked) return
     const found = mistakes(details, dayOf(Date.now(), readerZone()))
     setShown(found)
     const [first] = found
-    if (!first) onSubmit()
+    if (!first) onSubmit(byCard)
     else form.current?.querySelector<HTMLInputElement>(`[data-field="${fieldOf(first)}"]`)?.focus()
   }
 
@@ -35,7 +38,12 @@ export function DetailsForm({ details, blocked, busy, onChange, onSubmit }: Prop
   }
 
   return (
-    <form ref={form} className="stack wide" noValidate onSubmit={submit}>
+    <form
+      ref={form}
+      className="stack wide"
+      noValidate
+      onSubmit={(event) => submit(event, options.card !== null)}
+    >
       <Field
         label={t('details.name')}
         data-field="name"
@@ -57,9 +65,14 @@ export function DetailsForm({ details, blocked, busy, onChange, onSubmit }: Prop
       />
       <div className="stack close">
         <Button type="submit" look="primary" size="full" busy={busy || blocked}>
-          {busy ? t('details.confirming') : t('details.confirm')}
+          {busy ? t('details.confirming') : t(options.card ? 'details.payByCard' : 'details.confirm')}
         </Button>
-        <p className="small soft">{t('details.payLater')}</p>
+        {options.card && options.atClinic && (
+          <Button size="full" busy={busy || blocked} onClick={(event) => submit(event, false)}>
+            {t('details.confirm')}
+          </Button>
+        )}
+        <p className="small soft">{t(options.card ? 'details.cardLater' : 'details.payLater')}</p>
       </div>
     </form>
   )

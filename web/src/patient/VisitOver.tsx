@@ -4,6 +4,7 @@ import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { Link } from '../Link'
 import { forgetVisit } from './invitation'
+import { VisitInvoice } from './VisitInvoice'
 
 interface Props {
   withdrawn?: boolean
@@ -27,6 +28,7 @@ export function VisitOver({ withdrawn = false, cancelled = false }: Props) {
   return (
     <Page name={t('product.name')} title={t(cancelled ? 'cancel.done' : 'over.title')} narrow>
       <p>{t(cancelled ? 'cancel.done.body' : 'over.body')}</p>
+      <VisitInvoice />
       <p>
         <Link className="button" href={`/c/${clinic}`}>
           {t('over.book')}

@@ -7,8 +7,10 @@ import { SetbackNotice } from '../times/SetbackNotice'
 import { DetailsForm } from './DetailsForm'
 import type { Details } from './details'
 import { HeldTime } from './HeldTime'
+import { PayByCard } from './PayByCard'
 import type { Booking } from './useBooking'
 import { useKnownPatient } from './useKnownPatient'
+import { usePaymentOptions } from './usePaymentOptions'
 
 interface Props {
   clinic: Clinic
@@ -23,6 +25,8 @@ export function YourDetails({ clinic, booking, hold, details, onChange }: Props)
   const { setback, take, expire } = booking
   const lost = setback?.kind === 'expired' || setback?.kind === 'taken'
   const known = useKnownPatient()
+  const options = usePaymentOptions()
+  const byCard = options.card !== null
   const held = { start: hold.start, end: hold.end, practitioner: hold.practitioner }
 
   useEffect(() => {
@@ -46,7 +50,15 @@ export function YourDetails({ clinic, booking, hold, details, onChange }: Props)
           {t('details.holdAgain')}
         </Button>
       )}
-      {known && !lost && (
+      {booking.card && (
+        <PayByCard
+          payment={booking.card}
+          setback={booking.paymentSetback}
+          blocked={lost}
+          onPaid={booking.checkPayment}
+        />
+      )}
+      {known && !lost && !booking.card && (
         <section className="card stack">
           <p>{t('account.asKnown.body')}</p>
           <Button
@@ -55,20 +67,23 @@ export function YourDetails({ clinic, booking, hold, details, onChange }: Props)
             busy={booking.confirming}
             onClick={() => {
               onChange({ ...details, email: known.email ?? '' })
-              void booking.confirmKnown()
+              void (byCard ? booking.payKnown() : booking.confirmKnown())
             }}
           >
             {t('account.asKnown', { name: known.patient })}
           </Button>
         </section>
       )}
-      <DetailsForm
-        details={details}
-        blocked={lost}
-        busy={booking.confirming}
-        onChange={onChange}
-        onSubmit={() => void booking.confirm(details)}
-      />
+      {!booking.card && (
+        <DetailsForm
+          details={details}
+          blocked={lost}
+          busy={booking.confirming}
+          options={options}
+          onChange={onChange}
+          onSubmit={(card) => void (card ? booking.payByCard(details) : booking.confirm(details))}
+        />
+      )}
       <Button look="plain" onClick={() => history.back()}>
         {t('details.otherTime')}
       </Button>

@@ -46,8 +46,13 @@ impl World {
 
     /// Another connection to the record group in `file`, as another instance of a component has it.
     pub async fn open(file: &Path) -> Self {
-        let variables =
-            [("zone", "locum.test"), ("pages_origin", "https://app.locum.test"), ("demo", "true")];
+        let variables = [
+            ("zone", "locum.test"),
+            ("pages_origin", "https://app.locum.test"),
+            ("demo", "true"),
+            ("stripe_secret_key", ""),
+            ("stripe_webhook_secret", ""),
+        ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
             file: file.to_owned(),
