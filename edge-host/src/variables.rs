@@ -106,3 +106,58 @@ impl Variables {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "test"
+[application.tool.locum]
+together = [["key", "word"]]
+page_hosts = { when = "key", hosts = "hosts" }
+[variables]
+key = { default = "", secret = true }
+word = { default = "" }
+hosts = { default = "https://a.example https://b.example:8443" }
+[trigger]
+"#;
+
+    fn variables(given: &[(&str, &str)]) -> Result<(Application, Variables), VariableError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spin.toml");
+        std::fs::write(&path, MANIFEST).unwrap();
+        let application = Application::read(&path).unwrap();
+        let given = given.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
+        let variables = Variables::new(&application, &given, &BTreeMap::new())?;
+        Ok((application, variables))
+    }
+
+    #[test]
+    fn what_belongs_together_comes_together() {
+        assert!(variables(&[]).is_ok());
+        assert!(variables(&[("key", "k"), ("word", "w")]).is_ok());
+        for (given, missing) in [("key", "word"), ("word", "key")] {
+            let refused = variables(&[(given, "x")]).err();
+            assert_eq!(refused, Some(VariableError::Apart(missing.to_owned())));
+        }
+    }
+
+    #[test]
+    fn pages_load_of_others_only_what_is_configured() {
+        let hosts = |given: &[(&str, &str)]| {
+            let (application, variables) = variables(given)?;
+            variables.page_hosts(&application)
+        };
+        assert_eq!(hosts(&[]).unwrap(), "");
+        let keys = [("key", "k"), ("word", "w")];
+        assert_eq!(hosts(&keys).unwrap(), "https://a.example https://b.example:8443");
+        for bad in
+            ["*", "https://*", "'unsafe-inline'", "http://a.example", "https://a.example; script-src *"]
+        {
+            assert!(hosts(&[keys[0], keys[1], ("hosts", bad)]).is_err(), "{bad}");
+        }
+    }
+}

@@ -117,16 +117,25 @@ fn a_component_has_the_least_that_it_needs() {
         .collect();
     let nobody = manifest.variables["identity_hosts"].default.as_deref();
     assert_eq!(nobody, Some("https://identity.invalid"), "RFC 6761: never a host");
-    assert_eq!(secrets, ["host_key", "setup_token", "token_signing_key"]);
+    assert_eq!(
+        secrets,
+        ["host_key", "setup_token", "stripe_secret_key", "stripe_webhook_secret", "token_signing_key"]
+    );
     for (id, component) in &manifest.component {
         // Whom the operator names may be asked who somebody is, and nobody else anything.
-        let outbound: &[&str] = if id == "auth" { &["{{ identity_hosts }}"] } else { &[] };
+        let outbound: &[&str] = match id.as_str() {
+            "auth" => &["{{ identity_hosts }}"],
+            "payments" => &["{{ stripe_api }}"],
+            _ => &[],
+        };
         assert_eq!(component.allowed_outbound_hosts, outbound, "{id}");
         assert_eq!(component.sqlite_databases, ["default"], "{id}");
         assert!(component.key_value_stores.is_empty() && component.environment.is_empty(), "{id}");
         assert_eq!(component.variables.contains_key("token_signing_key"), id == "tokens", "{id}");
         assert_eq!(component.variables.contains_key("setup_token"), id == "auth", "{id}");
-        assert_eq!(component.variables.contains_key("host_key"), id == "records", "{id}");
+        let told_by_hosts = ["payments", "records"].contains(&id.as_str());
+        assert_eq!(component.variables.contains_key("host_key"), told_by_hosts, "{id}");
+        assert_eq!(component.variables.contains_key("stripe_secret_key"), id == "payments", "{id}");
     }
 }
 
