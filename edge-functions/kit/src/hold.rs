@@ -90,12 +90,20 @@ pub async fn use_up_paid(context: &Context<'_>, id: HoldId) -> Result<Option<Hel
                WHERE clinic = ?2 AND id = ?3 AND used_at IS NULL AND start_at > ?1
                AND (expires_at > ?1 OR NOT EXISTS (
                  SELECT 1 FROM hold o
-                 WHERE o.clinic = ?2 AND o.practitioner = hold.practitioner AND o.start_at < hold.end_at
-                   AND o.end_at > hold.start_at AND o.used_at IS NULL AND o.expires_at > ?1))
+                 JOIN service s ON s.clinic = o.clinic AND s.id = o.service
+                 JOIN service w ON w.clinic = o.clinic AND w.id = hold.service
+                 WHERE o.clinic = ?2 AND o.practitioner = hold.practitioner
+                   AND o.start_at - 60000 * s.buffer_before_minutes < hold.end_at + 60000 * w.buffer_after_minutes
+                   AND o.end_at + 60000 * s.buffer_after_minutes > hold.start_at - 60000 * w.buffer_before_minutes
+                   AND o.used_at IS NULL AND o.expires_at > ?1))
                AND NOT EXISTS (
                  SELECT 1 FROM appointment a
-                 WHERE a.clinic = ?2 AND a.practitioner = hold.practitioner AND a.start_at < hold.end_at
-                   AND a.end_at > hold.start_at AND a.status IN ('booked', 'arrived', 'fulfilled'))";
+                 JOIN service s ON s.clinic = a.clinic AND s.id = a.service
+                 JOIN service w ON w.clinic = a.clinic AND w.id = hold.service
+                 WHERE a.clinic = ?2 AND a.practitioner = hold.practitioner
+                   AND a.start_at - 60000 * s.buffer_before_minutes < hold.end_at + 60000 * w.buffer_after_minutes
+                   AND a.end_at + 60000 * s.buffer_after_minutes > hold.start_at - 60000 * w.buffer_before_minutes
+                   AND a.status IN ('booked', 'arrived', 'fulfilled'))";
     let used = context.database().execute(sql, params![context.now, &context.clinic, id]).await?;
     Ok(if used == 1 { Some(find(context, id, None).await?.held) } else { None })
 }

@@ -281,7 +281,8 @@ fn state(status: &str, names: &Names) -> State {
         "succeeded" if names.intent.is_some() => State::Captured,
         "succeeded" => State::Saved,
         "canceled" => State::Cancelled,
-        _ if names.intent.is_some() && names.setup.is_some() => State::Declined,
+        // Of a card that was kept nobody is there to give another one.
+        "requires_payment_method" if names.intent.is_some() && names.setup.is_some() => State::Declined,
         _ => State::Open,
     }
 }

@@ -10,16 +10,16 @@ use kit::testing::{Answer, Client, Seeded, World};
 use payments::PaymentsFunction;
 use serde_json::{Value as Json, json};
 
-pub const API: &str = "https://stripe.example";
-pub const WEBHOOK_SECRET: &str = "whsec_of_the_test";
+pub(crate) const API: &str = "https://stripe.example";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_the_test";
 
-pub struct Held {
-    pub id: HoldId,
-    pub secret: String,
+pub(crate) struct Held {
+    pub(crate) id: HoldId,
+    pub(crate) secret: String,
 }
 
 /// A hold for ten minutes on a slot that begins so much later.
-pub async fn hold(world: &World, seeded: &Seeded, later: SignedDuration) -> Held {
+pub(crate) async fn hold(world: &World, seeded: &Seeded, later: SignedDuration) -> Held {
     let (id, secret, now) = (HoldId::new(world.now()).unwrap(), Secret::new::<16>().unwrap(), world.now());
     let (start, end) = (now + later, now + later + SignedDuration::from_mins(30));
     let expires = now + SignedDuration::from_mins(10);
@@ -33,7 +33,7 @@ pub async fn hold(world: &World, seeded: &Seeded, later: SignedDuration) -> Held
 }
 
 /// Cards are taken here.
-pub fn take_cards(world: &World) {
+pub(crate) fn take_cards(world: &World) {
     for (name, value) in [
         ("stripe_secret_key", "sk_test_x"),
         ("stripe_publishable_key", "pk_test_x"),
@@ -47,7 +47,7 @@ pub fn take_cards(world: &World) {
 }
 
 /// What Stripe says of the payment from now on.
-pub fn stripe_says(world: &World, status: &str, received: i64) {
+pub(crate) fn stripe_says(world: &World, status: &str, received: i64) {
     let capturable = if status == "requires_capture" { 6_000 } else { 0 };
     let intent = json!({"id": "pi_1", "object": "payment_intent", "status": status, "client_secret": "pi_1_secret_x",
         "amount": 6_000, "amount_received": received, "amount_capturable": capturable,
@@ -62,7 +62,7 @@ pub fn stripe_says(world: &World, status: &str, received: i64) {
     }
 }
 
-pub fn stripe_refunded(world: &World, refunds: &[(&str, i64, &str)]) {
+pub(crate) fn stripe_refunded(world: &World, refunds: &[(&str, i64, &str)]) {
     let refund = |(id, amount, key): &(&str, i64, &str)| json!({"id": id, "object": "refund", "amount": amount, "status": "succeeded", "metadata": {"refund": key}});
     let data: Vec<Json> = refunds.iter().map(refund).collect();
     let list = json!({"object": "list", "data": data, "has_more": false});
@@ -71,22 +71,22 @@ pub fn stripe_refunded(world: &World, refunds: &[(&str, i64, &str)]) {
 }
 
 /// How often Stripe was asked for something, by the end of its address.
-pub fn asked(world: &World, end: &str) -> usize {
+pub(crate) fn asked(world: &World, end: &str) -> usize {
     world.sent_elsewhere().iter().filter(|sent| sent.url.ends_with(end)).count()
 }
 
-pub async fn begin(world: &World, held: &Held) -> Answer {
+pub(crate) async fn begin(world: &World, held: &Held) -> Answer {
     let patient = json!({"name": "Paula Patient", "birthDate": "1980-01-31", "email": "paula@example.org"});
     let body = json!({"hold": held.id, "secret": held.secret, "patient": patient});
     world.client("demo").post::<PaymentsFunction>("/payments/card-payments", body).await
 }
 
-pub async fn check(world: &World, held: &Held) -> Answer {
+pub(crate) async fn check(world: &World, held: &Held) -> Answer {
     let path = format!("/payments/card-payments/{}/check", held.id);
     world.client("demo").post::<PaymentsFunction>(&path, json!({"secret": held.secret})).await
 }
 
-pub async fn reconcile(world: &World) -> Answer {
+pub(crate) async fn reconcile(world: &World) -> Answer {
     let headers = [("locum-node", "edge-1"), ("locum-host-key", "host-key")];
     let client = world.client("demo");
     client
@@ -94,12 +94,12 @@ pub async fn reconcile(world: &World) -> Answer {
         .await
 }
 
-pub async fn invoices(client: &Client<'_>, date: &str) -> Json {
+pub(crate) async fn invoices(client: &Client<'_>, date: &str) -> Json {
     client.get::<PaymentsFunction>(&format!("/payments/invoices?date={date}")).await.body["invoices"].clone()
 }
 
 /// The sum of what came into an account and went out of it.
-pub async fn account(world: &World, name: &str) -> i64 {
+pub(crate) async fn account(world: &World, name: &str) -> i64 {
     let sql = format!(
         "SELECT coalesce(sum(CASE '{name}' WHEN debit THEN amount_minor WHEN credit THEN -amount_minor ELSE 0 END), 0)
          FROM ledger WHERE clinic = 'demo'"
