@@ -259,7 +259,9 @@ class Service:
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{self.base}/js.stripe.com/v3/") as answer:
                 text = await answer.text()
-        return web.Response(text=text + CONFIRM, content_type="application/javascript")
+        # Its class `Element` is not to stand in the way of the browser's.
+        text = f"(() => {{{text}{CONFIRM}}})()"
+        return web.Response(text=text, content_type="application/javascript")
 
     # For tests.
 
