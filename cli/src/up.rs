@@ -111,7 +111,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let backup = backup(options.backup_to, options.backup_key, &data)?;
     let (ports, single_copy, identity_hosts) = (options.ports, options.single_copy, options.identity_hosts);
     let variables = options.variables;
-    let variable_files = options.variable_files.into_iter().map(absolute).collect::<Result<_>>()?;
+    let variable_files = options.variable_files.into_iter().map(seen_from_anywhere).collect::<Result<_>>()?;
     let geography = Some(binaries.join("geography.mmdb")).filter(|file| file.is_file());
     let plan = Plan {
         ports,
@@ -143,9 +143,8 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 /// Hosts read it from their own folders.
-fn absolute((name, file): (String, String)) -> Result<(String, String)> {
-    let file = std::path::absolute(&file).with_context(|| file.clone())?;
-    Ok((name, file.to_string_lossy().into_owned()))
+fn seen_from_anywhere((name, file): (String, String)) -> Result<(String, String)> {
+    Ok((name, absolute(Path::new(&file))?.to_string_lossy().into_owned()))
 }
 
 /// Returns when something went wrong.
