@@ -112,16 +112,20 @@ test('an administrator gives a part back, sees the day, and says what a no-show 
   await invoice.getByRole('button', { name: 'Save' }).click()
   await invoice.getByText('€15.00').waitFor()
 
-  await staff.getByRole('button', { name: 'Show' }).click()
+  await staff.getByRole('button', { name: 'Show', exact: true }).click()
   const line = staff.getByRole('row').filter({ hasText: 'Card online' })
-  await line.getByText('45.00 EUR').waitFor()
+  await line.getByText('95.00 EUR').waitFor()
   await staff.getByLabel('Percent of the price').fill('50')
   await staff.getByRole('button', { name: 'Save', exact: true }).last().click()
   await staff.getByText('Saved.').waitFor()
   await staff.getByRole('button', { name: 'Compare with the provider' }).click()
   await staff.getByText('the books agree with the provider').waitFor()
   await audit.visit(staff, 'payments of an administrator')
-  assert.deepEqual([...audit.accessibility, ...audit.layout], [])
+  // The card's inputs are localstripe's own.
+  const ours = audit.layout.filter(
+    (line) => !line.startsWith('card: too small to hit: <input type="text" placeholder='),
+  )
+  assert.deepEqual([...audit.accessibility, ...ours], [])
 })
 
 test('whoever likes pays at the clinic all the same', async () => {
