@@ -1,9 +1,12 @@
-//! Booking: one winner for a slot, one use of a hold, one effect of a repeated request.
+//! Booking: one winner for a slot, one use of a hold, one effect of a repeated request; and the bundle a clinic is set up
+//! from.
 
-use anyhow::{Result, ensure};
-use locum_network_tests::{Browser, Network, Patient, confirmation, hold};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use locum_network_tests::{Browser, Network, Patient, binaries, confirmation, hold};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_a_hold_and_a_request_count_once() -> Result<()> {
@@ -11,7 +14,8 @@ async fn a_slot_a_hold_and_a_request_count_once() -> Result<()> {
     fifty_rivals_of_three_regions_have_one_winner(&network).await?;
     a_hold_is_used_once(&network).await?;
     a_repeated_request_has_one_effect(&network).await?;
-    what_is_not_a_slot_is_refused(&network).await
+    what_is_not_a_slot_is_refused(&network).await?;
+    a_bundle_is_shown_and_applied(&network).await
 }
 
 async fn fifty_rivals_of_three_regions_have_one_winner(network: &Network) -> Result<()> {
@@ -99,6 +103,57 @@ async fn what_is_not_a_slot_is_refused(network: &Network) -> Result<()> {
     ensure!(unknown.status == 404, "{unknown:?}");
     let unreadable = hold(&past.body);
     ensure!(unreadable.is_err(), "a refusal carried a hold");
+    Ok(())
+}
+
+async fn a_bundle_is_shown_and_applied(network: &Network) -> Result<()> {
+    let locum = |words: &[&str]| -> Result<(bool, String)> {
+        let program = binaries()?.join("locum");
+        let output =
+            Command::new(program).arg("clinic").args(words).arg("--data").arg(network.data()).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8(said)?))
+    };
+    let (_, shown) = locum(&["show", "demo"])?;
+    let mut bundle: Value = serde_json::from_str(&shown)?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("bundle.yaml");
+    let path = file.to_str().context("a path")?;
+    let price = || async {
+        let clinic = Browser::new(network)?.send(Method::GET, "/scheduling/clinic", None).await?;
+        anyhow::Ok(clinic.body["services"][0]["price"]["amount"].clone())
+    };
+
+    std::fs::write(&file, bundle.to_string())?;
+    let (done, said) = locum(&["apply", "demo", path, "--yes"])?;
+    ensure!(done && said.contains("Nothing to change."), "{said}");
+
+    let name = Browser::new(network)?.send(Method::GET, "/scheduling/clinic", None).await?;
+    let name = name.body["services"][0]["name"].clone();
+    let services = bundle["services"].as_array_mut().context("services")?;
+    let at = services.iter().position(|service| service["name"] == name).context("the service")?;
+    services[at]["price"]["amount"] = json!("-1.00");
+    std::fs::write(&file, bundle.to_string())?;
+    let (done, said) = locum(&["apply", "demo", path, "--yes"])?;
+    ensure!(!done && said.contains(&format!("/services/{at}/price ")), "{said}");
+
+    bundle["services"][at]["price"]["amount"] = json!("77.00");
+    std::fs::write(&file, bundle.to_string())?;
+    let (done, said) = locum(&["apply", "demo", path])?;
+    ensure!(done && said.contains("(price)") && said.contains("--yes"), "{said}");
+    ensure!(price().await? != "77.00", "a plan was carried out");
+    let (done, said) = locum(&["apply", "demo", path, "--yes"])?;
+    ensure!(done && price().await? == "77.00", "{said}");
+
+    std::fs::write(&file, "clinic: [")?;
+    ensure!(!locum(&["apply", "demo", path, "--yes"])?.0, "a broken file was taken");
+    // More than any clinic has; an edge host does not read it to the end either.
+    bundle["clinic"]["name"] = json!("x".repeat(10_000_000));
+    std::fs::write(&file, bundle.to_string())?;
+    ensure!(!locum(&["apply", "demo", path, "--yes"])?.0, "ten megabytes were taken");
+    let token = [("authorization", "Bearer x")];
+    let much = Browser::new(network)?.send_with(Method::PUT, "/auth/set-up", Some(&bundle), &token).await;
+    ensure!(much.map_or(true, |answer| answer.status == 413), "ten megabytes were read");
     Ok(())
 }
 
