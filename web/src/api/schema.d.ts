@@ -2227,7 +2227,7 @@ export interface paths {
         put?: never;
         /**
          * Do what is due, and compare with the provider's books
-         * @description Hosts ask this by the clock.
+         * @description For hosts, by their own key. Nothing asks by the clock yet: see `reconcileNow`.
          */
         post: operations["reconcile"];
         delete?: never;
@@ -2331,7 +2331,7 @@ export interface paths {
         put?: never;
         /**
          * Take what a card was authorised for
-         * @description Or try a card that was refused once more. The provider is asked by `settle`, or by the clock.
+         * @description Or try a card that was refused once more. The provider is asked by `settle`, or by the next run.
          */
         post: operations["captureInvoice"];
         delete?: never;
@@ -2355,7 +2355,7 @@ export interface paths {
         put?: never;
         /**
          * Give money back
-         * @description All or a part. Asked for twice under one id, money goes back once. The provider is asked by `settle`, or by the clock.
+         * @description All or a part. Asked for twice under one id, money goes back once. The provider is asked by `settle`, or by the next run.
          */
         post: operations["refundInvoice"];
         delete?: never;
