@@ -352,10 +352,25 @@ impl Browser {
         Ok(listed["encounter"].as_str().context("no encounter")?.to_owned())
     }
 
-    /// Opens the link, arrives, and lets `doctor` admit.
+    /// The patient of the visit agrees to what they are shown, if there is something to agree to.
+    pub async fn consent(&self) -> Result<()> {
+        let shown = self.get("/records/visit/consent").await?;
+        let texts = shown["texts"].as_array().context("no texts")?;
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let said: Vec<Value> =
+            texts.iter().map(|text| json!({"text": text["id"], "sha256": text["sha256"]})).collect();
+        let given = self.post("/records/visit/consent", &json!({"texts": said})).await?;
+        ensure!(matches!(given.status, 200 | 201), "consent: {given:?}");
+        Ok(())
+    }
+
+    /// Opens the link, consents, arrives, and lets `doctor` admit.
     pub async fn be_admitted(&self, doctor: &Self, visit: &Visit) -> Result<()> {
         let opened = self.post("/auth/visit-sessions", &json!({"token": visit.token})).await?;
         ensure!(opened.status == 201, "open link: {opened:?}");
+        self.consent().await?;
         let arrived = self.post("/scheduling/visit/arrive", &json!({})).await?;
         ensure!(arrived.status == 200, "arrive: {arrived:?}");
         let path = format!("/scheduling/appointments/{}/admit", visit.appointment);

@@ -202,22 +202,30 @@ async fn signed(context: &Context<'_>, from: Timestamp) -> Result<BTreeMap<Strin
     Ok(signed)
 }
 
-/// Whose record, by whom, when, and why.
-type Reasons = Vec<(String, String, i64, String)>;
+/// Whose record, by whom, when, and why, of each kind of emergency.
+type Reasons = Vec<(&'static str, String, String, i64, String)>;
 
 async fn reasons(context: &Context<'_>, from: Timestamp) -> Result<Reasons, Problem> {
-    let sql = "SELECT user, patient, created_at, reason FROM emergency_access
-               WHERE clinic = ? AND created_at >= ?";
-    let rows = context.database().query(sql, params![&context.clinic, from]).await?;
-    let read = |row: &kit::database::Row| Ok((row.text(0)?, row.text(1)?, row.integer(2)?, row.text(3)?));
-    rows.iter().map(read).collect()
+    const ACCESSES: &str = "SELECT user, patient, created_at, reason FROM emergency_access
+                            WHERE clinic = ? AND created_at >= ?";
+    const VISITS: &str = "SELECT o.user, a.patient, o.created_at, o.reason FROM consent_override o
+                          JOIN appointment a ON a.clinic = o.clinic AND a.id = o.appointment
+                          WHERE o.clinic = ? AND o.created_at >= ?";
+    let mut reasons = Vec::new();
+    for (code, sql) in [("emergency-access", ACCESSES), ("consent-overridden", VISITS)] {
+        for row in context.database().query(sql, params![&context.clinic, from]).await? {
+            reasons.push((code, row.text(0)?, row.text(1)?, row.integer(2)?, row.text(3)?));
+        }
+    }
+    Ok(reasons)
 }
 
 fn reason_of(event: &kit::audit_log::Recorded, reasons: &Reasons) -> Option<String> {
     const WITHIN_MS: i64 = 30_000;
     let (agent, patient) = (event.agent.as_deref()?, event.patient.as_deref()?);
-    let of = reasons.iter().filter(|(user, of, _, _)| user == agent && of == patient);
-    let near = of.filter(|(_, _, at, _)| (event.recorded_at_ms - at).abs() < WITHIN_MS);
-    let nearest = near.min_by_key(|(_, _, at, _)| (event.recorded_at_ms - at).abs());
-    nearest.filter(|_| event.code == "emergency-access").map(|(_, _, _, reason)| reason.clone())
+    let of =
+        reasons.iter().filter(|(code, user, of, ..)| *code == event.code && user == agent && of == patient);
+    let near = of.filter(|(_, _, _, at, _)| (event.recorded_at_ms - at).abs() < WITHIN_MS);
+    let nearest = near.min_by_key(|(_, _, _, at, _)| (event.recorded_at_ms - at).abs());
+    nearest.map(|(_, _, _, _, reason)| reason.clone())
 }

@@ -9,7 +9,7 @@ use kit::oversight::Oversight;
 use serde::{Deserialize, Serialize};
 
 /// What leads to a record, or out of the house.
-pub const CODES: [&str; 10] = [
+pub const CODES: [&str; 12] = [
     "note-read",
     "note-written",
     "call-read",
@@ -20,6 +20,8 @@ pub const CODES: [&str; 10] = [
     "audit-exported",
     "audit-printed",
     "access-refused",
+    "intake-read",
+    "consent-overridden",
 ];
 const HOUR_MS: i64 = 3_600_000;
 
@@ -43,6 +45,8 @@ pub enum Rule {
     Export,
     /// By chance.
     Sample,
+    /// A visit began without the patient's consent.
+    NoConsent,
 }
 
 /// Something to look at.
@@ -100,6 +104,7 @@ impl Rule {
             Self::MassReading => "mass-reading",
             Self::Export => "export",
             Self::Sample => "sample",
+            Self::NoConsent => "no-consent",
         }
     }
 
@@ -114,6 +119,7 @@ impl Rule {
             Self::MassReading,
             Self::Export,
             Self::Sample,
+            Self::NoConsent,
         ];
         all.into_iter().find(|rule| rule.as_str() == name)
     }
@@ -143,7 +149,7 @@ pub fn items<'e>(events: &'e [Found], known: &Circumstances<'_>) -> Vec<Item<'e>
         let Some(rule) = rule(event, known) else { continue };
         let day = event.recorded_at_ms / (24 * HOUR_MS);
         let once = (rule, event.agent.clone(), event.patient.clone(), day);
-        if matches!(rule, Rule::BreakGlass | Rule::Export) || told.insert(once) {
+        if matches!(rule, Rule::BreakGlass | Rule::Export | Rule::NoConsent) || told.insert(once) {
             items.push(Item { rule, found, patients: None });
         }
     }
@@ -153,6 +159,7 @@ pub fn items<'e>(events: &'e [Found], known: &Circumstances<'_>) -> Vec<Item<'e>
 fn rule(event: &Recorded, known: &Circumstances<'_>) -> Option<Rule> {
     match event.code.as_str() {
         "emergency-access" => return Some(Rule::BreakGlass),
+        "consent-overridden" => return Some(Rule::NoConsent),
         "audit-exported" | "audit-printed" => return Some(Rule::Export),
         _ => {}
     }

@@ -156,6 +156,24 @@ async fn each_rule_finds_its_access() {
 }
 
 #[tokio::test]
+async fn a_visit_that_began_without_consent_is_told_each_time_with_its_reason() {
+    let clinic = Clinic::new("clinic").await;
+    let auditor = clinic.somebody(Role::Auditor).await;
+    let doctor = clinic.somebody(Role::Doctor).await;
+    let path = format!("/records/encounters/{}/consent-override", clinic.visit.encounter);
+    let reason = "Unconscious, nobody to ask";
+    for _ in 0..2 {
+        let begun = doctor.post::<RecordsFunction>(&path, json!({"reason": reason})).await;
+        assert_eq!(begun.status, 201, "{}", begun.body);
+    }
+    let items = clinic.items(&auditor, "").await;
+    assert_eq!(items.len(), 2, "{items:?}");
+    assert_eq!((&items[0]["rule"], &items[0]["reason"]), (&json!("no-consent"), &json!(reason)));
+    let signed = json!({"item": items[0]["id"], "result": "justified"});
+    assert_eq!(auditor.post::<AuditFunction>("/audit/reviews", signed).await.status, 201);
+}
+
+#[tokio::test]
 async fn many_patients_within_an_hour_are_one_thing_to_look_at() {
     let clinic = Clinic::new("clinic").await;
     let (auditor, doctor) = (clinic.somebody(Role::Auditor).await, clinic.somebody(Role::Doctor).await);

@@ -5,14 +5,16 @@ use std::collections::HashSet;
 use http::StatusCode;
 use jiff::tz::TimeZone;
 use kit::audit::Action;
+use kit::consent::{self, ConsentText};
 use kit::context::Context;
-use kit::form::{self, Name, NewPassword, Username};
+use kit::form::{self, Key, Name, NewPassword, Username};
 use kit::hours::{ClockTime, WeeklyRule};
 use kit::ids::{HoursId, PractitionerId, ServiceId, UserId};
 use kit::money::Money;
 use kit::params;
 use kit::policy::Role;
 use kit::problem::Problem;
+use kit::questionnaire::{self, Questionnaire};
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,23 @@ struct Document {
     /// Left out where it is everyone, for the same reason.
     #[serde(default, skip_serializing_if = "WhoNeedsFactor::is_everyone")]
     second_factor: WhoNeedsFactor,
+    /// What patients agree to before a visit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    consent_texts: Vec<ConsentText>,
+    /// What they are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    questionnaires: Vec<Asked>,
+}
+
+/// A questionnaire, asked before every visit.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    key: Key,
+    /// Whether nobody enters the waiting room before it is answered.
+    #[serde(default)]
+    required: bool,
+    questionnaire: Questionnaire,
 }
 
 /// Who signs in with more than a password.
@@ -161,6 +180,7 @@ pub async fn put_clinic(context: &Context<'_>) -> Result<Reply, Problem> {
             for service in &document.services {
                 insert_service(context, service).await?;
             }
+            insert_texts(context, &document).await?;
             context.audit(Action::ClinicSetUp, None);
             Ok(())
         })
@@ -200,11 +220,37 @@ fn check(document: &Document) -> Result<(), Problem> {
     for (index, practitioner) in document.practitioners.iter().enumerate() {
         check_hours(&practitioner.hours, &format!("/practitioners/{index}/hours"))?;
     }
+    check_texts(document)?;
     for (index, service) in document.services.iter().enumerate() {
         if !(5..=480).contains(&service.duration_minutes) {
             let place = format!("/services/{index}/durationMinutes");
             return Err(Problem::invalid(place, "must be 5 to 480"));
         }
+    }
+    Ok(())
+}
+
+fn check_texts(document: &Document) -> Result<(), Problem> {
+    let mut seen = HashSet::new();
+    for (index, text) in document.consent_texts.iter().enumerate() {
+        if !seen.insert((text.key.as_str(), text.jurisdiction.as_str(), text.language.as_str())) {
+            return Err(Problem::invalid(format!("/consentTexts/{index}/key"), "is used twice"));
+        }
+    }
+    if document.questionnaires.len() > 1 {
+        return Err(Problem::invalid("/questionnaires", "must be 1 at most"));
+    }
+    Ok(())
+}
+
+async fn insert_texts(context: &Context<'_>, document: &Document) -> Result<(), Problem> {
+    for text in &document.consent_texts {
+        let place = (text.key.as_str(), text.jurisdiction.as_str(), text.language.as_str());
+        consent::create(context, place, (text.title.as_str(), text.text.as_str())).await?;
+    }
+    for asked in &document.questionnaires {
+        questionnaire::create(context, asked.key.as_str(), (None, asked.required), asked.questionnaire.raw())
+            .await?;
     }
     Ok(())
 }

@@ -267,6 +267,22 @@ pub enum Action {
     PaymentSettingsRead,
     /// How the clinic is paid was changed.
     PaymentSettingsChanged,
+    /// What a patient answered before a visit was read, by themselves or by staff.
+    IntakeRead,
+    /// Some of it was written.
+    IntakeSaved,
+    /// The patient was done with it.
+    IntakeCompleted,
+    /// What a patient agrees to, and whether they did, was read.
+    ConsentRead,
+    /// A patient agreed.
+    ConsentGiven,
+    /// A clinician heard the patient agree.
+    ConsentAttested,
+    /// A patient took it back.
+    ConsentWithdrawn,
+    /// A clinician began a visit without it, in an emergency.
+    ConsentOverridden,
 }
 
 /// Why a record is touched: codes of HL7's PurposeOfUse (`http://terminology.hl7.org/CodeSystem/v3-ActReason`).
@@ -473,6 +489,14 @@ impl Action {
             Self::PaymentReportRead => ("payment-report-read", 'R', "Organization"),
             Self::PaymentSettingsRead => ("payment-settings-read", 'R', "Organization"),
             Self::PaymentSettingsChanged => ("payment-settings-changed", 'U', "Organization"),
+            Self::IntakeRead => ("intake-read", 'R', "Appointment"),
+            Self::IntakeSaved => ("intake-saved", 'U', "Appointment"),
+            Self::IntakeCompleted => ("intake-completed", 'U', "Appointment"),
+            Self::ConsentRead => ("consent-read", 'R', "Appointment"),
+            Self::ConsentGiven => ("consent-given", 'C', "Appointment"),
+            Self::ConsentAttested => ("consent-attested", 'C', "Appointment"),
+            Self::ConsentWithdrawn => ("consent-withdrawn", 'U', "Appointment"),
+            Self::ConsentOverridden => ("consent-overridden", 'E', "Appointment"),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
-use crate::problem::Problem;
+use crate::problem::{InputError, Problem};
 
 /// A body without fields.
 #[derive(Debug, Deserialize)]
@@ -39,6 +39,14 @@ pub fn read<T: DeserializeOwned>(request: &Request<Vec<u8>>) -> Result<T, Proble
     })?;
     deserializer.end().map_err(|error| refusal("", &error))?;
     Ok(value)
+}
+
+/// `value` as a `T`, or what in it is wrong, and where.
+pub fn parse<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, InputError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = pointer(error.path());
+        InputError { pointer, detail: without_value(&error.into_inner().to_string()) }
+    })
 }
 
 fn is_json(request: &Request<Vec<u8>>) -> bool {
@@ -142,6 +150,18 @@ text_types! {
         let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-/. ".contains(&c);
         ((1..=40).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
     }, "must be 1 to 40 of A-Z, a-z, 0-9, - / . and blanks";
+    /// A language (BCP 47), such as `en` or `pt-BR`.
+    Language, |text| {
+        let (language, region) = text.split_once('-').map_or((text.as_str(), None), |(l, r)| (l, Some(r)));
+        let fits = (2..=3).contains(&language.len()) && language.bytes().all(|c| c.is_ascii_lowercase());
+        let of_region = |part: &str| part.len() == 2 && part.bytes().all(|c| c.is_ascii_uppercase());
+        (fits && region.is_none_or(of_region)).then(|| text.clone())
+    }, "must be a language such as en or pt-BR (BCP 47)";
+    /// A name that stays when what people read changes.
+    Key, |text| {
+        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        ((1..=63).contains(&text.len()) && text.bytes().all(allowed)).then_some(text)
+    }, "must be 1 to 63 of a-z, 0-9 and -";
     /// A clinical note: 1 to 20,000 characters.
     NoteText, |text| {
         let allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');

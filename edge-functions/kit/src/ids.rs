@@ -147,6 +147,12 @@ ids! {
     GrantId;
     /// Whoever else vouches for a clinic's staff.
     ProviderId;
+    /// What a patient was asked before a visit, and answered.
+    ResponseId;
+    /// That a patient agreed to a text.
+    ConsentId;
+    /// That a visit began without it.
+    OverrideId;
 }
 
 #[cfg(test)]

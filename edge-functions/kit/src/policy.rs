@@ -590,6 +590,24 @@ policy! {
             Through::Scope("Encounter", Permissions::READ, ALL_LEVELS);
         /// Opens the record of somebody who is not one's own patient, with a reason.
         CreateEmergencyAccess: POST "/records/encounters/{id}/emergency-access" Roles(&[Doctor, Nurse]);
+        /// What the patient who asks is asked before the visit, and has answered.
+        GetVisitIntake: GET "/records/visit/intake" VISITOR;
+        /// They answer.
+        PutVisitIntake: PUT "/records/visit/intake" VISITOR;
+        /// What the patient who asks agrees to, and whether they did.
+        GetVisitConsent: GET "/records/visit/consent" VISITOR;
+        /// They agree.
+        GiveConsent: POST "/records/visit/consent" VISITOR;
+        /// They take it back.
+        WithdrawConsent: POST "/records/visit/consent/withdraw" VISITOR;
+        /// What a patient answered, and at their visit before.
+        GetIntake: GET "/records/encounters/{id}/intake" Roles(&[Doctor, Nurse]);
+        /// Whether a patient agreed, and to what.
+        GetConsent: GET "/records/encounters/{id}/consent" Roles(&[Doctor, Nurse]);
+        /// A clinician read the text out and heard the patient agree.
+        AttestConsent: POST "/records/encounters/{id}/consent" Roles(&[Doctor, Nurse]);
+        /// A clinician begins without, in an emergency, with a reason.
+        OverrideConsent: POST "/records/encounters/{id}/consent-override" Roles(&[Doctor, Nurse]);
         /// Keeps what a media node tells of a call.
         CreateCallEvents: POST "/records/call-events" Node;
     }

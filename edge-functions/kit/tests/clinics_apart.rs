@@ -90,6 +90,9 @@ impl Clinics {
                 ("licence", "number") | ("emergency_access", "reason") => twin.clone(),
                 ("oversight", "record_access") => "'assigned'".to_owned(),
                 ("emergency_access", "expires_at") => "1".to_owned(),
+                (_, "resource") | ("questionnaire", "content") | ("consent_override", "reason") => {
+                    twin.clone()
+                }
                 _ => column.clone(),
             };
             let values = columns.iter().map(value).collect::<Vec<_>>().join(", ");
@@ -166,7 +169,14 @@ fn document() -> Json {
         }],
         "services": [{
             "name": "Consult", "durationMinutes": 30, "price": {"amount": "60.00", "currency": "EUR"}
-        }]
+        }],
+        "consentTexts": [{
+            "key": "video", "jurisdiction": "DE", "language": "en", "title": "Video", "text": "Do you agree?"
+        }],
+        "questionnaires": [{"key": "intake", "required": true, "questionnaire": {
+            "resourceType": "Questionnaire", "url": "urn:x", "version": "1", "status": "active",
+            "item": [{"linkId": "a", "type": "string", "text": "Why?"}],
+        }}],
     })
 }
 
@@ -591,6 +601,39 @@ async fn others_word(clinics: &Clinics, doctor: &Client<'_>, administrator: &Cli
     clinics.step::<AuthFunction>(administrator, Method::DELETE, &path, None, "").await;
 }
 
+/// What a patient answers before the visit.
+async fn intake(clinics: &Clinics, patient: &Client<'_>) {
+    let path = "/records/visit/intake";
+    let asked = clinics.get::<RecordsFunction>(patient, path).await;
+    assert_eq!(asked.body["response"], json!(null));
+    let answers = json!({
+        "resourceType": "QuestionnaireResponse", "questionnaire": "urn:x|1", "status": "completed",
+        "item": [{"linkId": "a", "answer": [{"valueString": "A cough"}]}],
+    });
+    let tag = asked.headers["etag"].to_str().unwrap();
+    clinics.step::<RecordsFunction>(patient, Method::PUT, path, Some(answers), tag).await;
+    clinics.get::<RecordsFunction>(patient, path).await;
+}
+
+/// What they agree to, in every way there is.
+async fn consent(clinics: &Clinics, patient: &Client<'_>, doctor: &Client<'_>, encounter: &Json) {
+    let path = |what: &str| format!("/records/encounters/{}/{what}", encounter.as_str().unwrap());
+    let shown = clinics.get::<RecordsFunction>(patient, "/records/visit/consent").await;
+    assert_eq!((&shown.body["missing"], shown.body["texts"].as_array().unwrap().len()), (&json!(true), 1));
+    let wish =
+        json!({"texts": [{"text": shown.text("/texts/0/id"), "sha256": shown.text("/texts/0/sha256")}]});
+    clinics.get::<RecordsFunction>(doctor, &path("consent")).await;
+    clinics.post::<RecordsFunction>(doctor, &path("consent"), wish.clone()).await;
+    clinics.post::<RecordsFunction>(patient, "/records/visit/consent/withdraw", json!({})).await;
+    let refused = patient.post::<TokensFunction>("/tokens/join", json!({})).await;
+    assert_eq!(refused.refusal(), (409, "consent-required"));
+    let reason = json!({"reason": "Their chest hurts"});
+    clinics.post::<RecordsFunction>(doctor, &path("consent-override"), reason).await;
+    clinics.post::<RecordsFunction>(patient, "/records/visit/consent", wish).await;
+    let seen = clinics.get::<RecordsFunction>(doctor, &path("intake")).await;
+    assert_eq!(seen.body["response"]["status"], "completed", "{}", seen.body);
+}
+
 /// A guest's way, from the link to the removal.
 async fn invite_and_remove(clinics: &Clinics, doctor: &Client<'_>, guests: &str) {
     let guest = clinics.world.client("demo");
@@ -640,6 +683,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     sign_in(&clinics, &doctor).await;
     clinics.post::<AuthFunction>(&patient, "/auth/visit-sessions", json!({"token": link})).await;
     clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
+    intake(&clinics, &patient).await;
     let arrived = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/arrive", json!({})).await;
     assert_eq!(arrived.body["waiting"]["position"], 1);
     let waiting = clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
@@ -651,6 +695,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     let change = |verb: &str| format!("/scheduling/appointments/{}/{verb}", appointment.as_str().unwrap());
     earlier(&clinics, &doctor).await;
     clinics.post::<SchedulingFunction>(&doctor, &change("admit"), json!({})).await;
+    consent(&clinics, &patient, &doctor, &listed["encounter"]).await;
     let mine = clinics.post::<TokensFunction>(&patient, "/tokens/join", json!({})).await;
     let theirs =
         clinics.post::<TokensFunction>(&doctor, "/tokens/join", json!({"appointment": appointment})).await;

@@ -130,6 +130,8 @@ async fn nobody_and_somebody_of_another_clinic_get_in_only_where_anyone_does() {
 
 /// What a clinician wrote.
 const CLINICAL: &str = "canary of a clinical text";
+/// What a patient did.
+const ANSWERED: &str = "canary of an answer";
 const NAME: &str = "Paula Patient";
 const BORN: &str = "1980-01-31";
 const EMAIL: &str = "paula@example.org";
@@ -140,6 +142,7 @@ fn may_see(role: Option<Role>, text: &str) -> bool {
     let Some(role) = role else { return false };
     match text {
         CLINICAL => matches!(role, Doctor | Nurse),
+        ANSWERED => matches!(role, Doctor | Nurse | Patient | Proxy),
         // An auditor finds out whose record was seen; billing writes to whom an invoice is for.
         NAME => {
             matches!(role, Doctor | Nurse | FrontDesk | ClinicAdmin | Auditor | Billing | Patient | Proxy)
@@ -149,6 +152,22 @@ fn may_see(role: Option<Role>, text: &str) -> bool {
         // It shows who somebody is: nobody is told it.
         _ => false,
     }
+}
+
+/// The patient of a visit has answered what was asked before it.
+async fn answer(world: &World, visit: &Booked) {
+    let questions = json!({
+        "resourceType": "Questionnaire", "url": "urn:x", "version": "1", "status": "active",
+        "item": [{"linkId": "a", "type": "string", "text": "Why?"}],
+    });
+    let sql =
+        "INSERT INTO questionnaire (clinic, id, key, content, created_at) VALUES ('demo', ?, 'a', ?, 0)";
+    world.run(sql, kit::params![NOBODYS, questions.to_string()]).await;
+    let answers = json!({"item": [{"linkId": "a", "answer": [{"valueString": ANSWERED}]}]});
+    let sql = "INSERT INTO questionnaire_response
+                 (clinic, id, appointment, questionnaire, status, version, resource, authored_at)
+               VALUES ('demo', ?1, ?2, ?1, 'completed', 'v', ?3, 0)";
+    world.run(sql, kit::params![NOBODYS, visit.appointment, answers.to_string()]).await;
 }
 
 /// Minimum necessary (45 CFR 164.502(b)), made from the table: whatever is asked, with every id there is, shows nobody what
@@ -165,6 +184,7 @@ async fn nobody_is_shown_what_their_role_has_no_use_for() {
     let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
                VALUES ('demo', ?, ?, 'x', 'x', 'x', 0)";
     world.run(sql, kit::params![NOBODYS, EMAIL]).await;
+    answer(&world, &visit).await;
     let ids = [
         visit.appointment.to_string(),
         visit.encounter.to_string(),
@@ -190,7 +210,7 @@ async fn nobody_is_shown_what_their_role_has_no_use_for() {
                 }
                 let path = format!("{}{query}", entry.path.replace("{id}", id));
                 let body = ask_at(&client, &entry, &path).await.body.to_string();
-                for text in [CLINICAL, NAME, BORN, EMAIL] {
+                for text in [CLINICAL, ANSWERED, NAME, BORN, EMAIL] {
                     if body.contains(text) {
                         let who = role.map_or("nobody", Role::as_str);
                         let found = (entry.name, who, text);
@@ -207,6 +227,8 @@ async fn nobody_is_shown_what_their_role_has_no_use_for() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     for seen in [
         ("GetEncounter", "doctor", CLINICAL),
+        ("GetIntake", "nurse", ANSWERED),
+        ("GetVisitIntake", "proxy", ANSWERED),
         ("ListAppointments", "front-desk", NAME),
         ("ListOutbox", "front-desk", EMAIL),
         ("GetPatientSession", "proxy", NAME),

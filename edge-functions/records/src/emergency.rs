@@ -14,9 +14,12 @@ use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
 /// Shorter is no reason.
-const SHORTEST: usize = 10;
+pub(crate) const SHORTEST: usize = 10;
 /// Of one person in a day: whoever needs more is no exception any more.
-const MOST: i64 = 50;
+pub(crate) const MOST: i64 = 50;
+const SUBJECT: &str = "A record was opened in an emergency";
+const BODY: &str =
+    "Somebody of the staff opened a record that is not of their own patient. Please review it.";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,7 +63,7 @@ pub async fn create(context: &Context<'_>) -> Result<Reply, Problem> {
             }
             context.purpose(Purpose::BreakTheGlass);
             context.audit(Action::EmergencyAccess, Some(&encounter));
-            alert(context, &oversight).await
+            alert(context, &oversight, SUBJECT, BODY).await
         })
         .await?;
     reply::json(StatusCode::CREATED, &Granted { expires_at })
@@ -76,14 +79,17 @@ async fn patient_of(context: &Context<'_>, encounter: EncounterId) -> Result<Pat
 }
 
 /// Writes to the privacy officer: that it happened, and where to look; not who, whom or why.
-async fn alert(context: &Context<'_>, oversight: &Oversight) -> Result<(), Problem> {
+pub(crate) async fn alert(
+    context: &Context<'_>,
+    oversight: &Oversight,
+    subject: &str,
+    body: &str,
+) -> Result<(), Problem> {
     let Some(email) = &oversight.alert_email else { return Ok(()) };
     let pages = context.variable("pages_origin").await?;
     let link = format!("{pages}/clinic/{}/reviews", context.clinic);
     let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
                VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let subject = "A record was opened in an emergency";
-    let body = "Somebody of the staff opened a record that is not of their own patient. Please review it.";
     let id = MessageId::new(context.now)?;
     let values = params![&context.clinic, id, email.as_str(), subject, body, link, context.now];
     context.database().execute(sql, values).await?;

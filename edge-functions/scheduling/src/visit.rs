@@ -1,5 +1,6 @@
 //! The patient's side of a visit: what is booked, and the waiting room.
 
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use kit::audit::Action;
 use kit::context::Context;
@@ -8,6 +9,7 @@ use kit::form::{self, Jurisdiction};
 use kit::ids::{AppointmentId, PractitionerId, ServiceId};
 use kit::params;
 use kit::problem::Problem;
+use kit::questionnaire;
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,10 @@ pub async fn arrive_at_visit(context: &Context<'_>) -> Result<Reply, Problem> {
     let Arrival { location } = form::read(&context.request)?;
     let appointment = context.visitor()?.appointment;
     check_licence(context, appointment, location.as_ref()).await?;
+    if questionnaire::is_missing(context, appointment).await? {
+        let title = "Some questions have to be answered first";
+        return Err(Problem::new(StatusCode::CONFLICT, "intake-required", title));
+    }
     let sql = "UPDATE appointment SET status = 'arrived', arrived_at = ?, patient_location = ?
                WHERE clinic = ? AND id = ? AND status = 'booked'";
     let values =

@@ -46,6 +46,28 @@ async fn change(client: &Client<'_>, visit: &Booked, verb: &str) -> Answer {
 }
 
 #[tokio::test]
+async fn nobody_enters_before_the_questions_that_the_clinic_must_have_answered() {
+    let clinic = clinic().await;
+    let (patient, booked) = clinic.patient("2026-03-02T08:00:00Z").await;
+    let content = json!({"resourceType": "Questionnaire", "status": "active",
+                         "item": [{"linkId": "a", "type": "string", "text": "Why?"}]});
+    let ask = async |context: &kit::context::Context<'_>| {
+        kit::questionnaire::create(context, "intake", (None, true), &content).await
+    };
+    clinic.world.as_nobody("demo", ask).await.unwrap();
+    assert_eq!(arrive(&patient).await.refusal(), (409, "intake-required"));
+    let sql = "INSERT INTO questionnaire_response
+                 (clinic, id, appointment, questionnaire, status, version, resource, authored_at)
+               SELECT 'demo', 'r', ?, id, 'in-progress', 'v', '{}', 0 FROM questionnaire";
+    clinic.world.run(sql, kit::params![booked.appointment]).await;
+    assert_eq!(arrive(&patient).await.refusal(), (409, "intake-required"), "a draft is not enough");
+    clinic.world.run("UPDATE questionnaire_response SET status = 'completed'", vec![]).await;
+    assert_eq!(arrive(&patient).await.status, 200);
+    clinic.world.run("UPDATE questionnaire_response SET status = 'in-progress'", vec![]).await;
+    assert_eq!(arrive(&patient).await.status, 200, "who is in stays in");
+}
+
+#[tokio::test]
 async fn a_patient_waits_in_the_order_of_arrival() {
     let clinic = clinic().await;
     let (first, first_visit) = clinic.patient("2026-03-02T08:00:00Z").await;

@@ -5,6 +5,7 @@ use http::{Request, StatusCode, Uri};
 use jiff::Timestamp;
 use kit::audit::Action;
 use kit::call;
+use kit::consent;
 use kit::context::Context;
 use kit::form;
 use kit::ids::AppointmentId;
@@ -84,6 +85,9 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     let (call, participant, order, members) = context
         .transaction(async || {
             let participant = enter(context, asker).await?;
+            if consent::is_missing(context, asker.appointment).await? {
+                return Err(consent::required());
+            }
             let call = find_call(context, asker).await?;
             let running = call.running;
             let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, running });

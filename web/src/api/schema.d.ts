@@ -2635,6 +2635,152 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/records/visit/intake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What the patient who asks is asked before the visit, and has answered
+         * @description Both are whole resources of FHIR R4. Whoever has begun goes on with the version that they began with.
+         */
+        get: operations["getVisitIntake"];
+        /**
+         * Answer, in part or whole
+         * @description `in-progress` may lack answers; `completed` may not. What is kept is what was sent, with the texts of the questions, who
+         *     answered, when, and about which encounter. Until the patient is let in, it can be changed.
+         */
+        put: operations["putVisitIntake"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/records/visit/consent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What the patient who asks agrees to, and whether they did
+         * @description The texts are those for where the patient said they are, or else for the country that the request comes from, or else the
+         *     first of the clinic's, one of each key.
+         */
+        get: operations["getVisitConsent"];
+        put?: never;
+        /**
+         * Agree to the visit
+         * @description Agreeing twice is agreeing once. Without consent nobody gets a token for the call (`consent-required`).
+         */
+        post: operations["giveConsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/records/visit/consent/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the consent back
+         * @description With effect at the next join: whoever is in the call stays in it.
+         */
+        post: operations["withdrawConsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/records/encounters/{id}/intake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What a patient answered, and at their visit before
+         * @description The visit before is the last one of the same name, date of birth and address whose questions were answered.
+         */
+        get: operations["getIntake"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/records/encounters/{id}/consent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        /** Whether a patient agreed, and to what */
+        get: operations["getConsent"];
+        put?: never;
+        /**
+         * Attest that the patient agreed in words
+         * @description A clinician read the text out and heard the patient agree: who, when and what was read is kept.
+         */
+        post: operations["attestConsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/records/encounters/{id}/consent-override": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin a visit without consent, in an emergency
+         * @description The reason is kept, the privacy officer is written to, and it is reviewed. It ends when the patient takes a consent back.
+         */
+        post: operations["overrideConsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/records/call-events": {
         parameters: {
             query?: never;
@@ -3238,7 +3384,7 @@ export interface components {
             sources: components["schemas"]["AuditSources"];
         };
         /** @enum {string} */
-        ReviewRule: "break-glass" | "own-record" | "colleague" | "same-surname" | "after-hours" | "mass-reading" | "export" | "sample";
+        ReviewRule: "break-glass" | "own-record" | "colleague" | "same-surname" | "after-hours" | "mass-reading" | "export" | "sample" | "no-consent";
         Review: {
             /** @enum {string} */
             result: "justified" | "follow-up" | "violation";
@@ -3281,6 +3427,181 @@ export interface components {
             /** @description 0: none. */
             sampleOneIn: number;
             alertEmail?: string | null;
+        };
+        /**
+         * @description FHIR R4 `Questionnaire`, whole. Of items it may have what our pages show: `group`, `display`, `string`, `text`,
+         *     `boolean`, `integer`, `decimal`, `date`, `choice`, `open-choice` with `answerOption`; `enableWhen` on questions that
+         *     stand before. Translations are extensions `http://hl7.org/fhir/StructureDefinition/translation`.
+         */
+        Questionnaire: {
+            /** @constant */
+            resourceType: "Questionnaire";
+            url?: string;
+            version?: string;
+            title?: string;
+            /** @constant */
+            status: "active";
+            item: components["schemas"]["QuestionnaireItem"][];
+        };
+        QuestionnaireItem: {
+            linkId: string;
+            /** @enum {unknown} */
+            type: "group" | "display" | "string" | "text" | "boolean" | "integer" | "decimal" | "date" | "choice" | "open-choice";
+            text?: string;
+            _text?: components["schemas"]["TranslatedElement"];
+            enableWhen?: {
+                question: string;
+                /** @enum {unknown} */
+                operator: "exists" | "=" | "!=" | ">" | "<" | ">=" | "<=";
+                answerBoolean?: boolean;
+                answerInteger?: number;
+                answerDecimal?: number;
+                answerDate?: string;
+                answerString?: string;
+                answerCoding?: components["schemas"]["Coding"];
+            }[];
+            /** @enum {unknown} */
+            enableBehavior?: "all" | "any";
+            required?: boolean;
+            repeats?: boolean;
+            maxLength?: number;
+            answerOption?: {
+                valueString?: string;
+                valueCoding?: components["schemas"]["Coding"];
+            }[];
+            item?: components["schemas"]["QuestionnaireItem"][];
+        };
+        TranslatedElement: {
+            extension?: {
+                url?: string;
+                extension?: {
+                    url?: string;
+                    valueCode?: string;
+                    valueString?: string;
+                }[];
+            }[];
+        };
+        Coding: {
+            system?: string;
+            code: string;
+            display?: string;
+            _display?: components["schemas"]["TranslatedElement"];
+        };
+        /** @description Answers, nested as the questions are (FHIR R4). */
+        NewQuestionnaireResponse: {
+            /** @constant */
+            resourceType: "QuestionnaireResponse";
+            /** @description `canonical` of what is asked. */
+            questionnaire: string;
+            /** @enum {unknown} */
+            status: "in-progress" | "completed";
+            item?: components["schemas"]["AnsweredItem"][];
+        };
+        AnsweredItem: {
+            linkId: string;
+            text?: string;
+            answer?: components["schemas"]["AnsweredValue"][];
+            item?: components["schemas"]["AnsweredItem"][];
+        };
+        /** @description One of these. */
+        AnsweredValue: {
+            valueBoolean?: boolean;
+            valueInteger?: number;
+            valueDecimal?: number;
+            /** Format: date */
+            valueDate?: string;
+            valueString?: string;
+            valueCoding?: components["schemas"]["Coding"];
+        };
+        /** @description FHIR R4 `QuestionnaireResponse`, whole. */
+        QuestionnaireResponse: {
+            /** @constant */
+            resourceType: "QuestionnaireResponse";
+            id: components["schemas"]["Id"];
+            questionnaire: string;
+            /** @enum {unknown} */
+            status: "in-progress" | "completed";
+            subject: components["schemas"]["Reference"];
+            encounter: components["schemas"]["Reference"];
+            authored: components["schemas"]["Instant"];
+            source: components["schemas"]["Reference"];
+            item?: components["schemas"]["AnsweredItem"][];
+        };
+        Reference: {
+            reference: string;
+        };
+        VisitIntake: {
+            /** @description `null`: nothing is asked. */
+            questionnaire: components["schemas"]["Questionnaire"] | null;
+            /** @description The questionnaire's name, as answers give it. */
+            canonical: string | null;
+            /** @description Nobody enters the waiting room before it is answered. */
+            required: boolean;
+            /** @description The patient was let in, and it stays as it is. */
+            closed: boolean;
+            response: components["schemas"]["QuestionnaireResponse"] | null;
+        };
+        Intake: {
+            questionnaire: components["schemas"]["Questionnaire"] | null;
+            response: components["schemas"]["QuestionnaireResponse"] | null;
+            previous: {
+                start: components["schemas"]["Instant"];
+                questionnaire: components["schemas"]["Questionnaire"];
+                response: components["schemas"]["QuestionnaireResponse"];
+            } | null;
+        };
+        /** @description Which texts, and what they said, so that nobody agrees to what they have not read. */
+        ConsentGiven: {
+            texts: {
+                text: components["schemas"]["Id"];
+                sha256: components["schemas"]["TextHash"];
+            }[];
+        };
+        /** @description SHA-256 of the text in UTF-8, in hexadecimal. */
+        TextHash: string;
+        VisitConsent: {
+            /** @description The call has to wait for it. */
+            missing: boolean;
+            /** @description What is agreed to, one of each key. Empty where the clinic asks for no consent. */
+            texts: {
+                id: components["schemas"]["Id"];
+                key: components["schemas"]["SetUpKey"];
+                jurisdiction: string;
+                language: string;
+                /** @description How many texts stood in its place before, and one. */
+                version: number;
+                title: string;
+                sha256: components["schemas"]["TextHash"];
+                text: string;
+            }[];
+            /** @description In which there are texts. */
+            languages: string[];
+            /** @description The last that is in force. */
+            given: {
+                at: components["schemas"]["Instant"];
+                /** @enum {unknown} */
+                method: "digital" | "verbal";
+                language: string;
+                version: number;
+            } | null;
+            withdrawnAt: components["schemas"]["Instant"] | null;
+            overriddenAt: components["schemas"]["Instant"] | null;
+        };
+        ConsentText: {
+            key: components["schemas"]["SetUpKey"];
+            jurisdiction: components["schemas"]["SetUpJurisdiction"];
+            language: string;
+            title: components["schemas"]["Name"];
+            text: string;
+        };
+        AskedBefore: {
+            key: components["schemas"]["SetUpKey"];
+            /**
+             * @description Nobody enters the waiting room before it is answered.
+             * @default false
+             */
+            required: boolean;
+            questionnaire: components["schemas"]["Questionnaire"];
         };
         EmergencyReason: {
             reason: string;
@@ -3398,6 +3719,8 @@ export interface components {
             /** @description JSON pointer into the body, or `?name` for a query parameter. */
             pointer: string;
             detail: string;
+            /** @description Of a questionnaire's item. */
+            linkId?: string;
         };
         SlotTaken: components["schemas"]["Problem"] & {
             /** @description Free slots, nearest first. */
@@ -3833,12 +4156,16 @@ export interface components {
             }[];
             questionnaires?: {
                 key: components["schemas"]["SetUpKey"];
-                /** @description FHIR R4 Questionnaire, 64 KiB at most. */
+                /** @description Key of the service before whose visits it is asked; left out, before those that have none of their own. */
+                service?: components["schemas"]["SetUpKey"];
+                /** @description Nobody enters the waiting room before it is answered. */
+                required?: boolean;
+                /** @description FHIR R4 Questionnaire, with what pages can show (`Questionnaire`), 256 KiB at most. */
                 questionnaire: {
                     /** @constant */
                     resourceType: "Questionnaire";
-                    /** @enum {unknown} */
-                    status: "draft" | "active" | "retired" | "unknown";
+                    /** @constant */
+                    status: "active";
                     item: Record<string, never>[];
                 };
             }[];
@@ -3862,6 +4189,10 @@ export interface components {
              * @default true
              */
             unboundTokens: boolean;
+            /** @description What patients agree to before a visit. */
+            consentTexts?: components["schemas"]["ConsentText"][];
+            /** @description What they are asked before it. */
+            questionnaires?: components["schemas"]["AskedBefore"][];
             /** @description Who can be booked. With `staff`, 40 people at most. */
             practitioners: {
                 name: components["schemas"]["Name"];
@@ -8273,7 +8604,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["SignInRequired"];
-            /** @description The practitioner has no licence there (`not-licensed`); or `history-lost`. */
+            /** @description The practitioner has no licence there (`not-licensed`); questions have to be answered first (`intake-required`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10328,7 +10659,7 @@ export interface operations {
             };
             401: components["responses"]["SignInRequired"];
             403: components["responses"]["RoleNotAllowed"];
-            /** @description The patient was not let in yet (`not-admitted`); or `history-lost`. */
+            /** @description The patient was not let in yet (`not-admitted`), or has not consented (`consent-required`); or `history-lost`. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10586,6 +10917,384 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getVisitIntake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The questions and the answers so far. The entity tag is the version of the answers. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitIntake"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putVisitIntake: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The entity tag of the answers that the writer has read. */
+                "If-Match": string;
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewQuestionnaireResponse"];
+            };
+        };
+        responses: {
+            /** @description What is kept. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitIntake"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description The patient was let in (`intake-closed`); something else is asked by now (`questionnaire-changed`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            /** @description The answers were changed since (`precondition-failed`). */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Answers that do not fit (`invalid-input`). Each of `errors` has the `linkId` of its item; answers are not repeated. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["InvalidInput"];
+                };
+            };
+            /** @description Without `If-Match` (`precondition-required`). */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getVisitConsent: {
+        parameters: {
+            query?: {
+                /** @description Texts in this language come first (BCP 47). */
+                language?: string;
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The texts, and what was agreed to. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    giveConsent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentGiven"];
+            };
+        };
+        responses: {
+            /** @description They had agreed before. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            /** @description They agree. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            /** @description This is not what is agreed to here by now (`consent-changed`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    withdrawConsent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: components["requestBodies"]["Empty"];
+        responses: {
+            /** @description Nothing is agreed to. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            409: components["responses"]["HistoryLost"];
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getIntake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The questions and the answers. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Intake"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getConsent: {
+        parameters: {
+            query?: {
+                /** @description Texts in this language come first (BCP 47). */
+                language?: string;
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All texts in force, and what was agreed to. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    attestConsent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentGiven"];
+            };
+        };
+        responses: {
+            /** @description They had agreed before. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            /** @description It is kept. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description This text is not in force (`consent-changed`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    overrideConsent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["EncounterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmergencyReason"];
+            };
+        };
+        responses: {
+            /** @description The call is open. */
+            201: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitConsent"];
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            /** @description Fifty in a day (`too-many-emergencies`); or `history-lost`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["VisitOver"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };

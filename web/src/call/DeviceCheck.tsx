@@ -12,11 +12,13 @@ import './devices.css'
 
 interface Props {
   joining: boolean
+  /** Going on is agreeing to what stands above. */
+  agreeing?: boolean
   onReady: (choice: DeviceChoice) => void
 }
 
 /** First tap: the browser's own question for camera and microphone. Second tap: into the waiting room. */
-export function DeviceCheck({ joining, onReady }: Props) {
+export function DeviceCheck({ joining, agreeing = false, onReady }: Props) {
   const preview = usePreview()
   const [choice, setChoice] = useState<DeviceChoice>({ camera: true })
 
@@ -72,7 +74,7 @@ export function DeviceCheck({ joining, onReady }: Props) {
           busy={joining}
           onClick={() => onReady({ ...choice, camera: seen })}
         >
-          {seen ? t('devices.join') : t('devices.joinAudio')}
+          {t(`${agreeing ? 'agree' : 'devices'}.${seen ? 'join' : 'joinAudio'}`)}
         </Button>
       </div>
     </div>

@@ -1,7 +1,7 @@
 import { lazy, Suspense, useCallback, useMemo, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
-import { hasStatus } from '../api/problem'
+import { hasSlug, hasStatus } from '../api/problem'
 import type { Appointment } from '../api/types'
 import type { Reported } from '../call/CallHelp'
 import type { CallDoor } from '../call/encryption/door'
@@ -11,10 +11,12 @@ import { t } from '../i18n/text'
 import { type Day, dayOf, timeText } from '../i18n/time'
 import { navigate } from '../routing'
 import { LaunchApps } from './apps/LaunchApps'
+import { ConsentPanel } from './ConsentPanel'
 import { ConsultActions } from './ConsultActions'
 import { EmergencyAccess } from './EmergencyAccess'
 import { EndVisit } from './EndVisit'
 import { GuestPanel } from './GuestPanel'
+import { IntakePanel } from './IntakePanel'
 import { NotePanel } from './NotePanel'
 import { StaffPage } from './StaffPage'
 import { hasRole, useStaff } from './staff'
@@ -42,13 +44,17 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
   const note = useNote(appointment.encounter)
   const [ending, setEnding] = useState(false)
   const [refused, setRefused] = useState<string | null>(null)
+  const [noConsent, setNoConsent] = useState(false)
+  // Another try at the call.
+  const [attempt, setAttempt] = useState(0)
   const zone = session.clinic.timeZone
   const board = day === dayOf(Date.now(), zone) ? `/clinic/${clinic}` : `/clinic/${clinic}/day/${day}`
   const { id, patient, start, end, service, phoneInstead } = appointment
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
+  const treats = hasRole(session, 'doctor', 'nurse')
   const open = ['booked', 'waiting', 'inCall', 'onHold'].includes(stage)
-  const guests = useGuests(id, open && hasRole(session, 'doctor', 'nurse'))
+  const guests = useGuests(id, open && treats)
 
   const door = useMemo<CallDoor>(() => {
     const path = { clinic }
@@ -100,6 +106,7 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
         {stage === 'inCall' ? (
           <Suspense fallback={<Loading label={t('call.connecting')} />}>
             <CallRoom
+              key={attempt}
               expected={{ role: 'patient', name: patient.name }}
               people={guests.data?.people ?? []}
               onStranger={() => void guests.reload()}
@@ -109,9 +116,12 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
               report={report}
               isStaff
               onLeave={() => navigate(board)}
-              onRefused={(error) =>
-                setRefused(hasStatus(error, 410) ? t('consult.over') : t('consult.refused'))
-              }
+              onRefused={(error) => {
+                const lacksConsent = hasSlug(error, 'consent-required')
+                setNoConsent(lacksConsent)
+                if (!lacksConsent)
+                  setRefused(hasStatus(error, 410) ? t('consult.over') : t('consult.refused'))
+              }}
             />
           </Suspense>
         ) : (
@@ -124,12 +134,26 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
         )}
         <div className="stack">
           {open && <GuestPanel appointment={id} guests={guests} />}
+          {open && treats && !note.refused && (
+            <ConsentPanel
+              // What was refused is told by what is known now.
+              key={`${noConsent}`}
+              encounter={appointment.encounter}
+              zone={zone}
+              refused={noConsent}
+              onGiven={() => {
+                setNoConsent(false)
+                setAttempt((before) => before + 1)
+              }}
+            />
+          )}
+          {treats && !note.refused && <IntakePanel encounter={appointment.encounter} zone={zone} />}
           {note.refused ? (
             <EmergencyAccess encounter={appointment.encounter} onOpened={() => note.keeper.reload()} />
           ) : (
             <NotePanel note={note} readOnly={!doctor} zone={zone} />
           )}
-          {hasRole(session, 'doctor', 'nurse') && <LaunchApps appointment={id} />}
+          {treats && <LaunchApps appointment={id} />}
         </div>
       </div>
       {ending && (

@@ -5,10 +5,13 @@ import { hasSlug, hasStatus } from '../api/problem'
 import { useLoaded } from '../api/useLoaded'
 import type { DeviceChoice } from '../call/devices'
 import { useWakeLock } from '../call/useWakeLock'
+import { AgreedNotice } from '../consent/AgreedNotice'
+import { type ConsentText, useConsent } from '../consent/useConsent'
 import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { Page } from '../design/Page'
 import { t } from '../i18n/text'
+import { useIntake } from '../intake/useIntake'
 import { LocationChoice } from '../times/LocationChoice'
 import { placesOf } from '../times/useHold'
 import { BeforeVisit } from './BeforeVisit'
@@ -34,6 +37,9 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     [api, clinic],
   )
   const { data: visit, error, reload } = useLoaded(load, { everyMs: POLL_MS })
+  const arrived = visit !== null && visit.appointment.status !== 'booked'
+  const consent = useConsent(arrived)
+  const intake = useIntake(visit?.appointment.id ?? null)
   useWakeLock(choice !== null)
 
   const lost = hasStatus(error, 401)
@@ -41,11 +47,15 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     if (lost) void onSessionLost()
   }, [lost, onSessionLost])
 
-  async function arrive(chosen: DeviceChoice, location?: string) {
+  // Taken back, or another version is in force: to be agreed to once more.
+  const mustAgree = consent.data?.missing === true
+  async function arrive(chosen: DeviceChoice, agreed: readonly ConsentText[], location?: string) {
     setArriving(true)
     setAsked(null)
     setNotLicensed(false)
     try {
+      await intake.keeper.flush()
+      if (agreed.length > 0) await consent.agree(agreed)
       const where = location ? { location } : {}
       await body(api.POST('/c/{clinic}/scheduling/visit/arrive', { ...path, body: where }))
       keepChoice(clinic, chosen)
@@ -70,16 +80,25 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     )
   }
   const offline = error !== null && <Notice tone="warm" title={t('network.retrying')} />
-  const arrived = visit.appointment.status !== 'booked'
-  if (!choice || !arrived) {
+  if (!choice || !arrived || mustAgree) {
     return (
       <Page name={name} title={t('visit.title')}>
         {offline}
         {notLicensed && <Notice tone="bad" title={t('waiting.notLicensed')} />}
         {asked && (
-          <LocationChoice now places={asked.places} onChoose={(place) => void arrive(asked.chosen, place)} />
+          <LocationChoice
+            now
+            places={asked.places}
+            onChoose={(place) => void arrive(asked.chosen, [], place)}
+          />
         )}
-        <BeforeVisit visit={visit} joining={arriving} onReady={(chosen) => void arrive(chosen)} />
+        <BeforeVisit
+          visit={visit}
+          intake={intake}
+          consent={consent}
+          joining={arriving}
+          onReady={(chosen, agreed) => void arrive(chosen, agreed)}
+        />
         <ChangeVisit visit={visit} reload={reload} onCancelled={() => setCancelled(true)} />
       </Page>
     )
@@ -89,6 +108,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
       <Page name={name} title={t('waiting.title')} narrow>
         {offline}
         <WaitingRoom visit={visit} camera={choice.camera} />
+        <AgreedNotice consent={consent} />
       </Page>
     )
   }
@@ -101,7 +121,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
       visit={`${clinic}/${visit.appointment.id}/patient`}
       choice={choice}
       mayAskForPhone
-      reload={reload}
+      reload={async () => void (await Promise.all([reload(), consent.reload()]))}
     />
   )
 }

@@ -4,14 +4,11 @@ use kit::audit::Action;
 use kit::context::Context;
 use kit::form::Username;
 use kit::hours::ClockTime;
-use kit::ids::{
-    ConsentTextId, ExceptionId, HoursId, LicenceId, PractitionerId, QuestionnaireId, ServiceId, SiteId,
-    UserId,
-};
+use kit::ids::{ExceptionId, HoursId, LicenceId, PractitionerId, ServiceId, SiteId, UserId};
 use kit::params;
 use kit::policy::Role;
 use kit::problem::Problem;
-use kit::secret::Secret;
+use kit::{consent, questionnaire};
 
 use super::bundle::{Bundle, Consent, Hours, Key, Licence, Member, Questionnaire, Service, Site};
 use super::difference::{Change, Part, Step};
@@ -306,24 +303,9 @@ impl Work<'_, '_> {
     }
 
     async fn create_consent(&self, consent: &Consent) -> Result<(), Problem> {
-        let context = self.context;
-        let sql = "INSERT INTO consent_text
-                     (clinic, id, key, jurisdiction, language, title, body, body_sha256, created_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let body = consent.text.as_str();
-        let values = params![
-            &context.clinic,
-            ConsentTextId::new(context.now)?,
-            consent.key.as_str(),
-            consent.jurisdiction.as_str(),
-            consent.language.as_str(),
-            consent.title.as_str(),
-            body,
-            Secret::presented(body).hash(),
-            context.now
-        ];
-        context.database().execute(sql, values).await?;
-        Ok(())
+        let Consent { key, jurisdiction, language, title, text } = consent;
+        let place = (key.as_str(), jurisdiction.as_str(), language.as_str());
+        consent::create(self.context, place, (title.as_str(), text.as_str())).await
     }
 
     async fn retire_consent(&self, id: &str) -> Result<(), Problem> {
@@ -336,12 +318,9 @@ impl Work<'_, '_> {
     }
 
     async fn create_questionnaire(&self, form: &Questionnaire) -> Result<(), Problem> {
-        let context = self.context;
-        let sql = "INSERT INTO questionnaire (clinic, id, key, content, created_at) VALUES (?, ?, ?, ?, ?)";
-        let (id, content) = (QuestionnaireId::new(context.now)?, form.questionnaire.to_string());
-        let values = params![&context.clinic, id, form.key.as_str(), content, context.now];
-        context.database().execute(sql, values).await?;
-        Ok(())
+        let service = form.service.as_ref().map(Key::as_str);
+        let when = (service, form.required);
+        questionnaire::create(self.context, form.key.as_str(), when, &form.questionnaire).await
     }
 
     /// What visits and answers refer to stays in the tables.

@@ -12,7 +12,6 @@ use kit::problem::Problem;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Json;
 
-use super::questionnaire;
 use crate::account::check_roles;
 
 const MAX_SITES: usize = 50;
@@ -201,8 +200,19 @@ pub(crate) struct Consent {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Questionnaire {
     pub(crate) key: Key,
+    /// Of which service; left out: of those that have none of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<Key>,
+    /// Nobody enters the waiting room before it is answered.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) required: bool,
     /// FHIR R4.
     pub(crate) questionnaire: Json,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_not(value: &bool) -> bool {
+    !*value
 }
 
 macro_rules! checked_text {
@@ -311,7 +321,21 @@ impl Bundle {
             self.check_exception(exception, &format!("/exceptions/{at}"))?;
         }
         for (at, form) in self.questionnaires.iter().enumerate() {
-            questionnaire::check(&form.questionnaire, &format!("/questionnaires/{at}/questionnaire"))?;
+            kit::questionnaire::Questionnaire::parse(form.questionnaire.clone()).map_err(|error| {
+                let place = format!("/questionnaires/{at}/questionnaire{}", error.pointer);
+                Problem::invalid(place, error.detail)
+            })?;
+            let is_known = |key: &Key| self.services.iter().any(|service| service.key == *key);
+            if !form.service.as_ref().is_none_or(is_known) {
+                let place = format!("/questionnaires/{at}/service");
+                return Err(Problem::invalid(place, "must be the key of a service"));
+            }
+            if self.questionnaires.iter().take(at).any(|other| other.service == form.service) {
+                return Err(Problem::invalid(
+                    format!("/questionnaires/{at}/service"),
+                    "has another questionnaire",
+                ));
+            }
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ mod apply;
 mod bundle;
 mod checklist;
 mod difference;
-mod questionnaire;
 mod stored;
 
 use http::StatusCode;

@@ -14,8 +14,8 @@ use kit::policy::Role;
 use kit::problem::Problem;
 
 use super::bundle::{
-    About, Bundle, Consent, Exception, Hours, Licence, LicenceCheck, Member, Officer, Questionnaire, Service,
-    Site,
+    About, Bundle, Consent, Exception, Hours, Key, Licence, LicenceCheck, Member, Officer, Questionnaire,
+    Service, Site,
 };
 
 /// What is there, and the ids behind its names.
@@ -236,10 +236,13 @@ async fn consents(context: &Context<'_>) -> Result<Vec<Consent>, Problem> {
 }
 
 async fn questionnaires(context: &Context<'_>) -> Result<Vec<Questionnaire>, Problem> {
-    let sql = "SELECT key, content FROM questionnaire WHERE clinic = ? AND removed_at IS NULL ORDER BY key";
+    let sql = "SELECT key, content, service, required FROM questionnaire
+               WHERE clinic = ? AND removed_at IS NULL ORDER BY key";
     let read = |row: &Row| {
         let questionnaire = row.parsed(1, |text| serde_json::from_str(text).ok())?;
-        Ok::<_, DatabaseError>(Questionnaire { key: text(row, 0)?, questionnaire })
+        let service = row.text_or_null(2)?.and_then(|key| Key::try_from(key).ok());
+        let required = row.integer(3)? == 1;
+        Ok::<_, DatabaseError>(Questionnaire { key: text(row, 0)?, service, required, questionnaire })
     };
     let rows = context.database().query(sql, params![&context.clinic]).await?;
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)

@@ -4,16 +4,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use super::{Client, KeptEvents, LibsqlDatabase};
 use crate::Pending;
+use crate::audit::Trail;
 use crate::breached::{Breached, BreachedError};
 use crate::clock::Clock;
-use crate::context::Host;
+use crate::context::{Caller, Context, Host};
 use crate::database::{Database as _, Row, Value};
+use crate::ids::ClinicId;
 use crate::outbound::{Incoming, Outbound, OutboundError, Outgoing};
 use crate::variables::{VariableError, Variables};
 
@@ -138,6 +141,23 @@ impl World {
     /// Keeps an event as if somebody had done it at that time.
     pub fn keep_event(&self, clinic: &str, at: Timestamp, status: u16, said: &Json) {
         self.kept.keep(clinic, at, status, said);
+    }
+
+    /// Does what functions share, as if nobody whom we know had asked for it.
+    pub async fn as_nobody<T>(&self, clinic: &str, work: impl AsyncFnOnce(&Context<'_>) -> T) -> T {
+        let (trail, request) = (Trail::default(), Request::new(Vec::new()));
+        let context = Context {
+            clinic: ClinicId::parse(clinic).unwrap(),
+            request_id: "test".to_owned(),
+            now: self.now(),
+            request,
+            caller: Caller::default(),
+            host: self.host(clinic),
+            path_id: None,
+            trail: &trail,
+            level: None,
+        };
+        work(&context).await
     }
 
     pub(super) fn host(&self, clinic: &str) -> Host<'_> {

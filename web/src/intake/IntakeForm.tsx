@@ -1,0 +1,80 @@
+import { type SyntheticEvent, useRef, useState } from 'react'
+import { Button } from '../design/Button'
+import { Notice } from '../design/Notice'
+import { t } from '../i18n/text'
+import { Question } from './Question'
+import { type Answer, type Answers, type Item, lookAt, type Mistake, type Questionnaire } from './rules'
+import { textOf } from './translated'
+import './intake.css'
+
+interface Props {
+  questionnaire: Questionnaire
+  answers: Answers
+  onAnswer: (linkId: string, given: readonly Answer[]) => void
+  /** What is still wrong; `null`: the clinic could not be told. */
+  onDone: () => Promise<readonly Mistake[] | null>
+}
+
+/** A questionnaire as a form: only what is asked after the answers so far is there. */
+export function IntakeForm({ questionnaire, answers, onAnswer, onDone }: Props) {
+  const [tried, setTried] = useState(false)
+  const [busy, setBusy] = useState(false)
+  const [failed, setFailed] = useState(false)
+  const form = useRef<HTMLFormElement>(null)
+  const { enabled, mistakes } = lookAt(questionnaire.item, answers, tried)
+
+  async function submit(event: SyntheticEvent) {
+    event.preventDefault()
+    if (busy) return
+    setBusy(true)
+    setFailed(false)
+    const wrong = await onDone().finally(() => setBusy(false))
+    setFailed(wrong === null)
+    setTried(true)
+    const [first] = wrong ?? []
+    // Once the form shows what is wrong.
+    if (first) requestAnimationFrame(() => focusOn(form.current, first.linkId))
+  }
+
+  const mistakeOf = (linkId: string) =>
+    mistakes.find((mistake) => mistake.linkId === linkId && mistake.kind !== 'disabled')?.kind
+
+  const shown = (items: readonly Item[]) =>
+    items
+      .filter(({ linkId }) => enabled.has(linkId))
+      .map((item) => {
+        if (item.type === 'display') return <p key={item.linkId}>{textOf(item)}</p>
+        if (item.type !== 'group') {
+          return (
+            <Question
+              key={item.linkId}
+              item={item}
+              given={answers[item.linkId] ?? []}
+              mistake={mistakeOf(item.linkId)}
+              onAnswer={(given) => onAnswer(item.linkId, given)}
+            />
+          )
+        }
+        return (
+          <fieldset key={item.linkId} className="intake-group stack">
+            {item.text && <legend>{textOf(item)}</legend>}
+            {shown(item.item ?? [])}
+          </fieldset>
+        )
+      })
+
+  return (
+    <form ref={form} className="stack wide" noValidate onSubmit={(event) => void submit(event)}>
+      {shown(questionnaire.item)}
+      {failed && <Notice tone="bad" title={t('intake.failed')} />}
+      <Button type="submit" look="primary" busy={busy}>
+        {t('intake.submit')}
+      </Button>
+    </form>
+  )
+}
+
+function focusOn(form: HTMLFormElement | null, linkId: string) {
+  const question = form?.querySelector(`[data-question="${CSS.escape(linkId)}"]`)
+  question?.querySelector<HTMLElement>('input, textarea, select')?.focus()
+}
