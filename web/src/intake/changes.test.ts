@@ -45,6 +45,15 @@ test('what is new, changed and gone is marked, in the order of the questions', (
   ])
 })
 
+test('one answer more, or one fewer, is a change', () => {
+  const marks = (before: string[], now: string[]) =>
+    compare(of(QUESTIONS, one('several', ...now)), of(QUESTIONS, one('several', ...before))).map(
+      ({ mark }) => mark,
+    )
+  expect(marks(['a'], ['a', 'b'])).toEqual(['changed'])
+  expect(marks(['a', 'b'], ['a'])).toEqual(['changed'])
+})
+
 test('at a first visit nothing is new', () => {
   expect(compare(of(QUESTIONS, one('same', 'x')), null).map(({ mark }) => mark)).toEqual([null])
 })
