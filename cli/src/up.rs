@@ -80,6 +80,10 @@ pub(crate) struct Options {
     /// The backup key [default: `backup.key` in the network's folder, made when there is none].
     #[arg(long, value_name = "FILE", requires = "backup_to")]
     backup_key: Option<PathBuf>,
+    /// Send messages to people as this file says: what stands under `[messages]` of an edge host. Without it they are shown in
+    /// the demo outbox only.
+    #[arg(long, value_name = "FILE")]
+    messages: Option<PathBuf>,
     /// Hold a drill so often, as in 7d: one region or process after the other goes away for a moment and comes back
     /// (`locum drill schedule`).
     #[arg(long, value_name = "TIME")]
@@ -112,6 +116,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let (ports, single_copy, identity_hosts) = (options.ports, options.single_copy, options.identity_hosts);
     let variables = options.variables;
     let variable_files = options.variable_files.into_iter().map(seen_from_anywhere).collect::<Result<_>>()?;
+    let messages = options.messages.as_deref().map(messages).transpose()?;
     let geography = Some(binaries.join("geography.mmdb")).filter(|file| file.is_file());
     let plan = Plan {
         ports,
@@ -125,6 +130,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         engine,
         backup,
         geography,
+            messages,
     };
     let mut network = Network::new(plan, data, binaries);
 
@@ -236,6 +242,12 @@ fn print(text: &str) {
     if let Err(error) = output::print(text) {
         complain(&error);
     }
+}
+
+/// What stands in the file; its own paths are absolute, for every host reads it from elsewhere.
+fn messages(file: &Path) -> Result<toml::Table> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    text.parse().with_context(|| format!("read {}", file.display()))
 }
 
 /// Where backups go and the key that opens them.

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::backup::BackupConfig;
 use crate::clinic::Clinics;
 use crate::security_feed::SecurityFeedConfig;
+use crate::sending::MessagesConfig;
 
 /// Longest file that a variable's value stands in.
 const MAX_VARIABLE_BYTES: u64 = 4 << 10;
@@ -69,6 +70,8 @@ pub struct EdgeConfig {
     pub backup: Option<BackupConfig>,
     /// Where security events go. Without it they stand in the audit log only.
     pub security_feed: Option<SecurityFeedConfig>,
+    /// How messages to people outside are sent. Without it they wait.
+    pub messages: Option<MessagesConfig>,
     /// Where addresses are: a file in MaxMind's format, of countries or cities. Without it nobody is asked for a second
     /// factor because they come from a new country.
     pub geography_file: Option<PathBuf>,
@@ -186,6 +189,9 @@ impl EdgeConfig {
                 .into_iter()
                 .flatten()
                 .for_each(from_file);
+        }
+        if let Some(messages) = &mut config.messages {
+            messages.resolve(path);
         }
         if let Some(backup) = &mut config.backup {
             backup.resolve(path);

@@ -14,6 +14,7 @@ pub mod config;
 mod countries;
 mod http;
 mod idempotency;
+mod jobs;
 mod list_audit;
 pub mod manifest;
 mod media_nodes;
@@ -24,6 +25,7 @@ mod revocations;
 mod routes;
 pub mod runtime;
 mod security_feed;
+mod sending;
 mod start;
 pub mod store;
 mod tails;
@@ -36,9 +38,11 @@ pub use backup::{
     StageError, restore,
 };
 pub use clinic::{ClinicId, Clinics};
+pub use jobs::Job;
 pub use list_audit::{AuditListOptions, list_audit};
 pub use problem::Problem;
 pub use security_feed::{OpenFeedError, SecurityFeedConfig, SecurityRules, SyslogConfig};
+pub use sending::{DkimAlgorithm, DkimConfig, MessagesConfig, SmsConfig, SmtpConfig, TlsMode};
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
 pub use tails::{ReadTailError, TailOptions, read_tails};
 pub use verify_audit::{VerifyAuditError, verify_audit};

@@ -26,12 +26,14 @@ use crate::config::{EdgeConfig, Limits, Secret};
 use crate::countries::Countries;
 use crate::http::{Edge, FunctionRoute, Functions, Kept, Pages, Server};
 use crate::idempotency;
+use crate::jobs;
 use crate::manifest::{Application, Component, ParseHostError};
 use crate::mesh::{HostHandler, RecordLinks};
 use crate::network::{Network, Origins};
 use crate::revocations::Revocations;
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::security_feed::{self, Carrier, OpenFeedError};
+use crate::sending;
 use crate::store::{
     GroupId, KeyError, Links, MasterKey, MigrationError, OpenError, RecordStore, ReplicatedStore,
     ResultLimits, SingleFileStore, StartGroupError, StoreSettings, TransactionLimits, Verified, VerifyError,
@@ -97,6 +99,14 @@ pub enum StartError {
     /// Where security events go.
     #[error("security_feed")]
     SecurityFeed(#[source] OpenFeedError),
+    /// How messages are sent.
+    #[error("{key}: {problem}")]
+    Messages {
+        /// The key of the configuration.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Where functions may send requests.
     #[error("allowed_outbound_hosts of component `{component}`")]
     OutboundHosts {
@@ -139,6 +149,9 @@ pub fn prepare(config_path: &Path) -> Result<Prepared, ConfigError> {
     if let Some(file) = &config.breached_passwords_file {
         let opened = Breached::open(file);
         opened.map_err(|error| invalid(config_path, "breached_passwords_file", chain(&error)))?;
+    }
+    if let Some(messages) = &config.messages {
+        sending::open(messages).map_err(|(key, problem)| invalid(config_path, key, problem))?;
     }
     // The host's own values are not known yet; what counts here is that every name has a source.
     let nothing: Supplier = Arc::new(String::new);
@@ -224,6 +237,13 @@ async fn serve(prepared: Prepared, telemetry: Telemetry) -> Result<(), StartErro
     for carrier in std::mem::take(&mut host.carriers) {
         tasks.spawn(carrier.run(stop.clone()));
     }
+    if !application.jobs.is_empty() {
+        let (jobs, edge, stopped) = (application.jobs.clone(), Arc::clone(&host.edge), stop.clone());
+        tasks.spawn(jobs::run(jobs, edge, stopped));
+    }
+    if let Some(sender) = host.sender.take() {
+        tasks.spawn(sender.run(Arc::clone(&host.edge), stop.clone()));
+    }
     let (swept, stopped) = (Arc::clone(&host.edge), stop.clone());
     tasks.spawn(async move { swept.blobs.run(swept.peers.as_ref(), stopped).await });
     // While it drains too: whoever is put out must not wait for it.
@@ -306,6 +326,8 @@ pub(crate) struct Host {
     records: Option<Arc<ReplicatedStore>>,
     /// Of the record groups. They end after the last request.
     drivers: TaskTracker,
+    /// Of messages to people outside; taken when the host runs.
+    sender: Option<sending::Sender>,
     /// Of the security feed; taken when the host runs.
     carriers: Vec<Carrier>,
     _ticker: Ticker,
@@ -347,12 +369,15 @@ impl Host {
         let (feed, carriers) = feed.map_err(StartError::SecurityFeed)?.unzip();
         let kept = Kept { store, audit, blobs, revocations, feed };
         let call_events = application.call_events.clone();
-        let functions = Functions { routes: functions, call_events, host_key, countries };
+        let deliveries = application.deliveries.clone();
+        let functions = Functions { routes: functions, call_events, deliveries, host_key, countries };
         let of_edge = Arc::clone(&network);
         let edge = Edge::new(functions, clinics, kept, pages, of_edge, peers, &config.limits);
         let drivers = TaskTracker::new();
         let carriers = carriers.unwrap_or_default();
-        Ok(Self { edge: Arc::new(edge), network, records, drivers, carriers, _ticker: ticker })
+        let sender = config.messages.as_ref().map(sending::open).transpose();
+        let sender = sender.map_err(|(key, problem)| StartError::Messages { key, problem })?;
+        Ok(Self { edge: Arc::new(edge), network, records, drivers, sender, carriers, _ticker: ticker })
     }
 }
 

@@ -9,6 +9,7 @@ mod firewall;
 mod insight;
 mod journal;
 mod line;
+mod mail;
 mod network;
 mod planted;
 mod release;
@@ -20,6 +21,7 @@ pub use clinic::{Answer, Browser, Hold, PATIENT, Patient, Visit, confirmation, h
 pub use firewall::Firewall;
 pub use journal::Writers;
 pub use line::Line;
+pub use mail::{Mail, MailServer};
 pub use network::{Account, Network, binaries, pause, sibling_of, signal, until};
 pub use planted::Planted;
 pub use release::{Release, guest};

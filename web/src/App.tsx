@@ -18,6 +18,9 @@ const CLINIC_PAGES = {
   '/c/:clinic/proxy': lazy(() =>
     import('./patient/account/ProxyPage').then((m) => ({ default: m.ProxyPage })),
   ),
+  '/c/:clinic/no-messages': lazy(() =>
+    import('./patient/NoMessagesPage').then((m) => ({ default: m.NoMessagesPage })),
+  ),
   '/clinic/:clinic/*': lazy(() => import('./clinic/ClinicArea').then((m) => ({ default: m.ClinicArea }))),
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub backup: Option<(String, PathBuf)>,
     /// A map of the world's addresses, if there is one.
     pub geography: Option<PathBuf>,
+    /// How messages to people are sent.
+    pub messages: Option<Table>,
 }
 
 impl Plan {
@@ -145,6 +147,9 @@ impl Plan {
             let engine = Value::from(self.engine.to_string_lossy().into_owned());
             table.insert("replication".into(), Table::from_iter([("engine".to_owned(), engine)]).into());
         }
+        if let Some(messages) = &self.messages {
+            table.insert("messages".into(), messages.clone().into());
+        }
         if let Some((to, key)) = &self.backup {
             let key = Value::from(key.to_string_lossy().into_owned());
             let backup = [("to".to_owned(), to.clone().into()), ("key_file".to_owned(), key)];
@@ -210,6 +215,7 @@ mod tests {
             engine: "sqld".into(),
             backup: None,
             geography: None,
+            messages: None,
         }
     }
 

@@ -121,6 +121,18 @@ pub enum Action {
     CallRead,
     /// The messages to patients were read.
     OutboxRead,
+    /// A mail server, or who sends short messages, has taken a message.
+    MessageSent,
+    /// A message was refused for good, or nobody knows what became of it.
+    MessageFailed,
+    /// The list of messages that did not go out was read.
+    MessageWorkRead,
+    /// A message is sent once more, by a person's word.
+    MessageResent,
+    /// A person has seen to a message that did not go out.
+    MessageClosed,
+    /// Somebody wants no more messages that they can do without, or wants them again.
+    OptedOut,
     /// Audit events were searched.
     AuditRead,
     /// Audit events left as a file.
@@ -416,6 +428,12 @@ impl Action {
             Self::TokenRefused => ("token-refused", 'E', "Appointment"),
             Self::CallRead => ("call-read", 'R', "Encounter"),
             Self::OutboxRead => ("outbox-read", 'R', "Communication"),
+            Self::MessageSent => ("message-sent", 'E', "Communication"),
+            Self::MessageFailed => ("message-failed", 'E', "Communication"),
+            Self::MessageWorkRead => ("message-work-read", 'R', "Communication"),
+            Self::MessageResent => ("message-resent", 'U', "Communication"),
+            Self::MessageClosed => ("message-closed", 'U', "Communication"),
+            Self::OptedOut => ("opted-out", 'U', "Communication"),
             Self::AuditRead => ("audit-read", 'R', "AuditEvent"),
             Self::AuditExported => ("audit-exported", 'E', "AuditEvent"),
             Self::AuditPrinted => ("audit-printed", 'E', "AuditEvent"),

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 
 use crate::clinic::Clinic;
 use crate::context::Context;
-use crate::ids::AppointmentId;
+use crate::ids::{AppointmentId, PatientId};
 use crate::outbox::{self, Message};
 use crate::params;
 use crate::problem::Problem;
 use crate::secret::Secret;
+use crate::texts::{self, Language, Words};
 
 /// What a link comes with.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub enum News {
     Offered,
 }
 
-/// Makes a link and puts it into the outbox. Its secret stands in the URL's fragment, which no server is ever sent.
+/// Makes a link and puts it into the outbox.
 pub async fn send(
     context: &Context<'_>,
     clinic: &Clinic,
@@ -30,23 +31,25 @@ pub async fn send(
     start: Timestamp,
     news: News,
 ) -> Result<(), Problem> {
+    let link = link(context, appointment).await?;
+    let words = match news {
+        News::Booked => Words::Booked(start),
+        News::Offered => Words::Offered(start),
+        News::Moved => Words::Moved(start),
+    };
+    let text = texts::text(language_of(context, appointment).await?, clinic, words);
+    let message = Message { recipient: email, subject: &text.subject, body: &text.body, link: &link };
+    outbox::put(context, message).await
+}
+
+/// A new link to a visit. Its secret stands in the URL's fragment, which no server is ever sent.
+pub async fn link(context: &Context<'_>, appointment: AppointmentId) -> Result<String, Problem> {
     let pages = context.variable("pages_origin").await?;
     let token = Secret::new::<16>()?;
     let sql = "INSERT INTO invitation (clinic, token_hash, appointment, created_at) VALUES (?, ?, ?, ?)";
     let values = params![&context.clinic, token.hash(), appointment, context.now];
     context.database().execute(sql, values).await?;
-
-    let link = format!("{pages}/c/{}/visit#{}", context.clinic, token.reveal());
-    let (subject, is) = match news {
-        News::Booked => (format!("Your video visit at {}", clinic.name), "is on"),
-        News::Offered => (format!("An earlier time at {}", clinic.name), "could be on"),
-        News::Moved => (format!("Another time for your video visit at {}", clinic.name), "is now on"),
-    };
-    let time = local(clinic, start);
-    let body = format!(
-        "Your video visit {is} {time}. Open the link a few minutes before, on a phone or computer with a camera."
-    );
-    outbox::put(context, Message { recipient: email, subject: &subject, body: &body, link: &link }).await
+    Ok(format!("{pages}/c/{}/visit#{}", context.clinic, token.reveal()))
 }
 
 /// Says that the visit does not take place. The link leads to other times.
@@ -57,16 +60,17 @@ pub async fn call_off(
     start: Timestamp,
 ) -> Result<(), Problem> {
     let pages = context.variable("pages_origin").await?;
-    let subject = format!("Your video visit at {} is cancelled", clinic.name);
-    let body = format!(
-        "Your video visit on {} is cancelled. Open the link to book another time.",
-        local(clinic, start)
-    );
+    let text = texts::text(context.clinic_language().await?, clinic, Words::Cancelled(start));
     let link = format!("{pages}/c/{}", context.clinic);
-    outbox::put(context, Message { recipient: email, subject: &subject, body: &body, link: &link }).await
+    let message = Message { recipient: email, subject: &text.subject, body: &text.body, link: &link };
+    outbox::put(context, message).await
 }
 
-fn local(clinic: &Clinic, at: Timestamp) -> String {
-    let local = clinic.zone.to_datetime(at);
-    format!("{} ({})", local.strftime("%A, %-d %B %Y, %H:%M"), clinic.time_zone)
+async fn language_of(context: &Context<'_>, appointment: AppointmentId) -> Result<Language, Problem> {
+    let sql = "SELECT patient FROM appointment WHERE clinic = ? AND id = ?";
+    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
+    match rows.first() {
+        Some(row) => context.language_of(row.parsed(0, PatientId::parse)?).await,
+        None => context.clinic_language().await,
+    }
 }

@@ -38,6 +38,7 @@ pub mod scopes;
 pub mod secret;
 pub mod serve;
 pub mod sessions;
+pub mod texts;
 pub mod variables;
 
 #[cfg(target_family = "wasm")]

@@ -632,6 +632,20 @@ policy! {
         CreateLinkRequest: POST "/messages/link-requests" Anyone;
         /// What was sent, for the demonstration.
         ListOutbox: GET "/messages/outbox" Roles(&[FrontDesk, ClinicAdmin]);
+        /// Hands messages to the edge host that sends them, and keeps what became of them.
+        CreateDeliveries: POST "/messages/deliveries" Node;
+        /// Plans the reminders that are due.
+        PlanReminders: POST "/messages/reminders" Node;
+        /// What did not go out.
+        ListMessageWork: GET "/messages/work" Roles(&[FrontDesk, ClinicAdmin]);
+        /// Sends it once more, or says that it was seen to.
+        ResolveMessage: POST "/messages/work/{id}" Roles(&[FrontDesk, ClinicAdmin]);
+        /// How the clinic writes to people.
+        GetMessageSettings: GET "/messages/settings" Roles(&[FrontDesk, ClinicAdmin]);
+        /// Changes that.
+        PutMessageSettings: PUT "/messages/settings" Roles(&[ClinicAdmin]);
+        /// Somebody wants no more of the messages that they can do without, or wants them again.
+        CreateOptOut: POST "/messages/opt-outs" Anyone;
     }
 }
 

@@ -1,9 +1,15 @@
 //! Edge function `messages`: what is sent to patients.
 
+pub mod deliveries;
 #[cfg(target_family = "wasm")]
 mod entry;
 pub mod link_request;
+pub mod opt_out;
 pub mod outbox;
+pub mod quiet;
+pub mod reminders;
+pub mod settings;
+pub mod work;
 
 use kit::context::Context;
 use kit::policy::Messages;
@@ -22,6 +28,13 @@ impl Function for MessagesFunction {
         match operation {
             Messages::CreateLinkRequest => link_request::create_link_request(context).await,
             Messages::ListOutbox => outbox::list_outbox(context).await,
+            Messages::CreateDeliveries => deliveries::create_deliveries(context).await,
+            Messages::PlanReminders => reminders::plan_reminders(context).await,
+            Messages::ListMessageWork => work::list_message_work(context).await,
+            Messages::ResolveMessage => work::resolve_message(context).await,
+            Messages::GetMessageSettings => settings::get_message_settings(context).await,
+            Messages::PutMessageSettings => settings::put_message_settings(context).await,
+            Messages::CreateOptOut => opt_out::create_opt_out(context).await,
         }
     }
 }

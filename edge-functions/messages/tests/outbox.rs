@@ -10,7 +10,8 @@ use serde_json::json;
 async fn newest_first_and_of_this_clinic_only() {
     let world = World::new().await;
     world.seed("demo", "Europe/Berlin").await;
-    let sql = "INSERT INTO outbox_message VALUES (?, ?, 'to@example.org', 'S', 'B', 'https://x/#t', ?)";
+    let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
+               VALUES (?, ?, 'to@example.org', 'S', 'B', 'https://x/#t', ?)";
     let ids = ["0198c7f2-9f2b-7c4e-8a55-2b6f0d7f1c11", "0198c7f2-9f2b-7c4e-8a55-2b6f0d7f1c12"];
     for (clinic, id, at) in [("demo", ids[0], 1000_i64), ("demo", ids[1], 2000), ("other", ids[0], 3000)] {
         world.run(sql, params![clinic, id, at]).await;

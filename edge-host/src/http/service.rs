@@ -24,7 +24,7 @@ use crate::clinic::{ClinicId, Clinics};
 use crate::config::{Limits, Secret};
 use crate::countries::Countries;
 use crate::idempotency::InFlight;
-use crate::manifest::CallEventsTool;
+use crate::manifest::{CallEventsTool, DeliveriesTool};
 use crate::mesh::Peers;
 use crate::network::Network;
 use crate::problem::Problem;
@@ -93,6 +93,8 @@ pub(crate) struct Edge {
     pub(crate) canaries: Semaphore,
     /// Where what media nodes tell of calls is kept.
     pub(super) call_events: Option<CallEventsTool>,
+    /// How messages to people outside are handed out.
+    pub(crate) deliveries: Option<DeliveriesTool>,
     /// Media nodes that tell something, at once.
     pub(crate) call_events_taken: Semaphore,
     /// Marks requests that this host makes itself.
@@ -108,6 +110,8 @@ pub(crate) struct Functions {
     pub(crate) routes: Vec<FunctionRoute>,
     /// Where what media nodes tell of calls is kept.
     pub(crate) call_events: Option<CallEventsTool>,
+    /// How messages to people outside are handed out.
+    pub(crate) deliveries: Option<DeliveriesTool>,
     /// Marks requests that the host makes itself.
     pub(crate) host_key: Secret,
     /// Where clients are.
@@ -139,7 +143,7 @@ pub(super) enum Target<'a> {
 impl Edge {
     /// Joins the parts.
     pub(crate) fn new(
-        Functions { routes: functions, call_events, host_key, countries }: Functions,
+        Functions { routes: functions, call_events, deliveries, host_key, countries }: Functions,
         clinics: Clinics,
         Kept { store, audit, blobs, revocations, feed }: Kept,
         pages: Arc<Pages>,
@@ -165,6 +169,7 @@ impl Edge {
             in_flight: InFlight::default(),
             canaries: Semaphore::new(CANARIES),
             call_events,
+            deliveries,
             call_events_taken: Semaphore::new(CALL_EVENTS),
             host_key,
             countries,

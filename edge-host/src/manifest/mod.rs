@@ -18,6 +18,7 @@ pub use outbound::{AllowedHost, AllowedHosts, OutboundList, ParseHostError};
 pub use table::{ParseTableError, TableName};
 pub use template::Template;
 
+use crate::jobs::Job;
 use crate::routes::Route;
 
 /// The whole application, checked.
@@ -31,6 +32,10 @@ pub struct Application {
     pub migrations: Option<PathBuf>,
     /// Where what media nodes tell of calls is kept.
     pub call_events: Option<CallEventsTool>,
+    /// How what functions write to people is sent.
+    pub deliveries: Option<DeliveriesTool>,
+    /// Scheduled work.
+    pub jobs: Vec<Job>,
     /// Table that holds whose tokens media nodes refuse: `room`, `participant` (empty: all), `until` (unix ms).
     pub revocations: Option<TableName>,
     /// Names of variables whose values the host itself supplies.
@@ -138,6 +143,17 @@ struct RawApplication {
 struct RawTriggers {
     #[serde(default)]
     http: Vec<RawHttpTrigger>,
+    #[serde(default)]
+    cron: Vec<RawCronTrigger>,
+}
+
+/// As Spin's cron plug-in has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCronTrigger {
+    id: String,
+    component: String,
+    cron_expression: String,
 }
 
 #[derive(Deserialize)]
@@ -195,6 +211,17 @@ struct ApplicationTool {
     together: Vec<Vec<String>>,
     page_hosts: Option<PageHosts>,
     call_events: Option<CallEventsTool>,
+    deliveries: Option<DeliveriesTool>,
+}
+
+/// `[application.tool.locum.deliveries]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveriesTool {
+    /// SQL that answers with the clinics that have something to send by now (`?1`, unix ms).
+    pub due: String,
+    /// Hands out messages and takes what became of them, below `/c/:clinic`.
+    pub path: String,
 }
 
 /// `[application.tool.locum.call_events]`.
@@ -222,6 +249,9 @@ struct ComponentTool {
     breached_passwords: bool,
     #[serde(default)]
     apps: Vec<String>,
+    /// Path of each of its cron triggers, by the trigger's id.
+    #[serde(default)]
+    cron: BTreeMap<String, String>,
     deadline_ms: Option<u64>,
     memory_mib: Option<u32>,
 }
@@ -259,6 +289,8 @@ impl Application {
         }
         let routes =
             routes(raw.trigger.http, &raw.component).map_err(|problem| wrong("trigger.http", problem))?;
+        let jobs =
+            jobs(raw.trigger.cron, &raw.component).map_err(|problem| wrong("trigger.cron", problem))?;
         let components = raw
             .component
             .into_iter()
@@ -277,6 +309,8 @@ impl Application {
             pages: tool.pages.map(from_file),
             migrations: tool.migrations.map(from_file),
             call_events: tool.call_events,
+            deliveries: tool.deliveries,
+            jobs,
             revocations,
             supplied: tool.supplied,
             together: tool.together,
@@ -336,6 +370,29 @@ impl Component {
             deadline: tool.deadline_ms.map(Duration::from_millis),
             memory_bytes: tool.memory_mib.map(|mib| (mib as usize) << 20),
         })
+    }
+}
+
+/// Every trigger with the path that stands for it in its component's `tool.locum.cron`, and no path without a trigger.
+fn jobs(
+    triggers: Vec<RawCronTrigger>,
+    components: &BTreeMap<String, RawComponent>,
+) -> Result<Vec<Job>, String> {
+    let paths = |id: &str| components.get(id)?.tool.locum.as_ref().map(|tool| &tool.cron);
+    let mut jobs: Vec<Job> = Vec::new();
+    for RawCronTrigger { id, component, cron_expression } in triggers {
+        if jobs.iter().any(|job| job.id == id) {
+            return Err(format!("`{id}` is there twice"));
+        }
+        let path = paths(&component).and_then(|paths| paths.get(&id));
+        let path =
+            path.ok_or_else(|| format!("`{id}`: component `{component}` names no path in tool.locum.cron"))?;
+        jobs.push(Job::new(id, path.clone(), &cron_expression)?);
+    }
+    let named = components.keys().filter_map(|id| paths(id)).flat_map(BTreeMap::keys);
+    match named.into_iter().find(|name| !jobs.iter().any(|job| job.id == **name)) {
+        Some(name) => Err(format!("tool.locum.cron names `{name}`, which no trigger does")),
+        None => Ok(jobs),
     }
 }
 

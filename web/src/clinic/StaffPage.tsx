@@ -23,6 +23,7 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const { path } = usePlace()
   const outboxPath = `/clinic/${clinic}/outbox`
   const paymentsPath = `/clinic/${clinic}/payments`
+  const messagesPath = `/clinic/${clinic}/messages`
   const peoplePath = `/clinic/${clinic}/staff`
   const auditPath = `/clinic/${clinic}/audit`
   const reviewsPath = `/clinic/${clinic}/reviews`
@@ -55,6 +56,11 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
           {hasRole(session, 'front-desk', 'billing', 'clinic-admin') && (
             <Link className="nav-link" href={paymentsPath} aria-current={current(path === paymentsPath)}>
               {t('staff.payments')}
+            </Link>
+          )}
+          {hasRole(session, 'front-desk', 'clinic-admin') && (
+            <Link className="nav-link" href={messagesPath} aria-current={current(path === messagesPath)}>
+              {t('staff.messages')}
             </Link>
           )}
           {hasRole(session, 'clinic-admin', 'auditor') && (

@@ -7,6 +7,7 @@ import { AuditPage } from './audit/AuditPage'
 import { ReviewsPage } from './audit/ReviewsPage'
 import { ConsultPage } from './ConsultPage'
 import { DayPage } from './DayPage'
+import { MessageWorkPage } from './messages/MessageWorkPage'
 import { OutboxPage } from './OutboxPage'
 import { PaymentsPage } from './payments/PaymentsPage'
 import { LicencesPage } from './people/LicencesPage'
@@ -19,6 +20,7 @@ import { SetUpPage } from './setUp/SetUpPage'
 const PAGES: Record<string, ComponentType> = {
   '/clinic/:clinic/outbox': OutboxPage,
   '/clinic/:clinic/payments': PaymentsPage,
+  '/clinic/:clinic/messages': MessageWorkPage,
   '/clinic/:clinic/security': SecurityPage,
   '/clinic/:clinic/staff': PeoplePage,
   '/clinic/:clinic/staff/recertification': RecertificationPage,

@@ -14,6 +14,15 @@ export const es = {
   'notFound.body': 'La dirección puede estar mal escrita, o la página ha cambiado de sitio.',
   'notFound.home': 'A la página de inicio',
 
+  'noMessages.title': 'Mensajes de la clínica',
+  'noMessages.body': 'Sin recordatorios, la clínica solo le escribe sobre lo que usted reserva o pide.',
+  'noMessages.stop': 'No más recordatorios',
+  'noMessages.undo': 'Volver a recibir recordatorios',
+  'noMessages.out': 'Ya no recibirá recordatorios.',
+  'noMessages.again': 'Volverá a recibir recordatorios.',
+  'noMessages.unknown': 'No conocemos este enlace. Use el de su último mensaje.',
+  'noMessages.failed': 'No ha funcionado. Inténtelo de nuevo.',
+
   'welcome.title': 'Bienvenido',
   'welcome.body': 'Clínicas de esta red:',
   'welcome.book': 'Reservar una visita',

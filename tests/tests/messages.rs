@@ -1,0 +1,163 @@
+//! Messages to people, sent to a real mail server: over TLS or not at all, each once, whoever dies in the middle.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use locum_network_tests::{Browser, Mail, MailServer, Network, Patient, confirmation, until};
+use serde_json::{Value, json};
+
+/// Booked by people who never see each other's addresses.
+async fn book(browser: &Browser, address: &str) -> Result<()> {
+    let hold = browser.hold_any().await?;
+    let patient = Patient { email: address.to_owned(), ..Patient::planted() };
+    let answer = browser.post("/payments/confirmations", &confirmation(&hold, &patient)).await?;
+    ensure!(answer.status == 201, "{answer:?}");
+    Ok(())
+}
+
+async fn desk(network: &Network) -> Result<Browser> {
+    let browser = Browser::new(network)?;
+    let answer = browser.sign_in(&network.account("front-desk")?).await?;
+    ensure!(answer.status == 201, "{answer:?}");
+    Ok(browser)
+}
+
+async fn work(desk: &Browser) -> Result<Vec<Value>> {
+    let list = desk.get("/messages/work").await?;
+    Ok(list["messages"].as_array().context("no list")?.clone())
+}
+
+async fn eventually(what: &str, within: Duration, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !holds().await? {
+        ensure!(begun.elapsed() < within, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// What a server does not take at once is tried again after a minute.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+fn of<'m>(taken: &'m [Mail], address: &str) -> Vec<&'m Mail> {
+    taken.iter().filter(|mail| mail.to == address).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_over_tls_or_not_at_all_and_says_nothing_of_anybody() -> Result<()> {
+    let mut server = MailServer::start("plain")?;
+    let file = server.configuration("starttls")?.to_string_lossy().into_owned();
+    let network = Network::start_with(1, &["--messages", &file])?;
+    let browser = Browser::new(&network)?;
+    book(&browser, "early@patients.example").await?;
+    let retried = async || {
+        Ok(network
+            .figure("edge-1", r#"locum_edge_messages_total{channel="email",outcome="retry"}"#)
+            .await?
+            .unwrap_or(0.0)
+            >= 1.0)
+    };
+    eventually("a server without TLS is asked in vain", PATIENCE, retried).await?;
+    ensure!(server.taken()?.is_empty(), "something went out without TLS");
+
+    server.start_again("starttls")?;
+    for address in ["paula@patients.example", "nobody@patients.example", "vanish@patients.example"] {
+        book(&browser, address).await?;
+    }
+    let desk = desk(&network).await?;
+    let seen = async || {
+        Ok(work(&desk).await?.len() == 2 && !of(&server.taken()?, "paula@patients.example").is_empty())
+    };
+    eventually("all have gone, or are on the work list", PATIENCE, seen).await?;
+    let taken = server.taken()?;
+    let [mail] = of(&taken, "paula@patients.example")[..] else { anyhow::bail!("not one: {taken:?}") };
+    ensure!(mail.tls, "{mail:?}");
+    ensure!(mail.headers["from"].ends_with("<no-reply@clinics.example>"), "{mail:?}");
+    let signature = &mail.headers["dkim-signature"];
+    ensure!(signature.contains("d=clinics.example") && signature.contains("a=ed25519-sha256"), "{signature}");
+    ensure!(mail.text.contains("/c/demo/visit#"), "{mail:?}");
+    let list = work(&desk).await?;
+    let state =
+        |to: &str| list.iter().find(|message| message["to"] == to).map(|message| message["state"].clone());
+    ensure!(state("nobody@patients.example") == Some(json!("failed")), "{list:?}");
+    ensure!(state("vanish@patients.example") == Some(json!("unknown")), "{list:?}");
+    ensure!(of(&taken, "vanish@patients.example").len() == 1, "{taken:?}");
+    nothing_of_anybody(&taken)
+}
+
+/// Who is treated, by whom and for what is in no byte that went out.
+fn nothing_of_anybody(taken: &[Mail]) -> Result<()> {
+    let patient = Patient::planted();
+    let surname = patient.name.rsplit(' ').next().unwrap_or(&patient.name).to_owned();
+    for mail in taken {
+        for planted in [patient.name.as_str(), &surname, "1956-03-14", "Grey"] {
+            let text = format!("{}\n{}\n{:?}", mail.raw, mail.text, mail.headers);
+            ensure!(!text.contains(planted), "a planted value went out");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_dies_in_the_middle_of_a_batch_sends_nothing_twice_and_loses_nothing() -> Result<()> {
+    for _ in 0..rounds()? {
+        kill_in_the_middle().await?;
+    }
+    Ok(())
+}
+
+fn rounds() -> Result<u32> {
+    std::env::var("LOCUM_ROUNDS").map_or(Ok(1), |text| Ok(text.parse()?))
+}
+
+async fn kill_in_the_middle() -> Result<()> {
+    let server = MailServer::start("implicit")?;
+    let file = server.configuration("implicit")?.to_string_lossy().into_owned();
+    let mut network = Network::start_with(3, &["--messages", &file])?;
+    let leader = network.leader().await?;
+    let other = network.regions().into_iter().find(|region| *region != leader).context("no other")?;
+    let browser = Browser::at(&network, &other)?;
+    // The first waits for its acknowledgement, so that the others make a batch.
+    server.allow(0)?;
+    book(&browser, "patient-0@patients.example").await?;
+    until("the first is at the server", || Ok(server.taken()?.len() == 1))?;
+    let addresses: Vec<String> = (1..=12).map(|n| format!("patient-{n}@patients.example")).collect();
+    for address in &addresses {
+        book(&browser, address).await?;
+    }
+    server.allow(4)?;
+    until("some of the batch have gone, and one is taken", || Ok(server.taken()?.len() >= 5))?;
+    network.kill_region(&leader)?;
+    server.allow(u32::MAX)?;
+
+    // Written before, sent after: the successor goes on by itself.
+    let desk = Browser::at(&network, &other)?;
+    let account = network.account("front-desk")?;
+    eventually("somebody signs in", PATIENCE, async || Ok(desk.sign_in(&account).await?.status == 201))
+        .await?;
+    eventually("a visit is booked", PATIENCE, async || {
+        Ok(book(&browser, "after@patients.example").await.is_ok())
+    })
+    .await?;
+    let all: BTreeSet<String> = addresses
+        .into_iter()
+        .chain(["patient-0", "after"].map(|who| format!("{who}@patients.example")))
+        .collect();
+    let settled = async || {
+        let sent = server.taken()?.into_iter().map(|mail| mail.to);
+        let listed =
+            work(&desk).await?.into_iter().filter_map(|message| message["to"].as_str().map(str::to_owned));
+        Ok(sent.chain(listed).collect::<BTreeSet<_>>().is_superset(&all))
+    };
+    eventually("each is sent or for people", PATIENCE, settled).await?;
+    let taken = server.taken()?;
+    for address in &all {
+        ensure!(of(&taken, address).len() <= 1, "{address} was sent twice");
+    }
+    ensure!(taken.iter().all(|mail| mail.tls), "not all came over TLS");
+    let doubtful = work(&desk).await?;
+    ensure!(doubtful.iter().all(|message| message["state"] == "unknown"), "{doubtful:?}");
+    ensure!(!doubtful.is_empty(), "nothing was in doubt: the region did not die in the middle");
+    nothing_of_anybody(&taken)
+}
