@@ -18,9 +18,9 @@ ALTER TABLE outbox_message ADD COLUMN reason TEXT;
 -- Where its receiver says that they want no more of the kind.
 ALTER TABLE outbox_message ADD COLUMN opt_out TEXT;
 
-CREATE INDEX outbox_to_do ON outbox_message (state, not_before) WHERE state IN ('waiting', 'claimed');
+CREATE INDEX outbox_waiting ON outbox_message (clinic, not_before) WHERE state = 'waiting';
+CREATE INDEX outbox_claimed ON outbox_message (clinic, claim_until) WHERE state = 'claimed';
 CREATE INDEX outbox_work ON outbox_message (clinic, created_at) WHERE state IN ('failed', 'unknown', 'expired');
-CREATE INDEX outbox_by_claim ON outbox_message (clinic, claim) WHERE claim IS NOT NULL;
 
 -- One row for each kind, visit and time of it: what was planned once is planned.
 CREATE TABLE reminder (

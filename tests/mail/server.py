@@ -66,7 +66,8 @@ async def main():
         context.load_cert_chain(f"{folder}/cert.pem", f"{folder}/key.pem")
     handler, loop = Handler(), asyncio.get_running_loop()
     starttls = context if mode == "starttls" else None
-    make = lambda: SMTP(handler, tls_context=starttls, require_starttls=starttls is not None, loop=loop)
+    secure = {"tls_context": starttls, "require_starttls": starttls is not None}
+    make = lambda: SMTP(handler, hostname="localhost", loop=loop, **secure)
     server = await loop.create_server(make, "127.0.0.1", port, ssl=context if mode == "implicit" else None)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

@@ -36,6 +36,14 @@ fn an_unknown_key_stops_each_daemon_and_is_named() -> Result<()> {
         let said = String::from_utf8_lossy(&refused.stderr);
         ensure!(refused.status.code() == Some(64), "{daemon}: {refused:?}");
         ensure!(said.contains("lisen"), "{daemon} does not name the key: {said}");
+        if daemon == "locum-edge" {
+            let smtp = "[messages.smtp]\nhost = \"smtp.example.org\"\ntls = \"on-loopback-only\"\nfrom = \"a@example.org\"\n";
+            std::fs::write(&altered, format!("{}\n{smtp}", std::fs::read_to_string(&file)?))?;
+            let refused = check(&altered)?;
+            let said = String::from_utf8_lossy(&refused.stderr);
+            let named = refused.status.code() == Some(64) && said.contains("messages.smtp.tls");
+            ensure!(named, "mail without TLS to another machine: {refused:?}");
+        }
     }
     Ok(())
 }

@@ -15,6 +15,9 @@ const CLINIC_PAGES = {
   '/c/:clinic/account/visit/:id': lazy(() =>
     import('./patient/account/OwnVisitPage').then((m) => ({ default: m.OwnVisitPage })),
   ),
+  '/c/:clinic/account/messages': lazy(() =>
+    import('./patient/account/OwnMessagesPage').then((m) => ({ default: m.OwnMessagesPage })),
+  ),
   '/c/:clinic/proxy': lazy(() =>
     import('./patient/account/ProxyPage').then((m) => ({ default: m.ProxyPage })),
   ),

@@ -48,9 +48,12 @@ impl Kind {
         }
         let of_patient = event.patient.is_some() && event.status < 400;
         let (interaction, pattern) = match (event.action, event.code.as_str(), of_patient) {
-            ('R', "day-read" | "outbox-read" | "message-work-read" | "staff-read", _) => {
-                ("search-type", "Query")
-            }
+            (
+                'R',
+                "day-read" | "outbox-read" | "message-work-read" | "threads-read" | "recalls-read"
+                | "staff-read",
+                _,
+            ) => ("search-type", "Query"),
             ('R', _, true) => ("read", "PatientRead"),
             ('R', _, false) => ("read", "Read"),
             ('C', _, true) => ("create", "PatientCreate"),

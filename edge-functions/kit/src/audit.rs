@@ -131,6 +131,24 @@ pub enum Action {
     MessageResent,
     /// A person has seen to a message that did not go out.
     MessageClosed,
+    /// The list of conversations was read.
+    ThreadsRead,
+    /// A conversation was read by the clinic.
+    ThreadRead,
+    /// The clinic wrote to a patient.
+    ThreadWritten,
+    /// A patient read their conversation.
+    OwnThreadRead,
+    /// A patient wrote to the clinic.
+    OwnThreadWritten,
+    /// A patient is to be seen again.
+    RecallPlanned,
+    /// The list of who is to be seen again was read.
+    RecallsRead,
+    /// Somebody was written to about it.
+    RecallContacted,
+    /// It is done.
+    RecallClosed,
     /// Somebody wants no more messages that they can do without, or wants them again.
     OptedOut,
     /// Audit events were searched.
@@ -433,6 +451,15 @@ impl Action {
             Self::MessageWorkRead => ("message-work-read", 'R', "Communication"),
             Self::MessageResent => ("message-resent", 'U', "Communication"),
             Self::MessageClosed => ("message-closed", 'U', "Communication"),
+            Self::ThreadsRead => ("threads-read", 'R', "Communication"),
+            Self::ThreadRead => ("thread-read", 'R', "Appointment"),
+            Self::ThreadWritten => ("thread-written", 'C', "Appointment"),
+            Self::OwnThreadRead => ("own-thread-read", 'R', "Patient"),
+            Self::OwnThreadWritten => ("own-thread-written", 'C', "Patient"),
+            Self::RecallPlanned => ("recall-planned", 'C', "Appointment"),
+            Self::RecallsRead => ("recalls-read", 'R', "Task"),
+            Self::RecallContacted => ("recall-contacted", 'U', "Task"),
+            Self::RecallClosed => ("recall-closed", 'U', "Task"),
             Self::OptedOut => ("opted-out", 'U', "Communication"),
             Self::AuditRead => ("audit-read", 'R', "AuditEvent"),
             Self::AuditExported => ("audit-exported", 'E', "AuditEvent"),

@@ -141,6 +141,8 @@ ids! {
     RefundId;
     /// A message in the outbox.
     MessageId;
+    /// That a patient is to be seen again.
+    RecallId;
     /// An app that a clinic knows.
     ClientId;
     /// That an app was let in: what its tokens hang on.

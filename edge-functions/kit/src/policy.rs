@@ -646,6 +646,26 @@ policy! {
         PutMessageSettings: PUT "/messages/settings" Roles(&[ClinicAdmin]);
         /// Somebody wants no more of the messages that they can do without, or wants them again.
         CreateOptOut: POST "/messages/opt-outs" Anyone;
+        /// Whom the clinic and patients write to each other with.
+        ListThreads: GET "/messages/threads" Roles(&[Nurse, Doctor]);
+        /// What the patient of a visit and the clinic have written.
+        GetThread: GET "/messages/appointments/{id}/thread" Roles(&[Nurse, Doctor]);
+        /// Writes to that patient.
+        CreateThreadMessage: POST "/messages/appointments/{id}/thread" Roles(&[Nurse, Doctor]);
+        /// The same, for the patient who asks.
+        GetOwnThread: GET "/messages/own-thread" Roles(&[Patient]) => Account;
+        /// Writes to the clinic.
+        CreateOwnThreadMessage: POST "/messages/own-thread" Roles(&[Patient]) => Account;
+        /// Plans when a patient is to be seen again.
+        CreateRecall: POST "/messages/recalls" Roles(&[Nurse, Doctor]);
+        /// Who is to be seen again now, or soon.
+        ListRecalls: GET "/messages/recalls" Roles(&[FrontDesk, Nurse, Doctor]);
+        /// Writes to one of them.
+        ContactRecall: POST "/messages/recalls/{id}/contact" Roles(&[FrontDesk, Nurse, Doctor]);
+        /// They need not come.
+        CloseRecall: POST "/messages/recalls/{id}/close" Roles(&[FrontDesk, Nurse, Doctor]);
+        /// Writes to who is due, and closes what was booked.
+        RunRecalls: POST "/messages/recalls/run" Node;
     }
 }
 

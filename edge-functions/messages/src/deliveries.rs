@@ -210,7 +210,7 @@ async fn give_up(context: &Context<'_>) -> Result<(), Problem> {
     let sql = "UPDATE outbox_message SET state = 'withdrawn', reason = 'visit-changed', ended_at = ?2
                WHERE clinic = ?1 AND id IN (
                  SELECT m.id FROM outbox_message m
-                 JOIN reminder r ON r.clinic = m.clinic AND r.message = m.id
+                 CROSS JOIN reminder r ON r.clinic = m.clinic AND r.message = m.id
                  JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                  WHERE m.clinic = ?1 AND m.state = 'waiting' AND m.not_before <= ?2
                    AND (a.status <> 'booked' OR a.start_at <> r.start_at) LIMIT ?3)";
@@ -251,7 +251,7 @@ async fn claim(context: &Context<'_>, request: &Request) -> Result<(), Problem> 
 
 async fn claimed(context: &Context<'_>, claim: &str) -> Result<Vec<MessageView>, Problem> {
     let sql = "SELECT m.id, m.channel, m.recipient, c.name, m.subject, m.body, m.link, m.opt_out
-               FROM outbox_message m JOIN clinic c ON c.clinic = m.clinic
+               FROM outbox_message m INDEXED BY outbox_claimed JOIN clinic c ON c.clinic = m.clinic
                WHERE m.clinic = ? AND m.claim = ? AND m.state = 'claimed' ORDER BY m.created_at, m.id";
     let rows = context.database().query(sql, params![&context.clinic, claim]).await?;
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)

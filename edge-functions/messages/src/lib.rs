@@ -7,8 +7,10 @@ pub mod link_request;
 pub mod opt_out;
 pub mod outbox;
 pub mod quiet;
+pub mod recalls;
 pub mod reminders;
 pub mod settings;
+pub mod threads;
 pub mod work;
 
 use kit::context::Context;
@@ -34,6 +36,16 @@ impl Function for MessagesFunction {
             Messages::ResolveMessage => work::resolve_message(context).await,
             Messages::GetMessageSettings => settings::get_message_settings(context).await,
             Messages::PutMessageSettings => settings::put_message_settings(context).await,
+            Messages::ListThreads => threads::list_threads(context).await,
+            Messages::GetThread => threads::get_thread(context).await,
+            Messages::CreateThreadMessage => threads::create_thread_message(context).await,
+            Messages::GetOwnThread => threads::get_own_thread(context).await,
+            Messages::CreateOwnThreadMessage => threads::create_own_thread_message(context).await,
+            Messages::CreateRecall => recalls::create_recall(context).await,
+            Messages::ListRecalls => recalls::list_recalls(context).await,
+            Messages::ContactRecall => recalls::contact_recall(context).await,
+            Messages::CloseRecall => recalls::close_recall(context).await,
+            Messages::RunRecalls => recalls::run_recalls(context).await,
             Messages::CreateOptOut => opt_out::create_opt_out(context).await,
         }
     }

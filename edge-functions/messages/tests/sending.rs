@@ -117,7 +117,7 @@ async fn what_is_refused_for_now_is_tried_again_later_each_time_and_not_for_ever
         let name = format!("claim-{number}");
         let mut waited = 0;
         let mut messages = claim(&world, &name, json!([])).await;
-        while messages.is_empty() && waited < 24 * 60 {
+        while messages.is_empty() && waited < 300 {
             world.advance(SignedDuration::from_mins(1));
             waited += 1;
             messages = claim(&world, &name, json!([])).await;
@@ -160,7 +160,7 @@ async fn each_reminder_comes_once_and_none_after_a_change() {
     let seeded = world.seed("demo", "Europe/Berlin").await;
     let visit = world.seed_visit(&seeded, "2026-03-04T09:00:00Z").await;
     let mut sent = Vec::new();
-    for minute in 0..(50 * 60) {
+    for minute in 0..300 {
         plan(&world).await;
         let name = format!("claim-{minute}");
         for message in claim(&world, &name, json!([])).await {
@@ -169,7 +169,7 @@ async fn each_reminder_comes_once_and_none_after_a_change() {
             assert!(message["text"].as_str().unwrap().contains("Wednesday, 4 March 2026, 10:00"));
             claim(&world, &format!("told-{minute}"), outcome(&name, &message, "sent")).await;
         }
-        world.advance(SignedDuration::from_mins(1));
+        world.advance(SignedDuration::from_mins(10));
     }
     assert_eq!(sent, ["2026-03-03T09:00:00Z", "2026-03-04T07:00:00Z", "2026-03-04T08:50:00Z"]);
 

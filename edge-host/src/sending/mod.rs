@@ -134,15 +134,20 @@ impl Sender {
                 let Ok((envelope, mail)) = writer.write(message) else {
                     return (Outcome::Bounced, Some("address".to_owned()));
                 };
-                let mut open = match self.open.take() {
-                    Some(open) => open,
-                    None => match smtp.connect().await {
-                        Ok(open) => open,
-                        Err(error) => {
-                            tracing::warn!(error = error.word(), "the mail server takes nothing now");
-                            return (Outcome::Retry, Some(error.word()));
-                        }
-                    },
+                if let Some(mut open) = self.open.take() {
+                    let (became, usable) = open.send(&envelope, &mail).await;
+                    // A server may have hung up meanwhile: then it was told nothing.
+                    if usable || became.0 != Outcome::Retry {
+                        self.open = usable.then_some(open);
+                        return became;
+                    }
+                }
+                let mut open = match smtp.connect().await {
+                    Ok(open) => open,
+                    Err(error) => {
+                        tracing::warn!(error = error.word(), "the mail server takes nothing now");
+                        return (Outcome::Retry, Some(error.word()));
+                    }
                 };
                 let (became, usable) = open.send(&envelope, &mail).await;
                 self.open = usable.then_some(open);
@@ -181,5 +186,47 @@ const fn label(outcome: Outcome) -> &'static str {
         Outcome::Bounced => "bounced",
         Outcome::Unknown => "unknown",
         Outcome::Untouched => "untouched",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which key is wrong, if any; files stand in `folder`.
+    fn wrong(text: &str) -> Option<&'static str> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), "token\n").unwrap();
+        std::fs::write(folder.path().join("empty"), "\n").unwrap();
+        let mut config: MessagesConfig = toml::from_str(text).unwrap();
+        config.resolve(&folder.path().join("edge.toml"));
+        open(&config).err().map(|(key, _)| key)
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let smtp = |more: &str| {
+            format!("[smtp]\nhost = 'localhost'\nfrom = 'a@example.org'\ntls = 'on-loopback-only'\n{more}")
+        };
+        assert_eq!(wrong(&smtp("")), None);
+        assert_eq!(wrong(&smtp("username = 'a'\npassword_file = 'secret'")), None);
+        assert_eq!(wrong(&smtp("username = 'a'")), Some("messages.smtp.password_file"));
+        assert_eq!(wrong(&smtp("password_file = 'secret'")), Some("messages.smtp.username"));
+        assert_eq!(
+            wrong(&smtp("username = 'a'\npassword_file = 'empty'")),
+            Some("messages.smtp.password_file")
+        );
+        assert_eq!(wrong(&smtp("ca_file = 'nowhere'")), Some("messages.smtp.ca_file"));
+        let dkim = "[smtp.dkim]\ndomain = 'example.org'\nselector = 's'\nkey_file = 'secret'";
+        assert_eq!(wrong(&smtp(dkim)), Some("messages.smtp.dkim.key_file"));
+        assert_eq!(wrong(&smtp("").replace("localhost", "mail.example.org")), Some("messages.smtp.tls"));
+        assert_eq!(wrong(&smtp("").replace("a@example.org", "nobody")), Some("messages.smtp.from"));
+        assert_eq!(wrong(&format!("claim_s = 2\n{}", smtp(""))), Some("messages.claim_s"));
+        let sms = |url: &str| format!("[sms]\nurl = '{url}'\nsecret_file = 'secret'\nfrom = 'Clinic'\n");
+        assert_eq!(wrong(&sms("http://sms.example.org")), Some("messages.sms.url"));
+        assert_eq!(
+            wrong(&sms("https://sms.example.org").replace("'secret'", "'gone'")),
+            Some("messages.sms.secret_file")
+        );
     }
 }

@@ -168,7 +168,10 @@ impl Connection {
                 let heard = matches!(error, SmtpError::Refused(_));
                 let usable = heard && self.talk.ask(&Rset.to_string()).await.is_ok();
                 let outcome = match &error {
-                    SmtpError::Refused(500..=599) => permanent,
+                    // The server wants somebody to sign in: that is not the message's fault (RFC 4954 §6).
+                    SmtpError::Refused(530 | 534 | 535 | 538) => Outcome::Retry,
+                    SmtpError::Refused(550 | 551 | 553) => permanent,
+                    SmtpError::Refused(500..=599) => Outcome::Failed,
                     _ => Outcome::Retry,
                 };
                 return ((outcome, Some(error.word())), usable);

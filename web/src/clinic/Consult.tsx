@@ -9,6 +9,7 @@ import { Loading } from '../design/Loading'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
 import { type Day, dayOf, timeText } from '../i18n/time'
+import { Link } from '../Link'
 import { navigate } from '../routing'
 import { LaunchApps } from './apps/LaunchApps'
 import { ConsentPanel } from './ConsentPanel'
@@ -17,6 +18,7 @@ import { EmergencyAccess } from './EmergencyAccess'
 import { EndVisit } from './EndVisit'
 import { GuestPanel } from './GuestPanel'
 import { IntakePanel } from './IntakePanel'
+import { PlanRecall } from './messages/PlanRecall'
 import { NotePanel } from './NotePanel'
 import { StaffPage } from './StaffPage'
 import { hasRole, useStaff } from './staff'
@@ -153,7 +155,15 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
           ) : (
             <NotePanel note={note} readOnly={!doctor} zone={zone} />
           )}
-          {treats && <LaunchApps appointment={id} />}
+          {treats && (
+            <>
+              <PlanRecall appointmentId={id} />
+              <p>
+                <Link href={`/clinic/${clinic}/conversations/${id}`}>{t('recalls.write')}</Link>
+              </p>
+              <LaunchApps appointment={id} />
+            </>
+          )}
         </div>
       </div>
       {ending && (

@@ -23,6 +23,8 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const { path } = usePlace()
   const outboxPath = `/clinic/${clinic}/outbox`
   const paymentsPath = `/clinic/${clinic}/payments`
+  const conversationsPath = `/clinic/${clinic}/conversations`
+  const recallsPath = `/clinic/${clinic}/recalls`
   const messagesPath = `/clinic/${clinic}/messages`
   const peoplePath = `/clinic/${clinic}/staff`
   const auditPath = `/clinic/${clinic}/audit`
@@ -56,6 +58,20 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
           {hasRole(session, 'front-desk', 'billing', 'clinic-admin') && (
             <Link className="nav-link" href={paymentsPath} aria-current={current(path === paymentsPath)}>
               {t('staff.payments')}
+            </Link>
+          )}
+          {hasRole(session, 'doctor', 'nurse') && (
+            <Link
+              className="nav-link"
+              href={conversationsPath}
+              aria-current={current(path.startsWith(conversationsPath))}
+            >
+              {t('staff.conversations')}
+            </Link>
+          )}
+          {hasRole(session, 'front-desk', 'doctor', 'nurse') && (
+            <Link className="nav-link" href={recallsPath} aria-current={current(path === recallsPath)}>
+              {t('staff.recalls')}
             </Link>
           )}
           {hasRole(session, 'front-desk', 'clinic-admin') && (

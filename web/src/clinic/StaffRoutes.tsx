@@ -7,7 +7,10 @@ import { AuditPage } from './audit/AuditPage'
 import { ReviewsPage } from './audit/ReviewsPage'
 import { ConsultPage } from './ConsultPage'
 import { DayPage } from './DayPage'
+import { ConversationPage } from './messages/ConversationPage'
+import { ConversationsPage } from './messages/ConversationsPage'
 import { MessageWorkPage } from './messages/MessageWorkPage'
+import { RecallsPage } from './messages/RecallsPage'
 import { OutboxPage } from './OutboxPage'
 import { PaymentsPage } from './payments/PaymentsPage'
 import { LicencesPage } from './people/LicencesPage'
@@ -21,6 +24,8 @@ const PAGES: Record<string, ComponentType> = {
   '/clinic/:clinic/outbox': OutboxPage,
   '/clinic/:clinic/payments': PaymentsPage,
   '/clinic/:clinic/messages': MessageWorkPage,
+  '/clinic/:clinic/conversations': ConversationsPage,
+  '/clinic/:clinic/recalls': RecallsPage,
   '/clinic/:clinic/security': SecurityPage,
   '/clinic/:clinic/staff': PeoplePage,
   '/clinic/:clinic/staff/recertification': RecertificationPage,
@@ -40,6 +45,8 @@ export function StaffRoutes() {
   if (day) return <DayPage day={day.day ?? null} />
   const consult = match('/clinic/:clinic/day/:day/visit/:appointment', path)
   if (consult) return <ConsultPage day={consult.day ?? ''} appointmentId={consult.appointment ?? ''} />
+  const conversation = match('/clinic/:clinic/conversations/:appointment', path)
+  if (conversation) return <ConversationPage appointmentId={conversation.appointment ?? ''} />
   const Found = Object.entries(PAGES).find(([pattern]) => match(pattern, path))?.[1]
   return Found ? <Found /> : <NotFoundPage />
 }

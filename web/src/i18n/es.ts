@@ -14,6 +14,16 @@ export const es = {
   'notFound.body': 'La dirección puede estar mal escrita, o la página ha cambiado de sitio.',
   'notFound.home': 'A la página de inicio',
 
+  'thread.list': 'Mensajes',
+  'thread.empty': 'Todavía no se ha escrito nada.',
+  'thread.text': 'Su mensaje',
+  'thread.send': 'Enviar',
+  'thread.failed': 'No se ha enviado. Su texto sigue aquí.',
+  'thread.you': 'Usted',
+  'thread.own': 'Mensajes con la clínica',
+  'thread.own.body': 'En una emergencia no escriba: llame al número de emergencias.',
+  'thread.toAccount': 'Sus visitas',
+
   'noMessages.title': 'Mensajes de la clínica',
   'noMessages.body': 'Sin recordatorios, la clínica solo le escribe sobre lo que usted reserva o pide.',
   'noMessages.stop': 'No más recordatorios',

@@ -87,6 +87,11 @@ function Account({ session, reload }: { session: PatientSession; reload: () => P
         </p>
       )}
       {may('read') && <OwnVisits mayJoin={may('join')} />}
+      {!proxy && (
+        <p>
+          <Link href={`/c/${clinic}/account/messages`}>{t('thread.own')}</Link>
+        </p>
+      )}
       {!proxy && <OwnProxies />}
       {session.passkeys && <PasskeyList passkeys={session.passkeys} onChanged={reload} />}
     </Page>

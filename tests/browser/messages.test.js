@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, test } from 'node:test'
+import { Audit } from './audit.js'
+import { Person } from './browser.js'
+import { inOrder } from './inOrder.js'
+import { Network } from './network.js'
+import { dayAt, giveDetails, signIn, takeFirstTime } from './steps.js'
+
+const SERVER = resolve(import.meta.dirname, '../mail/server.py')
+const EMAIL = 'mona@patients.example'
+/** The mail server of the tests refuses such addresses. */
+const REFUSED = 'nobody@patients.example'
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Network} */
+let network
+/** @type {import('node:child_process').ChildProcess} */
+let server
+let folder = ''
+/** @type {Person[]} */
+const people = []
+/** @type {Page} */
+let patient
+/** @type {Page} */
+let desk
+/** @type {Page} */
+let doctor
+const audit = new Audit()
+let day = ''
+
+/** @param {string} name */
+async function open(name) {
+  const person = await Person.open(name)
+  people.push(person)
+  return person.page()
+}
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'locum-mail-'))
+  const python = process.env.LOCUM_AIOSMTPD ?? 'python3'
+  server = spawn(python, [SERVER, folder, 'plain'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  if (!server.stdout) throw new Error('no output')
+  const { value: port } = await createInterface({ input: server.stdout })[Symbol.asyncIterator]().next()
+  const smtp = `[smtp]\nhost = "127.0.0.1"\nport = ${port}\ntls = "on-loopback-only"\nfrom = "no-reply@clinics.example"\n`
+  await writeFile(join(folder, 'messages.toml'), smtp)
+  network = await Network.start(1, ['--messages', join(folder, 'messages.toml')])
+  patient = await open('patient')
+  desk = await open('desk')
+  doctor = await open('doctor')
+})
+
+after(async () => {
+  for (const person of people) await person.close()
+  await network?.remove()
+  server?.kill()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const step = inOrder(() => people)
+
+step('what a mail server refuses is on the list of the front desk, and goes by their word', async () => {
+  await patient.goto(network.page('/c/demo'))
+  day = dayAt(await takeFirstTime(patient), 'Europe/Berlin')
+  await giveDetails(patient, { name: 'Nora Nobody', email: REFUSED })
+  await desk.goto(network.page('/clinic/demo'))
+  await signIn(desk, network.account('front-desk'))
+  await desk.getByRole('link', { name: 'Messages' }).click()
+  await desk.getByRole('heading', { name: REFUSED }).waitFor()
+  await desk.getByText('Refused', { exact: true }).waitFor()
+  await audit.visit(desk, 'message work')
+  await desk.getByRole('button', { name: `Send once more: ${REFUSED}` }).click()
+  await desk.getByText('Nothing to see to.').waitFor()
+  await desk.getByRole('heading', { name: REFUSED }).waitFor()
+  await desk.getByRole('button', { name: `Seen to: ${REFUSED}` }).click()
+  await desk.getByText('Nothing to see to.').waitFor()
+})
+
+step('a clinician plans the next visit and writes to the patient', async () => {
+  await patient.goto(network.page('/c/demo'))
+  await takeFirstTime(patient)
+  await giveDetails(patient, { name: 'Mona Messages', email: EMAIL })
+  await doctor.goto(network.page('/clinic/demo'))
+  await signIn(doctor, network.account('doctor'))
+  await doctor.goto(network.page(`/clinic/demo/day/${day}`))
+  await doctor
+    .getByRole('link', { name: /Mona Messages/ })
+    .first()
+    .click()
+  await doctor.getByText('Plan the next visit').click()
+  await doctor.getByLabel('Reason').fill('Check the blood pressure')
+  await doctor
+    .getByLabel('Due on')
+    .fill(dayAt(new Date(Date.now() + 7 * 86_400_000).toISOString(), 'Europe/Berlin'))
+  await doctor.getByRole('button', { name: 'Plan', exact: true }).click()
+  await doctor.getByText('Planned.').waitFor()
+  await audit.visit(doctor, 'consult with recall')
+  await doctor.getByRole('link', { name: 'Write to the patient' }).click()
+  await doctor.getByLabel('Your message').fill('Please measure it every morning.')
+  await doctor.getByRole('button', { name: 'Send', exact: true }).click()
+  await doctor.getByRole('listitem').filter({ hasText: 'every morning' }).waitFor()
+  await audit.visit(doctor, 'conversation')
+})
+
+step('the patient reads it in their account and answers', async () => {
+  await patient.goto(network.page('/c/demo/account/messages'))
+  await patient.getByLabel('E-mail').fill(EMAIL)
+  await patient.getByRole('button', { name: 'Send me a code' }).click()
+  await patient.getByText('a code is on its way').waitFor()
+  await desk.getByRole('link', { name: 'Demo outbox' }).click()
+  const message = desk.getByRole('listitem').filter({ hasText: 'Your code for' }).first()
+  const code = /code is (\d{3} \d{3})/.exec((await message.textContent()) ?? '')?.[1]
+  assert.ok(code, 'no code was sent')
+  await patient.getByLabel('Code from the message').fill(code)
+  await patient.getByLabel('Day', { exact: true }).fill('14')
+  await patient.getByLabel('Month').fill('3')
+  await patient.getByLabel('Year').fill('1956')
+  await patient.getByRole('button', { name: 'Sign in', exact: true }).click()
+  await patient.getByText('Please measure it every morning.').waitFor()
+  await patient.getByLabel('Your message').fill('I will.')
+  await patient.getByRole('button', { name: 'Send', exact: true }).click()
+  await patient.getByRole('listitem').filter({ hasText: 'I will.' }).waitFor()
+  await audit.visit(patient, 'own messages')
+  await doctor.getByRole('link', { name: 'Conversations' }).click()
+  await doctor.getByText('Waits for an answer').waitFor()
+  await audit.visit(doctor, 'conversations')
+})
+
+step('who is to be seen again is on the list, with the reason for who treats only', async () => {
+  await doctor.getByRole('link', { name: 'Recalls' }).click()
+  await doctor.getByText('Check the blood pressure').waitFor()
+  await desk.getByRole('link', { name: 'Recalls' }).click()
+  await desk.getByRole('heading', { name: 'Mona Messages' }).waitFor()
+  assert.equal(await desk.getByText('Check the blood pressure').count(), 0)
+  await audit.visit(desk, 'recalls')
+  await desk.getByRole('button', { name: 'Write now: Mona Messages' }).click()
+  await desk.getByText(/^1 message so far/).waitFor()
+  await desk.getByRole('button', { name: 'Need not come: Mona Messages' }).click()
+  await desk.getByText('Nobody is due.').waitFor()
+})
+
+step('the link that ends reminders changes nothing before somebody says so', async () => {
+  await patient.goto(network.page('/c/demo/no-messages#not-a-link'))
+  await audit.visit(patient, 'no messages')
+  await patient.getByRole('button', { name: 'No more reminders' }).click()
+  await patient.getByText('This link is not known.').waitFor()
+  assert.equal(new URL(patient.url()).hash, '', 'the secret left the address bar')
+})
+
+test('no page has a serious accessibility violation', () => {
+  assert.ok(audit.visited.length >= 7, `visited only ${audit.visited.join(', ')}`)
+  assert.deepEqual(audit.accessibility, [])
+})
+
+test('every page fits 360 pixels, with targets that a thumb can hit', () => {
+  assert.deepEqual(audit.layout, [])
+})
+
+test('no page broke its content security policy or threw', () => {
+  assert.deepEqual(
+    people.flatMap((person) => person.uncaught),
+    [],
+  )
+})
