@@ -19,7 +19,7 @@ struct AppManifest {
     application: AppDetails,
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
-    trigger: BTreeMap<String, Vec<HttpTrigger>>,
+    trigger: Triggers,
     component: BTreeMap<String, Component>,
 }
 
@@ -46,6 +46,22 @@ struct Variable {
     default: Option<String>,
     #[serde(default)]
     secret: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Triggers {
+    http: Vec<HttpTrigger>,
+    /// Of Spin's cron plug-in (spinframework/spin-trigger-cron).
+    cron: Vec<CronTrigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CronTrigger {
+    id: String,
+    component: String,
+    cron_expression: String,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +104,6 @@ fn spin_would_take_the_manifest() {
     let manifest: AppManifest = toml::from_str(MANIFEST).unwrap();
     assert_eq!(manifest.spin_manifest_version, 2);
     assert_eq!(manifest.application.name, "locum");
-    assert_eq!(manifest.trigger.keys().collect::<Vec<_>>(), ["http"]);
     for (name, variable) in &manifest.variables {
         assert!(is_id(name, '_'), "{name}");
         assert!(variable.required != variable.default.is_some(), "{name} needs a default, or to be required");
@@ -101,8 +116,12 @@ fn spin_would_take_the_manifest() {
             assert!(used.is_some_and(|name| manifest.variables.contains_key(name)), "{id}: {template}");
         }
     }
-    for trigger in &manifest.trigger["http"] {
+    for trigger in &manifest.trigger.http {
         assert!(manifest.component.contains_key(&trigger.component), "{}", trigger.route);
+    }
+    for trigger in &manifest.trigger.cron {
+        assert!(manifest.component.contains_key(&trigger.component), "{}", trigger.id);
+        assert_eq!(trigger.cron_expression.split(' ').count(), 6, "{}: seconds first", trigger.id);
     }
 }
 
@@ -133,7 +152,7 @@ fn a_component_has_the_least_that_it_needs() {
         assert!(component.key_value_stores.is_empty() && component.environment.is_empty(), "{id}");
         assert_eq!(component.variables.contains_key("token_signing_key"), id == "tokens", "{id}");
         assert_eq!(component.variables.contains_key("setup_token"), id == "auth", "{id}");
-        let told_by_hosts = ["payments", "records"].contains(&id.as_str());
+        let told_by_hosts = ["messages", "payments", "records"].contains(&id.as_str());
         assert_eq!(component.variables.contains_key("host_key"), told_by_hosts, "{id}");
         assert_eq!(component.variables.contains_key("stripe_secret_key"), id == "payments", "{id}");
     }
