@@ -84,14 +84,12 @@ step('what a mail server refuses is on the list of the front desk, and goes by t
 step('a clinician plans the next visit and writes to the patient', async () => {
   await patient.goto(network.page('/c/demo'))
   await takeFirstTime(patient)
+  const confirmed = patient.waitForResponse((response) => response.url().endsWith('/payments/confirmations'))
   await giveDetails(patient, { name: 'Mona Messages', email: EMAIL })
+  const { appointment } = await (await confirmed).json()
   await doctor.goto(network.page('/clinic/demo'))
   await signIn(doctor, network.account('doctor'))
-  await doctor.goto(network.page(`/clinic/demo/day/${day}`))
-  await doctor
-    .getByRole('link', { name: /Mona Messages/ })
-    .first()
-    .click()
+  await doctor.goto(network.page(`/clinic/demo/day/${day}/visit/${appointment.id}`))
   await doctor.getByText('Plan the next visit').click()
   await doctor.getByLabel('Reason').fill('Check the blood pressure')
   await doctor

@@ -205,6 +205,7 @@ mod tests {
             time_zone: "Europe/Madrid".to_owned(),
             zone: TimeZone::get("Europe/Madrid").unwrap(),
             change_until: SignedDuration::ZERO,
+            is_open: true,
         };
         let start = "2026-03-04T08:30:00Z".parse().unwrap();
         let told = text(Language::Es, &clinic, Words::Reminder(start));

@@ -46,6 +46,7 @@ mod tests {
             time_zone: zone.to_owned(),
             zone: TimeZone::get(zone).unwrap(),
             change_until: SignedDuration::ZERO,
+            is_open: true,
         }
     }
 

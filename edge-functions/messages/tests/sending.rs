@@ -180,7 +180,7 @@ async fn each_reminder_comes_once_and_none_after_a_change() {
     let sql = "UPDATE appointment SET status = 'cancelled' WHERE id = ?";
     world.run(sql, params![visit.appointment]).await;
     assert!(claim(&world, "x", json!([])).await.is_empty());
-    assert_eq!(states(&world).await.last().unwrap(), "withdrawn");
+    assert!(states(&world).await.contains(&"withdrawn".to_owned()));
 }
 
 #[tokio::test]

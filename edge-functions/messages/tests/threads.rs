@@ -66,6 +66,7 @@ async fn both_sides_read_and_write_and_outside_goes_a_link() {
     for _ in 0..2 {
         let sent = doctor.post::<MessagesFunction>(&clinic.thread(), json!({"text": CANARY})).await;
         assert_eq!(sent.status, 200, "{}", sent.body);
+        clinic.world.advance(SignedDuration::from_secs(1));
     }
     let outbox = clinic.outbox().await;
     assert_eq!(outbox.len(), 1, "one is enough to say that there is something");
@@ -108,7 +109,7 @@ async fn a_conversation_is_its_patients_and_of_clinicians_who_may() {
     assert_eq!(desk.get::<MessagesFunction>(&clinic.thread()).await.status, 403);
     // Where clinicians open their own patients' only, another's conversation is closed too.
     let sql = "INSERT INTO oversight (clinic, record_access, emergency_minutes, day_begins, day_ends, mass_patients,
-                 sample_one_in) VALUES ('demo', 'assigned', 60, '06:00', '22:00', 30, 0)";
+                 sample_one_in, changed_at) VALUES ('demo', 'assigned', 60, '06:00', '22:00', 30, 0, 0)";
     clinic.world.run(sql, vec![]).await;
     let other = clinic.world.client("demo");
     other.sign_in_as(Role::Doctor).await;
