@@ -51,14 +51,8 @@ impl Job {
 
     /// The last time for it that is not after `now`, if that is not long ago.
     fn last(&self, now: Timestamp) -> Option<Timestamp> {
-        let mut times = self.schedule.after((now - LATE).to_zoned(TimeZone::UTC)).map(|at| at.timestamp());
-        let mut last = None;
-        while let Some(at) = times.next()
-            && at <= now
-        {
-            last = Some(at);
-        }
-        last
+        let times = self.schedule.after((now - LATE).to_zoned(TimeZone::UTC)).map(|at| at.timestamp());
+        times.take_while(|at| *at <= now).last()
     }
 }
 

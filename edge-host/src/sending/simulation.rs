@@ -59,7 +59,7 @@ impl<'w> Life<'w> {
         for number in 0..MESSAGES {
             let sql = "INSERT INTO outbox_message (clinic, id, recipient, subject, body, link, created_at)
                        VALUES (?, ?, 'a@example.org', 's', 'b', 'l', ?)";
-            let id = format!("00000000-0000-7000-8000-{:012}", number);
+            let id = format!("00000000-0000-7000-8000-{number:012}");
             world.run(sql, params![clinic.as_str(), id, world.now()]).await;
         }
         let (desks, taken) = ([new_desk(), new_desk()], BTreeMap::new());
