@@ -7,8 +7,6 @@
 mod config;
 mod desk;
 mod mail;
-#[cfg(test)]
-mod simulation;
 mod sms;
 mod smtp;
 mod trust;
