@@ -130,7 +130,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         engine,
         backup,
         geography,
-            messages,
+        messages,
     };
     let mut network = Network::new(plan, data, binaries);
 

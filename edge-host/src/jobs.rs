@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -20,8 +20,8 @@ use crate::store::Writer;
 const LOOK: Duration = Duration::from_secs(1);
 /// A time that is over for longer is left out.
 const LATE: SignedDuration = SignedDuration::from_mins(10);
-/// A job that has more to do is asked again, so often at most.
-const MOST_ROUNDS: usize = 10_000;
+/// A job that has more to do is asked again for so long; then others have their turn, and it goes on at its next time.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// One of the manifest's jobs.
 #[derive(Clone, Debug)]
@@ -88,7 +88,8 @@ fn led_here(edge: &Edge) -> Vec<ClinicId> {
 
 /// The key is what makes it happen once: the host keeps the answer in the commit of what was done.
 async fn carry_out(edge: &Edge, job: &Job, clinic: &ClinicId, at: Timestamp) -> bool {
-    for round in 0..MOST_ROUNDS {
+    let begun = Instant::now();
+    for round in 0_u64.. {
         let key = format!("job {} {at} {round}", job.id);
         let Some((status, answer)) = edge.ask(clinic, &job.path, b"{}".to_vec(), Some(&key)).await else {
             return false;
@@ -101,7 +102,7 @@ async fn carry_out(edge: &Edge, job: &Job, clinic: &ClinicId, at: Timestamp) -> 
             tracing::debug!(job = job.id, %clinic, status = status.as_u16(), "a job was not done");
             return false;
         }
-        if !serde_json::from_slice::<Answer>(&answer).unwrap_or_default().more {
+        if !serde_json::from_slice::<Answer>(&answer).unwrap_or_default().more || begun.elapsed() > LONGEST {
             return true;
         }
     }
