@@ -84,7 +84,7 @@ pub fn hex_mac_matches(key: &[u8], message: &[u8], tag: &str) -> bool {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    let digits = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| text.as_bytes().chunks_exact(2).map(pair).collect())?
 }
 

@@ -178,7 +178,7 @@ fn naive(item: &Json, answers: &Json) -> bool {
         let wanted = ["answerBoolean", "answerInteger", "answerString"].map(|name| &condition[name]);
         let wanted = wanted.into_iter().find(|value| !value.is_null()).unwrap();
         match condition["operator"].as_str().unwrap() {
-            "exists" => !given.is_null() == wanted.as_bool().unwrap(),
+            "exists" => given.is_null() != wanted.as_bool().unwrap(),
             "=" => given == wanted,
             _ => given != wanted,
         }

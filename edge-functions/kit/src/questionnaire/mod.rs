@@ -346,7 +346,7 @@ impl Item {
         {
             return refuse("/maxLength", "must be 1 or more, of a string or a text");
         }
-        if self.kind.is_choice() != !self.answer_option.is_empty() || self.answer_option.len() > MAX_OPTIONS {
+        if self.kind.is_choice() == self.answer_option.is_empty() || self.answer_option.len() > MAX_OPTIONS {
             return refuse("/answerOption", "choices have 1 to 100 of them, and nothing else has");
         }
         if self.enable_when.len() > MAX_CONDITIONS {
