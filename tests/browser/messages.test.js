@@ -91,7 +91,7 @@ step('a clinician plans the next visit and writes to the patient', async () => {
   await signIn(doctor, network.account('doctor'))
   await doctor.goto(network.page(`/clinic/demo/day/${day}/visit/${appointment.id}`))
   await doctor.getByText('Plan the next visit').click()
-  await doctor.getByLabel('Reason').fill('Check the blood pressure')
+  await doctor.getByLabel('What for').fill('Check the blood pressure')
   await doctor
     .getByLabel('Due on')
     .fill(dayAt(new Date(Date.now() + 7 * 86_400_000).toISOString(), 'Europe/Berlin'))

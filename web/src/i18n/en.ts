@@ -1097,7 +1097,7 @@ export const en = {
   'recalls.close': 'Need not come',
   'recalls.plan': 'Plan the next visit',
   'recalls.write': 'Write to the patient',
-  'recalls.reason': 'Reason',
+  'recalls.reason': 'What for',
   'recalls.reason.hint': 'For who treats; no message carries it.',
   'recalls.dueOn': 'Due on',
   'recalls.months': 'Again after each visit, months (optional)',

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::group::now;
 use super::{ByteStream, Links, LogRequest, RecordsAnswer, RecordsQuestion, ReplicatedStore};
 use crate::store::{
-    Access, Caller, Failure, Migration, RecordStore, ResultLimits, Session, SqlError, StoreError,
+    Access, Caller, Failure, Migration, OpenError, RecordStore, ResultLimits, Session, SqlError, StoreError,
     StoreSettings, TransactionLimits, Value, Writer,
 };
 
@@ -104,7 +104,16 @@ impl Network {
             transactions: TransactionLimits::default(),
             contract_after: Duration::ZERO,
         };
-        let store = Arc::new(ReplicatedStore::open([group()], &settings, engine()).unwrap());
+        let deadline = Instant::now() + WITHIN;
+        let store = loop {
+            match ReplicatedStore::open([group()], &settings, engine()) {
+                // Whoever had them before is about to let go of its files.
+                Err(OpenError::InUse(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                opened => break Arc::new(opened.unwrap()),
+            }
+        };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let links: Arc<dyn Links> = Arc::new(TestLinks {
             network: Arc::clone(self),
