@@ -9,6 +9,9 @@ import {
 } from './IntakeKeeper'
 import { type Answers, answersOf, type Questionnaire } from './rules'
 
+/** As an option of a question brings it along, and as the clinic keeps it. */
+const CODE = { system: 'urn:s', code: 'pain', display: 'Pain' }
+const OFFERED = [{ valueCoding: { ...CODE, _display: { extension: [] } } }]
 const QUESTIONNAIRE: Questionnaire = {
   resourceType: 'Questionnaire',
   url: 'urn:x',
@@ -23,6 +26,7 @@ const QUESTIONNAIRE: Questionnaire = {
       text: 'Since?',
       enableWhen: [{ question: 'fever', operator: '=', answerBoolean: true }],
     },
+    { linkId: 'which', type: 'choice', text: 'Which?', answerOption: OFFERED },
   ],
 }
 const text = (valueString: string) => [{ valueString }]
@@ -42,7 +46,10 @@ class Clinic implements IntakeStore {
     if (this.fails) throw new TypeError('unreachable')
     if (etag !== `"${this.version}"`) throw new Error('overtaken')
     this.saves.push(response)
-    this.write(answersOf(response.item), response.status === 'completed')
+    const kept = JSON.stringify(answersOf(response.item), (key, value) =>
+      key === '_display' ? undefined : value,
+    )
+    this.write(JSON.parse(kept), response.status === 'completed')
     return this.#kept()
   }
 
@@ -155,6 +162,19 @@ test('done is said once nothing is missing, and a change afterwards is a draft a
   clinic.write({ reason: text('Cough') })
   expect(await keeper.complete()).toEqual([])
   expect(clinic.done).toBe(true)
+})
+
+test('an option that was chosen is saved once, though the clinic keeps no translations of it', async () => {
+  const clinic = new Clinic()
+  const keeper = await opened(clinic)
+  keeper.set('which', OFFERED)
+  await vi.advanceTimersByTimeAsync(1000)
+  expect(clinic.answers).toEqual({ which: [{ valueCoding: CODE }] })
+  keeper.set('reason', text('pain'))
+  expect(await keeper.complete()).toEqual([])
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(clinic.done).toBe(true)
+  expect(clinic.saves).toHaveLength(2)
 })
 
 test('answers merge one by one', () => {

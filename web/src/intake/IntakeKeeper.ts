@@ -226,11 +226,19 @@ function isEqual(one: unknown, other: unknown): boolean {
   return canonical(one) === canonical(other)
 }
 
-/** The same text for the same values, in whatever order their members came. */
+/**
+ * The same text for the same values, in whatever order their members came. A code is its system and code: the clinic keeps
+ * none of the translations that came with the question.
+ */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    inner && typeof inner === 'object' && !Array.isArray(inner)
+  return JSON.stringify(value, (key, inner: unknown) => {
+    if (key === 'valueCoding') return codeOf(inner as NonNullable<Answer['valueCoding']>)
+    return inner && typeof inner === 'object' && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  )
+      : inner
+  })
+}
+
+function codeOf({ system, code }: NonNullable<Answer['valueCoding']>): string {
+  return `${system ?? ''}|${code}`
 }
