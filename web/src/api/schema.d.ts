@@ -2227,7 +2227,7 @@ export interface paths {
         put?: never;
         /**
          * Do what is due, and compare with the provider's books
-         * @description For hosts, by their own key. Nothing asks by the clock yet: see `reconcileNow`.
+         * @description For hosts, by their own key: the cron trigger `payments-reconcile`. The same when a person wants it: `reconcileNow`.
          */
         post: operations["reconcile"];
         delete?: never;
