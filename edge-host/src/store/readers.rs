@@ -170,4 +170,51 @@ mod tests {
         let mut reader = Readers::new(&path, DatabaseKey::from([7; 32])).connection().unwrap();
         assert!(reader.host("INSERT INTO a VALUES (1)", &[]).is_err());
     }
+
+    #[test]
+    fn a_statement_that_stays_compiled_sees_what_has_changed_and_may_do_no_more_than_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.db");
+        let key = DatabaseKey::from([7; 32]);
+        let mut writer = Database::open_tuned(&path, &key).unwrap();
+        writer.host("PRAGMA journal_mode = WAL", &[]).unwrap();
+        writer.host("CREATE TABLE a (x)", &[]).unwrap();
+        writer.host("CREATE TABLE locum_a (x)", &[]).unwrap();
+        writer.host("INSERT INTO a VALUES (1), (2)", &[]).unwrap();
+        let mut reader = Readers::new(&path, key).connection().unwrap();
+        let mut read = |authority, sql: &str, parameters: &[Value]| {
+            let limits = ResultLimits { rows: 2, ..ResultLimits::default() };
+            reader.run(sql, parameters, authority, limits).map(|result| (result.columns, result.rows))
+        };
+        let of = |authority, read: &mut dyn FnMut(_, &str, &[Value]) -> Result<_, SqlError>, x| {
+            read(authority, "SELECT * FROM a WHERE x = ?", &[Value::Integer(x)])
+        };
+        let row = |x| (vec!["x".to_owned()], vec![vec![Value::Integer(x)]]);
+        for x in [1, 2, 1] {
+            assert_eq!(of(Authority::FunctionRead, &mut read, x).unwrap(), row(x));
+        }
+        // Without its parameter, and with more rows than may come: refused, and right again after it.
+        assert!(read(Authority::FunctionRead, "SELECT * FROM a WHERE x = ?", &[]).is_err());
+        writer.host("INSERT INTO a VALUES (1), (1)", &[]).unwrap();
+        assert!(of(Authority::FunctionRead, &mut read, 1).is_err());
+        assert_eq!(of(Authority::FunctionRead, &mut read, 2).unwrap(), row(2));
+        writer.host("ALTER TABLE a ADD COLUMN y DEFAULT 5", &[]).unwrap();
+        let wider = (vec!["x".to_owned(), "y".to_owned()], vec![vec![Value::Integer(2), Value::Integer(5)]]);
+        assert_eq!(of(Authority::FunctionRead, &mut read, 2).unwrap(), wider);
+        // The host's own tables stay the host's, also where a view now stands for them.
+        let host_only = "SELECT * FROM locum_a";
+        for _ in 0..2 {
+            assert!(read(Authority::Host, host_only, &[]).is_ok());
+            assert!(read(Authority::FunctionRead, host_only, &[]).is_err());
+        }
+        writer.host("DROP TABLE a", &[]).unwrap();
+        writer.host("CREATE VIEW a AS SELECT * FROM locum_a", &[]).unwrap();
+        assert!(of(Authority::FunctionRead, &mut read, 2).is_err());
+        for n in 0..100 {
+            read(Authority::FunctionRead, &format!("SELECT {n}"), &[]).unwrap();
+        }
+        // No lock is left behind.
+        writer.host("CREATE TABLE b (x)", &[]).unwrap();
+        assert_eq!(reader.kept(), 32);
+    }
 }

@@ -19,6 +19,10 @@ use super::{QueryResult, ResultLimits, SqlError, Value};
 
 /// Virtual-machine steps between two looks at the deadline: some microseconds.
 const STEPS_BETWEEN_CHECKS: c_int = 100;
+/// Statements of functions that stay compiled on a connection.
+const KEPT: usize = 32;
+/// Longer ones are made for one occasion.
+const LONGEST_KEPT: usize = 4 << 10;
 /// Waiting for another connection's lock; writers queue before they come here, so this is for checkpoints.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -31,6 +35,14 @@ pub(super) struct DatabaseKey(String);
 pub(super) struct Database {
     raw: NonNull<ffi::sqlite3>,
     watch: NonNull<Watch>,
+    /// Statements of functions that read, each compiled and at rest; the one used last comes last.
+    kept: Vec<Kept>,
+}
+
+/// To compile a statement takes longer than most take to run.
+struct Kept {
+    sql: String,
+    raw: *mut ffi::sqlite3_stmt,
 }
 
 // SAFETY: SQLite is compiled with SQLITE_THREADSAFE=1 and the connection opened with NOMUTEX, so it may move
@@ -143,7 +155,7 @@ impl Database {
         });
         // Raw from here on: SQLite holds this pointer until `drop` closes the connection, then frees it.
         let watch = NonNull::from(Box::leak(watch));
-        let database = Self { raw, watch };
+        let database = Self { raw, watch, kept: Vec::new() };
         database.check(code)?;
         Ok(database)
     }
@@ -254,11 +266,30 @@ impl Database {
     ) -> Result<(QueryResult, Effect), SqlError> {
         self.watch().authority.set(authority);
         self.watch().is_volatile.set(false);
-        let (statement, tail) = self.prepare(sql)?;
-        let is_volatile = self.watch().is_volatile.get();
-        let Some(statement) = statement else {
+        let is_kept = authority == Authority::FunctionRead && sql.len() <= LONGEST_KEPT;
+        if is_kept && let Some(at) = self.kept.iter().position(|kept| kept.sql == sql) {
+            let kept = self.kept.remove(at);
+            // Where the schema has changed, SQLite compiles it anew, and asks anew what it may.
+            self.watch().refusal.take();
+            return self.run_kept(kept, parameters, limits).map(|result| (result, Effect::Reads));
+        }
+        let Some((raw, effect)) = self.compile(sql)? else {
             return Ok((QueryResult::default(), Effect::Reads));
         };
+        if is_kept && effect == Effect::Reads {
+            let kept = Kept { sql: sql.to_owned(), raw };
+            return self.run_kept(kept, parameters, limits).map(|result| (result, effect));
+        }
+        let statement = Statement { raw, database: self };
+        statement.bind(parameters)?;
+        Ok((statement.rows(limits)?, effect))
+    }
+
+    /// One statement, compiled, which its owner finalizes; `None`: there is none.
+    fn compile(&self, sql: &str) -> Result<Option<(*mut ffi::sqlite3_stmt, Effect)>, SqlError> {
+        let (statement, tail) = self.prepare(sql)?;
+        let is_volatile = self.watch().is_volatile.get();
+        let Some(statement) = statement else { return Ok(None) };
         if self.prepare(tail)?.0.is_some() {
             return Err(SqlError::misuse("more than one statement in one call"));
         }
@@ -266,8 +297,26 @@ impl Database {
         if effect == Effect::Writes && is_volatile {
             return Err(Refusal::VOLATILE.into());
         }
+        Ok(Some((statement.into_raw(), effect)))
+    }
+
+    /// Runs a statement that reads and keeps it, unless it failed.
+    fn run_kept(
+        &mut self,
+        Kept { sql, raw }: Kept,
+        parameters: &[Value],
+        limits: ResultLimits,
+    ) -> Result<QueryResult, SqlError> {
+        let statement = Statement { raw, database: self };
         statement.bind(parameters)?;
-        Ok((statement.rows(limits)?, effect))
+        let result = statement.rows(limits)?;
+        statement.reset();
+        let raw = statement.into_raw();
+        if self.kept.len() >= KEPT {
+            finalize(self.kept.remove(0).raw);
+        }
+        self.kept.push(Kept { sql, raw });
+        Ok(result)
     }
 
     /// Runs one statement, compiled once, with each of `parameters`, and hands over every row it answers.
@@ -342,6 +391,12 @@ impl Database {
         self.watch().authority.set(authority);
         self.watch().is_volatile.set(false);
         self.prepare(sql).is_ok() && !self.watch().is_volatile.get()
+    }
+
+    /// How many statements stay compiled.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
     }
 
     /// A statement of the host, for its effect only.
@@ -426,6 +481,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        for kept in self.kept.drain(..) {
+            finalize(kept.raw);
+        }
         // SAFETY: no statement outlives the borrow of `self`, so the close succeeds and SQLite drops its
         // pointer to `watch`, which was leaked from a box in `open` and is freed exactly here.
         unsafe {
@@ -491,18 +549,21 @@ impl Statement<'_> {
     }
 
     fn rows(&self, limits: ResultLimits) -> Result<QueryResult, SqlError> {
+        let mut has_row = self.step()?;
+        // Not before: the first step may have to compile the statement anew, to more columns than it had.
         // SAFETY: `raw` is a live statement.
         let width = unsafe { ffi::sqlite3_column_count(self.raw) };
         let mut result =
             QueryResult { columns: (0..width).map(|i| self.column_name(i)).collect(), rows: Vec::new() };
         let mut bytes = 0_usize;
-        while self.step()? {
+        while has_row {
             let row = self.row()?;
             bytes = bytes.saturating_add(row.iter().map(Value::size).sum());
             if result.rows.len() >= limits.rows || bytes > limits.bytes {
                 return Err(SqlError::TooLarge { rows: limits.rows, bytes: limits.bytes });
             }
             result.rows.push(row);
+            has_row = self.step()?;
         }
         Ok(result)
     }
@@ -514,10 +575,20 @@ impl Statement<'_> {
         (0..width).map(|index| self.column(index)).collect()
     }
 
-    /// Ready to be bound and run once more.
+    /// Ready to be bound and run once more. Holds nothing of what it was bound to, and no lock.
     fn reset(&self) {
         // SAFETY: `raw` is a live statement. What it answers is the last step's error, which was seen already.
-        unsafe { ffi::sqlite3_reset(self.raw) };
+        unsafe {
+            ffi::sqlite3_reset(self.raw);
+            ffi::sqlite3_clear_bindings(self.raw);
+        }
+    }
+
+    /// From now on whoever has it finalizes it.
+    const fn into_raw(self) -> *mut ffi::sqlite3_stmt {
+        let raw = self.raw;
+        std::mem::forget(self);
+        raw
     }
 
     /// True while there is a row to read.
@@ -571,9 +642,14 @@ impl Statement<'_> {
 
 impl Drop for Statement<'_> {
     fn drop(&mut self) {
-        // SAFETY: `raw` came from prepare and is finalized exactly once.
-        unsafe { ffi::sqlite3_finalize(self.raw) };
+        finalize(self.raw);
     }
+}
+
+/// The end of a statement, once for each.
+fn finalize(raw: *mut ffi::sqlite3_stmt) {
+    // SAFETY: `raw` came from prepare, and whoever calls this owned it.
+    unsafe { ffi::sqlite3_finalize(raw) };
 }
 
 /// Non-zero interrupts the statement.
