@@ -1,6 +1,8 @@
 //! Signing in: a wrong password and an unknown user look the same and leave nothing behind.
 
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +29,29 @@ async fn only_the_right_password_opens_a_session() -> Result<()> {
     ensure!(session["user"]["roles"][0] == "doctor", "{session}");
     ensure!(browser.send(Method::DELETE, "/auth/session", None).await?.status == 204);
     ensure!(browser.send(Method::GET, "/auth/session", None).await?.status == 401);
+    Ok(())
+}
+
+/// An app and a security key of other people's making, and what must not open anything.
+#[test]
+fn other_peoples_authenticators_get_in() -> Result<()> {
+    let network = Network::start()?;
+    let region = network.regions().into_iter().next().context("no region")?;
+    let address = network.address(&network.edge(&region), "http")?;
+    let (_, port) = address.rsplit_once(':').context("no port")?;
+    let account =
+        |role| network.account(role).map(|a| json!({"username": a.username, "password": a.password}));
+    let said = json!({
+        "address": address,
+        "host": format!("{region}.locum.localhost:{port}"),
+        "origin": format!("http://app.locum.localhost:{port}"),
+        "accounts": {"doctor": account("doctor")?, "front-desk": account("front-desk")?},
+    });
+    let python = std::env::var_os("LOCUM_AUTHENTICATORS").context("LOCUM_AUTHENTICATORS is not set")?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/authenticators/sign_in.py");
+    let mut run = Command::new(python).arg(script).stdin(Stdio::piped()).spawn()?;
+    run.stdin.take().context("no input")?.write_all(said.to_string().as_bytes())?;
+    ensure!(run.wait()?.success(), "see above");
     Ok(())
 }
 
