@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_what_one_subscriber_has() {
+        let of = |from: &str| network(from.parse().unwrap());
+        assert_eq!(of("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(of("::ffff:192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(of("2001:db8:1:2::77"), "2001:db8:1::/48");
+    }
+
+    #[test]
     fn who_signs_in_elsewhere_too_soon_has_not_travelled() {
         let mut watch = Watch::new(SecurityRules::default());
         let mut enter = |minute: i64, person: &str, country: &str| {
