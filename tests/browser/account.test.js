@@ -139,7 +139,7 @@ step('a carer is invited with the keyboard alone, comes and sees the visit', asy
 
 step('front desk sees the carer and takes it back: they are out', async () => {
   await desk.goto(network.page(`/clinic/demo/day/${day}`))
-  await desk.getByRole('button', { name: 'Who acts for Ada Account' }).click()
+  await desk.getByRole('button', { name: 'Carers of Ada Account' }).click()
   await desk.getByText('Carla Carer').waitFor()
   await audit.visit(desk, 'proxies at the desk')
   await desk.getByRole('button', { name: 'Take back: Carla Carer' }).click()

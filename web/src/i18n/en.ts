@@ -432,7 +432,7 @@ export const en = {
     'A parent, a carer or somebody else can book, join and see visits. You can take it back at any time.',
   'proxies.none': 'Nobody.',
   'proxies.add': 'Let somebody act',
-  'proxies.open.name': 'Who acts for {name}',
+  'proxies.open.name': 'Carers of {name}',
   'proxies.open': 'Carers',
   'proxies.name': 'Their name',
   'proxies.email': 'Their e-mail',

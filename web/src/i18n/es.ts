@@ -404,7 +404,7 @@ export const es = {
     'Un padre o una madre, un cuidador u otra persona puede reservar, entrar y ver visitas. Puede retirarlo cuando quiera.',
   'proxies.none': 'Nadie.',
   'proxies.add': 'Permitir que alguien actúe',
-  'proxies.open.name': 'Quién actúa por {name}',
+  'proxies.open.name': 'Cuidadores de {name}',
   'proxies.open': 'Cuidadores',
   'proxies.name': 'Su nombre',
   'proxies.email': 'Su correo electrónico',
