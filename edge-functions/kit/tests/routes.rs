@@ -245,6 +245,35 @@ fn problems_and_secured_operations_are_described() {
     }
 }
 
+/// Wherever a request may carry a key, the key may be one that another request had: a problem without `errors`.
+#[test]
+fn a_key_that_was_used_for_something_else_is_documented() {
+    const PROBLEM: &str = "#/components/schemas/Problem";
+    let document = openapi();
+    let referred = |value: &Json| {
+        let name = value["$ref"].as_str().and_then(|name| name.strip_prefix('#'));
+        name.and_then(|name| document.pointer(name)).unwrap_or(value).clone()
+    };
+    let mut looked_at = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let has_key =
+                parameters.into_iter().any(|one| one["$ref"] == "#/components/parameters/IdempotencyKey");
+            let answer = &operation["responses"]["422"];
+            if !METHODS.contains(&method.as_str()) || !has_key || answer.is_null() {
+                continue;
+            }
+            let schema = &referred(answer)["content"]["application/problem+json"]["schema"];
+            let any = schema["anyOf"].as_array().into_iter().flatten();
+            let says = schema["$ref"] == PROBLEM || any.into_iter().any(|one| one["$ref"] == PROBLEM);
+            assert!(says, "{method} {path}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 5, "the document was not read");
+}
+
 #[test]
 fn spin_routes_every_component_and_nothing_else() {
     let manifest: toml::Table = project_file("spin.toml").parse().unwrap();

@@ -17,7 +17,7 @@ use crate::catalogue::{self, Practitioner, Service, Site};
 use crate::openings::{Busy, Hours, Slot};
 
 /// The longest stretch of an answer, in days.
-const MAX_DAYS: i64 = 14;
+const MAX_DAYS: i64 = 31;
 /// How far ahead anybody can book.
 pub const HORIZON: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// No service needs more than this before or after, as the tables say.
@@ -72,7 +72,7 @@ pub async fn list_slots(context: &Context<'_>) -> Result<Reply, Problem> {
     let service = query.required("service", "the id of a service", ServiceId::parse)?;
     let from = query.required("from", "a date such as 2026-01-31", form::parse_day)?;
     let days = |text: &str| text.parse().ok().filter(|days| (1..=MAX_DAYS).contains(days));
-    let days = query.optional("days", "1 to 14", days)?.unwrap_or(7);
+    let days = query.optional("days", "1 to 31", days)?.unwrap_or(7);
     let practitioner = query.optional("practitioner", "the id of a practitioner", PractitionerId::parse)?;
     let site = query.optional("site", "the id of a site", SiteId::parse)?;
     query.finish()?;

@@ -119,7 +119,7 @@ async fn parameters_are_checked() {
         (format!("service={service}"), "?from"),
         (format!("service={service}&from=2026-02-30"), "?from"),
         (format!("service={service}&from=2026-03-02&days=0"), "?days"),
-        (format!("service={service}&from=2026-03-02&days=15"), "?days"),
+        (format!("service={service}&from=2026-03-02&days=32"), "?days"),
         (format!("service={service}&from=2026-03-02&days=x"), "?days"),
         (format!("service={service}&from=2026-03-02&practitioner=grey"), "?practitioner"),
         (format!("service={service}&from=2026-03-02&name=Ada"), "?"),

@@ -11290,13 +11290,16 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Answers that do not fit (`invalid-input`). Each of `errors` has the `linkId` of its item; answers are not repeated. */
+            /**
+             * @description Answers that do not fit (`invalid-input`). Each of `errors` has the `linkId` of its item; answers are not repeated.
+             *     Or `idempotency-key-reused`.
+             */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["InvalidInput"];
+                    "application/problem+json": components["schemas"]["InvalidInput"] | components["schemas"]["Problem"];
                 };
             };
             /** @description Without `If-Match` (`precondition-required`). */
