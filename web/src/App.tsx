@@ -1,14 +1,17 @@
-import { lazy, type ReactNode, Suspense } from 'react'
+import { type ComponentType, lazy, type ReactNode, Suspense } from 'react'
 import { ClinicGate } from './ClinicGate'
 import { LoadingPage } from './design/LoadingPage'
 import { NotFoundPage } from './NotFoundPage'
+import { BookingPage } from './patient/BookingPage'
+import { VisitPage } from './patient/VisitPage'
 import { match, usePlace } from './routing'
 import { WelcomePage } from './WelcomePage'
 
-// Who books loads neither the clinic's pages nor the call.
-const CLINIC_PAGES = {
-  '/c/:clinic': lazy(() => import('./patient/BookingPage').then((m) => ({ default: m.BookingPage }))),
-  '/c/:clinic/visit': lazy(() => import('./patient/VisitPage').then((m) => ({ default: m.VisitPage }))),
+// Who has a link, or books, waits for one load only: on a slow line each further one counts. They load neither the
+// clinic's pages nor the call.
+const PAGES: Record<string, ComponentType> = {
+  '/c/:clinic': BookingPage,
+  '/c/:clinic/visit': VisitPage,
   '/c/:clinic/account': lazy(() =>
     import('./patient/account/AccountPage').then((m) => ({ default: m.AccountPage })),
   ),
@@ -34,7 +37,7 @@ export function App() {
 
 function pageAt(path: string): ReactNode {
   if (match('/', path)) return <WelcomePage />
-  for (const [pattern, ClinicPage] of Object.entries(CLINIC_PAGES)) {
+  for (const [pattern, ClinicPage] of Object.entries(PAGES)) {
     const found = match(pattern, path)
     if (found) {
       return (

@@ -1,5 +1,6 @@
 import { type MouseEvent, type ReactNode, useEffect, useRef } from 'react'
 import { t } from '../i18n/text'
+import icon from '../icon.svg'
 import { arrivedByLink } from '../routing'
 
 interface Props {
@@ -59,7 +60,7 @@ export function Page({
       </a>
       <header className="top">
         <span className="top-name">
-          <img src="/icon.svg" alt="" />
+          <img src={icon} alt="" />
           {name}
         </span>
         {actions}
