@@ -178,6 +178,14 @@ export const es = {
   'devices.join': 'Ir a la sala de espera',
   'devices.joinAudio': 'Ir a la sala de espera sin cámara',
 
+  'inApp.title': 'Esta página está abierta dentro de otra aplicación',
+  'inApp.body': 'Esas aplicaciones no suelen dejar usar la cámara ni el micrófono. En su navegador funciona:',
+  'inApp.1': 'Abra el menú de esta aplicación, casi siempre tres puntos o el símbolo de compartir.',
+  'inApp.2': 'Elija «Abrir en el navegador», Safari o Chrome. O copie el enlace y péguelo allí.',
+  'inApp.copy': 'Copiar mi enlace',
+  'inApp.copied': 'Copiado.',
+  'inApp.notCopied': 'No ha funcionado. Abra en el navegador el enlace de su mensaje.',
+
   'trouble.both.denied': 'El navegador no puede usar la cámara ni el micrófono.',
   'trouble.both.missing': 'No se encontró cámara ni micrófono.',
   'trouble.both.busy': 'Otro programa está usando la cámara y el micrófono.',
@@ -194,6 +202,8 @@ export const es = {
   'trouble.microphone.busy': 'Otro programa está usando el micrófono.',
   'trouble.microphone.unsupported': 'Este navegador no puede usar un micrófono.',
   'trouble.microphone.failed': 'No se pudo encender el micrófono.',
+  'trouble.picture':
+    'La barra de direcciones de un navegador: el símbolo junto a la dirección y los interruptores debajo.',
   'trouble.denied.1': 'Toque el símbolo junto a la dirección, arriba en su navegador.',
   'trouble.denied.2': 'Ponga cámara y micrófono en «Permitir».',
   'trouble.denied.3': 'Vuelva aquí y pulse «Intentar de nuevo».',

@@ -10,6 +10,7 @@ import { t } from '../i18n/text'
 import { dayOf, dayText, readerZone, timeText } from '../i18n/time'
 import { IntakeCard } from '../intake/IntakeCard'
 import type { Intake } from '../intake/useIntake'
+import { OpenInBrowser } from './OpenInBrowser'
 import { RecordAccess } from './RecordAccess'
 import { RunningLate } from './RunningLate'
 import { VisitFacts } from './VisitFacts'
@@ -40,6 +41,7 @@ export function BeforeVisit({ visit, intake, consent, joining, onReady }: Props)
   const facts = { start, end, practitioner: visit.practitioner, service: visit.service }
   return (
     <>
+      <OpenInBrowser />
       <section className="card" aria-label={t('visit.facts')}>
         <VisitFacts clinicZone={visit.clinic.timeZone} visit={facts} />
       </section>

@@ -13,6 +13,7 @@ import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { readerZone, timeText } from '../i18n/time'
 import { keepChoice, keptChoice } from './invitation'
+import { OpenInBrowser } from './OpenInBrowser'
 import { VisitCall } from './VisitCall'
 import { VisitOver } from './VisitOver'
 
@@ -70,6 +71,7 @@ export function GuestRoom({ onUseHere }: { onUseHere: () => Promise<void> }) {
     return (
       <Page name={name} title={t('guest.title', { name: practitioner.name })}>
         {offline}
+        <OpenInBrowser />
         <p>{t('guest.body', { role: t(`people.${visit.role}`), time: timeText(start, readerZone()) })}</p>
         <section className="stack">
           <h2>{t('devices.title')}</h2>
