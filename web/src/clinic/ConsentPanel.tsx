@@ -1,4 +1,4 @@
-import { useCallback, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { useLoaded } from '../api/useLoaded'
@@ -33,6 +33,10 @@ export function ConsentPanel({ encounter, zone, refused, onGiven }: Props) {
     return body(api.GET('/c/{clinic}/records/encounters/{id}/consent', { params }))
   }, [api, clinic, encounter, language])
   const { data, reload } = useLoaded(load)
+  // What was refused is told by what is known now; what is typed meanwhile stays.
+  useEffect(() => {
+    if (refused) void reload()
+  }, [refused, reload])
   if (!data || data.texts.length === 0) return null
   const { given, overriddenAt } = data
   const path = { clinic, id: encounter }

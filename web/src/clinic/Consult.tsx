@@ -138,8 +138,6 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
           {open && <GuestPanel appointment={id} guests={guests} />}
           {open && treats && !note.refused && (
             <ConsentPanel
-              // What was refused is told by what is known now.
-              key={`${noConsent}`}
               encounter={appointment.encounter}
               zone={zone}
               refused={noConsent}

@@ -8,7 +8,7 @@ import { type Day, dayOf, dayText, timeText, zoneText } from '../i18n/time'
 import { DayNav } from './DayNav'
 import { InCallNow } from './InCallNow'
 import { StaffPage } from './StaffPage'
-import { useStaff } from './staff'
+import { hasRole, useStaff } from './staff'
 import { inCallOf, useDay, waitingOf } from './useDay'
 import { VisitList } from './VisitList'
 import { WaitingNow } from './WaitingNow'
@@ -33,7 +33,17 @@ export function DayPage({ day }: { day: Day | null }) {
       title={title}
       subtitle={t('day.clock', { time: timeText(now, zone), zone: zoneText(zone) })}
       tabTitle={count > 0 ? `(${count}) ${plural('clinic.waiting.count', count)}` : title}
-      beside={<DayNav base={`/clinic/${clinic}`} day={shown} today={today} />}
+      beside={
+        <div className="row">
+          {hasRole(session, 'front-desk') && (
+            // The patients' own page, in a tab beside the board.
+            <a className="button" href={`/c/${clinic}`} target="_blank" rel="noreferrer">
+              {t('day.book')}
+            </a>
+          )}
+          <DayNav base={`/clinic/${clinic}`} day={shown} today={today} />
+        </div>
+      }
     >
       {error !== null && !hasStatus(error, 401) && <Notice tone="warm" title={t('network.retrying')} />}
       {!data && error === null && <Loading />}

@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { type ReactNode, useEffect, useRef } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { Button } from '../design/Button'
 import { Page } from '../design/Page'
@@ -21,6 +21,13 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
   const { clinic } = useClinicApi()
   const { session, signOut, outbox } = useStaff()
   const { path } = usePlace()
+  const nav = useRef<HTMLElement>(null)
+  // Where the row is longer than the screen.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another path is another place.
+  useEffect(() => {
+    const here = nav.current?.querySelector('[aria-current]')
+    here?.scrollIntoView({ block: 'nearest', inline: 'center' })
+  }, [path])
   const outboxPath = `/clinic/${clinic}/outbox`
   const paymentsPath = `/clinic/${clinic}/payments`
   const conversationsPath = `/clinic/${clinic}/conversations`
@@ -42,7 +49,7 @@ export function StaffPage({ title, subtitle, tabTitle, wide = false, beside, chi
       wide={wide}
       beside={beside}
       actions={
-        <nav className="staff-nav" aria-label={t('staff.nav')}>
+        <nav ref={nav} className="staff-nav" aria-label={t('staff.nav')}>
           <Link
             className="nav-link"
             href={`/clinic/${clinic}`}

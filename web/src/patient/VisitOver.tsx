@@ -4,16 +4,19 @@ import { Page } from '../design/Page'
 import { t } from '../i18n/text'
 import { Link } from '../Link'
 import { forgetVisit } from './invitation'
+import { RecordAccess } from './RecordAccess'
 import { VisitInvoice } from './VisitInvoice'
 
 interface Props {
   withdrawn?: boolean
   /** By the patient, just now. */
   cancelled?: boolean
+  /** Whoever was in the visit is still known here. */
+  known?: boolean
 }
 
 /** The end of a link: with its visit, or `withdrawn` before. */
-export function VisitOver({ withdrawn = false, cancelled = false }: Props) {
+export function VisitOver({ withdrawn = false, cancelled = false, known = false }: Props) {
   const { clinic } = useClinicApi()
 
   useEffect(() => forgetVisit(clinic), [clinic])
@@ -29,6 +32,7 @@ export function VisitOver({ withdrawn = false, cancelled = false }: Props) {
     <Page name={t('product.name')} title={t(cancelled ? 'cancel.done' : 'over.title')} narrow>
       <p>{t(cancelled ? 'cancel.done.body' : 'over.body')}</p>
       <VisitInvoice />
+      {known && <RecordAccess />}
       <p>
         <Link className="button" href={`/c/${clinic}`}>
           {t('over.book')}

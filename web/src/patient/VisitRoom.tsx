@@ -70,7 +70,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
     }
   }
 
-  if (cancelled || hasStatus(error, 410)) return <VisitOver cancelled={cancelled} />
+  if (cancelled || hasStatus(error, 410)) return <VisitOver cancelled={cancelled} known />
   const name = visit?.clinic.name ?? t('product.name')
   if (!visit) {
     return (

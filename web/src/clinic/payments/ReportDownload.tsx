@@ -64,11 +64,11 @@ export function ReportDownload() {
       {report?.lines.length === 0 && <p>{t('payments.report.none')}</p>}
       {report && report.lines.length > 0 && (
         <div className="table-scroll">
-          <table>
+          <table className="table">
             <thead>
               <tr>
                 {(['day', 'account', 'received', 'refunded', 'net'] as const).map((column) => (
-                  <th key={column} scope="col">
+                  <th key={column} scope="col" className={isAmount(column) ? 'amount' : undefined}>
                     {t(`payments.report.${column}`)}
                   </th>
                 ))}
@@ -79,9 +79,9 @@ export function ReportDownload() {
                 <tr key={`${line.day} ${line.account} ${line.currency}`}>
                   <td>{dateText(line.day as `${number}-${number}-${number}`)}</td>
                   <td>{t(`payments.account.${line.account}`)}</td>
-                  <td>{line.received}</td>
-                  <td>{line.refunded}</td>
-                  <td>
+                  <td className="amount">{line.received}</td>
+                  <td className="amount">{line.refunded}</td>
+                  <td className="amount">
                     {line.net} {line.currency}
                   </td>
                 </tr>
@@ -92,4 +92,8 @@ export function ReportDownload() {
       )}
     </section>
   )
+}
+
+function isAmount(column: string): boolean {
+  return column !== 'day' && column !== 'account'
 }
