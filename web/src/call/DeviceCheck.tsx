@@ -53,7 +53,9 @@ export function DeviceCheck({ joining, agreeing = false, onReady }: Props) {
         {seen ? (
           <SelfVideo stream={opened.stream} label={t('devices.preview')} />
         ) : (
-          <p className="device-nothing">{t('devices.noPicture')}</p>
+          <p className="device-nothing">
+            {t(opened.microphoneTrouble ? 'devices.nothing' : 'devices.noPicture')}
+          </p>
         )}
       </div>
       <div className="stack">

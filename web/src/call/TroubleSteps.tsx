@@ -29,7 +29,8 @@ function AddressLine() {
       <circle className="mark" cx="18" cy="26" r="2.5" />
       <path className="text" d="M43 22h120" />
       <rect className="panel" x="9" y="51" width="170" height="76" rx="10" />
-      <path className="mark" d="M24 66h14v12H24zM38 71l7-4v10l-7-4M33 95v9M29 98a4 4 0 0 0 8 0M33 104v4" />
+      <path className="mark" d="M24 66h14v12H24zM38 71l7-4v10l-7-4M26 101a7 7 0 0 0 14 0M33 108v4" />
+      <rect className="mark" x="30" y="91" width="6" height="13" rx="3" />
       <path className="text" d="M58 72h58M58 102h58" />
       <rect className="on" x="134" y="64" width="30" height="16" rx="8" />
       <rect className="on" x="134" y="94" width="30" height="16" rx="8" />

@@ -6,6 +6,7 @@ import { Button } from '../design/Button'
 import { Field } from '../design/Field'
 import { Notice } from '../design/Notice'
 import { Select } from '../design/Select'
+import { Unreachable } from '../design/Unreachable'
 import { t } from '../i18n/text'
 import { timeText } from '../i18n/time'
 import { useAttempt } from '../patient/useAttempt'
@@ -32,12 +33,14 @@ export function ConsentPanel({ encounter, zone, refused, onGiven }: Props) {
     const params = { path, query: { language } }
     return body(api.GET('/c/{clinic}/records/encounters/{id}/consent', { params }))
   }, [api, clinic, encounter, language])
-  const { data, reload } = useLoaded(load)
+  const loaded = useLoaded(load)
+  const { data, reload } = loaded
   // What was refused is told by what is known now; what is typed meanwhile stays.
   useEffect(() => {
     if (refused) void reload()
   }, [refused, reload])
-  if (!data || data.texts.length === 0) return null
+  if (!data) return <Unreachable loaded={loaded} />
+  if (data.texts.length === 0) return null
   const { given, overriddenAt } = data
   const path = { clinic, id: encounter }
 

@@ -2,6 +2,7 @@ import { useCallback } from 'react'
 import { useClinicApi } from '../api/ClinicApi'
 import { body } from '../api/client'
 import { useLoaded } from '../api/useLoaded'
+import { Unreachable } from '../design/Unreachable'
 import { t } from '../i18n/text'
 import { dayOf, dayText } from '../i18n/time'
 import { compare } from '../intake/changes'
@@ -15,8 +16,10 @@ export function IntakePanel({ encounter, zone }: { encounter: string; zone: stri
     const path = { clinic, id: encounter }
     return body(api.GET('/c/{clinic}/records/encounters/{id}/intake', { params: { path } }))
   }, [api, clinic, encounter])
-  const { data } = useLoaded(load)
-  if (!data?.questionnaire) return null
+  const loaded = useLoaded(load)
+  const { data } = loaded
+  if (!data) return <Unreachable loaded={loaded} />
+  if (!data.questionnaire) return null
   const { questionnaire, response, previous } = data
   const rows = response ? compare({ questionnaire, response }, previous) : []
   return (

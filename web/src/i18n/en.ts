@@ -156,6 +156,7 @@ export const en = {
   'devices.asking': 'Your browser is asking: please choose “Allow”.',
   'devices.preview': 'Your camera picture',
   'devices.noPicture': 'No picture: you join with sound only.',
+  'devices.nothing': 'No picture and no sound yet.',
   'devices.speak': 'Say something: do the bars move?',
   'devices.heard': 'We can hear you.',
   'devices.useCamera': 'Use my camera',

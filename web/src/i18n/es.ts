@@ -167,6 +167,7 @@ export const es = {
   'devices.asking': 'Su navegador pregunta: elija «Permitir», por favor.',
   'devices.preview': 'La imagen de su cámara',
   'devices.noPicture': 'Sin imagen: entra solo con sonido.',
+  'devices.nothing': 'Todavía sin imagen ni sonido.',
   'devices.speak': 'Diga algo: ¿se mueven las barras?',
   'devices.heard': 'Le oímos.',
   'devices.useCamera': 'Usar mi cámara',

@@ -5,6 +5,7 @@ import { useLoaded } from '../api/useLoaded'
 import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { saveAs } from '../design/saveAs'
+import { Unreachable } from '../design/Unreachable'
 import { language, t } from '../i18n/text'
 import { moneyText } from '../i18n/time'
 
@@ -17,9 +18,10 @@ export function VisitInvoice() {
     () => body(api.GET('/c/{clinic}/payments/visit-invoice', { params: { path: { clinic } } })),
     [api, clinic],
   )
-  const { data } = useLoaded(load)
+  const loaded = useLoaded(load)
+  const { data } = loaded
   const [failed, setFailed] = useState(false)
-  if (!data) return null
+  if (!data) return <Unreachable loaded={loaded} />
   const { invoice } = data
   const money = (amount: string) => moneyText({ amount, currency: invoice.currency })
 

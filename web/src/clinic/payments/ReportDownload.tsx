@@ -63,7 +63,8 @@ export function ReportDownload() {
       {failed && <Notice tone="bad" title={t('payments.setback.failed')} />}
       {report?.lines.length === 0 && <p>{t('payments.report.none')}</p>}
       {report && report.lines.length > 0 && (
-        <div className="table-scroll">
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard (WCAG 2.1.1).
+        <section className="table-scroll" aria-labelledby="report" tabIndex={0}>
           <table className="table">
             <thead>
               <tr>
@@ -88,7 +89,7 @@ export function ReportDownload() {
               ))}
             </tbody>
           </table>
-        </div>
+        </section>
       )}
     </section>
   )
