@@ -8,7 +8,7 @@ use crate::store::sqlite::Database;
 /// What is left for later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Leave {
-    /// Contracts: an older release may still want to go on here.
+    /// Contracts: an older release may still want to go on here. None was ever in a database that is new.
     Contracts,
     /// Backfills too: they take their time, and somebody waits for the database to be served.
     Backfills,
@@ -18,7 +18,10 @@ pub(crate) enum Leave {
 pub(crate) fn bring_up(database: &mut Database, schema: &Schema, leave: Leave) -> Result<(), MigrationError> {
     // Whether it may be used is known before anything is changed.
     let ledger = Ledger::read(database)?;
-    let missing = schema.compare(&ledger)?.missing;
+    let missing = match ledger.is_empty() {
+        true => schema.all(),
+        false => schema.compare(&ledger)?.missing,
+    };
     Ledger::make(database).map_err(MigrationError::Ledger)?;
     for migration in missing {
         if leave == Leave::Backfills && migration.phase == Phase::Backfill && !ledger.is_empty() {

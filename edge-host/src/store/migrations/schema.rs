@@ -78,6 +78,11 @@ impl Schema {
         Ok(standing)
     }
 
+    /// All of it, in order: for a database that is new.
+    pub(super) fn all(&self) -> Vec<&Arc<Migration>> {
+        self.migrations.iter().collect()
+    }
+
     /// Whether this release has another migration of that number.
     pub(crate) fn has_other(&self, id: &MigrationId) -> bool {
         let same = |other: &&Arc<Migration>| other.id.series == id.series && other.id.version == id.version;

@@ -67,6 +67,7 @@ fn an_older_release_goes_on_with_a_newer_schema_until_a_contract_has_run() {
         file(3, Phase::Contract, "ALTER TABLE a DROP COLUMN y"),
         expand(4, "CREATE TABLE c (x)"),
     ];
+    bring(&mut database(folder.path()), std::slice::from_ref(&first)).unwrap();
     bring(&mut database(folder.path()), &files).unwrap();
     let columns = "SELECT count(*) FROM pragma_table_info('a')";
     let count = |sql| database(folder.path()).host(sql, &[]).unwrap().rows[0][0].clone();
@@ -82,6 +83,23 @@ fn an_older_release_goes_on_with_a_newer_schema_until_a_contract_has_run() {
         matches!(&refused, MigrationError::Contracted { series, found: 3, known: 1 } if series == "functions")
     );
     assert!(refused.to_string().contains("functions contract 3 and this release knows 1"), "{refused}");
+}
+
+#[test]
+fn a_database_that_is_new_waits_for_no_older_release() {
+    for leave in [Leave::Contracts, Leave::Backfills] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            expand(1, "CREATE TABLE a (x, y)"),
+            file(2, Phase::Contract, "ALTER TABLE a DROP COLUMN y"),
+            expand(3, "CREATE TABLE b (x)"),
+        ];
+        let schema = Schema::new(&files).unwrap();
+        bring_up(&mut database(folder.path()), &schema, leave).unwrap();
+        let ledger = Ledger::read(&mut database(folder.path())).unwrap();
+        let standing = schema.compare(&ledger).unwrap();
+        assert!(standing.fits() && standing.contracts.is_empty(), "{leave:?}");
+    }
 }
 
 #[test]
