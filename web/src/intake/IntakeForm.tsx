@@ -2,10 +2,8 @@ import { type SyntheticEvent, useRef, useState } from 'react'
 import { Button } from '../design/Button'
 import { Notice } from '../design/Notice'
 import { t } from '../i18n/text'
-import { Question } from './Question'
-import { type Answer, type Answers, type Item, lookAt, type Mistake, type Questionnaire } from './rules'
-import { textOf } from './translated'
-import './intake.css'
+import { Questions } from './Questions'
+import type { Answer, Answers, Mistake, Questionnaire } from './rules'
 
 interface Props {
   questionnaire: Questionnaire
@@ -21,7 +19,6 @@ export function IntakeForm({ questionnaire, answers, onAnswer, onDone }: Props) 
   const [busy, setBusy] = useState(false)
   const [failed, setFailed] = useState(false)
   const form = useRef<HTMLFormElement>(null)
-  const { enabled, mistakes } = lookAt(questionnaire.item, answers, tried)
 
   async function submit(event: SyntheticEvent) {
     event.preventDefault()
@@ -36,36 +33,9 @@ export function IntakeForm({ questionnaire, answers, onAnswer, onDone }: Props) 
     if (first) requestAnimationFrame(() => focusOn(form.current, first.linkId))
   }
 
-  const mistakeOf = (linkId: string) =>
-    mistakes.find((mistake) => mistake.linkId === linkId && mistake.kind !== 'disabled')?.kind
-
-  const shown = (items: readonly Item[]) =>
-    items
-      .filter(({ linkId }) => enabled.has(linkId))
-      .map((item) => {
-        if (item.type === 'display') return <p key={item.linkId}>{textOf(item)}</p>
-        if (item.type !== 'group') {
-          return (
-            <Question
-              key={item.linkId}
-              item={item}
-              given={answers[item.linkId] ?? []}
-              mistake={mistakeOf(item.linkId)}
-              onAnswer={(given) => onAnswer(item.linkId, given)}
-            />
-          )
-        }
-        return (
-          <fieldset key={item.linkId} className="intake-group stack">
-            {item.text && <legend>{textOf(item)}</legend>}
-            {shown(item.item ?? [])}
-          </fieldset>
-        )
-      })
-
   return (
     <form ref={form} className="stack wide" noValidate onSubmit={(event) => void submit(event)}>
-      {shown(questionnaire.item)}
+      <Questions questionnaire={questionnaire} answers={answers} complete={tried} onAnswer={onAnswer} />
       {failed && <Notice tone="bad" title={t('intake.failed')} />}
       <Button type="submit" look="primary" busy={busy}>
         {t('intake.submit')}

@@ -1,4 +1,4 @@
-import { useId } from 'react'
+import { type ReactNode, useId } from 'react'
 import { Button } from '../../design/Button'
 import { Field } from '../../design/Field'
 import { t } from '../../i18n/text'
@@ -9,6 +9,7 @@ import {
   type FieldOf,
   type InputError,
   type List,
+  type Nested,
   pointerOf,
   type Row,
   shownOf,
@@ -23,6 +24,10 @@ const LABELS: Record<string, string> = {
   durationMinutes: t('setUp.field.durationMinutes'),
   bufferBeforeMinutes: t('setUp.field.bufferBeforeMinutes'),
   bufferAfterMinutes: t('setUp.field.bufferAfterMinutes'),
+  capacity: t('setUp.field.capacity'),
+  needsRoom: t('setUp.field.needsRoom'),
+  service: t('setUp.field.service'),
+  required: t('setUp.field.required'),
   'price.amount': t('setUp.field.price.amount'),
   'price.currency': t('setUp.field.price.currency'),
   site: t('setUp.field.site'),
@@ -39,17 +44,19 @@ const LABELS: Record<string, string> = {
 }
 
 interface Props {
-  list: List | 'hours'
+  list: List | Nested
   title: string
   rows: readonly Row[]
   /** Where the list stands in the bundle. */
   place: string
   errors: readonly InputError[]
   onChange: (rows: Row[]) => void
+  /** What a row has besides its fields. */
+  more?: ((row: Row, at: number, onChange: (row: Row) => void) => ReactNode) | undefined
 }
 
 /** A list of a bundle, with a form for each of its rows. */
-export function Rows({ list, title, rows, place, errors, onChange }: Props) {
+export function Rows({ list, title, rows, place, errors, onChange, more }: Props) {
   const id = useId()
   const change = (at: number, row: Row) => onChange(rows.map((old, index) => (index === at ? row : old)))
   return (
@@ -73,6 +80,7 @@ export function Rows({ list, title, rows, place, errors, onChange }: Props) {
               />
             ))}
           </div>
+          {more?.(row, at, (next) => change(at, next))}
           <div className="row">
             <Button look="plain" onClick={() => onChange(rows.filter((_, index) => index !== at))}>
               {t('setUp.remove')}
@@ -98,6 +106,22 @@ function RowField({ field, row, error, onChange }: RowFieldProps) {
   const id = useId()
   const label = LABELS[field.name] ?? field.name
   const value = shownOf(row, field.name)
+  if (field.kind === 'check') {
+    return (
+      <div className="field">
+        <label className="choice">
+          <input
+            type="checkbox"
+            checked={value === 'true'}
+            aria-invalid={error ? true : undefined}
+            onChange={(event) => onChange(String(event.target.checked))}
+          />
+          <span className="choice-name">{label}</span>
+        </label>
+        {error && <span className="field-error">{error}</span>}
+      </div>
+    )
+  }
   if (field.kind !== 'long') {
     return (
       <Field

@@ -4,17 +4,16 @@ import { body } from '../../api/client'
 import { ApiError, hasSlug, hasStatus } from '../../api/problem'
 import type { SetUp, SetUpOutcome } from '../../api/types'
 import { Button } from '../../design/Button'
-import { Field } from '../../design/Field'
 import { Notice } from '../../design/Notice'
-import { Select } from '../../design/Select'
 import { t } from '../../i18n/text'
 import { useProof } from '../proof'
+import { AboutClinic } from './AboutClinic'
 import { Changes } from './Changes'
-import { type Bundle, errorAt, type InputError, type List, type Row } from './fields'
+import { type Bundle, type InputError, type List, type Row, shownOf } from './fields'
+import { QuestionnaireText } from './QuestionnaireText'
 import { Rows } from './Rows'
 
 const LISTS: readonly List[] = ['sites', 'services', 'exceptions', 'consents']
-const CHECKS = ['auto', 'always', 'never'] as const
 
 interface Props {
   kept: SetUp
@@ -59,51 +58,13 @@ export function SetUpForm({ kept, onSaved }: Props) {
     else if (await send(false)) await onSaved()
   }
 
-  const about = bundle.clinic
-  const setAbout = (part: Partial<Bundle['clinic']>) => change({ ...bundle, clinic: { ...about, ...part } })
-  const officer = about.privacyOfficer ?? { name: '', email: '' }
-  const setOfficer = (part: Partial<typeof officer>) => {
-    const { privacyOfficer: _, ...others } = about
-    const next = { ...officer, ...part }
-    const empty = next.name === '' && next.email === ''
-    change({ ...bundle, clinic: empty ? others : { ...others, privacyOfficer: next } })
-  }
   return (
     <form className="stack wide" noValidate onSubmit={submit}>
-      <section className="card stack" aria-labelledby="about">
-        <h2 id="about">{t('setUp.about')}</h2>
-        <Field
-          label={t('setUp.field.name')}
-          value={about.name}
-          error={errorAt(errors, '/clinic/name')}
-          onChange={(event) => setAbout({ name: event.target.value })}
-        />
-        <Field
-          label={t('setUp.field.timeZone')}
-          value={about.timeZone}
-          error={errorAt(errors, '/clinic/timeZone')}
-          onChange={(event) => setAbout({ timeZone: event.target.value })}
-        />
-        <Field
-          label={t('setUp.officer.name')}
-          value={officer.name}
-          error={errorAt(errors, '/clinic/privacyOfficer/name')}
-          onChange={(event) => setOfficer({ name: event.target.value })}
-        />
-        <Field
-          label={t('setUp.officer.email')}
-          type="email"
-          value={officer.email}
-          error={errorAt(errors, '/clinic/privacyOfficer/email')}
-          onChange={(event) => setOfficer({ email: event.target.value })}
-        />
-        <Select
-          label={t('setUp.licenceCheck')}
-          value={about.licenceCheck ?? 'auto'}
-          options={CHECKS.map((check) => [check, t(`setUp.licenceCheck.${check}`)])}
-          onChange={(check) => setAbout({ licenceCheck: check as (typeof CHECKS)[number] })}
-        />
-      </section>
+      <AboutClinic
+        about={bundle.clinic}
+        errors={errors}
+        onChange={(clinic) => change({ ...bundle, clinic })}
+      />
       {LISTS.map((list) => (
         <Rows
           key={list}
@@ -113,8 +74,41 @@ export function SetUpForm({ kept, onSaved }: Props) {
           place={`/${list}`}
           errors={errors}
           onChange={(rows) => change({ ...bundle, [list]: rows })}
+          more={
+            list === 'sites'
+              ? (site, at, onSite) => (
+                  <Rows
+                    list="rooms"
+                    title={t('setUp.rooms', { name: shownOf(site, 'name') })}
+                    rows={(site.rooms ?? []) as Row[]}
+                    place={`/sites/${at}/rooms`}
+                    errors={errors}
+                    onChange={(rooms) => onSite({ ...site, rooms })}
+                  />
+                )
+              : undefined
+          }
         />
       ))}
+      <Rows
+        list="questionnaires"
+        title={t('setUp.questionnaires')}
+        rows={(bundle.questionnaires ?? []) as unknown as Row[]}
+        place="/questionnaires"
+        errors={errors}
+        onChange={(rows) => change({ ...bundle, questionnaires: rows } as unknown as Bundle)}
+        more={(row, at, onRow) => (
+          <QuestionnaireText
+            row={row}
+            place={`/questionnaires/${at}`}
+            errors={errors}
+            checked={
+              planned !== null || kept.bundle.questionnaires?.some((old) => old === (row as unknown)) === true
+            }
+            onChange={onRow}
+          />
+        )}
+      />
       {bundle.staff?.map((member, at) => (
         <Rows
           key={member.username}
