@@ -67,7 +67,7 @@ async fn the_example_makes_a_clinic_and_again_changes_nothing() {
     let world = world().await;
     let planned = put(&world, "?plan=true", &example()).await;
     assert_eq!((planned.status, &planned.body["applied"]), (200, &json!(false)), "{}", planned.body);
-    assert_eq!(changes(&planned).len(), 1 + 2 + 2 + 4 + 4 + 2 + 1, "{}", planned.body);
+    assert_eq!(changes(&planned).len(), 1 + 2 + 3 + 4 + 4 + 2 + 1, "{}", planned.body);
     assert_eq!(world.count("SELECT count(*) FROM clinic").await, 0, "a plan does nothing");
 
     let made = put(&world, "", &example()).await;
@@ -150,6 +150,16 @@ async fn what_cannot_be_is_refused_where_it_stands_and_nothing_is_done() {
         ("/services/0/durationMinutes", json!(0), ""),
         ("/services/0/bufferAfterMinutes", json!(121), ""),
         ("/services/1/key", json!("consult"), ""),
+        ("/services/2/capacity", json!(0), ""),
+        ("/services/2/capacity", json!(13), ""),
+        ("/services/2/capacity", json!(-1), ""),
+        ("/services/2/capacity", json!(1.5), ""),
+        ("/services/2/capacity", json!(18_446_744_073_709_551_615_u64), ""),
+        ("/services/2/capacity", json!("many"), ""),
+        ("/sites/0/rooms/1/key", json!("booth-1"), ""),
+        ("/sites/0/rooms/0/key", json!("Booth 1"), ""),
+        ("/sites/0/rooms/0/name", json!("\u{202e}1 htooB"), ""),
+        ("/sites/0/rooms", json!("all"), ""),
         ("/sites/0/timeZone", json!("Mars/Olympus"), ""),
         ("/clinic/timeZone", json!("America/Nowhere"), ""),
         ("/clinic/name", json!(long), ""),
@@ -175,6 +185,11 @@ async fn what_cannot_be_is_refused_where_it_stands_and_nothing_is_done() {
         let wanted = if place.is_empty() { pointer } else { place };
         assert_eq!(refused.body["errors"][0]["pointer"], wanted, "{value}");
     }
+    // A room is needed where there are none.
+    let mut roomless = changed(&example(), "/sites/0/rooms", json!([]));
+    roomless["services"][0]["needsRoom"] = json!(true);
+    let refused = put(&world, "", &roomless).await;
+    assert_eq!(refused.body["errors"][0]["pointer"], "/services/0/needsRoom", "{}", refused.body);
     let mut unknown = example();
     unknown["clinic"]["motto"] = json!("Well.");
     assert_eq!(put(&world, "", &unknown).await.refusal(), (422, "invalid-input"));
@@ -188,6 +203,55 @@ async fn what_cannot_be_is_refused_where_it_stands_and_nothing_is_done() {
     back["sites"][0]["name"] = json!("Elsewhere");
     assert_eq!(put(&world, "", &back).await.refusal(), (409, "username-taken"));
     assert_eq!(rows(&world).await, gone);
+}
+
+#[tokio::test]
+async fn rooms_come_change_and_go_and_what_has_one_keeps_it() {
+    let world = world().await;
+    put(&world, "", &example()).await;
+    let rooms = "SELECT count(*) FROM site_room WHERE removed_at IS NULL";
+    assert_eq!(world.count(rooms).await, 2);
+    let first =
+        world.query("SELECT id FROM site_room WHERE key = 'booth-1'", vec![]).await[0].text(0).unwrap();
+    let mut next = changed(&example(), "/sites/0/rooms/0/name", json!("The quiet booth"));
+    next["sites"][0]["rooms"].as_array_mut().unwrap().remove(1);
+    next["sites"][1]["rooms"] = json!([{"key": "booth-1", "name": "Boise's"}]);
+    next["services"][0]["needsRoom"] = json!(true);
+    let done = put(&world, "", &next).await;
+    assert_eq!(changes(&done), ["change site portland", "change site boise", "change service consult"]);
+    assert_eq!(world.count(rooms).await, 2);
+    let kept = world.query("SELECT id, name FROM site_room WHERE name = 'The quiet booth'", vec![]).await;
+    assert_eq!(kept[0].text(0).unwrap(), first, "another name, the same room");
+    assert_eq!(
+        world.count("SELECT count(*) FROM site_room").await,
+        3,
+        "visits may have the one that is gone"
+    );
+    assert_eq!(changes(&put(&world, "", &get(&world).await.body["bundle"]).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_costs_by_the_minute_is_for_one_patient_at_a_time() {
+    let world = world().await;
+    put(&world, "", &example()).await;
+    let sql = "INSERT INTO service_per_minute (clinic, service) SELECT clinic, id FROM service WHERE key = ?";
+    world.run(sql, params!["consult"]).await;
+    let next = changed(&example(), "/services/0/bufferAfterMinutes", json!(5));
+    assert_eq!(put(&world, "?plan=true", &next).await.status, 200);
+    let mut next = next;
+    next["services"][0]["capacity"] = json!(2);
+    for query in ["?plan=true", ""] {
+        let refused = put(&world, query, &next).await;
+        assert_eq!(refused.refusal(), (422, "invalid-input"), "{}", refused.body);
+        assert_eq!(refused.body["errors"][0]["pointer"], "/services/0/capacity");
+    }
+    let admin = world.client("demo");
+    admin.sign_in_as(Role::ClinicAdmin).await;
+    let class = world.query("SELECT id FROM service WHERE key = 'walking'", vec![]).await[0].text(0).unwrap();
+    let wanted = json!({"noShowPercent": 50, "atClinic": true, "perMinute": [class]});
+    let path = "/payments/settings";
+    let refused = admin.send::<payments::PaymentsFunction>(Method::PUT, path, Some(wanted), &[]).await;
+    assert_eq!(refused.body["errors"][0]["pointer"], "/perMinute/0", "{}", refused.body);
 }
 
 #[tokio::test]
@@ -247,6 +311,7 @@ async fn whatever_people_are_called_is_kept_as_it_is() {
             "/clinic/name",
             "/sites/0/name",
             "/sites/0/address",
+            "/sites/0/rooms/0/name",
             "/services/0/name",
             "/staff/0/name",
             "/exceptions/0/name",
@@ -257,7 +322,7 @@ async fn whatever_people_are_called_is_kept_as_it_is() {
         }
         assert_eq!(put(&world, "", &bundle).await.status, 200, "{name}");
         let shown = get(&world).await.body["bundle"].to_string();
-        assert_eq!(shown.matches(&json!(name).to_string()).count(), 8, "{shown}");
+        assert_eq!(shown.matches(&json!(name).to_string()).count(), 9, "{shown}");
     }
 }
 

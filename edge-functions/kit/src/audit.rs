@@ -81,6 +81,10 @@ pub enum Action {
     SlotOffered,
     /// The patient or the clinic says that they come late.
     LatenessSaid,
+    /// Somebody has to interpret, or not any more.
+    InterpreterChanged,
+    /// The list of visits that lack an interpreter was read.
+    InterpretersRead,
     /// The patient did not come.
     PatientDidNotCome,
     /// An appointment was read, by the patient or by staff.
@@ -425,6 +429,8 @@ impl Action {
             Self::WaitingListChanged => ("waiting-list-changed", 'U', "Appointment"),
             Self::SlotOffered => ("slot-offered", 'U', "Appointment"),
             Self::LatenessSaid => ("lateness-said", 'U', "Appointment"),
+            Self::InterpreterChanged => ("interpreter-changed", 'U', "Appointment"),
+            Self::InterpretersRead => ("interpreters-read", 'R', "Appointment"),
             Self::PatientDidNotCome => ("patient-did-not-come", 'U', "Appointment"),
             Self::AppointmentRead => ("appointment-read", 'R', "Appointment"),
             // What was asked, not what the answer held: a list is recorded as a query is (IHE BALP, "Query").

@@ -62,32 +62,52 @@ pub async fn put_out(context: &Context<'_>, person: &str) -> Result<(), Problem>
     Ok(())
 }
 
+/// Where a visit's call is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// Whose row in `room` it has: the visit's own, or in a group that of the first who was let in.
+    pub room_of: AppointmentId,
+    /// Others may be in it by visits of their own.
+    pub is_group: bool,
+}
+
+/// Where the call of a visit is.
+pub async fn place(context: &Context<'_>, appointment: AppointmentId) -> Result<Place, Problem> {
+    let sql = "SELECT call_of FROM appointment WHERE clinic = ? AND id = ? AND call_of IS NOT NULL";
+    let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
+    Ok(match rows.first() {
+        Some(row) => Place { room_of: row.parsed(0, AppointmentId::parse)?, is_group: true },
+        None => Place { room_of: appointment, is_group: false },
+    })
+}
+
 /// Who is put out of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Who {
-    /// Whoever is in it.
+    /// Whoever is in it, in a group by whichever visit.
     Everybody,
-    /// Those who came by a link or an account of their own.
+    /// Those who came by this visit: with a link or an account of their own.
     AllButStaff,
 }
 
 /// Puts people out of the call of a visit, which goes on: they can join it again as soon as the clinic lets them.
 pub async fn clear(context: &Context<'_>, appointment: AppointmentId, who: Who) -> Result<(), Problem> {
     let (clinic, database) = (&context.clinic, context.database());
+    let room_of = place(context, appointment).await?.room_of;
     let sql = "SELECT r.name, p.name, a.end_at, p.person FROM room_participant p
                JOIN room r ON r.clinic = p.clinic AND r.appointment = p.appointment
                JOIN appointment a ON a.clinic = p.clinic AND a.id = p.appointment
                LEFT JOIN staff_user s ON s.clinic = p.clinic AND s.id = p.person
-               WHERE p.clinic = ? AND p.appointment = ? AND (? OR s.id IS NULL)";
+               WHERE p.clinic = ?1 AND p.appointment = ?2 AND (?3 OR (s.id IS NULL AND coalesce(p.visit, ?4) = ?4))";
     let all = i64::from(who == Who::Everybody);
-    let out = database.query(sql, params![clinic, appointment, all]).await?;
+    let out = database.query(sql, params![clinic, room_of, all, appointment]).await?;
     for row in &out {
         revoke(context, &row.text(0)?, Some(&row.text(1)?), row.time(2)?).await?;
         let sql = "DELETE FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
-        database.execute(sql, params![clinic, appointment, row.text(3)?]).await?;
+        database.execute(sql, params![clinic, room_of, row.text(3)?]).await?;
     }
     if !out.is_empty() {
-        members_changed(context, appointment).await?;
+        members_changed(context, room_of).await?;
     }
     Ok(())
 }

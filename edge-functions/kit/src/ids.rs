@@ -115,6 +115,8 @@ ids! {
     HoursId;
     /// Where practitioners are booked (FHIR Location).
     SiteId;
+    /// A room of a site.
+    SiteRoomId;
     /// Days that are not like others.
     ExceptionId;
     /// A text that patients agree to.

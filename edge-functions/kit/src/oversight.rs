@@ -111,7 +111,7 @@ impl Context<'_> {
                              JOIN practitioner p ON p.clinic = own.clinic AND p.id = own.practitioner
                              WHERE own.clinic = ?1 AND own.patient = a.patient AND p.user = ?3)
                      OR EXISTS (SELECT 1 FROM call_person r
-                                WHERE r.clinic = ?1 AND r.appointment = a.id AND r.person = ?3),
+                                WHERE r.clinic = ?1 AND r.appointment = coalesce(a.call_of, a.id) AND r.person = ?3),
                      (SELECT max(x.expires_at) FROM emergency_access x
                       WHERE x.clinic = ?1 AND x.user = ?3 AND x.patient = a.patient AND x.expires_at > ?4)
                    FROM appointment a JOIN encounter e ON e.clinic = a.clinic AND e.appointment = a.id

@@ -485,6 +485,10 @@ policy! {
         SayPatientIsLate: POST "/scheduling/visit/late" VISITOR;
         /// The clinic is late.
         SayClinicIsLate: POST "/scheduling/appointments/{id}/late" Roles(&[FrontDesk, Nurse, Doctor]);
+        /// Somebody has to interpret, or nobody.
+        PutInterpreter: PUT "/scheduling/appointments/{id}/interpreter" Roles(&[FrontDesk, Nurse, Doctor]);
+        /// Visits that lack an interpreter.
+        ListMissingInterpreters: GET "/scheduling/interpreters" Roles(&[FrontDesk, Nurse, Doctor]);
         /// The patient has not come.
         MarkNoShow: POST "/scheduling/appointments/{id}/no-show" Roles(&[FrontDesk, Nurse, Doctor]);
         /// Patients by the beginning of their names.
@@ -516,7 +520,7 @@ policy! {
         /// Staff say something of the call.
         ReportOnCall: POST "/scheduling/appointments/{id}/reports" Roles(&[Doctor, Nurse]);
         /// Makes the link by which somebody else joins the visit.
-        InviteGuest: POST "/scheduling/appointments/{id}/guests" Roles(&[Doctor, Nurse]);
+        InviteGuest: POST "/scheduling/appointments/{id}/guests" Roles(&[FrontDesk, Doctor, Nurse]);
         /// Whom else the visit has, and who is who in the call.
         ListGuests: GET "/scheduling/appointments/{id}/guests" Roles(&[Doctor, Nurse]);
         /// Lets a guest in.

@@ -81,7 +81,10 @@ impl Clinics {
                 ("appointment", "arrived_at") => format!("{column} - 1000"),
                 ("call_report", "at") => format!("{column} + 1000"),
                 ("service", "duration_minutes") => "7".to_owned(),
-                ("service" | "site" | "consent_text" | "questionnaire", "key") => "'twin' || key".to_owned(),
+                ("service", "capacity") => "9".to_owned(),
+                ("service" | "site" | "site_room" | "consent_text" | "questionnaire", "key") => {
+                    "'twin' || key".to_owned()
+                }
                 ("hours_exception", "from_day") => "'2026-01-01'".to_owned(),
                 ("hours_exception", "until_day") => "'2026-12-31'".to_owned(),
                 ("waiting_list", "created_at" | "offered_until") => "1".to_owned(),
@@ -348,6 +351,10 @@ async fn earlier(clinics: &Clinics, doctor: &Client<'_>) {
     clinics.post::<SchedulingFunction>(&patient, list, json!({})).await;
     let first = |verb: &str| format!("/scheduling/appointments/{}/{verb}", ids[0]);
     clinics.post::<SchedulingFunction>(doctor, &first("late"), json!({"minutes": 10})).await;
+    let need = Some(json!({"language": "es"}));
+    clinics.step::<SchedulingFunction>(doctor, Method::PUT, &first("interpreter"), need, "").await;
+    let lacking = clinics.get::<SchedulingFunction>(doctor, "/scheduling/interpreters").await;
+    assert_eq!(lacking.body["visits"].as_array().unwrap().len(), 1, "{}", lacking.body);
     clinics.post::<SchedulingFunction>(doctor, &first("cancel"), json!({})).await;
     let seen = clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
     assert_eq!(seen.text("/waitingList/offer/start"), "2026-03-05T09:00:00Z");
@@ -372,9 +379,10 @@ async fn set_up(clinics: &Clinics) {
     let free = clinics.free(&administrator, &service).await;
     let old = &shown.body["bundle"];
     let mut new = old.clone();
-    new["sites"] =
-        json!([{"key": "lake", "name": "Lake", "address": "1 Shore", "timeZone": "Europe/Berlin"}]);
+    new["sites"] = json!([{"key": "lake", "name": "Lake", "address": "1 Shore", "timeZone": "Europe/Berlin",
+                "rooms": [{"key": "one", "name": "Room 1"}]}]);
     new["services"][0]["bufferAfterMinutes"] = json!(5);
+    new["services"][0]["capacity"] = json!(3);
     new["exceptions"] = json!([{"name": "Closed", "from": "2026-04-03", "until": "2026-04-03", "site": "lake"},
                                {"name": "Closed", "from": "2026-04-03", "until": "2026-04-03"}]);
     new["consents"] =

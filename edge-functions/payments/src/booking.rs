@@ -1,12 +1,13 @@
 //! A hold that was used up becomes a visit: appointment, invoice, encounter and invitation, all or none.
 
+use http::StatusCode;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use kit::audit::Action;
 use kit::clinic::Clinic;
 use kit::context::Context;
 use kit::fhir::{AppointmentStatus, EncounterStatus, InvoiceStatus};
-use kit::form::{self, Day, Email, Name};
+use kit::form::{self, Day, Email, Language, Name};
 use kit::hold::Held;
 use kit::ids::{AppointmentId, EncounterId, HoldId, InvoiceId, PatientId};
 use kit::invitation::{self, News};
@@ -24,6 +25,9 @@ pub(crate) struct NewPatient {
     name: Phi<Name>,
     birth_date: Phi<Day>,
     email: Phi<Email>,
+    /// Into and out of which language somebody has to interpret.
+    #[serde(default)]
+    interpreter: Option<Phi<Language>>,
 }
 
 #[derive(Serialize)]
@@ -60,9 +64,10 @@ impl NewPatient {
 
     /// Who has the account, as they were booked last.
     pub(crate) async fn known(context: &Context<'_>) -> Result<Self, Problem> {
-        let sql = "SELECT p.name, p.birth_date, p.email FROM patient_account c
+        let sql = "SELECT p.name, p.birth_date, p.email, a.interpreter_language FROM patient_account c
                    JOIN patient p
                      ON p.clinic = c.clinic AND lower(p.email) = c.email AND p.birth_date = c.birth_date
+                   LEFT JOIN appointment a ON a.clinic = p.clinic AND a.patient = p.id
                    WHERE c.clinic = ? AND c.id = ? ORDER BY p.created_at DESC, p.id LIMIT 1";
         let account = context.person()?.account;
         let rows = context.database().query(sql, params![&context.clinic, account]).await?;
@@ -70,14 +75,24 @@ impl NewPatient {
         let name = row.parsed(0, |text| Name::try_from(text.to_owned()).ok())?;
         let birth_date = row.parsed(1, |text| form::parse_day(text).map(Day))?;
         let email = row.parsed(2, |text| Email::try_from(text.to_owned()).ok())?;
-        Ok(Self { name: Phi::new(name), birth_date: Phi::new(birth_date), email: Phi::new(email) })
+        let interpreter = row.text_or_null(3)?.and_then(|text| Language::try_from(text).ok()).map(Phi::new);
+        let (name, birth_date, email) = (Phi::new(name), Phi::new(birth_date), Phi::new(email));
+        Ok(Self { name, birth_date, email, interpreter })
     }
 
     /// For the time until there is an appointment.
     pub(crate) fn to_json(&self) -> String {
         let (name, born, email) =
             (self.name.open().as_str(), self.birth_date.open().0, self.email.open().as_str());
-        serde_json::json!({"name": name, "birthDate": born.to_string(), "email": email}).to_string()
+        let mut json = serde_json::json!({"name": name, "birthDate": born.to_string(), "email": email});
+        if let Some(language) = self.interpreter() {
+            json["interpreter"] = language.into();
+        }
+        json.to_string()
+    }
+
+    fn interpreter(&self) -> Option<&str> {
+        self.interpreter.as_ref().map(|language| language.open().as_str())
     }
 }
 
@@ -126,19 +141,39 @@ async fn insert_appointment(
 ) -> Result<AppointmentId, Problem> {
     let (clinic, database, now) = (&context.clinic, context.database(), context.now);
     let (person, id) = (PatientId::new(now)?, AppointmentId::new(now)?);
-    let NewPatient { name, birth_date, email } = patient;
+    let NewPatient { name, birth_date, email, interpreter: _ } = patient;
     let born: Date = birth_date.open().0;
     let sql =
         "INSERT INTO patient (clinic, id, name, birth_date, email, created_at) VALUES (?, ?, ?, ?, ?, ?)";
     let (name, email) = (name.open().as_str(), email.open().as_str());
     database.execute(sql, params![clinic, person, name, born.to_string(), email, now]).await?;
     let sql = "INSERT INTO appointment
-                 (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let Held { practitioner, service, start, end, price: _ } = held;
+                 (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at, place,
+                  interpreter_language)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let Held { practitioner, service, start, end, price: _, place } = held;
     let booked = AppointmentStatus::Booked;
-    let values = params![clinic, id, hold, person, *practitioner, *service, *start, *end, booked, now];
-    database.execute(sql, values).await?;
+    let values = params![
+        clinic,
+        id,
+        hold,
+        person,
+        *practitioner,
+        *service,
+        *start,
+        *end,
+        booked,
+        now,
+        *place,
+        patient.interpreter()
+    ];
+    match database.execute(sql, values).await {
+        // Whatever stands in front of it was wrong, or older than the places of a group.
+        Err(error) if error.is_duplicate_of("appointment.clinic, appointment.practitioner") => {
+            return Err(Problem::new(StatusCode::CONFLICT, "slot-taken", "Somebody else was faster"));
+        }
+        other => other?,
+    };
     Ok(id)
 }
 

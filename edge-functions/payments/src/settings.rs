@@ -86,10 +86,13 @@ pub(crate) async fn put_settings(context: &Context<'_>) -> Result<Reply, Problem
             database.execute(sql, params![clinic]).await?;
             for (place, service) in new.per_minute.iter().enumerate() {
                 let sql = "INSERT INTO service_per_minute (clinic, service)
-                           SELECT clinic, id FROM service WHERE clinic = ? AND id = ?
+                           SELECT clinic, id FROM service WHERE clinic = ? AND id = ? AND capacity = 1
                            ON CONFLICT (clinic, service) DO NOTHING";
                 if database.execute(sql, params![clinic, *service]).await? == 0 {
-                    return Err(Problem::invalid(format!("/perMinute/{place}"), "is no other service here"));
+                    return Err(Problem::invalid(
+                        format!("/perMinute/{place}"),
+                        "is no other service of one patient here",
+                    ));
                 }
             }
             Ok(())

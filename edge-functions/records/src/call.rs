@@ -110,9 +110,12 @@ async fn keep(context: &Context<'_>, node: &str, event: &NewEvent) -> Result<(),
     };
     if added > 0 {
         // Nodes know random names only; who that was is known here.
-        let sql = "SELECT m.appointment, p.person FROM call_meter m
+        let sql = "SELECT coalesce(v.visit, m.appointment), iif(p.person = v.visit, 'patient', p.person)
+                   FROM call_meter m
                    LEFT JOIN call_person p ON p.clinic = m.clinic AND p.appointment = m.appointment
                      AND p.participant = ?3
+                   LEFT JOIN call_visit v ON v.clinic = p.clinic AND v.appointment = p.appointment
+                     AND v.participant = p.participant
                    WHERE m.clinic = ?1 AND m.sink = ?2";
         let values = params![&context.clinic, sink.as_str(), participant.as_str()];
         if let Some(row) = context.database().query(sql, values).await?.first() {
@@ -133,12 +136,16 @@ pub async fn get_call(context: &Context<'_>) -> Result<Reply, Problem> {
     if context.database().query(sql, values).await?.is_empty() {
         return Err(Problem::not_found("No such encounter"));
     }
-    let sql = "SELECT c.participant, c.node, c.start, c.stay, c.at, c.kind, c.gap_ms, p.person
+    let sql = "SELECT c.participant, c.node, c.start, c.stay, c.at, c.kind, c.gap_ms,
+                 iif(p.person = a.id, 'patient', p.person)
                FROM encounter e
-               JOIN call_event c ON c.clinic = e.clinic AND c.appointment = e.appointment
+               JOIN appointment a ON a.clinic = e.clinic AND a.id = e.appointment
+               JOIN call_event c ON c.clinic = a.clinic AND c.appointment = coalesce(a.call_of, a.id)
                JOIN call_person p ON p.clinic = c.clinic AND p.appointment = c.appointment
                  AND p.participant = c.participant
-               WHERE e.clinic = ? AND e.id = ? AND c.stay IS NOT NULL";
+               LEFT JOIN call_visit v ON v.clinic = p.clinic AND v.appointment = p.appointment
+                 AND v.participant = p.participant
+               WHERE e.clinic = ? AND e.id = ? AND c.stay IS NOT NULL AND coalesce(v.visit, a.id) = a.id";
     let rows = context.database().query(sql, params![&context.clinic, id]).await?;
     let mut persons = BTreeMap::new();
     let mut events = Vec::with_capacity(rows.len());

@@ -37,8 +37,9 @@ pub(crate) async fn of(context: &Context<'_>, encounter: EncounterId) -> Result<
                  l.sound_kbps, l.picture_kbps, l.width, l.height
                FROM call_report r
                JOIN encounter e ON e.clinic = r.clinic AND e.id = r.encounter
+               JOIN appointment a ON a.clinic = e.clinic AND a.id = e.appointment
                LEFT JOIN call_report_line l ON l.clinic = r.clinic AND l.report = r.id
-               LEFT JOIN call_person p ON p.clinic = l.clinic AND p.appointment = e.appointment
+               LEFT JOIN call_person p ON p.clinic = l.clinic AND p.appointment = coalesce(a.call_of, a.id)
                  AND p.participant = l.participant
                WHERE r.clinic = ? AND r.encounter = ? ORDER BY r.at, r.id, p.person";
     let rows = context.database().query(sql, params![&context.clinic, encounter]).await?;

@@ -20,7 +20,8 @@ async fn world() -> (World, Booked) {
     let room =
         "INSERT INTO room (clinic, appointment, name, sink, created_at) VALUES ('demo', ?, 'r', 'sink', 0)";
     world.run(room, params![visit.appointment]).await;
-    let patient = "INSERT INTO room_participant VALUES ('demo', ?, 'patient', 'p')";
+    let patient = "INSERT INTO room_participant (clinic, appointment, person, name)
+                   VALUES ('demo', ?, 'patient', 'p')";
     world.run(patient, params![visit.appointment]).await;
     (world, visit)
 }
@@ -77,6 +78,46 @@ async fn events_are_counted_once_however_often_they_are_told() {
     gone["start"] = json!("t");
     assert_eq!(tell(&node, &[again, gone], &AS_NODE).await.status, 204);
     assert_eq!(call(&world, &visit).await["participantSeconds"], 90);
+}
+
+#[tokio::test]
+async fn of_a_groups_call_each_record_shows_its_own_patient_and_the_staff() {
+    let (world, first) = world().await;
+    let seeded = world.query("SELECT practitioner, service, hold FROM appointment", vec![]).await;
+    let second = "00000000-0000-7000-8000-0000000000b2";
+    let sql = "INSERT INTO appointment
+                 (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at, place)
+               SELECT clinic, ?, hold || 'x', patient, practitioner, service, start_at, end_at, status,
+                 created_at, 2 FROM appointment";
+    world.run("PRAGMA foreign_keys = OFF", vec![]).await;
+    world.run(sql, params![second]).await;
+    assert_eq!(seeded.len(), 1);
+    world.run("UPDATE appointment SET call_of = ?", params![first.appointment]).await;
+    world.run("UPDATE room_participant SET person = appointment, visit = appointment", vec![]).await;
+    world.run("UPDATE call_person SET person = appointment", vec![]).await;
+    for (person, name) in [(second, "q"), ("00000000-0000-7000-8000-0000000000d1", "d")] {
+        let sql = "INSERT INTO room_participant (clinic, appointment, person, name) VALUES ('demo', ?, ?, ?)";
+        world.run(sql, params![first.appointment, person, name]).await;
+    }
+    for (name, visit) in [("p", first.appointment.to_string()), ("q", second.to_owned())] {
+        let sql = "INSERT INTO call_visit (clinic, appointment, participant, visit) VALUES ('demo', ?, ?, ?)";
+        world.run(sql, params![first.appointment, name, visit]).await;
+    }
+    let mut events = Vec::new();
+    for (at, name) in ["p", "q", "d"].into_iter().enumerate() {
+        let sequence = 2 * i64::try_from(at).unwrap();
+        for (number, at_ms, kind) in [(sequence, 1_000, "joined"), (sequence + 1, 31_000, "left")] {
+            let mut told = event(number, at_ms, kind);
+            told["participant"] = json!(name);
+            told["stay"] = json!(format!("PA_{name}"));
+            events.push(told);
+        }
+    }
+    assert_eq!(tell(&world.client("demo"), &events, &AS_NODE).await.status, 204);
+    let shown = call(&world, &first).await;
+    let people: Vec<_> = shown["participants"].as_array().unwrap().iter().map(|p| &p["person"]).collect();
+    assert_eq!(people, ["00000000-0000-7000-8000-0000000000d1", "patient"], "{shown}");
+    assert_eq!(shown["participantSeconds"], 60);
 }
 
 #[tokio::test]

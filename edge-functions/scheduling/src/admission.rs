@@ -59,7 +59,10 @@ async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem
             _ => Err(Problem::not_arrived()),
         };
     }
-    let sql = "INSERT INTO room (clinic, appointment, name, sink, created_at) VALUES (?, ?, ?, ?, ?)";
+    database.execute(JOIN_GROUP, params![clinic, id]).await?;
+    let sql = "INSERT INTO room (clinic, appointment, name, sink, created_at)
+               SELECT clinic, coalesce(call_of, id), ?3, ?4, ?5 FROM appointment WHERE clinic = ?1 AND id = ?2
+               ON CONFLICT (clinic, appointment) DO NOTHING";
     let (name, sink) = (secret::random_name()?, secret::random_name()?);
     database.execute(sql, params![clinic, id, name, sink, context.now]).await?;
     let sql = "UPDATE encounter SET status = 'in-progress', started_at = ?
@@ -67,6 +70,19 @@ async fn admit(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem
     database.execute(sql, params![context.now, clinic, id]).await?;
     Ok(true)
 }
+
+/// Who is in a group comes into the call that others of it are in, or begins one.
+const JOIN_GROUP: &str = "UPDATE appointment SET call_of = coalesce((
+    SELECT o.call_of FROM appointment o
+    JOIN hold oh ON oh.clinic = o.clinic AND oh.id = o.hold
+    JOIN hold mine ON mine.clinic = o.clinic AND mine.id = appointment.hold
+    JOIN room r ON r.clinic = o.clinic AND r.appointment = o.call_of
+    WHERE o.clinic = ?1 AND o.practitioner = appointment.practitioner AND o.service = appointment.service
+      AND o.start_at = appointment.start_at AND o.end_at = appointment.end_at AND oh.site IS mine.site
+      AND o.status = 'arrived'
+    ORDER BY o.admitted_at, o.id LIMIT 1), id)
+  WHERE clinic = ?1 AND id = ?2 AND EXISTS (
+    SELECT 1 FROM service s WHERE s.clinic = ?1 AND s.id = appointment.service AND s.capacity > 1)";
 
 /// False: it was so before.
 async fn end(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> {
@@ -83,10 +99,17 @@ async fn end(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> 
     }
     let sql = "UPDATE encounter SET status = 'finished', ended_at = ? WHERE clinic = ? AND appointment = ?";
     database.execute(sql, params![context.now, clinic, id]).await?;
+    let room_of = call::place(context, id).await?.room_of;
+    let sql = "SELECT 1 FROM appointment WHERE clinic = ? AND call_of = ? AND id <> ? AND status = 'arrived'";
+    if !database.query(sql, params![clinic, room_of, id]).await?.is_empty() {
+        // Others of the group go on.
+        call::clear(context, id, call::Who::AllButStaff).await?;
+        return Ok(true);
+    }
     let sql = "SELECT r.name, a.end_at FROM room r
                JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                WHERE r.clinic = ? AND r.appointment = ?";
-    for row in database.query(sql, params![clinic, id]).await? {
+    for row in database.query(sql, params![clinic, room_of]).await? {
         call::revoke(context, &row.text(0)?, None, row.time(1)?).await?;
     }
     // Of the call nothing stays but what meters it, and that its tokens are refused.
@@ -94,7 +117,7 @@ async fn end(context: &Context<'_>, id: AppointmentId) -> Result<bool, Problem> 
         "DELETE FROM room_participant WHERE clinic = ? AND appointment = ?",
         "DELETE FROM room WHERE clinic = ? AND appointment = ?",
     ] {
-        database.execute(sql, params![clinic, id]).await?;
+        database.execute(sql, params![clinic, room_of]).await?;
     }
     Ok(true)
 }

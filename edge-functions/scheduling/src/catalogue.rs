@@ -7,7 +7,7 @@ use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form;
 use kit::hours::{ClockTime, WeeklyRule};
-use kit::ids::{ClinicId, PractitionerId, ServiceId, SiteId};
+use kit::ids::{ClinicId, PractitionerId, ServiceId, SiteId, SiteRoomId};
 use kit::money::{Currency, Money};
 use kit::params;
 use kit::problem::Problem;
@@ -15,7 +15,7 @@ use kit::reply::{self, Reply};
 use serde::Serialize;
 
 use crate::licence;
-use crate::openings::{Exception, Hours, Opening, Place, Shape};
+use crate::openings::{Exception, Hours, Opening, Place, Room, Shape, Wanted};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,9 +45,28 @@ pub struct Service {
     pub duration_minutes: i64,
     /// What it costs.
     pub price: Money,
+    /// So many patients come to it at once.
+    #[serde(skip_serializing_if = "is_one")]
+    pub capacity: u32,
+    /// It takes place in a room of the site.
+    #[serde(skip)]
+    pub needs_room: bool,
     /// What the practitioner needs before and after it.
     #[serde(skip)]
     pub shape: Shape,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_one(capacity: &u32) -> bool {
+    *capacity == 1
+}
+
+impl Service {
+    /// What it wants of a time.
+    pub fn wanted<'w>(&self, rooms: &'w [Room]) -> Wanted<'w> {
+        let capacity = usize::try_from(self.capacity).unwrap_or(1);
+        Wanted { service: self.id, capacity, rooms: self.needs_room.then_some(rooms) }
+    }
 }
 
 /// Where practitioners are booked.
@@ -97,7 +116,7 @@ macro_rules! select_services {
     ($condition:literal) => {
         concat!(
             "SELECT id, name, duration_minutes, price_minor, currency, buffer_before_minutes,
-                    buffer_after_minutes
+                    buffer_after_minutes, capacity, needs_room
              FROM service WHERE clinic = ? AND removed_at IS NULL ",
             $condition
         )
@@ -138,6 +157,17 @@ pub async fn sites(context: &Context<'_>) -> Result<Vec<Site>, Problem> {
     let read = |row: &Row| {
         let (id, name) = (row.parsed(0, SiteId::parse)?, row.text(1)?);
         Ok::<_, DatabaseError>(Site { id, name, address: row.text(2)?, time_zone: row.text(3)? })
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Every room of the clinic's sites.
+pub async fn rooms(context: &Context<'_>) -> Result<Vec<Room>, Problem> {
+    let sql = "SELECT id, site, name FROM site_room WHERE clinic = ? AND removed_at IS NULL ORDER BY key, id";
+    let rows = context.database().query(sql, params![&context.clinic]).await?;
+    let read = |row: &Row| {
+        let (id, site) = (row.parsed(0, SiteRoomId::parse)?, row.parsed(1, SiteId::parse)?);
+        Ok::<_, DatabaseError>(Room { id, site, name: row.text(2)? })
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
@@ -186,7 +216,7 @@ fn read_exception(row: &Row) -> Result<Exception, DatabaseError> {
     })
 }
 
-fn parsed_or_null<T>(
+pub(crate) fn parsed_or_null<T>(
     row: &Row,
     column: usize,
     parse: impl FnOnce(&str) -> Option<T>,
@@ -207,6 +237,8 @@ fn read_service(row: &Row) -> Result<Service, DatabaseError> {
         name: row.text(1)?,
         duration_minutes,
         price,
+        capacity: u32::try_from(row.integer(7)?).unwrap_or(1),
+        needs_room: row.integer(8)? == 1,
         shape: Shape {
             before: minutes(row.integer(5)?),
             length: minutes(duration_minutes),

@@ -183,17 +183,16 @@ async fn take(
     hold: HoldId,
     held: Held,
 ) -> Result<ChangedView, Problem> {
-    let Held { practitioner, service, start, end, price: _ } = held;
+    let Held { practitioner, service, start, end, price: _, place } = held;
     if service != booked.service {
         // Another service has another price.
         return Err(Problem::invalid("/hold", "is of another service"));
     }
-    let sql =
-        "UPDATE appointment SET hold = ?, practitioner = ?, start_at = ?, end_at = ?, status = 'booked',
-                 arrived_at = NULL, sequence = sequence + 1,
+    let sql = "UPDATE appointment SET hold = ?, practitioner = ?, start_at = ?, end_at = ?, place = ?,
+                 status = 'booked', arrived_at = NULL, sequence = sequence + 1,
                  patient_late_minutes = NULL, clinic_late_minutes = NULL
                WHERE clinic = ? AND id = ? AND status IN ('booked', 'arrived') AND admitted_at IS NULL";
-    let values = params![hold, practitioner, start, end, &context.clinic, booked.id];
+    let values = params![hold, practitioner, start, end, place, &context.clinic, booked.id];
     changed_one(context.database().execute(sql, values).await?)?;
     invitation::send(context, clinic, &booked.email, booked.id, start, News::Moved).await?;
     waiting_list::forget(context, booked.id).await?;

@@ -25,8 +25,14 @@ macro_rules! select_appointments {
                        AND r.kind = 'phone-instead'), s.id, a.held_at,
                     (SELECT r.kind FROM call_report r WHERE r.clinic = e.clinic AND r.encounter = e.id
                        AND r.kind <> 'phone-instead' ORDER BY r.at DESC, r.id LIMIT 1),
-                    a.patient_late_minutes, a.clinic_late_minutes
+                    a.patient_late_minutes, a.clinic_late_minutes, s.capacity, a.place, i.name, m.name,
+                    a.interpreter_language, EXISTS (
+                      SELECT 1 FROM guest g WHERE g.clinic = a.clinic AND g.appointment = a.id
+                        AND g.role = 'interpreter' AND g.removed_at IS NULL)
              FROM appointment a
+             JOIN hold h ON h.clinic = a.clinic AND h.id = a.hold
+             LEFT JOIN site i ON i.clinic = h.clinic AND i.id = h.site
+             LEFT JOIN site_room m ON m.clinic = h.clinic AND m.id = h.room
              JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
              JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
              JOIN service s ON s.clinic = a.clinic AND s.id = a.service
@@ -67,6 +73,34 @@ pub struct AppointmentView {
     clinic_late_minutes: Option<i64>,
     /// When the patient last asked to be called by phone instead.
     phone_instead: Option<Timestamp>,
+    /// Of a service for several at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Group>,
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<Named>,
+    /// In which of its rooms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<Named>,
+    /// Somebody has to interpret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interpreter: Option<Interpreter>,
+}
+
+/// Those who share practitioner, service, site and time are one group.
+#[derive(Serialize)]
+struct Group {
+    place: i64,
+    /// How many there are.
+    capacity: i64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Interpreter {
+    /// BCP 47.
+    pub(crate) language: String,
+    /// One has a link to the visit.
+    pub(crate) invited: bool,
 }
 
 impl AppointmentView {
@@ -135,6 +169,16 @@ fn read(row: &Row) -> Result<AppointmentView, DatabaseError> {
         held_at: row.time_or_null(13)?,
         trouble: row.text_or_null(14)?,
         phone_instead: row.time_or_null(11)?,
+        group: match row.integer(17)? {
+            1 => None,
+            capacity => Some(Group { place: row.integer(18)?, capacity }),
+        },
+        site: row.text_or_null(19)?.map(|name| Named { name }),
+        room: row.text_or_null(20)?.map(|name| Named { name }),
+        interpreter: match row.text_or_null(21)? {
+            Some(language) => Some(Interpreter { language, invited: row.integer(22)? == 1 }),
+            None => None,
+        },
         patient_late_minutes: row.integer_or_null(15)?.filter(|minutes| *minutes > 0),
         clinic_late_minutes: row.integer_or_null(16)?.filter(|minutes| *minutes > 0),
     })

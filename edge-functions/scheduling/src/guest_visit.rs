@@ -12,7 +12,7 @@ use kit::reply::{self, Reply};
 use serde::Serialize;
 
 use crate::guests::GuestRole;
-use crate::people::{self, Person};
+use crate::people::{self, Asks, Person};
 use crate::visit::{ClinicView, Named};
 
 #[derive(Serialize)]
@@ -69,7 +69,7 @@ async fn view(context: &Context<'_>) -> Result<GuestVisitView, Problem> {
     let on_hold = row.time_or_null(9)?.is_some();
     let admitted = row.time_or_null(7)?.is_some() && row.time_or_null(3)?.is_some() && !on_hold;
     let people = match admitted {
-        true => people::of(context, context.visitor()?.appointment).await?,
+        true => people::of(context, context.visitor()?.appointment, Asks::Visitor).await?,
         false => Vec::new(),
     };
     let clinic = context.clinic().await?;

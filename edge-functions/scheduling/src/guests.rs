@@ -14,7 +14,7 @@ use kit::reply::{self, Reply};
 use kit::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::people::{self, Person};
+use crate::people::{self, Asks, Person};
 
 /// Links of one visit that work at the same time.
 const MAX_GUESTS: u32 = 8;
@@ -124,7 +124,7 @@ pub async fn list_guests(context: &Context<'_>) -> Result<Reply, Problem> {
                WHERE clinic = ? AND appointment = ? AND removed_at IS NULL ORDER BY id";
     let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
     let guests = rows.iter().map(read).collect::<Result<_, _>>()?;
-    let people = people::of(context, appointment).await?;
+    let people = people::of(context, appointment, Asks::Staff).await?;
     context.audit(Action::GuestsRead, Some(&appointment));
     reply::ok(&Guests { guests, people })
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{self, Practitioner, Service, ServiceName};
 use crate::licence;
 use crate::openings::Slot;
-use crate::slots::{self, Filter, HORIZON, MAX_BUFFER, Plan, SiteName};
+use crate::slots::{self, Filter, Free, HORIZON, MAX_BUFFER, Plan, SiteName};
 
 /// How long a slot is kept.
 pub const HOLD: SignedDuration = SignedDuration::from_mins(10);
@@ -126,6 +126,15 @@ async fn find_slots(
         let visits = |slot: &Slot| busy.iter().filter(|who| **who == slot.practitioner()).count();
         slots.sort_by_key(visits);
     }
+    if service.capacity > 1 {
+        // A group that has begun to fill is filled first.
+        let taken = slots::taken(context, start, start + LONGEST_VISIT).await?;
+        let wanted = service.wanted(&plan.rooms);
+        slots.sort_by_key(|slot| match slot.places_left(&wanted, &taken) {
+            0 => usize::MAX,
+            left => left,
+        });
+    }
     Ok(slots)
 }
 
@@ -147,7 +156,8 @@ async fn visits_of_day(
     Ok(rows.iter().map(|row| row.parsed(0, PractitionerId::parse)).collect::<Result<_, _>>()?)
 }
 
-/// Takes the slot unless somebody has it: one statement, so that of many at once exactly one is told yes.
+/// Takes a place of the slot unless others have them all: one statement, so that of many at once no more are told yes
+/// than there are places. What it says is what [`Slot::places_left`] says.
 pub(crate) async fn insert(
     context: &Context<'_>,
     (id, secret, expires_at): (HoldId, &Secret, Timestamp),
@@ -158,22 +168,7 @@ pub(crate) async fn insert(
     let inserted = context
         .database()
         .execute(
-            "INSERT INTO hold
-               (clinic, id, secret_hash, practitioner, service, start_at, end_at, created_at, expires_at, site,
-                patient_location)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?15
-             WHERE NOT EXISTS (
-               SELECT 1 FROM hold h JOIN service s ON s.clinic = h.clinic AND s.id = h.service
-               WHERE h.clinic = ?1 AND h.practitioner = ?4 AND h.start_at > ?13 AND h.start_at < ?14
-                 AND h.start_at - 60000 * s.buffer_before_minutes < ?12
-                 AND h.end_at + 60000 * s.buffer_after_minutes > ?11
-                 AND h.used_at IS NULL AND h.expires_at > ?8)
-             AND NOT EXISTS (
-               SELECT 1 FROM appointment a JOIN service s ON s.clinic = a.clinic AND s.id = a.service
-               WHERE a.clinic = ?1 AND a.practitioner = ?4 AND a.start_at > ?13 AND a.start_at < ?14
-                 AND a.start_at - 60000 * s.buffer_before_minutes < ?12
-                 AND a.end_at + 60000 * s.buffer_after_minutes > ?11
-                 AND a.status IN ('booked', 'arrived', 'fulfilled'))",
+            INSERT,
             params![
                 &context.clinic,
                 id,
@@ -189,12 +184,59 @@ pub(crate) async fn insert(
                 slot.busy.until,
                 slot.busy.from - LONGEST_VISIT - MAX_BUFFER,
                 slot.busy.until + MAX_BUFFER,
-                location.map(Jurisdiction::as_str)
+                location.map(Jurisdiction::as_str),
+                service.capacity,
+                u32::from(service.needs_room)
             ],
         )
         .await?;
     Ok(inserted == 1)
 }
+
+/// `others`: who has something of the practitioner's time. `same`: those of them who are in the same session.
+const INSERT: &str = "INSERT INTO hold
+  (clinic, id, secret_hash, practitioner, service, start_at, end_at, created_at, expires_at, site,
+   patient_location, place, room)
+WITH
+others AS (
+  SELECT t.service = ?5 AND t.start_at = ?6 AND t.end_at = ?7 AND t.site IS ?10 AS is_same, t.place, t.room
+  FROM (
+    SELECT h.clinic, h.service, h.start_at, h.end_at, h.site, h.place, h.room FROM hold h
+    WHERE h.clinic = ?1 AND h.practitioner = ?4 AND h.start_at > ?13 AND h.start_at < ?14
+      AND h.used_at IS NULL AND h.expires_at > ?8
+    UNION ALL
+    SELECT a.clinic, a.service, a.start_at, a.end_at, h.site, a.place, h.room
+    FROM appointment a JOIN hold h ON h.clinic = a.clinic AND h.id = a.hold
+    WHERE a.clinic = ?1 AND a.practitioner = ?4 AND a.start_at > ?13 AND a.start_at < ?14
+      AND a.status IN ('booked', 'arrived', 'fulfilled')
+  ) t JOIN service s ON s.clinic = t.clinic AND s.id = t.service
+  WHERE t.start_at - 60000 * s.buffer_before_minutes < ?12
+    AND t.end_at + 60000 * s.buffer_after_minutes > ?11
+),
+same AS (SELECT place, room FROM others WHERE is_same),
+occupied AS (
+  SELECT h.room FROM hold h JOIN service s ON s.clinic = h.clinic AND s.id = h.service
+  WHERE h.clinic = ?1 AND h.room IS NOT NULL AND h.start_at > ?13 AND h.start_at < ?14
+    AND h.start_at - 60000 * s.buffer_before_minutes < ?12
+    AND h.end_at + 60000 * s.buffer_after_minutes > ?11
+    AND ((h.used_at IS NULL AND h.expires_at > ?8) OR EXISTS (
+      SELECT 1 FROM appointment a
+      WHERE a.clinic = h.clinic AND a.hold = h.id AND a.status IN ('booked', 'arrived', 'fulfilled')))
+),
+chosen AS (
+  SELECT CASE WHEN ?17 THEN coalesce(
+    (SELECT room FROM same WHERE room IS NOT NULL LIMIT 1),
+    (SELECT r.id FROM site_room r
+     WHERE r.clinic = ?1 AND r.site = ?10 AND r.removed_at IS NULL AND r.id NOT IN (SELECT room FROM occupied)
+     ORDER BY r.key, r.id LIMIT 1)) END AS room
+)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?15,
+  (SELECT min(n) FROM (SELECT 1 AS n UNION SELECT place + 1 FROM same)
+   WHERE n NOT IN (SELECT place FROM same)),
+  chosen.room
+FROM chosen
+WHERE NOT EXISTS (SELECT 1 FROM others WHERE NOT is_same)
+  AND (SELECT count(*) FROM same) < ?16 AND (NOT ?17 OR chosen.room IS NOT NULL)";
 
 /// The answer to a loser: the nearest slots that are still free, the same practitioner's first among equals.
 async fn taken(
@@ -208,12 +250,12 @@ async fn taken(
     let from = day.checked_sub(ALTERNATIVE_DAYS.days()).unwrap_or(day);
     let days = (from, 2 * ALTERNATIVE_DAYS);
     let mut free = slots::free(context, clinic, plan, service, days, Filter::default()).await?;
-    free.sort_by_key(|slot| {
+    free.sort_by_key(|Free { slot, .. }| {
         let apart = slot.start.duration_since(lost.start).abs();
         (apart, slot.practitioner() != lost.practitioner())
     });
     free.truncate(ALTERNATIVES);
-    let alternatives = serde_json::to_value(plan.views(&free)).map_err(Problem::internal)?;
+    let alternatives = serde_json::to_value(plan.views(service, &free)).map_err(Problem::internal)?;
     let title = "Somebody else was faster";
     Ok(Problem::new(StatusCode::CONFLICT, "slot-taken", title).member("alternatives", alternatives))
 }

@@ -11,6 +11,7 @@ pub mod guest_visit;
 pub mod guests;
 pub mod handover;
 pub mod holds;
+pub mod interpreters;
 pub mod lateness;
 pub mod licence;
 pub mod openings;
@@ -51,6 +52,8 @@ impl Function for SchedulingFunction {
             Scheduling::LeaveWaitingList => waiting_list::leave(context).await,
             Scheduling::SayPatientIsLate => lateness::say_patient_is_late(context).await,
             Scheduling::SayClinicIsLate => lateness::say_clinic_is_late(context).await,
+            Scheduling::PutInterpreter => interpreters::put_interpreter(context).await,
+            Scheduling::ListMissingInterpreters => interpreters::list_missing_interpreters(context).await,
             Scheduling::MarkNoShow => lateness::mark_no_show(context).await,
             Scheduling::CancelVisit => changes::cancel_visit(context).await,
             Scheduling::ListPatients => patients::list_patients(context).await,

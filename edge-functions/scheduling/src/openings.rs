@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use kit::hours::{ClockTime, WeeklyRule};
-use kit::ids::{PractitionerId, SiteId};
+use kit::ids::{PractitionerId, ServiceId, SiteId, SiteRoomId};
 
 /// Hours of a week of a practitioner at a site.
 #[derive(Clone, Debug)]
@@ -92,6 +92,78 @@ impl Slot {
         let Busy { practitioner, from, until } = self.busy;
         practitioner == other.practitioner && from < other.until && other.from < until
     }
+
+    /// How many more patients can have it. Who is in the same session shares its practitioner and its room; nobody else
+    /// shares either.
+    pub fn places_left(&self, wanted: &Wanted<'_>, taken: &[Taken]) -> usize {
+        let session = Session { service: wanted.service, start: self.start, end: self.end, site: self.site };
+        let (mut same, mut has_room) = (0, false);
+        for other in taken.iter().filter(|other| self.collides_with(&other.busy)) {
+            if other.session != session {
+                return 0;
+            }
+            same += 1;
+            has_room |= other.room.is_some();
+        }
+        let left = wanted.capacity.saturating_sub(same);
+        match wanted.rooms {
+            Some(rooms) if !has_room && !rooms.iter().any(|room| self.has_free(room, taken)) => 0,
+            _ => left,
+        }
+    }
+
+    fn has_free(&self, room: &Room, taken: &[Taken]) -> bool {
+        let Busy { from, until, .. } = self.busy;
+        let is_in_it =
+            |other: &Taken| other.room == Some(room.id) && from < other.busy.until && other.busy.from < until;
+        self.site == Some(room.site) && !taken.iter().any(is_in_it)
+    }
+}
+
+/// What patients share who have a place in it: the same, at the same time and place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Session {
+    /// What is done.
+    pub service: ServiceId,
+    /// Its beginning.
+    pub start: Timestamp,
+    /// Its end.
+    pub end: Timestamp,
+    /// Where.
+    pub site: Option<SiteId>,
+}
+
+/// A place that is booked or held.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// All that it takes of the practitioner.
+    pub busy: Busy,
+    /// What it is a place of.
+    pub session: Session,
+    /// The room that it has.
+    pub room: Option<SiteRoomId>,
+}
+
+/// A room of a site.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Which.
+    pub id: SiteRoomId,
+    /// Where.
+    pub site: SiteId,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a service wants of a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'w> {
+    /// Which service.
+    pub service: ServiceId,
+    /// For so many patients at once.
+    pub capacity: usize,
+    /// One of these of the site, if it needs any.
+    pub rooms: Option<&'w [Room]>,
 }
 
 /// All that decides when a clinic is open.

@@ -1,5 +1,6 @@
 //! How everybody's sound and pictures travelled when somebody reported a problem: numbers, and the random names of a call.
 
+use kit::call;
 use kit::context::Context;
 use kit::ids::AppointmentId;
 use kit::params;
@@ -54,6 +55,7 @@ pub(crate) async fn keep(
     report: &str,
     lines: &[Line],
 ) -> Result<(), Problem> {
+    let room_of = call::place(context, appointment).await?.room_of;
     let sql = "INSERT INTO call_report_line
                  (clinic, report, participant, loss_permille, round_trip_ms, sound_kbps, picture_kbps, width, height)
                SELECT p.clinic, ?3, p.participant, ?5, ?6, ?7, ?8, ?9, ?10
@@ -62,18 +64,8 @@ pub(crate) async fn keep(
     for line in lines {
         let [loss, round_trip, sound, picture, width, height] = line.numbers().map(|it| it.map(i64::from));
         let (clinic, participant) = (&context.clinic, line.participant.as_str());
-        let values = params![
-            clinic,
-            appointment,
-            report,
-            participant,
-            loss,
-            round_trip,
-            sound,
-            picture,
-            width,
-            height
-        ];
+        let values =
+            params![clinic, room_of, report, participant, loss, round_trip, sound, picture, width, height];
         context.database().execute(sql, values).await?;
     }
     Ok(())

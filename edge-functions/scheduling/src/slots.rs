@@ -6,7 +6,7 @@ use kit::clinic::Clinic;
 use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form;
-use kit::ids::{PractitionerId, ServiceId, SiteId};
+use kit::ids::{PractitionerId, ServiceId, SiteId, SiteRoomId};
 use kit::params;
 use kit::problem::Problem;
 use kit::query::Query;
@@ -14,7 +14,7 @@ use kit::reply::{self, Reply};
 use serde::Serialize;
 
 use crate::catalogue::{self, Practitioner, Service, Site};
-use crate::openings::{Busy, Hours, Slot};
+use crate::openings::{Busy, Hours, Room, Session, Slot, Taken};
 
 /// The longest stretch of an answer, in days.
 const MAX_DAYS: i64 = 31;
@@ -25,12 +25,25 @@ pub const MAX_BUFFER: SignedDuration = SignedDuration::from_mins(120);
 
 /// A slot as the API shows it.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SlotView {
     start: Timestamp,
     end: Timestamp,
     practitioner: Practitioner,
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<SiteName>,
+    /// Of a service for several at once: how many more can come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    places_left: Option<usize>,
+}
+
+/// A slot that can be had.
+#[derive(Clone, Copy, Debug)]
+pub struct Free {
+    /// Which.
+    pub slot: Slot,
+    /// By so many more patients.
+    pub places_left: usize,
 }
 
 /// A site where only its name matters.
@@ -55,6 +68,8 @@ pub struct Plan {
     pub hours: Hours,
     /// Its sites.
     pub sites: Vec<Site>,
+    /// Their rooms.
+    pub rooms: Vec<Room>,
     /// Who can be booked.
     pub practitioners: Vec<Practitioner>,
 }
@@ -89,7 +104,7 @@ pub async fn list_slots(context: &Context<'_>) -> Result<Reply, Problem> {
     }
     let filter = Filter { practitioner, site };
     let slots = free(context, &clinic, &plan, &service, (from, days), filter).await?;
-    reply::ok(&SlotsView { time_zone: clinic.time_zone, slots: plan.views(&slots) })
+    reply::ok(&SlotsView { time_zone: clinic.time_zone, slots: plan.views(&service, &slots) })
 }
 
 /// The free slots of so many days of the clinic, soonest first.
@@ -100,7 +115,7 @@ pub async fn free(
     service: &Service,
     (day, days): (Date, i64),
     filter: Filter,
-) -> Result<Vec<Slot>, Problem> {
+) -> Result<Vec<Free>, Problem> {
     let end = day.checked_add(days.days()).unwrap_or(Date::MAX);
     let (Some(from), Some(until)) = (clinic.start_of(day), clinic.start_of(end)) else {
         return Ok(Vec::new());
@@ -112,11 +127,11 @@ pub async fn free(
     let (Some(first), Some(last)) =
         (slots.iter().map(|slot| slot.busy.from).min(), slots.iter().map(|slot| slot.busy.until).max())
     else {
-        return Ok(slots);
+        return Ok(Vec::new());
     };
-    let taken = taken(context, first, last).await?;
-    slots.retain(|slot| !taken.iter().any(|busy| slot.collides_with(busy)));
-    Ok(slots)
+    let (taken, wanted) = (taken(context, first, last).await?, service.wanted(&plan.rooms));
+    let free = slots.into_iter().map(|slot| Free { slot, places_left: slot.places_left(&wanted, &taken) });
+    Ok(free.filter(|free| free.places_left > 0).collect())
 }
 
 impl Filter {
@@ -128,28 +143,36 @@ impl Filter {
 }
 
 /// What is booked or held between `from` and `until`.
-async fn taken(context: &Context<'_>, from: Timestamp, until: Timestamp) -> Result<Vec<Busy>, Problem> {
+pub(crate) async fn taken(
+    context: &Context<'_>,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Taken>, Problem> {
     let rows = context
         .database()
         .query(
             "SELECT t.practitioner, t.start_at - 60000 * s.buffer_before_minutes,
-                    t.end_at + 60000 * s.buffer_after_minutes
+                    t.end_at + 60000 * s.buffer_after_minutes, t.service, t.start_at, t.end_at, t.site, t.room
              FROM (
-               SELECT clinic, practitioner, service, start_at, end_at FROM appointment
-               WHERE clinic = ?1 AND start_at < ?3 AND end_at > ?2
-                 AND status IN ('booked', 'arrived', 'fulfilled')
+               SELECT a.clinic, a.practitioner, a.service, a.start_at, a.end_at, h.site, h.room FROM appointment a
+               JOIN hold h ON h.clinic = a.clinic AND h.id = a.hold
+               WHERE a.clinic = ?1 AND a.start_at < ?3 AND a.end_at > ?2
+                 AND a.status IN ('booked', 'arrived', 'fulfilled')
                UNION ALL
-               SELECT clinic, practitioner, service, start_at, end_at FROM hold
+               SELECT clinic, practitioner, service, start_at, end_at, site, room FROM hold
                WHERE clinic = ?1 AND start_at < ?3 AND end_at > ?2 AND used_at IS NULL AND expires_at > ?4
              ) t JOIN service s ON s.clinic = t.clinic AND s.id = t.service",
             params![&context.clinic, from - MAX_BUFFER, until + MAX_BUFFER, context.now],
         )
         .await?;
     let read = |row: &Row| {
-        Ok::<_, DatabaseError>(Busy {
-            practitioner: row.parsed(0, PractitionerId::parse)?,
-            from: row.time(1)?,
-            until: row.time(2)?,
+        let practitioner = row.parsed(0, PractitionerId::parse)?;
+        let site = catalogue::parsed_or_null(row, 6, SiteId::parse)?;
+        let service = row.parsed(3, ServiceId::parse)?;
+        Ok::<_, DatabaseError>(Taken {
+            busy: Busy { practitioner, from: row.time(1)?, until: row.time(2)? },
+            session: Session { service, start: row.time(4)?, end: row.time(5)?, site },
+            room: catalogue::parsed_or_null(row, 7, SiteRoomId::parse)?,
         })
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
@@ -160,15 +183,18 @@ impl Plan {
     pub async fn read(context: &Context<'_>, clinic: &Clinic) -> Result<Self, Problem> {
         let sites = catalogue::sites(context).await?;
         let hours = catalogue::hours(context, clinic, &sites).await?;
-        Ok(Self { hours, sites, practitioners: catalogue::practitioners(context).await? })
+        let (rooms, practitioners) =
+            (catalogue::rooms(context).await?, catalogue::practitioners(context).await?);
+        Ok(Self { hours, sites, rooms, practitioners })
     }
 
     /// `slots` with the names of their practitioners and sites.
-    pub fn views(&self, slots: &[Slot]) -> Vec<SlotView> {
-        let view = |slot: &Slot| {
+    pub fn views(&self, service: &Service, slots: &[Free]) -> Vec<SlotView> {
+        let view = |Free { slot, places_left }: &Free| {
             let known = self.practitioners.iter().find(|known| known.id == slot.practitioner())?;
-            let practitioner = known.clone();
-            Some(SlotView { start: slot.start, end: slot.end, practitioner, site: self.site_name(slot.site) })
+            let (practitioner, site) = (known.clone(), self.site_name(slot.site));
+            let places_left = (service.capacity > 1).then_some(*places_left);
+            Some(SlotView { start: slot.start, end: slot.end, practitioner, site, places_left })
         };
         slots.iter().filter_map(view).collect()
     }

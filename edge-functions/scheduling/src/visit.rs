@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::ServiceName;
 use crate::licence;
-use crate::people::{self, Person};
+use crate::people::{self, Asks, Person};
 use crate::waiting_list::{self, Waits};
 
 /// Whoever arrived longer ago and was never let in has left.
@@ -159,7 +159,7 @@ async fn view(context: &Context<'_>) -> Result<VisitView, Problem> {
         }
         _ => None,
     };
-    let people = if admitted { people::of(context, appointment).await? } else { Vec::new() };
+    let people = if admitted { people::of(context, appointment, Asks::Visitor).await? } else { Vec::new() };
     let clinic = context.clinic().await?;
     let start = row.time(1)?;
     let may_change = !let_in && context.visitor()?.proxy.is_none();

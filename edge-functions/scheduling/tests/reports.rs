@@ -78,7 +78,8 @@ async fn the_numbers_of_a_report_are_kept_of_people_of_the_call_only() {
     doctor.sign_in_as(Role::Doctor).await;
     post(&patient, "/scheduling/visit/arrive", json!({})).await;
     change(&doctor, &visit, "admit", json!({})).await;
-    let joined = "INSERT INTO room_participant VALUES ('demo', ?, 'patient', 'p')";
+    let joined =
+        "INSERT INTO room_participant (clinic, appointment, person, name) VALUES ('demo', ?, 'patient', 'p')";
     world.run(joined, params![visit.appointment]).await;
 
     let line = |participant: &str| json!({"participant": participant, "lossPermille": 12, "width": 640});

@@ -1,16 +1,19 @@
 //! Slots as they are computed, against a reference that goes through every minute: random weeks, sites, time zones,
-//! clock changes, exceptions, buffers and visits. `LOCUM_SEED` begins elsewhere, `LOCUM_CASES` says how many.
+//! clock changes, exceptions, buffers, visits, groups and rooms. `LOCUM_SEED` begins elsewhere, `LOCUM_CASES` says how many.
 
 #![allow(clippy::unwrap_used, reason = "part of the tests")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use kit::hours::{ClockTime, WeeklyRule};
-use kit::ids::{PractitionerId, SiteId};
-use scheduling::openings::{Busy, Exception, Hours, Opening, Place, Shape, Slot};
+use kit::ids::{PractitionerId, ServiceId, SiteId, SiteRoomId};
+use scheduling::openings::{
+    Busy, Exception, Hours, Opening, Place, Room, Session, Shape, Slot, Taken, Wanted,
+};
 
 /// North and south, half hours, half an hour of daylight saving, none, and a day that is twice.
 const ZONES: [&str; 8] = [
@@ -107,10 +110,27 @@ struct Case {
     before: i64,
     length: i64,
     after: i64,
-    /// Whose, from, until.
-    visits: Vec<(usize, i64, i64)>,
+    /// How many patients the service takes at once.
+    capacity: usize,
+    /// Where the rooms are, if it needs one.
+    rooms: Option<Vec<usize>>,
+    visits: Vec<Visit>,
     from: i64,
     until: i64,
+}
+
+/// What is taken: the practitioner from `from` to `until`, for a visit from `start` to `end`.
+#[derive(Clone, Debug)]
+struct Visit {
+    who: usize,
+    from: i64,
+    until: i64,
+    start: i64,
+    end: i64,
+    /// Of the service that is looked for.
+    is_same: bool,
+    site: Option<usize>,
+    room: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -177,12 +197,56 @@ impl Case {
         let buffer = |chance: &mut Chance| if chance.one_in(2) { 0 } else { chance.below(31) };
         let (before, after) = (buffer(chance), buffer(chance));
         let length = 5 + chance.below(60);
+        let capacity = if chance.one_in(2) { 1 } else { 1 + chance.index(4) };
+        let needs_room = !site_zones.is_empty() && chance.one_in(2);
+        let rooms = needs_room
+            .then(|| (0..chance.below(4)).map(|_| chance.index(site_zones.len())).collect::<Vec<_>>());
         let visits = (0..chance.below(6)).map(|_| {
             let begins = from - 200 + chance.below(until - from + 400);
-            (chance.index(PEOPLE), begins, begins + 5 + chance.below(120))
+            let (who, until) = (chance.index(PEOPLE), begins + 5 + chance.below(120));
+            let (is_same, room) = (chance.one_in(3), room(chance, rooms.as_deref()));
+            Visit { who, from: begins, until, start: begins, end: until, is_same, site: site(chance), room }
         });
         let visits = visits.collect();
-        Self { clinic_zone, site_zones, openings, exceptions, before, length, after, visits, from, until }
+        let case = Self {
+            clinic_zone,
+            site_zones,
+            openings,
+            exceptions,
+            before,
+            length,
+            after,
+            capacity,
+            rooms,
+            visits,
+            from,
+            until,
+        };
+        case.with_patients(chance, clocks)
+    }
+
+    /// Times that some have booked already, and a few that nearly are the same.
+    fn with_patients(mut self, chance: &mut Chance, clocks: &[Clocks]) -> Self {
+        let slots = self.hours(clocks).slots(self.shape(), at(self.from), at(self.until));
+        for _ in 0..if slots.is_empty() { 0 } else { chance.below(6) } {
+            let slot = slots[chance.index(slots.len())];
+            let minute = |at: Timestamp| at.as_second() / 60;
+            let shift = if chance.one_in(4) { chance.below(3) } else { 0 };
+            let visit = Visit {
+                who: (0..PEOPLE).find(|index| person(*index) == slot.practitioner()).unwrap(),
+                from: minute(slot.busy.from) + shift,
+                until: minute(slot.busy.until) + shift,
+                start: minute(slot.start) + shift,
+                end: minute(slot.end) + shift,
+                is_same: !chance.one_in(5),
+                site: (0..self.site_zones.len()).find(|index| Some(place(*index)) == slot.site),
+                room: room(chance, self.rooms.as_deref()),
+            };
+            for _ in 0..=chance.index(self.capacity + 1) {
+                self.visits.push(visit.clone());
+            }
+        }
+        self
     }
 
     fn zone<'c>(&self, clocks: &'c [Clocks], site: Option<usize>) -> &'c Clocks {
@@ -190,8 +254,8 @@ impl Case {
     }
 
     /// Minute by minute: which slots begin when, with whom, where.
-    fn reference(&self, clocks: &[Clocks]) -> BTreeSet<(i64, usize, Option<usize>)> {
-        let mut found = BTreeSet::new();
+    fn reference(&self, clocks: &[Clocks]) -> BTreeMap<(i64, usize, Option<usize>), usize> {
+        let mut found = BTreeMap::new();
         for day in self.from / DAY - 1..=self.until / DAY + 1 {
             let mut open: Vec<(usize, Option<usize>, i64, i64)> = Vec::new();
             let today = |other: &&Special| (other.from..=other.until).contains(&day);
@@ -234,14 +298,9 @@ impl Case {
                             minute + 1 - self.before - self.length - self.after,
                             minute + 1 - self.length - self.after,
                         );
-                        let free = (begins..=minute).all(|at| {
-                            let takes = |(whose, from, until): &(usize, i64, i64)| {
-                                *whose == who && (*from..*until).contains(&at)
-                            };
-                            !self.visits.iter().any(takes)
-                        });
-                        if free && (self.from..self.until).contains(&start) {
-                            found.insert((start, who, site));
+                        let left = self.left(begins..minute + 1, start, who, site);
+                        if left > 0 && (self.from..self.until).contains(&start) {
+                            found.insert((start, who, site), left);
                         }
                     }
                 }
@@ -250,8 +309,68 @@ impl Case {
         found
     }
 
+    /// How many more patients can come: minute by minute nobody else has the practitioner, and one room is nobody's.
+    fn left(&self, minutes: Range<i64>, start: i64, who: usize, site: Option<usize>) -> usize {
+        let is_together = |visit: &&Visit| {
+            visit.is_same
+                && visit.who == who
+                && visit.site == site
+                && visit.start == start
+                && visit.end == start + self.length
+        };
+        let at_once =
+            |at: i64| self.visits.iter().filter(move |visit| (visit.from..visit.until).contains(&at));
+        let alone =
+            minutes.clone().all(|at| at_once(at).all(|visit| visit.who != who || is_together(&visit)));
+        let together = self.visits.iter().filter(is_together);
+        let has_room = match &self.rooms {
+            None => true,
+            Some(_) if together.clone().any(|visit| visit.room.is_some()) => true,
+            Some(rooms) => (0..rooms.len()).any(|room| {
+                let is_free = |at| at_once(at).all(|visit| visit.room != Some(room));
+                Some(rooms[room]) == site && minutes.clone().all(is_free)
+            }),
+        };
+        let places = self.capacity.saturating_sub(together.count());
+        if alone && has_room { places } else { 0 }
+    }
+
+    fn shape(&self) -> Shape {
+        let minutes = SignedDuration::from_mins;
+        Shape { before: minutes(self.before), length: minutes(self.length), after: minutes(self.after) }
+    }
+
     /// The same by the code that serves.
-    fn computed(&self, clocks: &[Clocks]) -> Vec<Slot> {
+    fn computed(&self, clocks: &[Clocks]) -> Vec<(Slot, usize)> {
+        let slots = self.hours(clocks).slots(self.shape(), at(self.from), at(self.until));
+        let taken: Vec<Taken> = self
+            .visits
+            .iter()
+            .map(|visit| Taken {
+                busy: Busy { practitioner: person(visit.who), from: at(visit.from), until: at(visit.until) },
+                session: Session {
+                    service: service(visit.is_same),
+                    start: at(visit.start),
+                    end: at(visit.end),
+                    site: visit.site.map(place),
+                },
+                room: visit.room.map(site_room),
+            })
+            .collect();
+        let rooms = self.rooms.as_deref().map(|rooms| {
+            let room = |(at, site): (usize, &usize)| Room {
+                id: site_room(at),
+                site: place(*site),
+                name: String::new(),
+            };
+            rooms.iter().enumerate().map(room).collect::<Vec<_>>()
+        });
+        let wanted = Wanted { service: service(true), capacity: self.capacity, rooms: rooms.as_deref() };
+        let left = slots.into_iter().map(|slot| (slot, slot.places_left(&wanted, &taken)));
+        left.filter(|(_, left)| *left > 0).collect()
+    }
+
+    fn hours(&self, clocks: &[Clocks]) -> Hours {
         let clock =
             |minute: i64| ClockTime::parse(&format!("{:02}:{:02}", minute / 60, minute % 60)).unwrap();
         let day = |day: i64| date(1970, 1, 1).checked_add(day.days()).unwrap();
@@ -274,24 +393,14 @@ impl Case {
             hours: other.hours.map(|(opens, closes)| (clock(opens), clock(closes))),
         });
         let places = self.site_zones.iter().enumerate();
-        let hours = Hours {
+        Hours {
             zone: clocks[self.clinic_zone].zone.clone(),
             places: places
                 .map(|(at, zone)| Place { site: place(at), zone: clocks[*zone].zone.clone() })
                 .collect(),
             openings: openings.collect(),
             exceptions: exceptions.collect(),
-        };
-        let minutes = SignedDuration::from_mins;
-        let shape =
-            Shape { before: minutes(self.before), length: minutes(self.length), after: minutes(self.after) };
-        let mut slots = hours.slots(shape, at(self.from), at(self.until));
-        let visits = self.visits.iter();
-        let taken: Vec<Busy> = visits
-            .map(|&(who, from, until)| Busy { practitioner: person(who), from: at(from), until: at(until) })
-            .collect();
-        slots.retain(|slot| !taken.iter().any(|busy| slot.collides_with(busy)));
-        slots
+        }
     }
 }
 
@@ -307,6 +416,21 @@ fn place(index: usize) -> SiteId {
     SiteId::parse(&format!("0198c7f2-9f2b-7c4e-8a55-2b6f0d7f1c2{index}")).unwrap()
 }
 
+fn service(is_same: bool) -> ServiceId {
+    let last = if is_same { 'a' } else { 'b' };
+    ServiceId::parse(&format!("0198c7f2-9f2b-7c4e-8a55-2b6f0d7f1c3{last}")).unwrap()
+}
+
+fn site_room(index: usize) -> SiteRoomId {
+    SiteRoomId::parse(&format!("0198c7f2-9f2b-7c4e-8a55-2b6f0d7f1c4{index}")).unwrap()
+}
+
+/// One of them, or none.
+fn room(chance: &mut Chance, rooms: Option<&[usize]>) -> Option<usize> {
+    let rooms = rooms.filter(|rooms| !rooms.is_empty())?;
+    (!chance.one_in(3)).then(|| chance.index(rooms.len()))
+}
+
 fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -318,20 +442,25 @@ fn slots_are_what_every_minute_says() {
     assert_eq!(changing, 6, "zones with clock changes");
     let (seed, cases) = (setting("LOCUM_SEED", 1), setting("LOCUM_CASES", 10_000));
     let (mut slots, mut changed, mut cut) = (0, 0, 0);
+    let (mut shared, mut full, mut in_rooms) = (0, 0, 0);
     for number in seed..seed + cases {
         let case = Case::random(&mut Chance(number), &clocks);
         let (wanted, computed) = (case.reference(&clocks), case.computed(&clocks));
-        let starts: Vec<_> = computed.iter().map(|slot| slot.start).collect();
+        let starts: Vec<_> = computed.iter().map(|(slot, _)| slot.start).collect();
         assert!(starts.is_sorted(), "seed {number}: not in order: {case:?}");
-        let mut found = BTreeSet::new();
-        for slot in &computed {
+        let mut found = BTreeMap::new();
+        for (slot, left) in &computed {
             let who = (0..PEOPLE).find(|index| person(*index) == slot.practitioner()).unwrap();
             let site = (0..case.site_zones.len()).find(|index| Some(place(*index)) == slot.site);
-            assert!(found.insert((slot.start.as_second() / 60, who, site)), "seed {number}: twice: {case:?}");
+            let twice = found.insert((slot.start.as_second() / 60, who, site), *left);
+            assert!(twice.is_none(), "seed {number}: twice: {case:?}");
             assert_eq!(slot.end.duration_since(slot.start).as_mins(), case.length, "seed {number}");
         }
         assert_eq!(found, wanted, "seed {number}: {case:?}");
         slots += found.len();
+        shared += found.values().filter(|left| **left < case.capacity).count();
+        full += usize::from(case.capacity > 1 && !case.visits.is_empty() && found.is_empty());
+        in_rooms += usize::from(case.rooms.is_some() && !found.is_empty());
         let days = case.from / DAY..=case.until / DAY;
         let zones = case.site_zones.iter().chain([&case.clinic_zone]);
         let change = |zone: &usize| clocks[*zone].changes.iter().any(|day| days.contains(day));
@@ -340,4 +469,9 @@ fn slots_are_what_every_minute_says() {
     }
     let enough = usize::try_from(cases / 10).unwrap();
     assert!(slots > 10 * enough && changed > enough && cut > enough, "{slots} slots, {changed}, {cut}");
+    let few = enough / 10;
+    assert!(
+        shared > few && full > few && in_rooms > few,
+        "{shared} shared, {full} full, {in_rooms} in rooms"
+    );
 }

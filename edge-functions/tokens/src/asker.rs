@@ -1,6 +1,7 @@
 //! Whose place in which call a request is about.
 
 use http::Method;
+use kit::call;
 use kit::context::Context;
 use kit::fhir::AppointmentStatus;
 use kit::ids::{AppointmentId, GuestId, ProxyId, UserId};
@@ -24,10 +25,30 @@ pub(crate) enum Person {
     Clinician(UserId),
 }
 
+/// Their place in a call.
+pub(crate) struct Seat {
+    /// Whose row in `room` the call has.
+    pub(crate) room_of: AppointmentId,
+    /// As in `room_participant`. Of a group each patient is told from the others by their visit.
+    pub(crate) key: String,
+    pub(crate) person: Person,
+    /// By which visit they are there; staff are there for all.
+    pub(crate) visit: Option<AppointmentId>,
+    pub(crate) is_group: bool,
+}
+
+impl Seat {
+    /// Who is told of the others only while they are in the call: guests, and in a group whoever is not staff.
+    pub(crate) fn only_inside(&self) -> Option<&str> {
+        let is_guest = self.person.guest().is_some();
+        (is_guest || (self.is_group && self.visit.is_some())).then_some(self.key.as_str())
+    }
+}
+
 impl Person {
-    /// As in `room_participant`.
-    pub(crate) fn key(self) -> String {
+    fn key(self, appointment: AppointmentId, is_group: bool) -> String {
         match self {
+            Self::Patient if is_group => appointment.to_string(),
             Self::Patient => "patient".to_owned(),
             Self::Proxy(proxy) => proxy.to_string(),
             Self::Guest(guest) => guest.to_string(),
@@ -61,6 +82,14 @@ impl Asker {
             (None, None) => Person::Patient,
         };
         Ok(Self { appointment: visitor.appointment, person })
+    }
+
+    /// Inside the transaction that takes it: a group's call is the same for all of it.
+    pub(crate) async fn seat(self, context: &Context<'_>) -> Result<Seat, Problem> {
+        let Self { appointment, person } = self;
+        let call::Place { room_of, is_group } = call::place(context, appointment).await?;
+        let visit = (!matches!(person, Person::Clinician(_))).then_some(appointment);
+        Ok(Seat { room_of, key: person.key(appointment, is_group), person, visit, is_group })
     }
 
     /// Why they have no place in it.

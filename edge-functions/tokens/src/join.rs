@@ -16,7 +16,7 @@ use kit::secret;
 use kit::variables::VariableError;
 use serde::{Deserialize, Serialize};
 
-use crate::asker::{Asker, Person};
+use crate::asker::{Asker, Person, Seat};
 use crate::claims::{Claims, Names, Signer};
 use crate::membership::{self, Membership};
 use crate::nodes::{Asking, MediaNodes, NodeView, Nowhere};
@@ -84,16 +84,17 @@ pub async fn create_join_token(context: &Context<'_>) -> Result<Reply, Problem> 
     let region = arrived_in(&context.request);
     let (call, participant, order, members) = context
         .transaction(async || {
-            let participant = enter(context, asker).await?;
+            let seat = asker.seat(context).await?;
+            let participant = enter(context, asker, &seat).await?;
             if consent::is_missing(context, asker.appointment).await? {
                 return Err(consent::required());
             }
-            let call = find_call(context, asker).await?;
+            let call = find_call(context, asker, &seat).await?;
             let running = call.running;
             let order = nodes.order(Asking { region: region.as_deref(), nearest: &wish.nearest, running });
             let order = order.map_err(nowhere)?;
             let members = match &wish.encryption {
-                Some(membership) => Some(membership::enter(context, asker, membership).await?),
+                Some(membership) => Some(membership::enter(context, (asker, &seat), membership).await?),
                 None => None,
             };
             context.audit(Action::TokenMinted, Some(&asker.appointment));
@@ -154,13 +155,13 @@ fn arrived_in(request: &Request<Vec<u8>>) -> Option<String> {
 
 /// The participant's random name in the room: drawn when a person first joins the call, the same when they
 /// come back.
-async fn enter(context: &Context<'_>, asker: Asker) -> Result<String, Problem> {
+async fn enter(context: &Context<'_>, asker: Asker, seat: &Seat) -> Result<String, Problem> {
     let (clinic, database) = (&context.clinic, context.database());
-    let Asker { appointment, person } = asker;
-    let sql = "INSERT INTO room_participant (clinic, appointment, person, name)
-               SELECT r.clinic, r.appointment, ?3, ?4 FROM room r
-               JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
-               WHERE r.clinic = ?1 AND r.appointment = ?2 AND a.status = 'arrived'
+    let Seat { room_of, key, person, visit, is_group } = seat;
+    let sql = "INSERT INTO room_participant (clinic, appointment, person, name, visit)
+               SELECT r.clinic, r.appointment, ?3, ?4, ?7 FROM appointment a
+               JOIN room r ON r.clinic = a.clinic AND r.appointment = coalesce(a.call_of, a.id)
+               WHERE a.clinic = ?1 AND a.id = ?2 AND a.status = 'arrived'
                  AND a.admitted_at IS NOT NULL AND (a.held_at IS NULL OR ?6)
                  AND (?5 IS NULL OR EXISTS (
                    SELECT 1 FROM guest g WHERE g.clinic = a.clinic AND g.appointment = a.id AND g.id = ?5
@@ -168,23 +169,35 @@ async fn enter(context: &Context<'_>, asker: Asker) -> Result<String, Problem> {
                ON CONFLICT (clinic, appointment, person) DO NOTHING";
     let (name, guest) = (secret::random_name()?, person.guest());
     let is_staff = i64::from(matches!(person, Person::Clinician(_)));
-    database.execute(sql, params![clinic, appointment, person.key(), name, guest, is_staff]).await?;
-    let sql = "SELECT name FROM room_participant WHERE clinic = ? AND appointment = ? AND person = ?";
-    let rows = database.query(sql, params![clinic, appointment, person.key()]).await?;
+    let values = params![clinic, asker.appointment, key.as_str(), name.as_str(), guest, is_staff, *visit];
+    if database.execute(sql, values).await? > 0
+        && let Some(visit) = visit
+        && *is_group
+    {
+        let sql = "INSERT INTO call_visit (clinic, appointment, participant, visit) VALUES (?, ?, ?, ?)";
+        database.execute(sql, params![clinic, *room_of, name, *visit]).await?;
+    }
+    // A group's call goes on when one of its visits is over.
+    let sql = "SELECT p.name FROM room_participant p
+               JOIN appointment a ON a.clinic = p.clinic AND a.id = ?4 AND a.status = 'arrived'
+               WHERE p.clinic = ?1 AND p.appointment = ?2 AND p.person = ?3";
+    let values = params![clinic, *room_of, key.as_str(), asker.appointment];
+    let rows = database.query(sql, values).await?;
     match rows.first() {
         Some(row) => Ok(row.text(0)?),
         None => Err(asker.why_not(context).await?),
     }
 }
 
-async fn find_call(context: &Context<'_>, asker: Asker) -> Result<Call, Problem> {
+async fn find_call(context: &Context<'_>, asker: Asker, seat: &Seat) -> Result<Call, Problem> {
     let sql = "SELECT a.end_at, r.name, r.sink, EXISTS (
                  SELECT 1 FROM room_participant p
                  WHERE p.clinic = r.clinic AND p.appointment = r.appointment AND p.person <> ?3
                )
-               FROM room r JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
-               WHERE r.clinic = ?1 AND r.appointment = ?2";
-    let values = params![&context.clinic, asker.appointment, asker.person.key()];
+               FROM appointment a
+               JOIN room r ON r.clinic = a.clinic AND r.appointment = coalesce(a.call_of, a.id)
+               WHERE a.clinic = ?1 AND a.id = ?2";
+    let values = params![&context.clinic, asker.appointment, seat.key.as_str()];
     let rows = context.database().query(sql, values).await?;
     let row = rows.first().ok_or_else(Problem::not_admitted)?;
     let running = row.integer(3)? != 0;

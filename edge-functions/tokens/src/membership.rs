@@ -16,7 +16,7 @@ use kit::query::Query;
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
 
-use crate::asker::Asker;
+use crate::asker::{Asker, Seat};
 use crate::claims::Signer;
 
 /// Of the JWS: no token of another use is taken for a membership (RFC 8725 §3.11).
@@ -156,7 +156,8 @@ pub async fn get_membership(context: &Context<'_>) -> Result<Reply, Problem> {
     let mut query = Query::of(context.request.uri());
     let named = query.optional("appointment", "an id", AppointmentId::parse)?;
     query.finish()?;
-    let members = read(context, Asker::of(context, named)?).await?;
+    let asker = Asker::of(context, named)?;
+    let members = read(context, asker, &asker.seat(context).await?).await?;
     answer(context, &members).await
 }
 
@@ -166,12 +167,13 @@ pub async fn leave_call(context: &Context<'_>) -> Result<Reply, Problem> {
     let asker = Asker::of(context, wish.appointment)?;
     let members = context
         .transaction(async || {
+            let seat = asker.seat(context).await?;
             let sql = "DELETE FROM room_member WHERE clinic = ? AND appointment = ? AND person = ?";
-            let values = params![&context.clinic, asker.appointment, asker.person.key()];
+            let values = params![&context.clinic, seat.room_of, seat.key.as_str()];
             if context.database().execute(sql, values).await? > 0 {
-                call::members_changed(context, asker.appointment).await?;
+                call::members_changed(context, seat.room_of).await?;
             }
-            read(context, asker).await
+            read(context, asker, &seat).await
         })
         .await?;
     answer(context, &members).await
@@ -185,7 +187,7 @@ async fn answer(context: &Context<'_>, members: &Members) -> Result<Reply, Probl
 /// Takes somebody in who is in the call. The same device again, with the same keys, is no change.
 pub(crate) async fn enter(
     context: &Context<'_>,
-    asker: Asker,
+    (asker, seat): (Asker, &Seat),
     membership: &Membership,
 ) -> Result<Members, Problem> {
     let sql =
@@ -196,19 +198,19 @@ pub(crate) async fn enter(
     let (device, commitment) = membership.texts().unzip();
     let values = params![
         &context.clinic,
-        asker.appointment,
-        asker.person.key(),
+        seat.room_of,
+        seat.key.as_str(),
         device.map(str::to_owned),
         commitment.map(str::to_owned)
     ];
     if context.database().execute(sql, values).await? > 0 {
-        call::members_changed(context, asker.appointment).await?;
+        call::members_changed(context, seat.room_of).await?;
     }
-    read(context, asker).await
+    read(context, asker, seat).await
 }
 
-/// Of guests only those are told who are in the call.
-async fn read(context: &Context<'_>, asker: Asker) -> Result<Members, Problem> {
+/// Whoever may come and go while the call goes on without them is told while they are in it.
+async fn read(context: &Context<'_>, asker: Asker, seat: &Seat) -> Result<Members, Problem> {
     let sql = "SELECT r.name, r.membership, p.name, m.device, m.commitment FROM room r
                LEFT JOIN room_member m ON m.clinic = r.clinic AND m.appointment = r.appointment
                LEFT JOIN room_participant p
@@ -217,7 +219,7 @@ async fn read(context: &Context<'_>, asker: Asker) -> Result<Members, Problem> {
                  SELECT 1 FROM room_participant g
                  WHERE g.clinic = r.clinic AND g.appointment = r.appointment AND g.person = ?3))
                ORDER BY p.name";
-    let values = params![&context.clinic, asker.appointment, asker.person.guest()];
+    let values = params![&context.clinic, seat.room_of, seat.only_inside()];
     let rows = context.database().query(sql, values).await?;
     let Some(first) = rows.first() else { return Err(asker.why_not(context).await?) };
     let (room, generation) = (first.text(0)?, first.integer(1)?);

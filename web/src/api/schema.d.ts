@@ -1792,6 +1792,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/scheduling/appointments/{id}/interpreter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say that somebody has to interpret
+         * @description Until an interpreter has a link to the visit, it stands on the list of those that lack one.
+         */
+        put: operations["putInterpreter"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/scheduling/interpreters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Visits that lack an interpreter
+         * @description Those to come, the next first, to whose links no interpreter was invited.
+         */
+        get: operations["listMissingInterpreters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/c/{clinic}/scheduling/appointments/{id}/no-show": {
         parameters: {
             query?: never;
@@ -4359,6 +4404,11 @@ export interface components {
                 name: components["schemas"]["Name"];
                 address: components["schemas"]["Name"];
                 timeZone: components["schemas"]["TimeZone"];
+                /** @description For services that need one. */
+                rooms?: {
+                    key: components["schemas"]["SetUpKey"];
+                    name: components["schemas"]["Name"];
+                }[];
             }[];
             services?: {
                 key: components["schemas"]["SetUpKey"];
@@ -4366,6 +4416,12 @@ export interface components {
                 durationMinutes: components["schemas"]["DurationMinutes"];
                 bufferBeforeMinutes?: components["schemas"]["SetUpMinutes"];
                 bufferAfterMinutes?: components["schemas"]["SetUpMinutes"];
+                capacity?: components["schemas"]["Capacity"];
+                /**
+                 * @description It takes place in a room of the site, which no other visit has meanwhile.
+                 * @default false
+                 */
+                needsRoom: boolean;
                 price: components["schemas"]["Money"];
             }[];
             staff?: {
@@ -4511,6 +4567,7 @@ export interface components {
                 name: components["schemas"]["Name"];
                 durationMinutes: components["schemas"]["DurationMinutes"];
                 price: components["schemas"]["Money"];
+                capacity?: components["schemas"]["Capacity"];
             }[];
             practitioners: components["schemas"]["Practitioner"][];
             /** @description Whether patients can book. */
@@ -4545,7 +4602,20 @@ export interface components {
             practitioner: components["schemas"]["Practitioner"];
             /** @description Left out where it is the clinic itself. */
             site?: components["schemas"]["SiteName"];
+            /** @description Of a service for several at once, how many more can come. */
+            placesLeft?: number;
         };
+        /**
+         * @description So many patients come to it at once.
+         * @default 1
+         */
+        Capacity: number;
+        /**
+         * @description BCP 47.
+         * @example es
+         * @example pt-BR
+         */
+        SpokenLanguage: string;
         Hold: {
             id: components["schemas"]["Id"];
             secret: components["schemas"]["Secret"];
@@ -4579,6 +4649,8 @@ export interface components {
             birthDate: string;
             /** Format: idn-email */
             email: string;
+            /** @description Somebody has to interpret, into and out of this language. */
+            interpreter?: components["schemas"]["SpokenLanguage"] | null;
         };
         /**
          * @description FHIR R4 AppointmentStatus.
@@ -4663,9 +4735,12 @@ export interface components {
         /** @description Who has joined the call. Media nodes know only the random names. */
         People: {
             participant: string;
-            /** @enum {string} */
-            role: "patient" | "proxy" | "clinician" | "interpreter" | "family" | "other";
-            /** @description Of clinicians only. */
+            /**
+             * @description `participant`, whoever came by another visit of a group: patients are told no more.
+             * @enum {string}
+             */
+            role: "patient" | "proxy" | "clinician" | "interpreter" | "family" | "other" | "participant";
+            /** @description Of clinicians; of a group's patients for staff. */
             name: string | null;
         }[];
         DayAppointment: {
@@ -4691,6 +4766,24 @@ export interface components {
             clinicLateMinutes?: number;
             /** @description When the patient last asked to be called by phone instead. */
             phoneInstead: components["schemas"]["Instant"] | null;
+            /**
+             * @description Of a service for several at once. Those who share practitioner, service, site and time are one group, in one
+             *     call.
+             */
+            group?: {
+                place: number;
+                capacity: number;
+            };
+            /** @description Where it is. */
+            site?: components["schemas"]["Named"];
+            /** @description In which of its rooms. */
+            room?: components["schemas"]["Named"];
+            /** @description Somebody has to interpret. */
+            interpreter?: {
+                language: components["schemas"]["SpokenLanguage"];
+                /** @description An interpreter has a link to the visit. */
+                invited: boolean;
+            };
         };
         CallLine: {
             /** @description Their random name in the room. */
@@ -9367,6 +9460,85 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putInterpreter: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                id: components["parameters"]["AppointmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Left out or null, nobody has to. */
+                    language?: components["schemas"]["SpokenLanguage"] | null;
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["ChangedAppointment"];
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
+            /** @description The visit is over (`visit-over`). */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listMissingInterpreters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The visits, 200 at most. */
+            200: {
+                headers: {
+                    "locum-single-copy": components["headers"]["SingleCopy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        timeZone: components["schemas"]["TimeZone"];
+                        visits: {
+                            appointment: components["schemas"]["Id"];
+                            start: components["schemas"]["Instant"];
+                            end: components["schemas"]["Instant"];
+                            patient: components["schemas"]["Named"];
+                            practitioner: components["schemas"]["Practitioner"];
+                            language: components["schemas"]["SpokenLanguage"];
+                        }[];
+                        /** @description There are more. */
+                        more: boolean;
+                    };
+                };
+            };
+            401: components["responses"]["SignInRequired"];
+            403: components["responses"]["RoleNotAllowed"];
+            409: components["responses"]["HistoryLost"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
         };

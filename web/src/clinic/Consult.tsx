@@ -18,8 +18,10 @@ import { EmergencyAccess } from './EmergencyAccess'
 import { EndVisit } from './EndVisit'
 import { GuestPanel } from './GuestPanel'
 import { IntakePanel } from './IntakePanel'
+import { InterpreterRow } from './InterpreterNeed'
 import { PlanRecall } from './messages/PlanRecall'
 import { NotePanel } from './NotePanel'
+import { placeText } from './placeText'
 import { StaffPage } from './StaffPage'
 import { hasRole, useStaff } from './staff'
 import { stageOf } from './useDay'
@@ -51,7 +53,7 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
   const [attempt, setAttempt] = useState(0)
   const zone = session.clinic.timeZone
   const board = day === dayOf(Date.now(), zone) ? `/clinic/${clinic}` : `/clinic/${clinic}/day/${day}`
-  const { id, patient, start, end, service, phoneInstead } = appointment
+  const { id, patient, start, end, phoneInstead } = appointment
   const stage = stageOf(appointment)
   const doctor = hasRole(session, 'doctor')
   const treats = hasRole(session, 'doctor', 'nurse')
@@ -85,7 +87,7 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
   return (
     <StaffPage
       title={patient.name}
-      subtitle={`${timeText(start, zone)}–${timeText(end, zone)} · ${service.name}`}
+      subtitle={`${timeText(start, zone)}–${timeText(end, zone)} · ${placeText(appointment)}`}
       wide={stage === 'inCall'}
       beside={
         <ConsultActions
@@ -135,7 +137,12 @@ export function Consult({ day, appointment, waiting, reload }: Props) {
           </div>
         )}
         <div className="stack">
-          {open && <GuestPanel appointment={id} guests={guests} />}
+          {open && (
+            <>
+              <InterpreterRow appointment={appointment} onChanged={() => void reload()} />
+              <GuestPanel appointment={id} guests={guests} />
+            </>
+          )}
           {open && treats && !note.refused && (
             <ConsentPanel
               encounter={appointment.encounter}

@@ -7,6 +7,7 @@ import { plural, t } from '../i18n/text'
 import { type Day, dayOf, dayText, timeText, zoneText } from '../i18n/time'
 import { DayNav } from './DayNav'
 import { InCallNow } from './InCallNow'
+import { MissingInterpreters } from './MissingInterpreters'
 import { StaffPage } from './StaffPage'
 import { hasRole, useStaff } from './staff'
 import { inCallOf, useDay, waitingOf } from './useDay'
@@ -50,6 +51,7 @@ export function DayPage({ day }: { day: Day | null }) {
       {data && (
         <>
           <WaitingNow waiting={waiting} day={shown} zone={zone} now={now} />
+          {hasRole(session, 'front-desk', 'nurse', 'doctor') && <MissingInterpreters />}
           {inCall.length > 0 && <InCallNow inCall={inCall} day={shown} zone={zone} now={now} />}
           <VisitList
             appointments={data.appointments}

@@ -1,9 +1,12 @@
+import { useState } from 'react'
 import type { Appointment } from '../api/types'
 import { t } from '../i18n/text'
 import { type Day, timeText } from '../i18n/time'
 import { ChangeVisit } from './ChangeVisit'
+import { InterpreterChip, InterpreterNeed } from './InterpreterNeed'
 import { Lateness } from './Lateness'
 import { PatientProxies } from './PatientProxies'
+import { inOrder, placeText } from './placeText'
 import { StageChip } from './StageChip'
 import { hasRole, useStaff } from './staff'
 import { TransferVisit } from './TransferVisit'
@@ -21,10 +24,23 @@ interface Props {
 /** The day in the order of the clock. */
 export function VisitList({ appointments, day, zone, now, onChanged }: Props) {
   const { session } = useStaff()
-  const sorted = [...appointments].sort((a, b) => Date.parse(a.start) - Date.parse(b.start))
+  const [interpreted, setInterpreted] = useState(false)
+  const some = appointments.some(({ interpreter }) => interpreter)
+  const shown = interpreted && some ? appointments.filter(({ interpreter }) => interpreter) : appointments
+  const sorted = [...shown].sort(inOrder)
   return (
     <section className="stack" aria-labelledby="visits-heading">
       <h2 id="visits-heading">{t('day.visits')}</h2>
+      {some && (
+        <label className="choice">
+          <input
+            type="checkbox"
+            checked={interpreted}
+            onChange={(event) => setInterpreted(event.target.checked)}
+          />
+          <span className="choice-name">{t('interpreters.only')}</span>
+        </label>
+      )}
       {sorted.length === 0 ? (
         <p className="soft">{t('day.none')}</p>
       ) : (
@@ -37,9 +53,8 @@ export function VisitList({ appointments, day, zone, now, onChanged }: Props) {
               </span>
               <span className="visit-person">
                 <strong className="person">{one.patient.name}</strong>
-                <span className="soft small">
-                  {one.service.name} · {one.practitioner.name}
-                </span>
+                <span className="soft small">{placeText(one)}</span>
+                <InterpreterChip appointment={one} />
               </span>
               <StageChip appointment={one} now={now} />
               <span className="visit-action">
@@ -54,6 +69,9 @@ export function VisitList({ appointments, day, zone, now, onChanged }: Props) {
                 )}
                 {['booked', 'waiting', 'inCall', 'onHold'].includes(stageOf(one)) && (
                   <TransferVisit appointment={one} onChanged={onChanged} />
+                )}
+                {['booked', 'waiting', 'inCall', 'onHold'].includes(stageOf(one)) && (
+                  <InterpreterNeed appointment={one} onChanged={onChanged} />
                 )}
                 {hasRole(session, 'front-desk') && <PatientProxies appointment={one} />}
               </span>

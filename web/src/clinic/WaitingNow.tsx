@@ -1,6 +1,8 @@
 import type { Appointment } from '../api/types'
 import { t } from '../i18n/text'
 import { type Day, timeText } from '../i18n/time'
+import { InterpreterChip } from './InterpreterNeed'
+import { placeText } from './placeText'
 import { VisitAction } from './VisitAction'
 import { waitingText } from './waitingText'
 
@@ -33,8 +35,9 @@ export function WaitingNow({ waiting, day, zone, now }: Props) {
               <div className="waiting-who">
                 <strong className="person">{one.patient.name}</strong>
                 <p className="soft small">
-                  {timeText(one.start, zone)} · {one.service.name} · {one.practitioner.name}
+                  {timeText(one.start, zone)} · {placeText(one)}
                 </p>
+                <InterpreterChip appointment={one} />
               </div>
               {one.arrivedAt && (
                 <p className="since">

@@ -95,6 +95,9 @@ export const es = {
   'details.confirming': 'Reservando…',
   'details.payLater': 'No necesita tarjeta. Paga en la clínica.',
   'details.otherTime': 'Elegir otra hora',
+  'details.interpreter': '¿Necesita intérprete?',
+  'details.interpreter.none': 'No',
+  'booking.group': 'para hasta {count} personas a la vez',
   'details.error.name': 'Escriba su nombre, por favor.',
   'details.error.birthDate':
     'Escriba su fecha de nacimiento con día, mes y un año de cuatro cifras, por favor.',
@@ -148,6 +151,7 @@ export const es = {
   'people.proxy': 'Actúa por el paciente',
   'people.clinician': 'Profesional',
   'people.interpreter': 'Intérprete',
+  'people.participant': 'Otra persona',
   'people.family': 'Familia',
   'people.other': 'Invitado',
 

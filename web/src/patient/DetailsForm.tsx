@@ -2,6 +2,8 @@ import { type SyntheticEvent, useRef, useState } from 'react'
 import type { PaymentOptions } from '../api/types'
 import { Button } from '../design/Button'
 import { Field } from '../design/Field'
+import { Select } from '../design/Select'
+import { languageOptions } from '../i18n/languages'
 import { t } from '../i18n/text'
 import { dayOf, readerZone } from '../i18n/time'
 import { BirthDateField } from './BirthDateField'
@@ -62,6 +64,12 @@ export function DetailsForm({ details, blocked, busy, onChange, onSubmit, option
         value={details.email}
         error={error('email')}
         onChange={(event) => onChange({ ...details, email: event.target.value })}
+      />
+      <Select
+        label={t('details.interpreter')}
+        value={details.interpreter}
+        options={[['', t('details.interpreter.none')], ...languageOptions()]}
+        onChange={(interpreter) => onChange({ ...details, interpreter })}
       />
       <div className="stack close">
         <Button type="submit" look="primary" size="full" busy={busy || blocked}>

@@ -25,6 +25,7 @@ export function ServiceChoice({ services, chosen, onChoose }: Props) {
             <span className="choice-name">{service.name}</span>
             <span className="choice-more">
               {plural('booking.minutes', service.durationMinutes)} · {moneyText(service.price)}
+              {service.capacity !== undefined && ` · ${t('booking.group', { count: service.capacity })}`}
             </span>
           </span>
         </label>

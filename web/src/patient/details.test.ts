@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest'
-import { birthDate, birthDateOrder, type Details, mistakes } from './details'
+import { birthDate, birthDateOrder, type Details, mistakes, patientOf } from './details'
 
-const ana: Details = { name: 'Ana Example', day: '7', month: '3', year: '1961', email: 'ana@example.org' }
+const ana: Details = {
+  name: 'Ana Example',
+  day: '7',
+  month: '3',
+  year: '1961',
+  email: 'ana@example.org',
+  interpreter: '',
+}
 
 test('a complete form has no mistakes', () => {
   expect(mistakes(ana, '2026-03-01')).toEqual([])
@@ -9,8 +16,13 @@ test('a complete form has no mistakes', () => {
 })
 
 test('every mistake is found, in the order of the form', () => {
-  const empty = { name: ' ', day: '', month: '', year: '', email: 'ana' }
+  const empty = { name: ' ', day: '', month: '', year: '', email: 'ana', interpreter: '' }
   expect(mistakes(empty, '2026-03-01')).toEqual(['name', 'birthDate', 'email'])
+})
+
+test('an interpreter is asked for only by whoever needs one', () => {
+  expect(patientOf(ana)).toEqual({ name: 'Ana Example', birthDate: '1961-03-07', email: 'ana@example.org' })
+  expect(patientOf({ ...ana, interpreter: 'es' })).toHaveProperty('interpreter', 'es')
 })
 
 test('days that no calendar has are no birth dates', () => {

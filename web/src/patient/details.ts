@@ -5,11 +5,13 @@ export interface Details {
   month: string
   year: string
   email: string
+  /** The language in which they need an interpreter, or nothing. */
+  interpreter: string
 }
 
 export type DetailsError = 'name' | 'birthDate' | 'birthDateFuture' | 'email'
 
-export const EMPTY: Details = { name: '', day: '', month: '', year: '', email: '' }
+export const EMPTY: Details = { name: '', day: '', month: '', year: '', email: '', interpreter: '' }
 
 /** What is wrong, in the order of the form. */
 export function mistakes(details: Details, today: string): DetailsError[] {
@@ -20,6 +22,16 @@ export function mistakes(details: Details, today: string): DetailsError[] {
   else if (date > today) found.push('birthDateFuture')
   if (!/^[^\s@]+@[^\s@]+$/.test(details.email.trim())) found.push('email')
   return found
+}
+
+/** As the clinic is told it. */
+export function patientOf(details: Details) {
+  return {
+    name: details.name.trim(),
+    birthDate: birthDate(details) ?? '',
+    email: details.email.trim(),
+    ...(details.interpreter ? { interpreter: details.interpreter } : {}),
+  }
 }
 
 /** `YYYY-MM-DD`, or `null` for a day that no calendar has. */

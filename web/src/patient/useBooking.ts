@@ -5,7 +5,7 @@ import { hasSlug, hasStatus } from '../api/problem'
 import type { CardPayment, Confirmation, Hold, Slot } from '../api/types'
 import { navigate } from '../routing'
 import { type Setback, setbackOf, useHold, type Wish } from '../times/useHold'
-import { birthDate, type Details } from './details'
+import { type Details, patientOf } from './details'
 
 /** The address of the second step, so that the browser's Back returns to the times. */
 export const DETAILS_STEP = '#details'
@@ -61,11 +61,7 @@ export function useBooking(): Booking {
       setConfirming(true)
       setSetback(null)
       try {
-        const patient = {
-          name: details.name.trim(),
-          birthDate: birthDate(details) ?? '',
-          email: details.email.trim(),
-        }
+        const patient = patientOf(details)
         const asked = { hold: hold.id, secret: hold.secret, method: 'pay-at-clinic' as const, patient }
         const params = { path: { clinic } }
         setConfirmation(await body(api.POST('/c/{clinic}/payments/confirmations', { params, body: asked })))
@@ -101,11 +97,7 @@ export function useBooking(): Booking {
       setConfirming(true)
       setSetback(null)
       try {
-        const patient = {
-          name: details.name.trim(),
-          birthDate: birthDate(details) ?? '',
-          email: details.email.trim(),
-        }
+        const patient = patientOf(details)
         const asked = { hold: hold.id, secret: hold.secret, patient }
         const params = { path: { clinic } }
         setCard(await body(api.POST('/c/{clinic}/payments/card-payments', { params, body: asked })))

@@ -4,13 +4,13 @@ use kit::audit::Action;
 use kit::context::Context;
 use kit::form::Username;
 use kit::hours::ClockTime;
-use kit::ids::{ExceptionId, HoursId, LicenceId, PractitionerId, ServiceId, SiteId, UserId};
+use kit::ids::{ExceptionId, HoursId, LicenceId, PractitionerId, ServiceId, SiteId, SiteRoomId, UserId};
 use kit::params;
 use kit::policy::Role;
 use kit::problem::Problem;
 use kit::{consent, questionnaire};
 
-use super::bundle::{Bundle, Consent, Hours, Key, Licence, Member, Questionnaire, Service, Site};
+use super::bundle::{Bundle, Consent, Hours, Key, Licence, Member, Questionnaire, Room, Service, Site};
 use super::difference::{Change, Part, Step};
 use super::stored::Stored;
 use crate::account::Account;
@@ -101,7 +101,7 @@ impl Work<'_, '_> {
         let values = params![&context.clinic, id, key, name, address, site.time_zone.as_str(), context.now];
         context.database().execute(sql, values).await?;
         self.stored.sites.insert(key.to_owned(), id);
-        Ok(())
+        self.rooms(site).await
     }
 
     async fn change_site(&self, site: &Site) -> Result<(), Problem> {
@@ -110,13 +110,41 @@ impl Work<'_, '_> {
         let (name, address, zone) = (site.name.as_str(), site.address.as_str(), site.time_zone.as_str());
         let values = params![name, address, zone, &self.context.clinic, site.key.as_str()];
         self.context.database().execute(sql, values).await?;
+        self.rooms(site).await
+    }
+
+    /// What has a room keeps it, also when it is no more.
+    async fn rooms(&self, site: &Site) -> Result<(), Problem> {
+        let (context, database) = (self.context, self.context.database());
+        let Some(id) = self.site(Some(&site.key)) else { return Ok(()) };
+        let old = self.stored.bundle.sites.iter().find(|other| other.key == site.key);
+        let old = old.map(|site| site.rooms.as_slice()).unwrap_or_default();
+        let has = |rooms: &[Room], key: &Key| rooms.iter().any(|room| room.key == *key);
+        for room in old.iter().filter(|room| !has(&site.rooms, &room.key)) {
+            let sql = "UPDATE site_room SET removed_at = ?
+                       WHERE clinic = ? AND site = ? AND key = ? AND removed_at IS NULL";
+            database.execute(sql, params![context.now, &context.clinic, id, room.key.as_str()]).await?;
+        }
+        for room in site.rooms.iter().filter(|room| !old.contains(room)) {
+            let (key, name) = (room.key.as_str(), room.name.as_str());
+            if has(old, &room.key) {
+                let sql = "UPDATE site_room SET name = ?
+                           WHERE clinic = ? AND site = ? AND key = ? AND removed_at IS NULL";
+                database.execute(sql, params![name, &context.clinic, id, key]).await?;
+                continue;
+            }
+            let sql = "INSERT INTO site_room (clinic, id, site, key, name, created_at)
+                       VALUES (?, ?, ?, ?, ?, ?)";
+            let room = SiteRoomId::new(context.now)?;
+            database.execute(sql, params![&context.clinic, room, id, key, name, context.now]).await?;
+        }
         Ok(())
     }
 
     async fn create_service(&self, service: &Service) -> Result<(), Problem> {
         let sql = "INSERT INTO service (clinic, id, key, name, duration_minutes, buffer_before_minutes,
-                                        buffer_after_minutes, price_minor, currency)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                                        buffer_after_minutes, price_minor, currency, capacity, needs_room)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let id = ServiceId::new(self.context.now)?;
         let price = &service.price;
         let values = params![
@@ -128,7 +156,9 @@ impl Work<'_, '_> {
             u32::from(service.buffer_before_minutes),
             u32::from(service.buffer_after_minutes),
             price.minor(),
-            price.currency().as_str()
+            price.currency().as_str(),
+            u32::from(service.capacity),
+            u32::from(service.needs_room)
         ];
         self.context.database().execute(sql, values).await?;
         Ok(())
@@ -137,7 +167,7 @@ impl Work<'_, '_> {
     async fn change_service(&self, service: &Service) -> Result<(), Problem> {
         let Some(id) = self.stored.services.get(service.key.as_str()) else { return Ok(()) };
         let sql = "UPDATE service SET name = ?, duration_minutes = ?, buffer_before_minutes = ?,
-                     buffer_after_minutes = ?, price_minor = ?, currency = ?
+                     buffer_after_minutes = ?, price_minor = ?, currency = ?, capacity = ?, needs_room = ?
                    WHERE clinic = ? AND id = ?";
         let price = &service.price;
         let values = params![
@@ -147,6 +177,8 @@ impl Work<'_, '_> {
             u32::from(service.buffer_after_minutes),
             price.minor(),
             price.currency().as_str(),
+            u32::from(service.capacity),
+            u32::from(service.needs_room),
             &self.context.clinic,
             *id
         ];

@@ -16,6 +16,8 @@ use crate::account::check_roles;
 
 const MAX_SITES: usize = 50;
 const MAX_SERVICES: usize = 100;
+/// In one site.
+const MAX_ROOMS: usize = 50;
 const MAX_STAFF: usize = 500;
 const MAX_HOURS: usize = 60;
 const MAX_LICENCES: usize = 60;
@@ -24,6 +26,8 @@ const MAX_CONSENTS: usize = 200;
 const MAX_QUESTIONNAIRES: usize = 50;
 /// As the tables say.
 const MAX_BUFFER_MINUTES: u16 = 120;
+/// The same. A call has 16 people at most: so many patients, and who treats and interprets.
+const MAX_CAPACITY: u16 = 12;
 
 /// The whole of it. What is not in it is not there, or is no more.
 #[derive(Clone, Serialize, Deserialize)]
@@ -115,6 +119,16 @@ pub(crate) struct Site {
     pub(crate) name: Name,
     pub(crate) address: Name,
     pub(crate) time_zone: ZoneName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rooms: Vec<Room>,
+}
+
+/// A room of a site, for services that need one.
+#[derive(Clone, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Room {
+    pub(crate) key: Key,
+    pub(crate) name: Name,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -127,7 +141,22 @@ pub(crate) struct Service {
     pub(crate) buffer_before_minutes: u16,
     #[serde(default)]
     pub(crate) buffer_after_minutes: u16,
+    /// So many patients come to it at once.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) capacity: u16,
+    /// It takes place in a room of the site, which no other visit has meanwhile.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) needs_room: bool,
     pub(crate) price: Money,
+}
+
+const fn one() -> u16 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_one(value: &u16) -> bool {
+    *value == 1
 }
 
 /// Somebody who works here; with hours, somebody who can be booked.
@@ -272,6 +301,9 @@ fn day<S: Serializer>(day: &Day, serializer: S) -> Result<S::Ok, S::Error> {
 impl Bundle {
     /// In one order, however it was written.
     pub(crate) fn sorted(mut self) -> Self {
+        for site in &mut self.sites {
+            site.rooms.sort_by(|a, b| a.key.as_str().cmp(b.key.as_str()));
+        }
         for member in &mut self.staff {
             member.roles.sort_by_key(|role| role.as_str());
             member.hours.sort_by_key(|hours| {
@@ -310,8 +342,20 @@ impl Bundle {
         if self.clinic.no_show_after_minutes > 240 {
             return Err(Problem::invalid("/clinic/noShowAfterMinutes", "must be 0 to 240"));
         }
+        for (at, site) in self.sites.iter().enumerate() {
+            if site.rooms.len() > MAX_ROOMS {
+                let text = format!("must be {MAX_ROOMS} at most");
+                return Err(Problem::invalid(format!("/sites/{at}/rooms"), text));
+            }
+            let keys = site.rooms.iter().map(|room| room.key.0.clone()).collect();
+            once(keys, |room| format!("/sites/{at}/rooms/{room}/key"))?;
+        }
         for (at, service) in self.services.iter().enumerate() {
             check_service(service, &format!("/services/{at}"))?;
+            if service.needs_room && self.sites.iter().all(|site| site.rooms.is_empty()) {
+                let text = "needs a room, and no site has any";
+                return Err(Problem::invalid(format!("/services/{at}/needsRoom"), text));
+            }
         }
         for (at, member) in self.staff.iter().enumerate() {
             self.check_member(member, &format!("/staff/{at}"))?;
@@ -414,6 +458,9 @@ impl Consent {
 fn check_service(service: &Service, place: &str) -> Result<(), Problem> {
     if !(5..=480).contains(&service.duration_minutes) {
         return Err(Problem::invalid(format!("{place}/durationMinutes"), "must be 5 to 480"));
+    }
+    if !(1..=MAX_CAPACITY).contains(&service.capacity) {
+        return Err(Problem::invalid(format!("{place}/capacity"), format!("must be 1 to {MAX_CAPACITY}")));
     }
     for (name, minutes) in [
         ("bufferBeforeMinutes", service.buffer_before_minutes),

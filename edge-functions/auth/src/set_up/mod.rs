@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use kit::audit::Action;
 use kit::context::Context;
 use kit::form;
+use kit::ids::ServiceId;
 use kit::params;
 use kit::problem::Problem;
 use kit::query::Query;
@@ -106,7 +107,30 @@ async fn read(context: &Context<'_>, wanted: &Bundle, seen: Option<&str>) -> Res
         let title = "The set-up was changed meanwhile";
         return Err(Problem::new(StatusCode::CONFLICT, "set-up-changed", title));
     }
+    if let Some(stored) = &stored {
+        no_group_by_the_minute(context, wanted, stored).await?;
+    }
     Ok(stored)
+}
+
+/// A call that several patients are in is metered for none of them alone.
+async fn no_group_by_the_minute(
+    context: &Context<'_>,
+    wanted: &Bundle,
+    stored: &Stored,
+) -> Result<(), Problem> {
+    let sql = "SELECT service FROM service_per_minute WHERE clinic = ?";
+    let rows = context.database().query(sql, params![&context.clinic]).await?;
+    let metered = rows.iter().map(|row| row.parsed(0, ServiceId::parse)).collect::<Result<Vec<_>, _>>()?;
+    let is_metered = |key: &str| stored.services.get(key).is_some_and(|id: &ServiceId| metered.contains(id));
+    let mut services = wanted.services.iter();
+    match services.position(|service| service.capacity > 1 && is_metered(service.key.as_str())) {
+        Some(at) => {
+            let place = format!("/services/{at}/capacity");
+            Err(Problem::invalid(place, "must be 1 while its price is by the minute"))
+        }
+        None => Ok(()),
+    }
 }
 
 async fn apply(

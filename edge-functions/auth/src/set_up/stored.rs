@@ -15,7 +15,7 @@ use kit::problem::Problem;
 
 use super::bundle::{
     About, Bundle, Consent, Exception, Hours, Key, Licence, LicenceCheck, Member, Officer, Questionnaire,
-    Service, Site,
+    Room, Service, Site,
 };
 
 /// What is there, and the ids behind its names.
@@ -88,14 +88,24 @@ impl Stored {
         for row in context.database().query(sql, params![&context.clinic]).await? {
             self.sites.insert(row.text(1)?, row.parsed(0, SiteId::parse)?);
             let (key, name) = (text(&row, 1)?, text(&row, 2)?);
-            self.bundle.sites.push(Site { key, name, address: text(&row, 3)?, time_zone: text(&row, 4)? });
+            let (address, time_zone) = (text(&row, 3)?, text(&row, 4)?);
+            self.bundle.sites.push(Site { key, name, address, time_zone, rooms: Vec::new() });
+        }
+        let sql = "SELECT s.key, r.key, r.name FROM site_room r
+                   JOIN site s ON s.clinic = r.clinic AND s.id = r.site
+                   WHERE r.clinic = ? AND r.removed_at IS NULL AND s.removed_at IS NULL ORDER BY r.key";
+        for row in context.database().query(sql, params![&context.clinic]).await? {
+            let (site, room) = (row.text(0)?, Room { key: text(&row, 1)?, name: text(&row, 2)? });
+            if let Some(site) = self.bundle.sites.iter_mut().find(|known| known.key.as_str() == site) {
+                site.rooms.push(room);
+            }
         }
         Ok(())
     }
 
     async fn read_services(&mut self, context: &Context<'_>, wanted: Option<&Bundle>) -> Result<(), Problem> {
         let sql = "SELECT id, key, name, duration_minutes, buffer_before_minutes, buffer_after_minutes,
-                          price_minor, currency
+                          price_minor, currency, capacity, needs_room
                    FROM service WHERE clinic = ? AND removed_at IS NULL ORDER BY coalesce(key, id)";
         for row in context.database().query(sql, params![&context.clinic]).await? {
             let id = row.parsed(0, ServiceId::parse)?;
@@ -121,6 +131,8 @@ impl Stored {
                 duration_minutes: small(&row, 3)?,
                 buffer_before_minutes: small(&row, 4)?,
                 buffer_after_minutes: small(&row, 5)?,
+                capacity: small(&row, 8)?,
+                needs_room: row.integer(9)? == 1,
                 price,
             });
             self.services.insert(key, id);

@@ -84,6 +84,11 @@ impl World {
 
     /// Books the visit that begins at `start`.
     pub async fn seed_visit(&self, seeded: &Seeded, start: &str) -> Booked {
+        self.seed_place(seeded, start, 1).await
+    }
+
+    /// The same in one of several places of that time.
+    pub async fn seed_place(&self, seeded: &Seeded, start: &str, place: u32) -> Booked {
         let (now, clinic) = (self.now(), seeded.clinic.as_str());
         let start: Timestamp = start.parse().unwrap();
         let end = start + SignedDuration::from_mins(30);
@@ -104,8 +109,8 @@ impl World {
         .await;
         self.run(
             "INSERT INTO appointment
-               (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at, place)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 clinic,
                 appointment,
@@ -116,7 +121,8 @@ impl World {
                 start,
                 end,
                 AppointmentStatus::Booked,
-                now
+                now,
+                place
             ],
         )
         .await;

@@ -8,6 +8,7 @@ import { Loading } from '../../design/Loading'
 import { Notice } from '../../design/Notice'
 import { t } from '../../i18n/text'
 import { dayOf, dayText, timeText } from '../../i18n/time'
+import { MissingInterpreters } from '../MissingInterpreters'
 import { StaffPage } from '../StaffPage'
 import { hasRole, useStaff } from '../staff'
 import { MessageSettingsForm } from './MessageSettingsForm'
@@ -34,6 +35,7 @@ export function MessageWorkPage() {
 
   return (
     <StaffPage title={t('messageWork.title')}>
+      {hasRole(session, 'front-desk') && <MissingInterpreters />}
       <p className="soft">{t('messageWork.body')}</p>
       {failed && <Notice tone="bad" title={t('messageWork.failed')} />}
       {!data && (error === null ? <Loading /> : <Notice tone="bad" title={t('network.unreachable')} />)}
