@@ -24,8 +24,8 @@ let network
 let people
 /** @type {Record<'clinic' | 'first' | 'second', Page>} */
 let pages
-/** When the group meets. */
-let start = ''
+/** What the group is for, and when it meets. */
+let [serviceName, start] = ['', '']
 
 before(async () => {
   network = await Network.start()
@@ -59,6 +59,7 @@ step('an administrator makes a service one for two, and adds a site with a room'
   await signIn(page, network.account('clinic-admin'))
   await page.getByRole('link', { name: 'Set-up' }).click()
   const service = page.getByRole('region', { name: 'Services' }).locator('fieldset').first()
+  serviceName = await service.getByLabel('Name', { exact: true }).inputValue()
   await service.getByLabel('Patients at once').fill('99')
   await plan(page)
   await service.getByText('must be 1 to 12').waitFor()
@@ -114,8 +115,7 @@ step(
 
 step('two patients take the same time, one of them with an interpreter', async () => {
   start = await book(pages.first, FIRST)
-  await pages.second.goto(network.page('/c/demo'))
-  await pages.second.getByLabel('Dr. Mira Okafor').check()
+  await choose(pages.second)
   await pages.second.getByText('for up to 2 people at once').first().waitFor()
   const again = await takeLast(pages.second)
   assert.equal(again, start, 'the time has a second place')
@@ -189,15 +189,21 @@ test('no page of it has a serious accessibility violation, and every page fits',
  * @param {{ name: string, email: string }} patient
  */
 async function book(page, patient) {
-  await page.goto(network.page('/c/demo'))
-  await page.getByLabel('Dr. Mira Okafor').check()
+  await choose(page)
   const begins = await takeLast(page)
   await giveDetails(page, patient)
   return begins
 }
 
+/** @param {Page} page */
+async function choose(page) {
+  await page.goto(network.page('/c/demo'))
+  await page.getByRole('radio', { name: serviceName }).check()
+  await page.getByLabel('Dr. Mira Okafor').check()
+}
+
 /**
- * Takes the last time of the first day that is shown: it does not pass meanwhile.
+ * Takes the last time of the day after tomorrow: it does not pass meanwhile.
  *
  * @param {Page} page
  */
@@ -205,6 +211,7 @@ async function takeLast(page) {
   const held = page.waitForResponse(
     (response) => response.url().endsWith('/scheduling/holds') && response.status() === 201,
   )
+  await page.locator('label.day').nth(2).click()
   await page.locator('button.time').last().click()
   const hold = await (await held).json()
   await page.getByRole('heading', { name: 'Who is coming?' }).waitFor()
