@@ -42,7 +42,7 @@ pub use jobs::Job;
 pub use list_audit::{AuditListOptions, list_audit};
 pub use problem::Problem;
 pub use security_feed::{OpenFeedError, SecurityFeedConfig, SecurityRules, SyslogConfig};
-pub use sending::{DkimAlgorithm, DkimConfig, MessagesConfig, SmsConfig, SmtpConfig, TlsMode};
+pub use sending::{BouncesConfig, DkimAlgorithm, DkimConfig, MessagesConfig, SmsConfig, SmtpConfig, TlsMode};
 pub use start::{PrecompileError, Prepared, StartError, precompile, prepare, run, verify_records};
 pub use tails::{ReadTailError, TailOptions, read_tails};
 pub use verify_audit::{VerifyAuditError, verify_audit};

@@ -33,7 +33,7 @@ use crate::network::{Network, Origins};
 use crate::revocations::Revocations;
 use crate::runtime::{Environment, Function, FunctionEngine, LoadError, OutboundClient, Ticker};
 use crate::security_feed::{self, Carrier, OpenFeedError};
-use crate::sending;
+use crate::sending::{self, MessagesConfig};
 use crate::store::{
     GroupId, KeyError, Links, MasterKey, MigrationError, OpenError, RecordStore, ReplicatedStore,
     ResultLimits, SingleFileStore, StartGroupError, StoreSettings, TransactionLimits, Verified, VerifyError,
@@ -152,6 +152,7 @@ pub fn prepare(config_path: &Path) -> Result<Prepared, ConfigError> {
     }
     if let Some(messages) = &config.messages {
         sending::open(messages).map_err(|(key, problem)| invalid(config_path, key, problem))?;
+        messages.told_to_functions().map_err(|(key, problem)| invalid(config_path, key, problem))?;
     }
     // The host's own values are not known yet; what counts here is that every name has a source.
     let nothing: Supplier = Arc::new(String::new);
@@ -350,7 +351,9 @@ impl Host {
         let engine = FunctionEngine::new(&config.limits, cache).map_err(StartError::Engine)?;
         let ticker = engine.start_ticker().map_err(io_error("start the epoch thread"))?;
         let host_key = draw_key().map_err(io_error("draw a key"))?;
-        let suppliers = suppliers(&network, token_pem, host_key.clone());
+        let told = config.messages.as_ref().map(MessagesConfig::told_to_functions).transpose();
+        let told = told.map_err(|(key, problem)| StartError::Messages { key, problem })?;
+        let suppliers = suppliers(&network, token_pem, host_key.clone(), told.unwrap_or_default());
         let variables =
             Variables::new(application, &config.variables, &suppliers).map_err(StartError::Variables)?;
         let functions = load_functions(&engine, config, application, &variables)?;
@@ -382,8 +385,18 @@ impl Host {
 }
 
 /// Names of the variables this host can supply.
-const SUPPLIED: [&str; 7] =
-    ["zone", "token_signing_key", "token_key_id", "issuer", "media_nodes", "pages_origin", "host_key"];
+const SUPPLIED: [&str; 10] = [
+    "zone",
+    "token_signing_key",
+    "token_key_id",
+    "issuer",
+    "media_nodes",
+    "pages_origin",
+    "host_key",
+    "sms_token",
+    "sms_origin",
+    "bounce_token",
+];
 
 /// Known to this process and its functions only, and only until it ends.
 fn draw_key() -> std::io::Result<Secret> {
@@ -396,13 +409,21 @@ fn suppliers(
     network: &Arc<Network>,
     token_pem: String,
     host_key: Secret,
+    [sms_token, sms_origin, bounce_token]: [String; 3],
 ) -> BTreeMap<&'static str, Supplier> {
     let token_pem = Secret::new(token_pem);
     let read = |value: fn(&Network) -> String| -> Supplier {
         let network = Arc::clone(network);
         Arc::new(move || value(&network))
     };
+    let fixed = |value: String| -> Supplier {
+        let value = Secret::new(value);
+        Arc::new(move || value.expose().to_owned())
+    };
     BTreeMap::from([
+        ("sms_token", fixed(sms_token)),
+        ("sms_origin", fixed(sms_origin)),
+        ("bounce_token", fixed(bounce_token)),
         ("zone", read(|network| network.origins.zone.clone())),
         ("pages_origin", read(|network| network.origins.pages.clone())),
         ("issuer", read(|network| network.node_id().to_owned())),

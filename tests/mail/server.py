@@ -41,6 +41,7 @@ class Handler:
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         line = {
             "to": envelope.rcpt_tos[0],
+            "from": envelope.mail_from,
             "tls": mode == "implicit" or bool(session.ssl),
             "headers": {name.lower(): value for name, value in mail.items()},
             "text": mail.get_content(),

@@ -175,6 +175,13 @@ impl Browser {
         self.answer(request.header("content-type", "application/x-www-form-urlencoded")).await
     }
 
+    /// A report of mail that came back, as the operator's mail server hands it over.
+    pub async fn hand_over(&self, report: &str, token: &str) -> Result<Answer> {
+        let request = self.client.post(self.url("/messages/hooks/bounces")).body(report.to_owned());
+        let request = request.header("content-type", "message/rfc822");
+        self.answer(request.basic_auth("bounces", Some(token))).await
+    }
+
     fn url(&self, path: &str) -> String {
         if path.starts_with("/.well-known") || path.starts_with("/c/") {
             format!("{}{path}", self.api)

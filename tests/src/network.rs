@@ -390,10 +390,16 @@ fn spawn(
     environment: &[(String, String)],
 ) -> Result<(Child, Value)> {
     let binaries = binaries()?;
-    let manifest = root()?.join("spin.toml");
+    // A test may have one of its own.
+    let own = options.iter().any(|option| option == "--manifest");
+    let manifest = if own { None } else { Some(root()?.join("spin.toml")) };
+    let manifest = manifest
+        .map(|path| [std::ffi::OsString::from("--manifest"), path.into_os_string()])
+        .into_iter()
+        .flatten();
     let mut child = Command::new(binaries.join("locum"))
-        .args(["up", "--json", "--port", "0", "--regions", &regions.to_string(), "--manifest"])
-        .arg(manifest)
+        .args(["up", "--json", "--port", "0", "--regions", &regions.to_string()])
+        .args(manifest)
         .arg("--data")
         .arg(folder.join("data"))
         .args(options)

@@ -155,6 +155,12 @@ pub enum Action {
     RecallClosed,
     /// Somebody wants no more messages that they can do without, or wants them again.
     OptedOut,
+    /// How a patient is written to was read.
+    ContactRead,
+    /// How a patient is written to was changed.
+    ContactChanged,
+    /// What is missing before visits was read.
+    MissingRead,
     /// Audit events were searched.
     AuditRead,
     /// Audit events left as a file.
@@ -466,6 +472,9 @@ impl Action {
             Self::RecallsRead => ("recalls-read", 'R', "Task"),
             Self::RecallContacted => ("recall-contacted", 'U', "Task"),
             Self::RecallClosed => ("recall-closed", 'U', "Task"),
+            Self::ContactRead => ("contact-read", 'R', "Patient"),
+            Self::ContactChanged => ("contact-changed", 'U', "Patient"),
+            Self::MissingRead => ("missing-read", 'R', "Task"),
             Self::OptedOut => ("opted-out", 'U', "Communication"),
             Self::AuditRead => ("audit-read", 'R', "AuditEvent"),
             Self::AuditExported => ("audit-exported", 'E', "AuditEvent"),

@@ -142,6 +142,8 @@ text_types! {
     /// An e-mail address, checked as far as that makes sense without sending (RFC 5321 §4.5.3.1 for the
     /// lengths).
     Email, email, "must be an e-mail address";
+    /// A telephone number with its country (E.164): `+` and 8 to 15 digits. Blanks, dots, hyphens and brackets are left out.
+    Phone, phone, "must be a number with its country, such as +491701234567";
     /// A country, or a part of one: ISO 3166-1 or 3166-2, such as `DE` or `US-OR`.
     Jurisdiction, jurisdiction, "must be a code such as DE or US-OR (ISO 3166)";
     /// The number of a licence: 1 to 40 of letters, digits and `- / . `, blanks between them.
@@ -219,6 +221,13 @@ fn email(text: String) -> Option<String> {
     let domain_fits = domain.split('.').count() > 1 && domain.split('.').all(label);
     let plain = !text.chars().any(|c| c.is_control() || c.is_whitespace() || "<>\",;:\\()[]".contains(c));
     (text.len() <= 254 && local_fits && domain_fits && plain).then(|| text.to_owned())
+}
+
+fn phone(text: String) -> Option<String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')' | '/')).collect();
+    let number = digits.strip_prefix('+')?;
+    let fits = (8..=15).contains(&number.len()) && number.bytes().all(|c| c.is_ascii_digit());
+    (fits && text.len() <= 40 && !number.starts_with('0')).then_some(digits)
 }
 
 /// An instant in RFC 3339.
@@ -355,6 +364,18 @@ mod tests {
             assert!(!takes::<Email>(bad), "{bad:?}");
         }
         assert!(!takes::<Email>(&format!("a@{}.example", "b".repeat(250))));
+        assert!(takes::<Phone>("+49 170 123-4567") && takes::<Phone>("+1 (503) 555.0100"));
+        for bad in [
+            "",
+            "0170 1234567",
+            "+0170123456",
+            "+49",
+            "+4917012345678901",
+            "+49a1701234567",
+            "+49\n1701234567",
+        ] {
+            assert!(!takes::<Phone>(bad), "{bad:?}");
+        }
         assert!(takes::<NewPassword>("fifteen letters") && !takes::<NewPassword>("fourteen chars"));
         assert!(takes::<Username>("Dr.House@x") && !takes::<Username>("a b") && !takes::<Username>(""));
         assert!(takes::<NoteText>("line\nline\t.") && !takes::<NoteText>("\u{7}") && !takes::<NoteText>(""));

@@ -145,6 +145,8 @@ ids! {
     MessageId;
     /// That a patient is to be seen again.
     RecallId;
+    /// For which service whoever was seen is to be seen again.
+    RecallRuleId;
     /// An app that a clinic knows.
     ClientId;
     /// That an app was let in: what its tokens hang on.

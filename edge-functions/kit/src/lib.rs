@@ -12,6 +12,7 @@ pub mod call;
 pub mod clinic;
 pub mod clock;
 pub mod consent;
+pub mod contact;
 pub mod context;
 pub mod cookies;
 pub mod database;
@@ -38,6 +39,7 @@ pub mod scopes;
 pub mod secret;
 pub mod serve;
 pub mod sessions;
+pub mod short;
 pub mod texts;
 pub mod variables;
 

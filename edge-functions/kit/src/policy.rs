@@ -670,6 +670,28 @@ policy! {
         CloseRecall: POST "/messages/recalls/{id}/close" Roles(&[FrontDesk, Nurse, Doctor]);
         /// Writes to who is due, and closes what was booked.
         RunRecalls: POST "/messages/recalls/run" Node;
+        /// For which services whoever was seen is to be seen again.
+        ListRecallRules: GET "/messages/recall-rules" Roles(&[FrontDesk, Nurse, Doctor, ClinicAdmin]);
+        /// One more of them.
+        CreateRecallRule: POST "/messages/recall-rules" Roles(&[Doctor, ClinicAdmin]);
+        /// One less.
+        EndRecallRule: DELETE "/messages/recall-rules/{id}" Roles(&[Doctor, ClinicAdmin]);
+        /// How the patient of a visit is written to.
+        GetContact: GET "/messages/appointments/{id}/contact" Roles(&[FrontDesk, ClinicAdmin]);
+        /// Corrects that.
+        PutContact: PUT "/messages/appointments/{id}/contact" Roles(&[FrontDesk, ClinicAdmin]);
+        /// How the patient who asks is written to.
+        GetVisitContact: GET "/messages/visit-contact" Roles(&[Patient]);
+        /// Changes that.
+        PutVisitContact: PUT "/messages/visit-contact" Roles(&[Patient]);
+        /// What is still missing before visits.
+        ListMissing: GET "/messages/missing" Roles(&[FrontDesk, ClinicAdmin]);
+        /// What the provider of short messages says became of one.
+        ReceiveSmsStatus: POST "/messages/hooks/sms/{id}" Anyone;
+        /// What somebody answers to one.
+        ReceiveSms: POST "/messages/hooks/sms" Anyone;
+        /// Mail that came back.
+        ReceiveBounce: POST "/messages/hooks/bounces" Anyone;
     }
 }
 

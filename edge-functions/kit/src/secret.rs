@@ -3,8 +3,9 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 /// The host gave no random bytes.
@@ -82,6 +83,20 @@ pub fn hex_mac_matches(key: &[u8], message: &[u8], tag: &str) -> bool {
     unhex(tag).is_some_and(|tag| mac.verify_slice(&tag).is_ok())
 }
 
+/// Whether `tag`, in base64, is the HMAC-SHA-1 of `message` under a key that somebody else chose, compared in constant time.
+/// Only where a provider signs so: HMAC does not need a hash without collisions (RFC 6151 §2).
+pub fn base64_sha1_mac_matches(key: &[u8], message: &[u8], tag: &str) -> bool {
+    let mut block = [0; 64];
+    if key.len() > block.len() {
+        block[..20].copy_from_slice(&Sha1::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let mut mac = Hmac::<Sha1>::new(&block.into());
+    mac.update(message);
+    STANDARD.decode(tag).is_ok_and(|tag| mac.verify_slice(&tag).is_ok())
+}
+
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     let digits = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -117,6 +132,25 @@ mod tests {
         let tag = URL_SAFE_NO_PAD.decode(mac(&key, "what do ya want for nothing?")).unwrap();
         let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    #[test]
+    fn hmac_with_sha_1_agrees_with_rfc_2202() {
+        // echo effcdf6ae5eb2fa2d27416d5f184df9c259a7c79 | xxd -r -p | base64
+        let tag = "7/zfauXrL6LSdBbV8YTfnCWafHk=";
+        let message = b"what do ya want for nothing?";
+        assert!(base64_sha1_mac_matches(b"Jefe", message, tag));
+        // Longer than a block: the sixth case of it.
+        let long = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        assert!(base64_sha1_mac_matches(&[0xaa; 80], long, "qkrl4VJy0A6VcFY3zoo7Ve1AIRI="));
+        for (key, message, tag) in [
+            (&b"Jeff"[..], &message[..], tag),
+            (b"Jefe", b"what", tag),
+            (b"Jefe", message, ""),
+            (b"Jefe", message, "7/zfauXrL6LSdBbV8YTfnCWafHg="),
+        ] {
+            assert!(!base64_sha1_mac_matches(key, message, tag));
+        }
     }
 
     #[test]

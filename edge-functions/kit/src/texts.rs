@@ -82,6 +82,8 @@ pub enum Words {
     Reminder(Timestamp),
     /// It is time to see somebody again.
     Recall,
+    /// Something is to be done before a visit.
+    Missing(Timestamp),
     /// The clinic has written something that is read here.
     NewMessage,
 }
@@ -115,6 +117,10 @@ pub fn text(language: Language, clinic: &Clinic, words: Words) -> Text {
             format!("Time for your next visit at {name}"),
             format!("{name} would like to see you again. Open the link to choose a time."),
         ),
+        (Language::En, Words::Missing(start)) => (
+            format!("Before your video visit at {name}"),
+            format!("Something is still to be done before your video visit on {}. {}", at(start), DO_EN),
+        ),
         (Language::En, Words::NewMessage) => (
             format!("A message from {name}"),
             format!("{name} has written to you. Open the link to read it."),
@@ -146,6 +152,10 @@ pub fn text(language: Language, clinic: &Clinic, words: Words) -> Text {
             format!("Es hora de su próxima visita en {name}"),
             format!("En {name} querríamos verle de nuevo. Abra el enlace para elegir una hora."),
         ),
+        (Language::Es, Words::Missing(start)) => (
+            format!("Antes de su videoconsulta en {name}"),
+            format!("Queda algo por hacer antes de su videoconsulta del {}. {}", at(start), DO_ES),
+        ),
         (Language::Es, Words::NewMessage) => {
             (format!("Un mensaje de {name}"), format!("{name} le ha escrito. Abra el enlace para leerlo."))
         }
@@ -155,6 +165,55 @@ pub fn text(language: Language, clinic: &Clinic, words: Words) -> Text {
 
 const OPEN_EN: &str = "Open the link a few minutes before, on a phone or computer with a camera.";
 const OPEN_ES: &str = "Abra el enlace unos minutos antes, en un teléfono u ordenador con cámara.";
+
+const DO_EN: &str = "Open the link to see what it is; it takes a few minutes.";
+const DO_ES: &str = "Abra el enlace para ver qué es; son unos minutos.";
+
+/// A name in a short message.
+const SHORT_NAME: usize = 40;
+
+/// The same in few characters, for a short message, with the word that ends them. The link comes behind it.
+pub fn short(language: Language, clinic: &Clinic, words: Words) -> String {
+    let name: String = clinic.name.chars().take(SHORT_NAME).collect();
+    let at = |start: Timestamp| {
+        let local = clinic.zone.to_datetime(start);
+        match language {
+            Language::En => local.strftime("%a %-d %b %H:%M").to_string(),
+            Language::Es => {
+                let day = usize::try_from(local.date().weekday().to_monday_zero_offset()).unwrap_or_default();
+                let day: String = DAYS.get(day).unwrap_or(&"").chars().take(3).collect();
+                format!("{day} {}", local.strftime("%-d/%-m %H:%M"))
+            }
+        }
+    };
+    let text = match (language, words) {
+        (Language::En, Words::Booked(start) | Words::Moved(start) | Words::Reminder(start)) => {
+            format!("{name}: video visit {}.", at(start))
+        }
+        (Language::En, Words::Offered(start)) => format!("{name}: an earlier time, {}.", at(start)),
+        (Language::En, Words::Cancelled(start)) => format!("{name}: visit {} is cancelled.", at(start)),
+        (Language::En, Words::Missing(start)) => {
+            format!("{name}: something is to be done before your visit {}.", at(start))
+        }
+        (Language::En, Words::Recall) => format!("{name}: time for your next visit."),
+        (Language::En, Words::NewMessage) => format!("{name} has written to you."),
+        (Language::Es, Words::Booked(start) | Words::Moved(start) | Words::Reminder(start)) => {
+            format!("{name}: videoconsulta {}.", at(start))
+        }
+        (Language::Es, Words::Offered(start)) => format!("{name}: una hora antes, {}.", at(start)),
+        (Language::Es, Words::Cancelled(start)) => format!("{name}: consulta del {} cancelada.", at(start)),
+        (Language::Es, Words::Missing(start)) => {
+            format!("{name}: queda algo por hacer antes de su consulta {}.", at(start))
+        }
+        (Language::Es, Words::Recall) => format!("{name}: es hora de su próxima visita."),
+        (Language::Es, Words::NewMessage) => format!("{name} le ha escrito."),
+    };
+    let stop = match language {
+        Language::En => "Answer STOP for no more.",
+        Language::Es => "Responda STOP para no recibir más.",
+    };
+    crate::short::fold(&format!("{text} {stop}"))
+}
 
 fn local(language: Language, clinic: &Clinic, at: Timestamp) -> String {
     let local = clinic.zone.to_datetime(at);
@@ -197,6 +256,45 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+
+    #[test]
+    fn a_short_message_is_two_at_most_with_its_link_and_four_in_letters_that_take_more_room() {
+        let link =
+            format!("https://app.telehealth.example.org/c/{}/visit#{}", "clinic-at-the-lake", "A".repeat(22));
+        let start = "2026-09-23T21:30:00Z".parse().unwrap();
+        let all = [
+            Words::Booked(start),
+            Words::Moved(start),
+            Words::Offered(start),
+            Words::Cancelled(start),
+            Words::Reminder(start),
+            Words::Missing(start),
+            Words::Recall,
+            Words::NewMessage,
+        ];
+        let faces = "😀".repeat(60);
+        for (name, most) in
+            [("Clínica del Río Ñuñoa “Dr. José Ángel”", 2), ("عيادة البحيرة", 4), (faces.as_str(), 4)]
+        {
+            let clinic = Clinic {
+                name: name.to_owned(),
+                time_zone: "Europe/Madrid".to_owned(),
+                zone: TimeZone::get("Europe/Madrid").unwrap(),
+                change_until: SignedDuration::ZERO,
+                is_open: true,
+            };
+            for language in [Language::En, Language::Es] {
+                for words in all {
+                    let text = format!("{} {link}", short(language, &clinic, words));
+                    assert!(
+                        crate::short::segments(&text) <= most,
+                        "{}: {text}",
+                        crate::short::segments(&text)
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn times_are_the_clinics_and_spanish_is_spanish() {

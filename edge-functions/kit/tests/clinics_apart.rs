@@ -152,6 +152,19 @@ impl Clinics {
         answer
     }
 
+    /// What a host asks by itself, at `demo` beside a fresh twin.
+    async fn host(&self, path: &str, body: Json) -> Answer {
+        self.copy_twin().await;
+        let before = self.twin().await;
+        let headers = [("locum-node", "edge-1"), ("locum-host-key", "host-key")];
+        let host = self.world.client("demo");
+        let answer = host.send::<MessagesFunction>(Method::POST, path, Some(body), &headers).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(!answer.body.to_string().contains("TWIN"), "{path} shows the twin: {}", answer.body);
+        assert_eq!(self.twin().await, before, "{path} changed the twin");
+        answer
+    }
+
     /// How many slots are free today and tomorrow.
     async fn free(&self, client: &Client<'_>, service: &str) -> usize {
         let path = format!("/scheduling/slots?service={service}&from=2026-03-02&days=2");
@@ -642,6 +655,38 @@ async fn consent(clinics: &Clinics, patient: &Client<'_>, doctor: &Client<'_>, e
     assert_eq!(seen.body["response"]["status"], "completed", "{}", seen.body);
 }
 
+/// How a patient is written to, and what they are written: reminders, what is missing, that they are to be seen again.
+async fn written_to(clinics: &Clinics, patient: &Client<'_>, desk: &Client<'_>, appointment: &Json) {
+    let wish = Some(json!({"phone": "+4915112345678", "channel": "sms"}));
+    clinics.step::<MessagesFunction>(patient, Method::PUT, "/messages/visit-contact", wish, "").await;
+    let own = clinics.get::<MessagesFunction>(patient, "/messages/visit-contact").await;
+    assert_eq!(own.body["phone"], "+4915112345678");
+    let path = format!("/messages/appointments/{}/contact", appointment.as_str().unwrap());
+    let shown = clinics.get::<MessagesFunction>(desk, &path).await;
+    assert_eq!(shown.body["phone"], "+4915112345678", "{}", shown.body);
+    let corrected = Some(json!({"email": "paula@example.org", "channel": "email"}));
+    clinics.step::<MessagesFunction>(desk, Method::PUT, &path, corrected, "").await;
+    let missing = clinics.get::<MessagesFunction>(desk, "/messages/missing").await;
+    assert_eq!(missing.body["visits"].as_array().unwrap().len(), 1, "{}", missing.body);
+    let doctor = clinics.world.client("demo");
+    doctor.sign_in_as(Role::Doctor).await;
+    let clinic = clinics.get::<SchedulingFunction>(&doctor, "/scheduling/clinic").await;
+    let rule = json!({"service": clinic.text("/services/0/id"), "intervalMonths": 3});
+    let made = clinics.post::<MessagesFunction>(&doctor, "/messages/recall-rules", rule).await;
+    let rules = clinics.get::<MessagesFunction>(&doctor, "/messages/recall-rules").await;
+    assert_eq!(rules.body["rules"].as_array().unwrap().len(), 1);
+    let due = json!({"appointment": appointment, "reason": "x", "dueOn": "2026-03-03"});
+    clinics.post::<MessagesFunction>(&doctor, "/messages/recalls", due).await;
+    for path in ["/messages/reminders", "/messages/recalls/run"] {
+        clinics.host(path, json!({})).await;
+    }
+    assert_eq!(clinics.world.count("SELECT count(*) FROM recall_attempt WHERE clinic = 'demo'").await, 1);
+    let ask = |most: u8| json!({"claim": "a", "most": most, "claimSeconds": 60, "channels": ["email"], "outcomes": []});
+    clinics.host("/messages/deliveries", ask(16)).await;
+    let path = format!("/messages/recall-rules/{}", made.text("/id"));
+    clinics.step::<MessagesFunction>(&doctor, Method::DELETE, &path, None, "").await;
+}
+
 /// A guest's way, from the link to the removal.
 async fn invite_and_remove(clinics: &Clinics, doctor: &Client<'_>, guests: &str) {
     let guest = clinics.world.client("demo");
@@ -691,6 +736,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     sign_in(&clinics, &doctor).await;
     clinics.post::<AuthFunction>(&patient, "/auth/visit-sessions", json!({"token": link})).await;
     clinics.get::<SchedulingFunction>(&patient, "/scheduling/visit").await;
+    written_to(&clinics, &patient, &desk, &appointment).await;
     intake(&clinics, &patient).await;
     let arrived = clinics.post::<SchedulingFunction>(&patient, "/scheduling/visit/arrive", json!({})).await;
     assert_eq!(arrived.body["waiting"]["position"], 1);

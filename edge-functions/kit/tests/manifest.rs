@@ -138,7 +138,15 @@ fn a_component_has_the_least_that_it_needs() {
     assert_eq!(nobody, Some("https://identity.invalid"), "RFC 6761: never a host");
     assert_eq!(
         secrets,
-        ["host_key", "setup_token", "stripe_secret_key", "stripe_webhook_secret", "token_signing_key"]
+        [
+            "bounce_token",
+            "host_key",
+            "setup_token",
+            "sms_token",
+            "stripe_secret_key",
+            "stripe_webhook_secret",
+            "token_signing_key"
+        ]
     );
     for (id, component) in &manifest.component {
         // Whom the operator names may be asked who somebody is, and nobody else anything.
@@ -155,6 +163,9 @@ fn a_component_has_the_least_that_it_needs() {
         let told_by_hosts = ["messages", "payments", "records"].contains(&id.as_str());
         assert_eq!(component.variables.contains_key("host_key"), told_by_hosts, "{id}");
         assert_eq!(component.variables.contains_key("stripe_secret_key"), id == "payments", "{id}");
+        for name in ["sms_token", "bounce_token"] {
+            assert_eq!(component.variables.contains_key(name), id == "messages", "{id}");
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form;
 use kit::ids::MessageId;
-use kit::outbox::address_hash;
+use kit::outbox;
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use serde::{Deserialize, Serialize};
+
+use crate::short_hooks;
 
 /// So often one message is tried.
 pub const MAX_ATTEMPTS: i64 = 6;
@@ -167,7 +169,13 @@ async fn keep(context: &Context<'_>, outcome: &Outcome) -> Result<(), Problem> {
         }
         Became::Bounced => {
             context.audit(Action::MessageFailed, Some(&id));
-            note_failing(context, &recipient).await
+            let code = outcome.reason.as_deref().and_then(|reason| reason.strip_prefix("sms-"));
+            match code {
+                Some(code) if code == short_hooks::STOPPED => {
+                    short_hooks::refused(context, &recipient, code).await
+                }
+                _ => outbox::note_failing(context, &recipient).await,
+            }
         }
         Became::Failed | Became::Unknown => {
             context.audit(Action::MessageFailed, Some(&id));
@@ -184,14 +192,6 @@ async fn forget(context: &Context<'_>, id: MessageId) -> Result<(), Problem> {
     }
     let sql = "UPDATE outbox_message SET body = '', link = '', opt_out = NULL WHERE clinic = ? AND id = ?";
     context.database().execute(sql, params![&context.clinic, id]).await?;
-    Ok(())
-}
-
-async fn note_failing(context: &Context<'_>, recipient: &str) -> Result<(), Problem> {
-    let sql = "INSERT INTO message_address (clinic, address_hash, failing_since) VALUES (?1, ?2, ?3)
-               ON CONFLICT (clinic, address_hash) DO UPDATE SET failing_since = coalesce(failing_since, ?3)";
-    let values = params![&context.clinic, address_hash(recipient), context.now];
-    context.database().execute(sql, values).await?;
     Ok(())
 }
 
@@ -214,6 +214,14 @@ async fn give_up(context: &Context<'_>) -> Result<(), Problem> {
                  JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                  WHERE m.clinic = ?1 AND m.state = 'waiting' AND m.not_before <= ?2
                    AND (a.status <> 'booked' OR a.start_at <> r.start_at) LIMIT ?3)";
+    database.execute(sql, params![&context.clinic, context.now, MAX_MOVED]).await?;
+    let sql = "UPDATE outbox_message SET state = 'withdrawn', reason = 'visit-changed', ended_at = ?2
+               WHERE clinic = ?1 AND id IN (
+                 SELECT m.id FROM outbox_message m
+                 CROSS JOIN chase c ON c.clinic = m.clinic AND c.message = m.id
+                 JOIN appointment a ON a.clinic = c.clinic AND a.id = c.appointment
+                 WHERE m.clinic = ?1 AND m.state = 'waiting' AND m.not_before <= ?2
+                   AND (a.status <> 'booked' OR a.start_at <> c.start_at) LIMIT ?3)";
     database.execute(sql, params![&context.clinic, context.now, MAX_MOVED]).await?;
     let sql = "UPDATE outbox_message SET state = 'expired', reason = 'too-late', ended_at = ?2
                WHERE clinic = ?1 AND id IN (

@@ -1,15 +1,20 @@
 //! Edge function `messages`: what is sent to patients.
 
+pub mod bounces;
+pub mod contact;
 pub mod deliveries;
 #[cfg(target_family = "wasm")]
 mod entry;
 pub mod link_request;
+pub mod missing;
 pub mod opt_out;
 pub mod outbox;
 pub mod quiet;
 pub mod recalls;
 pub mod reminders;
+pub mod rules;
 pub mod settings;
+pub mod short_hooks;
 pub mod threads;
 pub mod work;
 
@@ -46,6 +51,17 @@ impl Function for MessagesFunction {
             Messages::ContactRecall => recalls::contact_recall(context).await,
             Messages::CloseRecall => recalls::close_recall(context).await,
             Messages::RunRecalls => recalls::run_recalls(context).await,
+            Messages::ListRecallRules => rules::list_recall_rules(context).await,
+            Messages::CreateRecallRule => rules::create_recall_rule(context).await,
+            Messages::EndRecallRule => rules::end_recall_rule(context).await,
+            Messages::GetContact => contact::get_contact(context).await,
+            Messages::PutContact => contact::put_contact(context).await,
+            Messages::GetVisitContact => contact::get_visit_contact(context).await,
+            Messages::PutVisitContact => contact::put_visit_contact(context).await,
+            Messages::ListMissing => missing::list_missing(context).await,
+            Messages::ReceiveSmsStatus => short_hooks::receive_sms_status(context).await,
+            Messages::ReceiveSms => short_hooks::receive_sms(context).await,
+            Messages::ReceiveBounce => bounces::receive_bounce(context).await,
             Messages::CreateOptOut => opt_out::create_opt_out(context).await,
         }
     }

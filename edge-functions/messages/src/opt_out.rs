@@ -1,9 +1,9 @@
 //! Somebody wants no more of the messages that they can do without.
 
-use jiff::Timestamp;
 use kit::audit::Action;
 use kit::context::Context;
 use kit::form;
+use kit::outbox;
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
@@ -36,10 +36,7 @@ pub async fn create_opt_out(context: &Context<'_>) -> Result<Reply, Problem> {
     let values = params![&context.clinic, Secret::presented(&request.token).hash()];
     let rows = context.database().query(sql, values).await?;
     let hash = rows.first().ok_or_else(|| Problem::not_found("No such link"))?.bytes::<32>(0)?;
-    let at: Option<Timestamp> = request.out.then_some(context.now);
-    let sql = "INSERT INTO message_address (clinic, address_hash, opted_out_at) VALUES (?1, ?2, ?3)
-               ON CONFLICT (clinic, address_hash) DO UPDATE SET opted_out_at = ?3";
-    context.database().execute(sql, params![&context.clinic, hash, at]).await?;
+    outbox::note_wish(context, hash, request.out).await?;
     context.audit(Action::OptedOut, None);
     reply::ok(&View { out: request.out })
 }

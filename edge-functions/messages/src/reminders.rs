@@ -5,13 +5,14 @@ use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::ids::{AppointmentId, MessageId, PatientId};
 use kit::invitation;
-use kit::outbox::{self, Channel, Message, Routine, address_hash};
+use kit::outbox::{self, Message, Routine};
 use kit::params;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
-use kit::texts::{self, Language, Words};
+use kit::texts::Words;
 use serde::Serialize;
 
+use crate::missing::{self, words};
 use crate::settings;
 
 /// Planned by one request; whoever asks comes again for more.
@@ -75,10 +76,7 @@ struct Planned {
 struct Due {
     appointment: AppointmentId,
     patient: PatientId,
-    email: String,
     start: Timestamp,
-    language: Option<Language>,
-    unwanted: bool,
 }
 
 /// `POST /messages/reminders`, of the edge host that leads the clinic's records, every minute.
@@ -100,14 +98,13 @@ pub async fn plan_reminders(context: &Context<'_>) -> Result<Reply, Problem> {
             })
             .await?;
     }
+    more |= missing::chase(context).await?;
     reply::ok(&Planned { more })
 }
 
 /// Visits for which it is time. Who booked later than that has just been told.
 async fn due(context: &Context<'_>, kind: Kind) -> Result<Vec<Due>, Problem> {
-    let sql = "SELECT a.id, p.id, p.email, a.start_at, c.language
-               FROM appointment a JOIN patient p ON p.clinic = a.clinic AND p.id = a.patient
-               LEFT JOIN patient_contact c ON c.clinic = p.clinic AND c.patient = p.id
+    let sql = "SELECT a.id, a.patient, a.start_at FROM appointment a
                WHERE a.clinic = ?1 AND a.status = 'booked' AND a.start_at > ?2 AND a.start_at <= ?3
                  AND a.created_at <= a.start_at - ?4
                  AND NOT EXISTS (SELECT 1 FROM reminder r WHERE r.clinic = a.clinic AND r.appointment = a.id
@@ -123,30 +120,15 @@ async fn due(context: &Context<'_>, kind: Kind) -> Result<Vec<Due>, Problem> {
         MOST
     ];
     let rows = context.database().query(sql, values).await?;
-    let mut due = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    for reminder in &mut due {
-        reminder.unwanted = is_unwanted(context, &reminder.email).await?;
-    }
-    Ok(due)
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 fn read(row: &Row) -> Result<Due, DatabaseError> {
     Ok(Due {
         appointment: row.parsed(0, AppointmentId::parse)?,
         patient: row.parsed(1, PatientId::parse)?,
-        email: row.text(2)?,
-        start: row.time(3)?,
-        language: Language::of(row, 4)?,
-        unwanted: false,
+        start: row.time(2)?,
     })
-}
-
-/// Whether its owner wants no more, or a mail server has refused it for good: staff were told that once.
-pub(crate) async fn is_unwanted(context: &Context<'_>, address: &str) -> Result<bool, Problem> {
-    let sql = "SELECT 1 FROM message_address WHERE clinic = ? AND address_hash = ?
-                 AND (opted_out_at IS NOT NULL OR failing_since IS NOT NULL)";
-    let values = params![&context.clinic, address_hash(address)];
-    Ok(!context.database().query(sql, values).await?.is_empty())
 }
 
 /// The row decides: who comes second has nothing to plan.
@@ -156,25 +138,17 @@ async fn plan(context: &Context<'_>, kind: Kind, due: &Due) -> Result<(), Proble
     let quiet = settings.quiet.filter(|_| kind.can_wait());
     let not_before = quiet.map_or(context.now, |quiet| quiet.over(&clinic, context.now));
     let useful_until = due.start - kind.useful_until_before();
-    let id =
-        if due.unwanted || not_before >= useful_until { None } else { Some(MessageId::new(context.now)?) };
+    let reach = context.reach(due.patient).await?.filter(|_| not_before < useful_until);
+    let id = reach.is_some().then(|| MessageId::new(context.now)).transpose()?;
     let sql = "INSERT INTO reminder (clinic, appointment, kind, start_at, message, planned_at)
                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (clinic, appointment, kind, start_at) DO NOTHING";
     let values = params![&context.clinic, due.appointment, kind.as_str(), due.start, id, context.now];
     let is_first = context.database().execute(sql, values).await? > 0;
-    let Some(id) = id.filter(|_| is_first) else { return Ok(()) };
-    let language = due.language.unwrap_or(settings.language);
-    let text = texts::text(language, &clinic, Words::Reminder(due.start));
+    let Some((id, reach)) = id.zip(reach).filter(|_| is_first) else { return Ok(()) };
+    let (subject, body) = words(&clinic, (reach.language, reach.channel), Words::Reminder(due.start));
     let link = invitation::link(context, due.appointment).await?;
-    let message = Message { recipient: &due.email, subject: &text.subject, body: &text.body, link: &link };
-    let routine = Routine {
-        id,
-        message,
-        channel: Channel::Email,
-        kind: "reminder",
-        patient: due.patient,
-        not_before,
-        useful_until,
-    };
-    outbox::put_routine(context, routine).await
+    let message = Message { recipient: &reach.address, subject: &subject, body: &body, link: &link };
+    let (channel, patient) = (reach.channel, due.patient);
+    let routine = Routine { id, message, channel, kind: "reminder", patient, not_before, useful_until };
+    outbox::put_routine(context, &[routine]).await
 }

@@ -1,12 +1,13 @@
 //! Messages that did not go out, or of which nobody knows: for people.
 
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use kit::audit::Action;
 use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form;
-use kit::ids::MessageId;
-use kit::outbox::address_hash;
+use kit::ids::{AppointmentId, MessageId};
+use kit::outbox;
 use kit::params;
 use kit::problem::Problem;
 use kit::query::Query;
@@ -39,6 +40,10 @@ struct MessageView {
     state: String,
     reason: Option<String>,
     attempts: i64,
+    /// A visit of whom it was to, where the address is corrected.
+    appointment: Option<AppointmentId>,
+    /// Nothing is left of it to send once more: a server had taken it, and then it came back.
+    came_back: bool,
 }
 
 #[derive(Deserialize)]
@@ -64,9 +69,12 @@ struct ResolvedView {
 /// `GET /messages/work`.
 pub async fn list_message_work(context: &Context<'_>) -> Result<Reply, Problem> {
     Query::of(context.request.uri()).finish()?;
-    let sql = "SELECT id, created_at, ended_at, channel, recipient, kind, state, reason, attempts
-               FROM outbox_message WHERE clinic = ? AND state IN ('failed', 'unknown', 'expired')
-               ORDER BY created_at DESC, id DESC LIMIT ?";
+    let sql = "SELECT m.id, m.created_at, m.ended_at, m.channel, m.recipient, m.kind, m.state, m.reason, m.attempts,
+                 (SELECT a.id FROM patient p JOIN appointment a ON a.clinic = p.clinic AND a.patient = p.id
+                  WHERE p.clinic = m.clinic AND (p.id = m.patient OR lower(p.email) = lower(m.recipient))
+                  ORDER BY a.start_at DESC, a.id LIMIT 1), m.body = '' AND m.link = ''
+               FROM outbox_message m WHERE m.clinic = ? AND m.state IN ('failed', 'unknown', 'expired')
+               ORDER BY m.created_at DESC, m.id DESC LIMIT ?";
     let mut rows = context.database().query(sql, params![&context.clinic, MOST + 1]).await?;
     let more = rows.len() as i64 > MOST;
     rows.truncate(MOST as usize);
@@ -86,6 +94,8 @@ fn read(row: &Row) -> Result<MessageView, DatabaseError> {
         state: row.text(6)?,
         reason: row.text_or_null(7)?,
         attempts: row.integer(8)?,
+        appointment: row.text_or_null(9)?.and_then(|text| AppointmentId::parse(&text)),
+        came_back: row.integer(10)? == 1,
     })
 }
 
@@ -97,7 +107,11 @@ pub async fn resolve_message(context: &Context<'_>) -> Result<Reply, Problem> {
         // An id that is not here is told first.
         Err(problem) => return Err(find(context, id).await.map_or_else(|missing| missing, |_| problem)),
     };
-    let recipient = find(context, id).await?;
+    let (recipient, came_back) = find(context, id).await?;
+    if came_back && action == Resolve::Resend {
+        let title = "It came back, and nothing is kept of what a server has taken";
+        return Err(Problem::new(StatusCode::CONFLICT, "came-back", title));
+    }
     let (state, done) = match action {
         Resolve::Resend => ("waiting", Action::MessageResent),
         Resolve::Close => ("closed", Action::MessageClosed),
@@ -121,10 +135,7 @@ pub async fn resolve_message(context: &Context<'_>) -> Result<Reply, Problem> {
                 return Err(Problem::not_found("No such message to see to"));
             }
             if resend {
-                let sql =
-                    "UPDATE message_address SET failing_since = NULL WHERE clinic = ? AND address_hash = ?";
-                let values = params![&context.clinic, address_hash(&recipient)];
-                context.database().execute(sql, values).await?;
+                outbox::note_corrected(context, &recipient).await?;
             }
             context.audit(done, Some(&id));
             Ok(())
@@ -133,10 +144,10 @@ pub async fn resolve_message(context: &Context<'_>) -> Result<Reply, Problem> {
     reply::ok(&ResolvedView { state })
 }
 
-async fn find(context: &Context<'_>, id: MessageId) -> Result<String, Problem> {
-    let sql = "SELECT recipient FROM outbox_message
+async fn find(context: &Context<'_>, id: MessageId) -> Result<(String, bool), Problem> {
+    let sql = "SELECT recipient, body = '' AND link = '' FROM outbox_message
                WHERE clinic = ? AND id = ? AND state IN ('failed', 'unknown', 'expired')";
     let rows = context.database().query(sql, params![&context.clinic, id]).await?;
     let row = rows.first().ok_or_else(|| Problem::not_found("No such message to see to"))?;
-    Ok(row.text(0)?)
+    Ok((row.text(0)?, row.integer(1)? == 1))
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use kit::audit::Action;
 use kit::clinic::Clinic;
+use kit::contact::Contact;
 use kit::context::Context;
 use kit::fhir::{AppointmentStatus, EncounterStatus, InvoiceStatus};
 use kit::form::{self, Day, Email, Language, Name};
@@ -28,6 +29,8 @@ pub(crate) struct NewPatient {
     /// Into and out of which language somebody has to interpret.
     #[serde(default)]
     interpreter: Option<Phi<Language>>,
+    #[serde(default)]
+    contact: Contact,
 }
 
 #[derive(Serialize)]
@@ -55,6 +58,7 @@ struct InvoiceView {
 impl NewPatient {
     /// Whether they can have been born then.
     pub(crate) fn check(&self, clinic: &Clinic, now: Timestamp) -> Result<(), Problem> {
+        self.contact.check("/patient/contact/phone")?;
         let earliest = jiff::civil::date(1900, 1, 1);
         if (earliest..=clinic.day_of(now)).contains(&self.birth_date.open().0) {
             return Ok(());
@@ -64,7 +68,7 @@ impl NewPatient {
 
     /// Who has the account, as they were booked last.
     pub(crate) async fn known(context: &Context<'_>) -> Result<Self, Problem> {
-        let sql = "SELECT p.name, p.birth_date, p.email, a.interpreter_language FROM patient_account c
+        let sql = "SELECT p.name, p.birth_date, p.email, a.interpreter_language, p.id FROM patient_account c
                    JOIN patient p
                      ON p.clinic = c.clinic AND lower(p.email) = c.email AND p.birth_date = c.birth_date
                    LEFT JOIN appointment a ON a.clinic = p.clinic AND a.patient = p.id
@@ -76,15 +80,19 @@ impl NewPatient {
         let birth_date = row.parsed(1, |text| form::parse_day(text).map(Day))?;
         let email = row.parsed(2, |text| Email::try_from(text.to_owned()).ok())?;
         let interpreter = row.text_or_null(3)?.and_then(|text| Language::try_from(text).ok()).map(Phi::new);
+        let contact = Contact::of(context, row.parsed(4, PatientId::parse)?).await?;
         let (name, birth_date, email) = (Phi::new(name), Phi::new(birth_date), Phi::new(email));
-        Ok(Self { name, birth_date, email, interpreter })
+        Ok(Self { name, birth_date, email, interpreter, contact })
     }
 
     /// For the time until there is an appointment.
     pub(crate) fn to_json(&self) -> String {
         let (name, born, email) =
             (self.name.open().as_str(), self.birth_date.open().0, self.email.open().as_str());
-        let mut json = serde_json::json!({"name": name, "birthDate": born.to_string(), "email": email});
+        let contact = self.contact.view();
+        let mut json = serde_json::json!({
+            "name": name, "birthDate": born.to_string(), "email": email, "contact": contact
+        });
         if let Some(language) = self.interpreter() {
             json["interpreter"] = language.into();
         }
@@ -141,12 +149,15 @@ async fn insert_appointment(
 ) -> Result<AppointmentId, Problem> {
     let (clinic, database, now) = (&context.clinic, context.database(), context.now);
     let (person, id) = (PatientId::new(now)?, AppointmentId::new(now)?);
-    let NewPatient { name, birth_date, email, interpreter: _ } = patient;
+    let NewPatient { name, birth_date, email, interpreter: _, contact } = patient;
     let born: Date = birth_date.open().0;
     let sql =
         "INSERT INTO patient (clinic, id, name, birth_date, email, created_at) VALUES (?, ?, ?, ?, ?, ?)";
     let (name, email) = (name.open().as_str(), email.open().as_str());
     database.execute(sql, params![clinic, person, name, born.to_string(), email, now]).await?;
+    if !contact.is_empty() {
+        contact.keep(context, person).await?;
+    }
     let sql = "INSERT INTO appointment
                  (clinic, id, hold, patient, practitioner, service, start_at, end_at, status, created_at, place,
                   interpreter_language)

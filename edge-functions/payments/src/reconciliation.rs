@@ -12,6 +12,7 @@ use kit::reply::{self, Reply};
 use serde::Serialize;
 
 use crate::payment::Payment;
+use crate::state::CHARGE_BEFORE;
 use crate::{closing, provider, settle};
 
 /// Payments that one run asks for: each takes a question or two of the ten seconds that a function has.
@@ -81,18 +82,23 @@ async fn run(context: &Context<'_>) -> Result<Reply, Problem> {
     reply::ok(&Run { asked, unanswered: unanswered.len(), closed, more })
 }
 
-/// Payments to look at: those whose time has come, those with something to ask for, and those whose visit is over.
+/// Payments to look at: those whose time has come, those with something to ask for, cards that are kept for a visit that was moved to
+/// within a day, and those whose visit is over.
 async fn due(context: &Context<'_>) -> Result<Vec<HoldId>, Problem> {
     let sql = "SELECT c.hold FROM card_payment c
                WHERE c.clinic = ?1 AND (c.due_at <= ?2
                  OR EXISTS (SELECT 1 FROM provider_call q
                             WHERE q.clinic = c.clinic AND q.hold = c.hold AND q.done_at IS NULL)
+                 OR c.state = 'saved' AND EXISTS (
+                   SELECT 1 FROM appointment a WHERE a.clinic = c.clinic AND a.id = c.appointment
+                     AND a.status IN ('booked', 'arrived') AND a.start_at <= ?4)
                  OR c.state IN ('saved', 'authorised') AND EXISTS (
                    SELECT 1 FROM appointment a WHERE a.clinic = c.clinic AND a.id = c.appointment
                      AND a.status IN ('fulfilled', 'cancelled', 'noshow'))
                    AND NOT EXISTS (SELECT 1 FROM provider_call q
                                    WHERE q.clinic = c.clinic AND q.hold = c.hold AND q.outcome = 'refused'))
                ORDER BY c.due_at, c.hold LIMIT ?3";
-    let rows = context.database().query(sql, params![&context.clinic, context.now, MOST]).await?;
+    let soon = context.now + CHARGE_BEFORE;
+    let rows = context.database().query(sql, params![&context.clinic, context.now, MOST, soon]).await?;
     Ok(rows.iter().map(|row| row.parsed(0, HoldId::parse)).collect::<Result<_, _>>()?)
 }

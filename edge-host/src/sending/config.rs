@@ -45,6 +45,8 @@ pub struct SmtpConfig {
     pub from: String,
     /// Signs messages (RFC 6376).
     pub dkim: Option<DkimConfig>,
+    /// What comes back. Without it only what a server refuses at once is known.
+    pub bounces: Option<BouncesConfig>,
 }
 
 /// How a connection to a mail server is protected. There is no way to leave it open by accident.
@@ -86,16 +88,32 @@ pub enum DkimAlgorithm {
     Ed25519,
 }
 
-/// A provider of short messages that takes JSON over HTTPS.
+/// Mail that comes back, which this network is told of by the operator's own mail server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BouncesConfig {
+    /// What mail comes back to: `bounces@example.org`, with the clinic and the message behind a `+` in front of the `@`.
+    pub return_path: String,
+    /// File with what the mail server shows when it hands over a report.
+    pub token_file: PathBuf,
+}
+
+/// A provider of short messages, by Twilio's interface.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmsConfig {
-    /// Where messages are posted to: `{"id":…,"from":…,"to":…,"text":…}`. The id comes again as `Idempotency-Key`.
-    pub url: String,
-    /// File with the bearer token.
-    pub secret_file: PathBuf,
-    /// What receivers see as the sender.
+    /// The account: `AC` and 32 digits. It signs in with the token.
+    pub account: String,
+    /// File with its token, which also signs what the provider tells.
+    pub token_file: PathBuf,
+    /// What receivers see as the sender: a number (`+…`), a name, or a messaging service (`MG…`).
     pub from: String,
+    /// Origin of this network that the provider reaches: `https://eu-central.clinics.example`. It tells there what became of a
+    /// message, and what people answer.
+    pub told_at: String,
+    /// Where the provider is asked: the only host that short messages go to.
+    #[serde(default = "default_api")]
+    pub api: String,
     /// Certificates to trust, PEM; those of the operating system if left out.
     pub ca_file: Option<PathBuf>,
 }
@@ -111,15 +129,45 @@ impl MessagesConfig {
         }
     }
 
+    /// What functions are told of it: what signs what the provider of short messages tells, and where it does, and what opens the
+    /// way for mail that came back.
+    pub(crate) fn told_to_functions(&self) -> Result<[String; 3], Wrong> {
+        let (sms_token, sms_origin) = match &self.sms {
+            Some(sms) => {
+                let token = secret(&sms.token_file);
+                (token.map_err(|error| ("messages.sms.token_file", error.to_string()))?, sms.told_at()?)
+            }
+            None => Default::default(),
+        };
+        let bounces = self.smtp.as_ref().and_then(|smtp| smtp.bounces.as_ref());
+        let bounces = bounces.map(|bounces| secret(&bounces.token_file)).transpose();
+        let bounces = bounces.map_err(|error| ("messages.smtp.bounces.token_file", error.to_string()))?;
+        Ok([sms_token, sms_origin, bounces.unwrap_or_default()])
+    }
+
     /// Paths are seen from the configuration file.
     pub(crate) fn resolve(&mut self, config: &Path) {
         let smtp = self.smtp.as_mut().into_iter().flat_map(|smtp| {
             let key = smtp.dkim.as_mut().map(|dkim| &mut dkim.key_file);
-            [smtp.ca_file.as_mut(), smtp.password_file.as_mut(), key]
+            let token = smtp.bounces.as_mut().map(|bounces| &mut bounces.token_file);
+            [smtp.ca_file.as_mut(), smtp.password_file.as_mut(), key, token]
         });
         let sms =
-            self.sms.as_mut().into_iter().flat_map(|sms| [Some(&mut sms.secret_file), sms.ca_file.as_mut()]);
+            self.sms.as_mut().into_iter().flat_map(|sms| [Some(&mut sms.token_file), sms.ca_file.as_mut()]);
         smtp.chain(sms).flatten().for_each(|own| *own = resolve(config, own));
+    }
+}
+
+impl SmsConfig {
+    /// Without a slash at its end.
+    pub(super) fn told_at(&self) -> Result<String, Wrong> {
+        let wrong = || ("messages.sms.told_at", "is https://host[:port]".to_owned());
+        let uri: http::Uri = self.told_at.parse().map_err(|_| wrong())?;
+        let named = uri.host().is_some_and(|host| !host.is_empty()) && !self.told_at.contains(['@', '?']);
+        if uri.scheme_str() != Some("https") || uri.path() != "/" || !named {
+            return Err(wrong());
+        }
+        Ok(self.told_at.trim_end_matches('/').to_owned())
     }
 }
 
@@ -163,6 +211,10 @@ impl DkimAlgorithm {
             Self::Ed25519 => DkimSigningAlgorithm::Ed25519,
         }
     }
+}
+
+fn default_api() -> String {
+    "https://api.twilio.com".to_owned()
 }
 
 const fn default_claim_s() -> u64 {

@@ -10,10 +10,16 @@ use lettre::{Address, Message as Mail};
 
 use super::config::{DkimConfig, SmtpConfig, Wrong};
 use super::desk::Message;
+use crate::clinic::ClinicId;
+
+/// Of what stands before the `@`.
+const MAX_LOCAL_BYTES: usize = 64;
 
 /// Makes mail of messages.
 pub(super) struct Writer {
     from: Address,
+    /// What mail comes back to, if somebody tells of that: what stands before the `@`, and the domain.
+    return_path: Option<(String, String)>,
     signature: Option<Signature>,
 }
 
@@ -32,7 +38,14 @@ struct AutoSubmitted;
 impl Writer {
     pub(super) fn new(config: &SmtpConfig) -> Result<Self, Wrong> {
         let signature = config.dkim.as_ref().map(signature).transpose()?;
-        Ok(Self { from: config.from()?, signature })
+        let wrong = || ("messages.smtp.bounces.return_path", "is an address without a `+`".to_owned());
+        let read = |path: &str| -> Result<(String, String), Wrong> {
+            let address: Address = path.parse().map_err(|_| wrong())?;
+            let (user, domain) = (address.user().to_owned(), address.domain().to_owned());
+            if user.contains(['+', '=', '"']) || !path.is_ascii() { Err(wrong()) } else { Ok((user, domain)) }
+        };
+        let return_path = config.bounces.as_ref().map(|bounces| read(&bounces.return_path)).transpose()?;
+        Ok(Self { from: config.from()?, return_path, signature })
     }
 
     pub(super) fn domain(&self) -> &str {
@@ -40,7 +53,7 @@ impl Writer {
     }
 
     /// Who it goes from and to, and its bytes.
-    pub(super) fn write(&self, message: &Message) -> Result<(Envelope, Vec<u8>), NoMail> {
+    pub(super) fn write(&self, clinic: &ClinicId, message: &Message) -> Result<(Envelope, Vec<u8>), NoMail> {
         let to: Address = message.to.parse().map_err(|_| NoMail)?;
         // A header is one line.
         let name: String = message.from_name.chars().filter(|c| !c.is_control()).collect();
@@ -60,7 +73,20 @@ impl Writer {
         if let Some(signature) = &self.signature {
             mail.sign(signature);
         }
-        Ok((mail.envelope().clone(), mail.formatted()))
+        let from = self.comes_back_to(clinic, message);
+        let to = mail.envelope().to().to_vec();
+        let envelope = Envelope::new(Some(from), to).map_err(|_| NoMail)?;
+        Ok((envelope, mail.formatted()))
+    }
+
+    /// An address for each message, so that a report names it whatever it holds (VERP). What stands before the `@` has 64 characters
+    /// at most (RFC 5321 §4.5.3.1.1): with a longer name of a clinic it is the sender.
+    fn comes_back_to(&self, clinic: &ClinicId, message: &Message) -> Address {
+        let Some((user, domain)) = &self.return_path else { return self.from.clone() };
+        let id = message.id.replace('-', "");
+        let user = format!("{user}+{clinic}={id}");
+        let fits = user.len() <= MAX_LOCAL_BYTES;
+        Address::new(user, domain).ok().filter(|_| fits).unwrap_or_else(|| self.from.clone())
     }
 }
 

@@ -10,6 +10,7 @@ mod mail;
 mod sms;
 mod smtp;
 mod trust;
+mod twilio;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use config::{DkimAlgorithm, DkimConfig, MessagesConfig, SmsConfig, SmtpConfig, TlsMode};
+pub use config::{BouncesConfig, DkimAlgorithm, DkimConfig, MessagesConfig, SmsConfig, SmtpConfig, TlsMode};
 
 use crate::clinic::ClinicId;
 use crate::http::Edge;
@@ -115,7 +116,7 @@ impl Sender {
             while !stop.is_cancelled()
                 && let Some(message) = desk.next(self.began.elapsed())
             {
-                let (outcome, reason) = self.send(&message).await;
+                let (outcome, reason) = self.send(clinic, &message).await;
                 metrics::counter!("locum_edge_messages_total", "channel" => channel(&message), "outcome" => label(outcome))
                     .increment(1);
                 desk.became(message.id, outcome, reason);
@@ -126,10 +127,10 @@ impl Sender {
         }
     }
 
-    async fn send(&mut self, message: &Message) -> Became {
+    async fn send(&mut self, clinic: &ClinicId, message: &Message) -> Became {
         match (message.channel.as_str(), &self.mail, &self.sms) {
             ("email", Some((smtp, writer)), _) => {
-                let Ok((envelope, mail)) = writer.write(message) else {
+                let Ok((envelope, mail)) = writer.write(clinic, message) else {
                     return (Outcome::Bounced, Some("address".to_owned()));
                 };
                 if let Some(mut open) = self.open.take() {
@@ -151,7 +152,7 @@ impl Sender {
                 self.open = usable.then_some(open);
                 became
             }
-            ("sms", _, Some(provider)) => provider.send(message).await,
+            ("sms", _, Some(provider)) => provider.send(clinic, message).await,
             _ => (Outcome::Untouched, None),
         }
     }
@@ -198,7 +199,7 @@ mod tests {
         std::fs::write(folder.path().join("empty"), "\n").unwrap();
         let mut config: MessagesConfig = toml::from_str(text).unwrap();
         config.resolve(&folder.path().join("edge.toml"));
-        open(&config).err().map(|(key, _)| key)
+        open(&config).err().or_else(|| config.told_to_functions().err()).map(|(key, _)| key)
     }
 
     #[test]
@@ -220,11 +221,35 @@ mod tests {
         assert_eq!(wrong(&smtp("").replace("localhost", "mail.example.org")), Some("messages.smtp.tls"));
         assert_eq!(wrong(&smtp("").replace("a@example.org", "nobody")), Some("messages.smtp.from"));
         assert_eq!(wrong(&format!("claim_s = 2\n{}", smtp(""))), Some("messages.claim_s"));
-        let sms = |url: &str| format!("[sms]\nurl = '{url}'\nsecret_file = 'secret'\nfrom = 'Clinic'\n");
-        assert_eq!(wrong(&sms("http://sms.example.org")), Some("messages.sms.url"));
-        assert_eq!(
-            wrong(&sms("https://sms.example.org").replace("'secret'", "'gone'")),
-            Some("messages.sms.secret_file")
+        let bounces = "[smtp.bounces]\nreturn_path = 'bounces@example.org'\ntoken_file = 'secret'";
+        assert_eq!(wrong(&smtp(bounces)), None);
+        let with = |from: &str, to: &str| wrong(&smtp(&bounces.replace(from, to)));
+        assert_eq!(with("'secret'", "'gone'"), Some("messages.smtp.bounces.token_file"));
+        assert_eq!(with("bounces@", "a+b@"), Some("messages.smtp.bounces.return_path"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_short_messages_is_named() {
+        let account = format!("AC{}", "0".repeat(32));
+        let sms = format!(
+            "[sms]\naccount = '{account}'\ntoken_file = 'secret'\nfrom = '+15005550006'\n\
+             told_at = 'https://eu.clinics.example'\n"
         );
+        assert_eq!(wrong(&sms), None);
+        let with = |from: &str, to: &str| wrong(&sms.replace(from, to));
+        assert_eq!(with(&account, "AC"), Some("messages.sms.account"));
+        assert_eq!(with("'secret'", "'gone'"), Some("messages.sms.token_file"));
+        assert_eq!(with("'secret'", "'empty'"), Some("messages.sms.token_file"));
+        assert_eq!(with("+15005550006", "nobody @ all"), Some("messages.sms.from"));
+        assert_eq!(with("https://eu", "http://eu"), Some("messages.sms.told_at"));
+        assert_eq!(with("clinics.example", "clinics.example/x"), Some("messages.sms.told_at"));
+        for api in ["http://sms.example.org", "https://sms.example.org/x", "https://a@b.example", "x"] {
+            assert_eq!(wrong(&format!("{sms}api = '{api}'\n")), Some("messages.sms.api"), "{api}");
+        }
+        // Half of it is none.
+        for key in ["account", "token_file", "from", "told_at"] {
+            let rest: Vec<&str> = sms.lines().filter(|line| !line.starts_with(key)).collect();
+            assert!(toml::from_str::<MessagesConfig>(&rest.join("\n")).is_err(), "without {key}");
+        }
     }
 }

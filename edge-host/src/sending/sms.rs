@@ -1,12 +1,13 @@
-//! Short messages, by a provider that takes JSON over HTTPS and honours an `Idempotency-Key`.
+//! Short messages, by a provider that is asked over HTTPS. What its requests and answers look like is the part of an interface,
+//! which knows no network; there is one, Twilio's.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Uri};
-use http_body_util::Full;
+use http::header::HOST;
+use http::{HeaderValue, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -15,49 +16,66 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::config::{SmsConfig, Wrong, secret};
+use super::config::{SmsConfig, Wrong};
 use super::desk::{Message, Outcome};
 use super::smtp::Became;
 use super::trust;
+use super::twilio::Twilio;
+use crate::clinic::ClinicId;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// Longest answer that is read, in bytes.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// How a provider is asked to send a message, and what its answer means.
+pub(super) trait Interface: Send + Sync {
+    /// Path and query, headers and body of the request; `None`: it cannot be sent.
+    fn request(&self, clinic: &ClinicId, message: &Message) -> Option<Asked>;
+
+    /// What became of the message.
+    fn read(&self, status: StatusCode, body: &[u8]) -> Became;
+}
+
+/// A request, without where it goes to.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) path: String,
+    pub(super) headers: Vec<(&'static str, HeaderValue)>,
+    pub(super) body: String,
+}
 
 /// The provider.
 pub(super) struct Provider {
-    uri: Uri,
+    authority: String,
     host: String,
     port: u16,
-    from: String,
-    authorization: HeaderValue,
+    interface: Box<dyn Interface>,
     tls: TlsConnector,
 }
 
 impl Provider {
     pub(super) fn new(config: &SmsConfig) -> Result<Self, Wrong> {
-        let wrong = |problem: &str| ("messages.sms.url", problem.to_owned());
-        let uri: Uri = config.url.parse().map_err(|_| wrong("is no URL"))?;
-        if uri.scheme_str() != Some("https") {
-            return Err(wrong("must be https"));
+        let wrong = |problem: &str| ("messages.sms.api", problem.to_owned());
+        let uri: Uri = config.api.parse().map_err(|_| wrong("is no URL"))?;
+        if uri.scheme_str() != Some("https") || uri.path() != "/" || uri.query().is_some() {
+            return Err(wrong("is https://host[:port]"));
         }
+        let authority = uri.authority().ok_or_else(|| wrong("names no host"))?.to_string();
         let host = uri.host().ok_or_else(|| wrong("names no host"))?.to_owned();
-        if ServerName::try_from(host.as_str()).is_err() {
+        if ServerName::try_from(host.as_str()).is_err() || authority.contains('@') {
             return Err(wrong("names no host"));
         }
-        let key = "messages.sms.secret_file";
-        let token = secret(&config.secret_file).map_err(|error| (key, error.to_string()))?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| (key, "cannot stand in a header".to_owned()))?;
-        authorization.set_sensitive(true);
         let tls = trust::connector(config.ca_file.as_deref())
             .map_err(|problem| ("messages.sms.ca_file", problem))?;
-        let port = uri.port_u16().unwrap_or(443);
-        Ok(Self { uri, host, port, from: config.from.clone(), authorization, tls })
+        let interface = Box::new(Twilio::new(config)?);
+        Ok(Self { authority, host, port: uri.port_u16().unwrap_or(443), interface, tls })
     }
 
     /// Nothing was taken until the request is on its way.
-    pub(super) async fn send(&self, message: &Message) -> Became {
-        let Some(request) = self.request(message) else {
+    pub(super) async fn send(&self, clinic: &ClinicId, message: &Message) -> Became {
+        let Some(request) = self.interface.request(clinic, message).and_then(|asked| self.whole(asked))
+        else {
             return (Outcome::Failed, Some("sms-unsendable".to_owned()));
         };
         let retry = |word: &str| (Outcome::Retry, Some(word.to_owned()));
@@ -67,34 +85,24 @@ impl Provider {
             return retry("sms-connection");
         };
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        match timeout(ANSWER_WITHIN, sender.send_request(request)).await {
-            Ok(Ok(answer)) => {
-                let status = answer.status();
-                let word = Some(format!("sms-{}", status.as_u16()));
-                match status.as_u16() {
-                    200..=299 => (Outcome::Sent, None),
-                    // Whoever could not say whether it was taken is asked again only by people.
-                    408 | 500 | 502 | 504 => (Outcome::Unknown, word),
-                    429 | 503 => (Outcome::Retry, word),
-                    _ => (Outcome::Failed, word),
-                }
-            }
+        let answered = timeout(ANSWER_WITHIN, async {
+            let answer = sender.send_request(request).await.ok()?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+            Some((status, body.map(|body| body.to_bytes()).unwrap_or_default()))
+        });
+        match answered.await {
+            Ok(Some((status, body))) => self.interface.read(status, &body),
             _ => (Outcome::Unknown, Some("sms-no-answer".to_owned())),
         }
     }
 
-    fn request(&self, message: &Message) -> Option<Request<Full<Bytes>>> {
-        let body = serde_json::json!({
-            "id": message.id, "from": self.from, "to": message.to, "text": message.text,
-        });
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        Request::post(path)
-            .header(HOST, self.uri.authority()?.as_str())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header("idempotency-key", &message.id)
-            .body(Full::new(Bytes::from(body.to_string())))
-            .ok()
+    fn whole(&self, asked: Asked) -> Option<Request<Full<Bytes>>> {
+        let mut request = Request::post(asked.path).header(HOST, &self.authority);
+        for (name, value) in asked.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(Bytes::from(asked.body))).ok()
     }
 
     async fn connect(&self) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {

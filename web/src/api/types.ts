@@ -35,6 +35,10 @@ export type Encounter = Answer<'/c/{clinic}/records/encounters/{id}', 'get'>
 export type Message = Answer<'/c/{clinic}/messages/outbox', 'get'>['messages'][number]
 export type MessageWork = Answer<'/c/{clinic}/messages/work', 'get'>['messages'][number]
 export type ThreadMessage = components['schemas']['Thread']['messages'][number]
+/** How somebody is written to. */
+export type Contact = Answer<'/c/{clinic}/messages/visit-contact', 'get'>
+/** The same, for front desk. */
+export type PatientContact = Answer<'/c/{clinic}/messages/appointments/{id}/contact', 'get'>
 export type Recall = Answer<'/c/{clinic}/messages/recalls', 'get'>['recalls'][number]
 export type MessageSettings = components['schemas']['MessageSettings']
 export type SignInStep = components['schemas']['SignInStep']

@@ -91,6 +91,9 @@ export const es = {
   'details.year': 'Año',
   'details.email': 'Correo electrónico',
   'details.email.hint': 'Aquí llega su enlace a la visita.',
+  'details.phone': 'Móvil (opcional)',
+  'details.phone.hint': 'Con su país, por ejemplo +34 600 123 456.',
+  'details.byText': 'Recordármelo allí por mensaje de texto',
   'details.confirm': 'Confirmar y pagar en la clínica',
   'details.confirming': 'Reservando…',
   'details.payLater': 'No necesita tarjeta. Paga en la clínica.',
@@ -102,6 +105,7 @@ export const es = {
   'details.error.birthDate':
     'Escriba su fecha de nacimiento con día, mes y un año de cuatro cifras, por favor.',
   'details.error.birthDateFuture': 'Esta fecha está en el futuro.',
+  'details.error.phone': 'Escriba un número con su país, por ejemplo +34 600 123 456.',
   'details.error.email': 'Escriba una dirección de correo, por ejemplo nombre@example.org.',
 
   'visit.title': 'Su visita por vídeo',
@@ -506,6 +510,12 @@ export const es = {
   'booking.sent.authorised': 'Su tarjeta responde por {amount}. Se cobra después de la visita.',
   'booking.sent.saved':
     'Su tarjeta queda guardada para {amount}. Se pregunta a su banco un día antes de la visita.',
+  'visitContact.title': 'Recordatorios',
+  'visitContact.phone': 'Móvil, con su país',
+  'visitContact.byText': 'Recordármelo allí por mensaje de texto',
+  'visitContact.save': 'Guardar',
+  'visitContact.saved': 'Guardado.',
+  'visitContact.failed': 'No ha funcionado. Compruebe el número, por ejemplo +34 600 123 456.',
   'details.payByCard': 'Continuar con la tarjeta',
   'details.cardLater': 'La tarjeta se cobra después de la visita, no ahora.',
   'pay.card.now':

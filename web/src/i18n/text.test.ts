@@ -21,7 +21,7 @@ test('no text is empty, and every plural has both forms', () => {
 
 /** What staff alone read, by how their keys begin; everything else has a Spanish text. */
 const STAFF =
-  /^(signIn|attest|answers|second|approval|confirm|settings|setUp|enrol|join|factor|app|recovery|security|sessions|password|role|staff|signOut|day|clinic|stage|consult|guests|invite|end|note|outbox|messageWork|threads|recalls|lines|audit|reviews|oversight|emergency|recertification|licences|apps|authorize|scope|verb|resource|picker|launch|grants|identities|providers|external|transfer|payments|interpreters)\.|^people\.(?!patient|proxy|clinician|interpreter|family|other|participant)|^thread\.(title|body|patient|notYours)$|^visit\.(admit|resume|open|note)/
+  /^(signIn|attest|answers|second|approval|confirm|settings|setUp|enrol|join|factor|app|recovery|security|sessions|password|role|staff|signOut|day|clinic|stage|consult|guests|invite|end|note|outbox|messageWork|threads|recalls|recallRules|contact|missing|lines|audit|reviews|oversight|emergency|recertification|licences|apps|authorize|scope|verb|resource|picker|launch|grants|identities|providers|external|transfer|payments|interpreters)\.|^people\.(?!patient|proxy|clinician|interpreter|family|other|participant)|^thread\.(title|body|patient|notYours)$|^visit\.(admit|resume|open|note)/
 
 test('everything that a patient reads is there in Spanish, with the same values', () => {
   const names = (text: string) => (text.match(/\{\w+\}/g) ?? []).sort()

@@ -65,6 +65,24 @@ export function DetailsForm({ details, blocked, busy, onChange, onSubmit, option
         error={error('email')}
         onChange={(event) => onChange({ ...details, email: event.target.value })}
       />
+      <Field
+        label={t('details.phone')}
+        hint={t('details.phone.hint')}
+        data-field="phone"
+        type="tel"
+        autoComplete="tel"
+        value={details.phone}
+        error={error('phone')}
+        onChange={(event) => onChange({ ...details, phone: event.target.value })}
+      />
+      <label className="choice">
+        <input
+          type="checkbox"
+          checked={details.byText}
+          onChange={(event) => onChange({ ...details, byText: event.target.checked })}
+        />
+        <span className="choice-name">{t('details.byText')}</span>
+      </label>
       <Select
         label={t('details.interpreter')}
         value={details.interpreter}

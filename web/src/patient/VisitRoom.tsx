@@ -18,6 +18,7 @@ import { BeforeVisit } from './BeforeVisit'
 import { ChangeVisit } from './ChangeVisit'
 import { keepChoice, keptChoice } from './invitation'
 import { VisitCall } from './VisitCall'
+import { VisitContact } from './VisitContact'
 import { VisitOver } from './VisitOver'
 import { WaitingRoom } from './WaitingRoom'
 
@@ -99,6 +100,7 @@ export function VisitRoom({ onSessionLost }: { onSessionLost: () => Promise<void
           joining={arriving}
           onReady={(chosen, agreed) => void arrive(chosen, agreed)}
         />
+        <VisitContact />
         <ChangeVisit visit={visit} reload={reload} onCancelled={() => setCancelled(true)} />
       </Page>
     )

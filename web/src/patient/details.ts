@@ -1,3 +1,5 @@
+import { language } from '../i18n/text'
+
 /** What the short form asks for, as typed. */
 export interface Details {
   name: string
@@ -7,11 +9,23 @@ export interface Details {
   email: string
   /** The language in which they need an interpreter, or nothing. */
   interpreter: string
+  phone: string
+  /** They want reminders there. */
+  byText: boolean
 }
 
-export type DetailsError = 'name' | 'birthDate' | 'birthDateFuture' | 'email'
+export type DetailsError = 'name' | 'birthDate' | 'birthDateFuture' | 'email' | 'phone'
 
-export const EMPTY: Details = { name: '', day: '', month: '', year: '', email: '', interpreter: '' }
+export const EMPTY: Details = {
+  name: '',
+  day: '',
+  month: '',
+  year: '',
+  email: '',
+  interpreter: '',
+  phone: '',
+  byText: false,
+}
 
 /** What is wrong, in the order of the form. */
 export function mistakes(details: Details, today: string): DetailsError[] {
@@ -21,6 +35,8 @@ export function mistakes(details: Details, today: string): DetailsError[] {
   if (date === null) found.push('birthDate')
   else if (date > today) found.push('birthDateFuture')
   if (!/^[^\s@]+@[^\s@]+$/.test(details.email.trim())) found.push('email')
+  const phone = details.phone.trim()
+  if (phone === '' ? details.byText : !isPhone(phone)) found.push('phone')
   return found
 }
 
@@ -30,8 +46,21 @@ export function patientOf(details: Details) {
     name: details.name.trim(),
     birthDate: birthDate(details) ?? '',
     email: details.email.trim(),
+    contact: contactOf(details, language()),
     ...(details.interpreter ? { interpreter: details.interpreter } : {}),
   }
+}
+
+/** With its country: +, then 8 to 15 digits, between which people write blanks and the like. */
+export function isPhone(text: string): boolean {
+  return /^\+[1-9]\d{7,14}$/.test(text.replace(/[ .()/-]/g, ''))
+}
+
+/** How they want to be written to, as the API takes it; in the language that they read here. */
+export function contactOf(details: Pick<Details, 'phone' | 'byText'>, spoken: 'en' | 'es') {
+  const phone = details.phone.trim()
+  const channel = details.byText && phone !== '' ? ('sms' as const) : ('email' as const)
+  return { language: spoken, channel, ...(phone === '' ? {} : { phone }) }
 }
 
 /** `YYYY-MM-DD`, or `null` for a day that no calendar has. */

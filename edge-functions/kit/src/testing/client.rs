@@ -113,6 +113,16 @@ impl<'w> Client<'w> {
         self.exchange::<F>(Method::POST, path, body, headers).await
     }
 
+    /// Posts something else to `F`.
+    pub async fn raw<F: Function>(
+        &self,
+        path: &str,
+        body: (&str, Vec<u8>),
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.exchange::<F>(Method::POST, path, Some(body), headers).await
+    }
+
     async fn exchange<F: Function>(
         &self,
         method: Method,

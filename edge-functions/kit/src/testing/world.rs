@@ -55,6 +55,9 @@ impl World {
             ("demo", "true"),
             ("stripe_secret_key", ""),
             ("stripe_webhook_secret", ""),
+            ("sms_token", ""),
+            ("sms_origin", ""),
+            ("bounce_token", ""),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {

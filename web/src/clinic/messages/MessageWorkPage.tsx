@@ -11,7 +11,9 @@ import { dayOf, dayText, timeText } from '../../i18n/time'
 import { MissingInterpreters } from '../MissingInterpreters'
 import { StaffPage } from '../StaffPage'
 import { hasRole, useStaff } from '../staff'
+import { CorrectContact } from './CorrectContact'
 import { MessageSettingsForm } from './MessageSettingsForm'
+import { MissingList } from './MissingList'
 
 const POLL_MS = 10_000
 
@@ -43,9 +45,16 @@ export function MessageWorkPage() {
       {data?.more && <Notice tone="warm" title={t('messageWork.more')} />}
       <ul className="stack">
         {data?.messages.map((message) => (
-          <MessageItem key={message.id} message={message} zone={data.timeZone} resolve={resolve} />
+          <MessageItem
+            key={message.id}
+            message={message}
+            zone={data.timeZone}
+            resolve={resolve}
+            reload={reload}
+          />
         ))}
       </ul>
+      <MissingList />
       {hasRole(session, 'clinic-admin') && <MessageSettingsForm />}
     </StaffPage>
   )
@@ -55,10 +64,12 @@ interface Props {
   message: MessageWork
   zone: string
   resolve: (id: string, action: 'resend' | 'close') => Promise<void>
+  reload: () => Promise<void>
 }
 
-function MessageItem({ message, zone, resolve }: Props) {
+function MessageItem({ message, zone, resolve, reload }: Props) {
   const [busy, setBusy] = useState(false)
+  const [correcting, setCorrecting] = useState(false)
   async function act(action: 'resend' | 'close') {
     setBusy(true)
     await resolve(message.id, action)
@@ -70,7 +81,7 @@ function MessageItem({ message, zone, resolve }: Props) {
         <h2>{message.to}</h2>
         <span className="chip warm">{t(`messageWork.state.${message.state}`)}</span>
       </div>
-      <p>{t(`messageWork.why.${message.state}`)}</p>
+      <p>{t(message.cameBack ? 'messageWork.cameBack' : `messageWork.why.${message.state}`)}</p>
       <p className="soft small">
         {t('messageWork.written', {
           day: dayText(dayOf(message.createdAt, zone)),
@@ -79,13 +90,24 @@ function MessageItem({ message, zone, resolve }: Props) {
         {message.reason !== null && ` · ${message.reason}`}
       </p>
       <div className="row">
-        <Button
-          disabled={busy}
-          aria-label={`${t('messageWork.resend')}: ${message.to}`}
-          onClick={() => void act('resend')}
-        >
-          {t('messageWork.resend')}
-        </Button>
+        {!message.cameBack && (
+          <Button
+            disabled={busy}
+            aria-label={`${t('messageWork.resend')}: ${message.to}`}
+            onClick={() => void act('resend')}
+          >
+            {t('messageWork.resend')}
+          </Button>
+        )}
+        {message.appointment !== null && (
+          <Button
+            aria-expanded={correcting}
+            aria-label={`${t('messageWork.correct')}: ${message.to}`}
+            onClick={() => setCorrecting(!correcting)}
+          >
+            {t('messageWork.correct')}
+          </Button>
+        )}
         <Button
           disabled={busy}
           look="plain"
@@ -95,6 +117,9 @@ function MessageItem({ message, zone, resolve }: Props) {
           {t('messageWork.close')}
         </Button>
       </div>
+      {correcting && message.appointment !== null && (
+        <CorrectContact appointment={message.appointment} onSaved={reload} />
+      )}
     </li>
   )
 }

@@ -9,10 +9,13 @@ import { Notice } from '../../design/Notice'
 import { plural, t } from '../../i18n/text'
 import { dateText, dayOf, dayText } from '../../i18n/time'
 import { StaffPage } from '../StaffPage'
+import { hasRole, useStaff } from '../staff'
+import { RecallRules } from './RecallRules'
 
 /** Who is to be seen again now or soon. Whoever books leaves the list by themselves. */
 export function RecallsPage() {
   const { api, clinic } = useClinicApi()
+  const { session } = useStaff()
   const load = useCallback(
     () => body(api.GET('/c/{clinic}/messages/recalls', { params: { path: { clinic } } })),
     [api, clinic],
@@ -50,6 +53,7 @@ export function RecallsPage() {
           />
         ))}
       </ul>
+      <RecallRules canChange={hasRole(session, 'doctor', 'clinic-admin')} />
     </StaffPage>
   )
 }
