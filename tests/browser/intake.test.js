@@ -1,7 +1,4 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
@@ -9,7 +6,8 @@ import { LOOKS } from './camera.js'
 import { inOrder } from './inOrder.js'
 import { seesAndHears } from './media.js'
 import { Network } from './network.js'
-import { dayAt, giveDetails, goToWaitingRoom, signIn, signOut, takeFirstTime } from './steps.js'
+import { dayAt, giveDetails, goToWaitingRoom, signIn, signOut, takeFirstTime, yesOrNo } from './steps.js'
+import { until } from './until.js'
 
 // Questions and consent before a visit; in the middle of it the patient's edge host dies.
 
@@ -19,24 +17,6 @@ const REASON = 'The cough is back, and I am tired'
 const PROMOTED_MS = 60_000
 
 /** @typedef {import('playwright-core').Page} Page */
-
-const QUESTIONNAIRE = resolve(import.meta.dirname, '../../docs/examples/questionnaire.json')
-const CONSENTS = [
-  {
-    key: 'video-visit',
-    jurisdiction: 'DE',
-    language: 'en',
-    title: 'Your visit by video',
-    text: 'I agree to this visit by video. I can stop it at any time. The call is not recorded.',
-  },
-  {
-    key: 'video-visit',
-    jurisdiction: 'DE',
-    language: 'es',
-    title: 'Su visita por vídeo',
-    text: 'Acepto esta visita por vídeo. Puedo terminarla en cualquier momento. La llamada no se graba.',
-  },
-]
 
 const audit = new Audit()
 /** @type {Network} */
@@ -75,18 +55,6 @@ after(async () => {
 })
 
 const step = inOrder(() => Object.values(people))
-
-step('the clinic asks questions, and for consent', async () => {
-  const bundle = JSON.parse(await network.command('clinic', 'show', 'demo'))
-  bundle.consents = CONSENTS
-  const questionnaire = JSON.parse(await readFile(QUESTIONNAIRE, 'utf8'))
-  bundle.questionnaires = [{ key: 'intake', questionnaire }]
-  const folder = await mkdtemp(join(tmpdir(), 'locum-intake-'))
-  const file = join(folder, 'clinic.json')
-  await writeFile(file, JSON.stringify(bundle))
-  await network.command('clinic', 'apply', 'demo', file, '--yes')
-  await rm(folder, { recursive: true })
-})
 
 step('the same person books twice', async () => {
   let [start, id] = ['', '']
@@ -165,8 +133,16 @@ step('… and the end of the patient’s edge host, in another region too', asyn
   await yesOrNo(patient, 'Do you have any symptoms now?', 'No')
   await patient.getByText('Saved', { exact: true }).waitFor({ timeout: PROMOTED_MS })
   await phone.goto(there(later))
-  await phone.getByLabel('¿Qué le trae por aquí?').waitFor()
-  assert.equal(await phone.getByLabel('¿Qué le trae por aquí?').inputValue(), REASON)
+  const reason = phone.getByLabel('¿Qué le trae por aquí?')
+  const begin = phone.getByRole('button', { name: 'Responder a unas preguntas' })
+  // Another profile, at a region of which nobody has waited for the copy.
+  await until('the answers are in the other region', async () => {
+    await reason.or(begin).waitFor()
+    if (await reason.isVisible()) return true
+    await phone.reload()
+    return false
+  })
+  assert.equal(await reason.inputValue(), REASON)
   await phone.getByText('Acepto esta visita por vídeo.').waitFor()
   await audit.visit(phone, 'questions and consent, in Spanish')
   await phone.getByRole('group', { name: '¿Tiene alguna alergia?' }).getByLabel('No').check()
@@ -228,15 +204,6 @@ test('no page broke its content security policy or threw', () => {
     [],
   )
 })
-
-/**
- * @param {Page} page
- * @param {string} question
- * @param {'Yes' | 'No'} answer
- */
-function yesOrNo(page, question, answer) {
-  return page.getByRole('group', { name: question }).getByLabel(answer).check()
-}
 
 /**
  * The same page, as a region has it whose host lives.

@@ -74,7 +74,16 @@ export function dayAt(instant, zone) {
 }
 
 /**
- * From the invitation to the waiting room.
+ * @param {Page} page
+ * @param {string} question
+ * @param {'Yes' | 'No'} answer
+ */
+export function yesOrNo(page, question, answer) {
+  return page.getByRole('group', { name: question }).getByLabel(answer).check()
+}
+
+/**
+ * From the invitation to the waiting room: the last tap agrees to what the clinic asks for.
  *
  * @param {Page} page
  * @param {string} invitation
@@ -83,7 +92,8 @@ export async function goToWaitingRoom(page, invitation) {
   await page.goto(invitation)
   await page.getByRole('button', { name: 'Turn on camera and microphone' }).click()
   await page.getByText('We can hear you.').waitFor()
-  await page.getByRole('button', { name: 'Go to the waiting room' }).click()
+  await page.getByText('I agree to this visit by video.').waitFor()
+  await page.getByRole('button', { name: 'I agree: go to the waiting room' }).click()
   await page.getByText('You are next').waitFor()
 }
 

@@ -134,7 +134,17 @@ fn document(accounts: &Accounts) -> Value {
         {"name": "First appointment", "durationMinutes": 40, "price": {"amount": "110.00", "currency": "EUR"}},
         {"name": "Prescription renewal", "durationMinutes": 10, "price": {"amount": "25.00", "currency": "EUR"}},
     ]);
-    open_always("Riverside Clinic", "Europe/Berlin", accounts, services)
+    let mut clinic = open_always("Riverside Clinic", "Europe/Berlin", accounts, services);
+    // As a clinic of the world has it: nobody is in a call who has not agreed to it.
+    clinic["consentTexts"] = example(include_str!("../../../docs/examples/consents.json"));
+    let questions = example(include_str!("../../../docs/examples/questionnaire.json"));
+    clinic["questionnaires"] = json!([{"key": "intake", "questionnaire": questions}]);
+    clinic
+}
+
+/// A file of this repository, which tests read.
+fn example(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Its visits are long: a call of it stays open for as long as a drill may take.
