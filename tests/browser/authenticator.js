@@ -43,7 +43,11 @@ async function make(page) {
     /** @param {string} owner */
     async keep(owner) {
       const { credentials } = await devtools.send('WebAuthn.getCredentials', { authenticatorId })
-      kept.set(owner, credentials.at(-1))
+      // In no order: the new one is whichever is nobody's yet.
+      const known = new Set([...kept.values()].map(({ credentialId }) => credentialId))
+      const made = credentials.find(({ credentialId }) => !known.has(credentialId))
+      if (!made) throw new Error('no passkey was made')
+      kept.set(owner, made)
     },
   }
 }

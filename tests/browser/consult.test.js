@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
@@ -13,9 +12,8 @@ import { dayAt, findInvitation, giveDetails, signIn, signOut, takeFirstTime } fr
 
 const PATIENT = { name: 'Ines Example', email: 'ines@patients.example' }
 const NOTE = 'Cough for three days, no fever. Rest, fluids; back in a week if it stays.'
-const PICTURES = resolve(import.meta.dirname, '../../docs/images')
 
-/** Pictures for the README. */
+/** A picture of it stands in the README. */
 const TAKE_PICTURES = process.env.SCREENSHOTS === '1'
 
 const audit = new Audit()
@@ -74,7 +72,6 @@ step('a patient books a free time, in their own time zone', async () => {
   await patientPage.locator('button.time').first().waitFor()
   await patientPage.getByText('Times are in your time zone, Eastern Time').waitFor()
   await audit.visit(patientPage, 'booking')
-  await picture(patientPage, 'booking')
   const start = await takeFirstTime(patientPage)
   await audit.visit(patientPage, 'details')
   await giveDetails(patientPage, PATIENT)
@@ -132,7 +129,6 @@ step('the clinician sees who waits and admits; the call starts by itself for the
   await clinicPage.goto(network.page(`/clinic/demo/day/${day}`))
   await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).waitFor()
   await audit.visit(clinicPage, 'day')
-  await picture(clinicPage, 'clinic')
   await clinicPage.getByRole('button', { name: `Admit ${PATIENT.name}` }).click()
   await clinicPage.getByRole('heading', { name: PATIENT.name }).waitFor()
   await patientPage.getByRole('region', { name: 'Pictures of the call' }).waitFor()
@@ -217,7 +213,7 @@ step('the note saves itself', async () => {
   await clinicPage.getByRole('textbox', { name: 'Note' }).fill(NOTE)
   await clinicPage.getByText(/^Saved at/).waitFor()
   if (TAKE_PICTURES) await isSharp(clinicPage)
-  await picture(clinicPage, 'call')
+  await audit.visit(clinicPage, 'call and note')
 })
 
 step('ending the visit ends it for both, and the link says so', async () => {
@@ -288,14 +284,4 @@ async function safetyCode(page) {
   const text = (await dialog.locator('.safety-code').textContent()) ?? ''
   await dialog.getByRole('button', { name: 'Close' }).click()
   return text.trim()
-}
-
-/**
- * @param {import('playwright-core').Page} page
- * @param {string} name
- */
-async function picture(page, name) {
-  if (!TAKE_PICTURES) return
-  mkdirSync(PICTURES, { recursive: true })
-  await page.screenshot({ path: join(PICTURES, `${name}.png`) })
 }

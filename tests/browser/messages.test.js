@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { Audit } from './audit.js'
 import { Person } from './browser.js'
 import { inOrder } from './inOrder.js'
+import { Mail } from './mail.js'
 import { Network } from './network.js'
 import { dayAt, giveDetails, signIn, takeFirstTime } from './steps.js'
 
-const SERVER = resolve(import.meta.dirname, '../mail/server.py')
 const EMAIL = 'mona@patients.example'
 /** The mail server of the tests refuses such addresses. */
 const REFUSED = 'nobody@patients.example'
@@ -20,9 +15,8 @@ const REFUSED = 'nobody@patients.example'
 
 /** @type {Network} */
 let network
-/** @type {import('node:child_process').ChildProcess} */
-let server
-let folder = ''
+/** @type {Mail} */
+let mail
 /** @type {Person[]} */
 const people = []
 /** @type {Page} */
@@ -42,14 +36,8 @@ async function open(name) {
 }
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'locum-mail-'))
-  const python = process.env.LOCUM_AIOSMTPD ?? 'python3'
-  server = spawn(python, [SERVER, folder, 'plain'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  if (!server.stdout) throw new Error('no output')
-  const { value: port } = await createInterface({ input: server.stdout })[Symbol.asyncIterator]().next()
-  const smtp = `[smtp]\nhost = "127.0.0.1"\nport = ${port}\ntls = "on-loopback-only"\nfrom = "no-reply@clinics.example"\n`
-  await writeFile(join(folder, 'messages.toml'), smtp)
-  network = await Network.start(1, ['--messages', join(folder, 'messages.toml')])
+  mail = await Mail.start()
+  network = await Network.start(1, mail.options())
   patient = await open('patient')
   desk = await open('desk')
   doctor = await open('doctor')
@@ -58,8 +46,7 @@ before(async () => {
 after(async () => {
   for (const person of people) await person.close()
   await network?.remove()
-  server?.kill()
-  await rm(folder, { recursive: true, force: true })
+  await mail?.stop()
 })
 
 const step = inOrder(() => people)

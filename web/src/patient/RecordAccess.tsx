@@ -15,7 +15,13 @@ export function RecordAccess() {
   return (
     <section className="stack close" aria-labelledby="access-heading">
       <h2 id="access-heading">{t('access.title')}</h2>
-      {open ? <List /> : <Button onClick={() => setOpen(true)}>{t('access.show')}</Button>}
+      {open ? (
+        <List />
+      ) : (
+        <div className="row">
+          <Button onClick={() => setOpen(true)}>{t('access.show')}</Button>
+        </div>
+      )}
     </section>
   )
 }
