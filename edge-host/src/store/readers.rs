@@ -8,8 +8,9 @@ use super::gate::Authority;
 use super::sqlite::{Database, DatabaseKey};
 use super::{QueryResult, ResultLimits, SqlError, Value};
 
-/// Idle connections that are kept; more are opened while more requests read at once.
-const IDLE: usize = 8;
+/// Idle connections that are kept, with 1 MiB of pages each at most: to open one derives a key and reads the whole schema.
+/// More are opened while more requests read at once.
+const IDLE: usize = 32;
 /// A read keeps an executor thread for so long at most; to wake another thread takes about as much.
 const BRIEF: Duration = Duration::from_micros(200);
 
@@ -215,6 +216,6 @@ mod tests {
         }
         // No lock is left behind.
         writer.host("CREATE TABLE b (x)", &[]).unwrap();
-        assert_eq!(reader.kept(), 32);
+        assert_eq!(reader.kept(), 64);
     }
 }

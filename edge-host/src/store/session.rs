@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
-use tokio::task::spawn_blocking;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use super::gate::Authority;
 use super::group::{Group, Older, View};
@@ -232,7 +233,7 @@ impl GroupSession {
         };
         let begins = matches!(place, Place::Begins(..));
         state.phase = Phase::Lent;
-        let ran = on_blocking_thread(move || {
+        let ran = here_if_possible(move || {
             let mut transaction = place.transaction()?;
             let Some(writer) = transaction.writer() else {
                 return Ok((transaction, Err(SqlError::Ended(Failure::TransactionLost)), (0, 0)));
@@ -307,7 +308,7 @@ impl GroupSession {
             Phase::Idle | Phase::Reading(_) => Ok(seen),
             Phase::Writing(transaction) if commit => {
                 unkept = Failure::NotDurableYet;
-                let committed = on_blocking_thread(move || commit_transaction(transaction, unfinished)).await;
+                let committed = here_if_possible(move || commit_transaction(transaction, unfinished)).await;
                 match committed.and_then(|committed| committed) {
                     // A commit comes after all that was read before it.
                     Ok(commit) => self.outcome(commit).await,
@@ -464,6 +465,17 @@ fn writer_authority(caller: Caller) -> Authority {
 }
 
 /// SQLite blocks, and an executor thread must not for longer than a brief read takes. The task only fails when the runtime shuts down.
+/// Runs what may block, and what others wait for, on this thread, which lets others take over the rest of its work: to wake a
+/// thread and to be woken takes longer than most statements.
+async fn here_if_possible<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SqlError> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => Ok(block_in_place(work)),
+        _ => on_blocking_thread(work).await,
+    }
+}
+
 async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SqlError> {

@@ -20,7 +20,7 @@ use super::{QueryResult, ResultLimits, SqlError, Value};
 /// Virtual-machine steps between two looks at the deadline: some microseconds.
 const STEPS_BETWEEN_CHECKS: c_int = 100;
 /// Statements of functions that stay compiled on a connection.
-const KEPT: usize = 32;
+const KEPT: usize = 64;
 /// Longer ones are made for one occasion.
 const LONGEST_KEPT: usize = 4 << 10;
 /// Waiting for another connection's lock; writers queue before they come here, so this is for checkpoints.
@@ -35,13 +35,15 @@ pub(super) struct DatabaseKey(String);
 pub(super) struct Database {
     raw: NonNull<ffi::sqlite3>,
     watch: NonNull<Watch>,
-    /// Statements of functions that read, each compiled and at rest; the one used last comes last.
+    /// Statements of functions, each compiled and at rest; the one used last comes last.
     kept: Vec<Kept>,
 }
 
 /// To compile a statement takes longer than most take to run.
 struct Kept {
+    authority: Authority,
     sql: String,
+    effect: Effect,
     raw: *mut ffi::sqlite3_stmt,
 }
 
@@ -266,19 +268,20 @@ impl Database {
     ) -> Result<(QueryResult, Effect), SqlError> {
         self.watch().authority.set(authority);
         self.watch().is_volatile.set(false);
-        let is_kept = authority == Authority::FunctionRead && sql.len() <= LONGEST_KEPT;
-        if is_kept && let Some(at) = self.kept.iter().position(|kept| kept.sql == sql) {
+        let of_function = matches!(authority, Authority::FunctionRead | Authority::FunctionWrite);
+        let is_kept = of_function && sql.len() <= LONGEST_KEPT;
+        let is_it = |kept: &Kept| kept.authority == authority && kept.sql == sql;
+        if is_kept && let Some(at) = self.kept.iter().position(is_it) {
             let kept = self.kept.remove(at);
             // Where the schema has changed, SQLite compiles it anew, and asks anew what it may.
             self.watch().refusal.take();
-            return self.run_kept(kept, parameters, limits).map(|result| (result, Effect::Reads));
+            return self.run_kept(kept, parameters, limits);
         }
         let Some((raw, effect)) = self.compile(sql)? else {
             return Ok((QueryResult::default(), Effect::Reads));
         };
-        if is_kept && effect == Effect::Reads {
-            let kept = Kept { sql: sql.to_owned(), raw };
-            return self.run_kept(kept, parameters, limits).map(|result| (result, effect));
+        if is_kept {
+            return self.run_kept(Kept { authority, sql: sql.to_owned(), effect, raw }, parameters, limits);
         }
         let statement = Statement { raw, database: self };
         statement.bind(parameters)?;
@@ -300,23 +303,27 @@ impl Database {
         Ok(Some((statement.into_raw(), effect)))
     }
 
-    /// Runs a statement that reads and keeps it, unless it failed.
+    /// Runs a statement and keeps it, unless it failed.
     fn run_kept(
         &mut self,
-        Kept { sql, raw }: Kept,
+        kept: Kept,
         parameters: &[Value],
         limits: ResultLimits,
-    ) -> Result<QueryResult, SqlError> {
-        let statement = Statement { raw, database: self };
+    ) -> Result<(QueryResult, Effect), SqlError> {
+        let (statement, effect) = (Statement { raw: kept.raw, database: self }, kept.effect);
         statement.bind(parameters)?;
         let result = statement.rows(limits)?;
+        if effect == Effect::Writes && self.watch().is_volatile.get() {
+            // A trigger has come since.
+            return Err(Refusal::VOLATILE.into());
+        }
         statement.reset();
         let raw = statement.into_raw();
         if self.kept.len() >= KEPT {
             finalize(self.kept.remove(0).raw);
         }
-        self.kept.push(Kept { sql, raw });
-        Ok(result)
+        self.kept.push(Kept { raw, ..kept });
+        Ok((result, effect))
     }
 
     /// Runs one statement, compiled once, with each of `parameters`, and hands over every row it answers.
