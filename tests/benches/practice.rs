@@ -2,7 +2,7 @@
 //! whole networks.
 #![allow(clippy::print_stdout, reason = "what a benchmark is for")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,10 +87,29 @@ async fn book(browser: &Browser, slot: &Value, number: usize) -> Result<()> {
     insist(browser, "/payments/confirmations", &wish, &format!("confirm-{number}")).await.map(drop)
 }
 
+/// Processor time that each process of a network has had, user and system.
+fn processor_times(network: &Network) -> Result<BTreeMap<String, Duration>> {
+    let data = network.data().to_string_lossy().into_owned();
+    let mut times = BTreeMap::new();
+    for process in std::fs::read_dir("/proc")?.flatten() {
+        let read = |name| std::fs::read_to_string(process.path().join(name));
+        let (Ok(words), Ok(stat)) = (read("cmdline"), read("stat")) else { continue };
+        let Some((name, fields)) = stat.rsplit_once(')').filter(|_| words.contains(&data)) else { continue };
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        let name = name.split_once('(').map_or("", |(_, name)| name);
+        let of_region = network.regions().into_iter().find(|region| words.contains(&network.edge(region)));
+        *times.entry(format!("{name} {}", of_region.unwrap_or_default())).or_default() +=
+            Duration::from_millis(ticks * 10);
+    }
+    Ok(times)
+}
+
 async fn bookings(network: &Network, slots: Vec<Value>) -> Result<()> {
     let slots: VecDeque<_> = slots.into_iter().enumerate().take(BOOKINGS).collect();
     let (count, slots) = (slots.len(), Arc::new(Mutex::new(slots)));
     let clients = network.regions().into_iter().flat_map(|region| vec![region; CLIENTS]);
+    let before = processor_times(network)?;
     let begun = Instant::now();
     let work = clients.map(|region| {
         let slots = Arc::clone(&slots);
@@ -116,6 +135,12 @@ async fn bookings(network: &Network, slots: Vec<Value>) -> Result<()> {
         quantiles(&mut times),
         AGAIN.load(Ordering::Relaxed)
     );
+    for (name, time) in processor_times(network)? {
+        let spent = time.saturating_sub(before.get(&name).copied().unwrap_or_default());
+        if !spent.is_zero() {
+            println!("  {name}: {:.1} ms of a processor each", spent.as_secs_f64() * 1000.0 / count as f64);
+        }
+    }
     Ok(())
 }
 
