@@ -66,7 +66,8 @@ setup-test: setup
 	@setup/system-packages chromium firefox-esr nft=nftables ip=iproute2 unshare=util-linux mount faketime
 	@setup/system-packages tc=iproute2 nsenter=util-linux strace
 	@setup/system-packages dig=bind9-dnsutils delv=bind9-dnsutils unbound
-	@setup/node-packages web tests/browser media-node/tests/browser control-plane/geography
+	@setup/node-packages web tests/browser media-node/tests/browser control-plane/geography \
+		edge-functions/fhir/tests/others
 
 setup-fleet: setup
 	@setup/terraform

@@ -115,6 +115,11 @@ impl Browser {
         })
     }
 
+    /// Where the clinic's API is.
+    pub fn address(&self) -> String {
+        format!("{}/c/{}", self.api, self.clinic)
+    }
+
     /// A fresh profile whose requests come from this address of the machine.
     pub fn from(network: &Network, region: &str, from: IpAddr) -> Result<Self> {
         Self::with(network, region, Client::builder().local_address(from))

@@ -13,7 +13,8 @@ mod path;
 mod primitive;
 mod table;
 
-pub use table::is_resource;
+pub use primitive::is_id;
+pub use table::{is_resource, required};
 pub use validation::{Issue, validate};
 
 /// The version of FHIR that all this is of.

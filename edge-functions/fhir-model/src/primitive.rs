@@ -100,8 +100,8 @@ fn is_code(text: &str) -> bool {
     !text.is_empty() && words.into_iter().all(|word| !word.is_empty()) && !text.chars().any(char::is_control)
 }
 
-/// An id of a resource.
-pub(crate) fn is_id(text: &str) -> bool {
+/// Whether a text can be the id of a resource.
+pub fn is_id(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }

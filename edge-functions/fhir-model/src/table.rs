@@ -87,6 +87,12 @@ pub(crate) fn resource(name: &str) -> Option<&'static Type> {
     RESOURCES.get(place).map(|(_, ty)| &TYPES[usize::from(*ty)])
 }
 
+/// The elements that a resource of that type must have, by their names in FHIR.
+pub fn required(name: &str) -> impl Iterator<Item = &'static str> {
+    let elements = resource(name).map_or(&[][..], |ty| ty.elements);
+    elements.iter().filter(|element| element.min > 0).map(|element| element.choice().unwrap_or(element.json))
+}
+
 /// Whether FHIR R4 has resources of that name.
 pub fn is_resource(name: &str) -> bool {
     resource(name).is_some()

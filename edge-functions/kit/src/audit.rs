@@ -323,6 +323,22 @@ pub enum Action {
     ConsentWithdrawn,
     /// A clinician began a visit without it, in an emergency.
     ConsentOverridden,
+    /// What the FHIR server can do was read.
+    CapabilitiesRead,
+    /// A resource of that type was read.
+    ResourceRead(&'static str),
+    /// A resource of that type, or a patient of whom there are some, was found.
+    ResourceFound(&'static str),
+    /// A resource of that type was added.
+    ResourceCreated(&'static str),
+    /// A resource of that type was changed.
+    ResourceUpdated(&'static str),
+    /// A resource of that type was deleted.
+    ResourceDeleted(&'static str),
+    /// Many things were done at once.
+    BundleProcessed,
+    /// Somebody was told whether a resource of that type is valid.
+    ResourceValidated(&'static str),
 }
 
 /// Why a record is touched: codes of HL7's PurposeOfUse (`http://terminology.hl7.org/CodeSystem/v3-ActReason`).
@@ -557,6 +573,14 @@ impl Action {
             Self::ConsentAttested => ("consent-attested", 'C', "Appointment"),
             Self::ConsentWithdrawn => ("consent-withdrawn", 'U', "Appointment"),
             Self::ConsentOverridden => ("consent-overridden", 'E', "Appointment"),
+            Self::CapabilitiesRead => ("capabilities-read", 'R', "CapabilityStatement"),
+            Self::ResourceRead(kind) => ("resource-read", 'R', kind),
+            Self::ResourceFound(kind) => ("resource-found", 'R', kind),
+            Self::ResourceCreated(kind) => ("resource-created", 'C', kind),
+            Self::ResourceUpdated(kind) => ("resource-updated", 'U', kind),
+            Self::ResourceDeleted(kind) => ("resource-deleted", 'D', kind),
+            Self::BundleProcessed => ("bundle-processed", 'E', "Bundle"),
+            Self::ResourceValidated(kind) => ("resource-validated", 'E', kind),
         }
     }
 }
@@ -660,6 +684,14 @@ impl Context<'_> {
         self.audit_change(action, subject, (None, None));
     }
 
+    /// The same where it is known whose record it is of.
+    pub fn audit_of(&self, action: Action, subject: &dyn fmt::Display, patient: Option<&str>) {
+        self.audit(action, Some(subject));
+        if let Some(event) = self.trail.events.borrow_mut().last_mut() {
+            event.patient = patient.map(str::to_owned);
+        }
+    }
+
     /// The same for a change: what was there before, and what is there now, as codes of ours.
     pub fn audit_change(
         &self,
@@ -700,6 +732,16 @@ async fn patient_of(
     let sql = match entity.kind {
         // Reading of whom something was recorded is reading of them.
         "Patient" | "AuditEvent" => return Ok(Some(id.to_owned())),
+        "QuestionnaireResponse" => {
+            "SELECT a.patient FROM questionnaire_response q
+             JOIN appointment a ON a.clinic = q.clinic AND a.id = q.appointment
+             WHERE q.clinic = ? AND q.id = ?"
+        }
+        kind if crate::resources::is_stored(kind) => {
+            let sql = "SELECT patient FROM fhir_resource WHERE clinic = ? AND type = ? AND id = ?";
+            let rows = database.query(sql, params![clinic, kind, id]).await?;
+            return Ok(rows.first().map(|row| row.text_or_null(0)).transpose()?.flatten());
+        }
         "Appointment" => "SELECT patient FROM appointment WHERE clinic = ? AND id = ?",
         "Invoice" => {
             "SELECT a.patient FROM invoice i

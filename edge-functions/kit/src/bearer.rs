@@ -84,6 +84,11 @@ impl Grant {
                     && (*level != Level::Patient || self.patient.is_some())
                     && self.scopes.permissions(*level, resource).holds(*permission)
             }),
+            // Which, is looked at for each type that the function meets.
+            Through::Each(_) => {
+                let all = self.scopes.resources().iter().map(|scope| scope.level);
+                all.filter(|level| by_itself == (*level == Level::System)).max()
+            }
         }
     }
 }
@@ -95,7 +100,7 @@ pub(crate) fn invalid_token() -> Problem {
 }
 
 /// A token that was not granted this; `None`: no app may.
-pub(crate) fn insufficient_scope() -> Problem {
+pub fn insufficient_scope() -> Problem {
     let title = "The app was not granted this";
     Problem::new(StatusCode::FORBIDDEN, "insufficient-scope", title)
         .header(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer error="insufficient_scope""#))

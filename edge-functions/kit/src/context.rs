@@ -6,8 +6,9 @@ use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::audit::Trail;
+use crate::audit::{Action, Trail};
 use crate::audit_log::{AuditLog, Report, Wish};
+use crate::bearer;
 use crate::breached::Breached;
 use crate::clock::Clock;
 use crate::database::Database;
@@ -16,7 +17,7 @@ use crate::ids::{
 };
 use crate::outbound::Outbound;
 use crate::phi::Phi;
-use crate::policy::{Role, Scope};
+use crate::policy::{self, Role, Scope, Through};
 use crate::problem::Problem;
 use crate::scopes::{Level, Permissions, Scopes};
 use crate::variables::Variables;
@@ -230,7 +231,59 @@ impl Caller {
     }
 }
 
+/// How far somebody gets with a type of resource.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Reach {
+    /// The only patient whose resources they reach.
+    pub only_patient: Option<PatientId>,
+}
+
+impl Caller {
+    /// At which level an app may do that with a type of resource, for its person or by itself; people have no level.
+    pub(crate) fn reach(&self, resource: &str, permission: Permissions) -> Result<Option<Level>, Problem> {
+        let Some(rule) = policy::resource(resource) else {
+            return Err(Problem::not_found("No such type of resource"));
+        };
+        if let Some(staff) = &self.staff
+            && !rule.of_roles(&staff.roles).holds(permission)
+        {
+            return Err(Problem::role_not_allowed());
+        }
+        let Some(grant) = &self.grant else { return Ok(None) };
+        let by_itself = self.staff.is_none();
+        // An app by itself changes nothing.
+        let levels: &[Level] = match permission {
+            Permissions::READ | Permissions::SEARCH => &[Level::Patient, Level::User, Level::System],
+            _ => &[Level::Patient, Level::User],
+        };
+        let level = grant.level(by_itself, &Through::Scope(rule.resource, permission, levels));
+        let level = level.filter(|_| !by_itself || rule.of_system().holds(permission));
+        level.map(Some).ok_or_else(bearer::insufficient_scope)
+    }
+}
+
 impl Context<'_> {
+    /// How far the caller gets with a type of resource; whoever may not is turned away, and that is recorded.
+    pub fn access_to(&self, resource: &str, permission: Permissions) -> Result<Reach, Problem> {
+        if self.caller.staff.is_none() && self.caller.grant.is_none() {
+            return Err(Problem::sign_in_required());
+        }
+        let level = self.caller.reach(resource, permission).inspect_err(|problem| match problem.slug() {
+            "insufficient-scope" => {
+                self.audit(Action::AppRefused, self.caller.grant.as_ref().map(|grant| &grant.client as _));
+            }
+            "role-not-allowed" => self.audit(Action::OperationRefused, None),
+            _ => {}
+        })?;
+        let bound = self.caller.grant.as_ref().filter(|_| level == Some(Level::Patient));
+        Ok(Reach { only_patient: bound.and_then(|grant| grant.patient) })
+    }
+
+    /// Whether the caller gets anywhere with a type of resource; who does not is not turned away by that.
+    pub fn caller_reaches(&self, resource: &str, permission: Permissions) -> bool {
+        self.caller.reach(resource, permission).is_ok()
+    }
+
     /// The clinic's record group.
     pub fn database(&self) -> &dyn Database {
         self.host.database

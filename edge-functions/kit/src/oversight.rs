@@ -98,6 +98,37 @@ impl Context<'_> {
         }
     }
 
+    /// The same by the patient, for whom there may be no visit.
+    pub async fn may_open_patient(&self, patient: &str) -> Result<(), Problem> {
+        if self.caller.grant.is_some() && self.caller.staff.is_none() {
+            return Ok(());
+        }
+        let near = (self.now - SHIFT, self.now + SHIFT);
+        let staff = self.staff()?;
+        let is_nurse = i64::from(staff.roles.contains(&Role::Nurse));
+        let sql = "SELECT (SELECT o.record_access FROM oversight o WHERE o.clinic = ?1),
+                     EXISTS (SELECT 1 FROM appointment a
+                             LEFT JOIN practitioner p ON p.clinic = a.clinic AND p.id = a.practitioner
+                             WHERE a.clinic = ?1 AND a.patient = ?2
+                               AND (p.user = ?3 OR (?4 AND a.start_at > ?5 AND a.start_at < ?6))),
+                     EXISTS (SELECT 1 FROM emergency_access x
+                             WHERE x.clinic = ?1 AND x.user = ?3 AND x.patient = ?2 AND x.expires_at > ?7)";
+        let values = params![&self.clinic, patient, staff.user, is_nurse, near.0, near.1, self.now];
+        let rows = self.database().query(sql, values).await?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let access = row.text_or_null(0)?.as_deref().and_then(RecordAccess::parse);
+        if access != Some(RecordAccess::Assigned) || row.integer(1)? == 1 {
+            return Ok(());
+        }
+        if row.integer(2)? == 1 {
+            self.purpose(Purpose::BreakTheGlass);
+            return Ok(());
+        }
+        self.audit(Action::OperationRefused, None);
+        let title = "This is not your patient: say why you have to see the record";
+        Err(Problem::new(StatusCode::FORBIDDEN, "not-assigned", title))
+    }
+
     /// The same by the appointment.
     pub async fn may_open_visit(&self, appointment: AppointmentId) -> Result<(), Problem> {
         // An app by itself has no patients of its own: its scopes are what an administrator gave it.

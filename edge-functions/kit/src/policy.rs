@@ -162,6 +162,9 @@ pub enum Through {
     Openid,
     /// A scope on a type of resource, at one of these levels. At [`Level::System`] there is no person.
     Scope(&'static str, Permissions, &'static [Level]),
+    /// The same of the type that stands in the path for `{type}`, and people must be let by the table of resources too.
+    /// Where no type stands in the path, the function asks for each that it meets ([`crate::context::Context::access_to`]).
+    Each(Permissions),
 }
 
 /// A row of the table.
@@ -191,11 +194,20 @@ impl<O> Rule<O> {
         for wanted in self.path.split('/') {
             match given.next()? {
                 segment if wanted == "{id}" => id = Some(segment),
+                segment if wanted.starts_with('{') && !segment.is_empty() => {}
                 segment if wanted == segment => {}
                 _ => return None,
             }
         }
         given.next().is_none().then_some(id)
+    }
+}
+
+impl<O> Rule<O> {
+    /// What stands for `{type}` in a path of this rule's.
+    pub fn resource<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let place = self.path.split('/').position(|segment| segment == "{type}")?;
+        path.split('/').nth(place)
     }
 }
 
@@ -224,6 +236,30 @@ pub struct Entry {
     pub condition: Condition,
     /// Whether an app may for them, and what it needs.
     pub app: Option<Through>,
+}
+
+impl Entry {
+    /// What the table of resources lets people do, where it decides.
+    fn each(&self) -> Option<Permissions> {
+        match self.app {
+            Some(Through::Each(permission)) if self.path.contains("{type}") => Some(permission),
+            _ => None,
+        }
+    }
+
+    /// The types that may stand in its path; one that is none, where it has no type.
+    pub fn resources(&self) -> Vec<&'static str> {
+        match self.each() {
+            Some(_) => RESOURCES.iter().map(|rule| rule.resource).collect(),
+            None => vec![""],
+        }
+    }
+
+    /// Whether somebody in that role may, with a type of resource in the path.
+    pub fn lets(&self, role: Role, kind: &str) -> bool {
+        let by_resource = self.each().zip(resource(kind));
+        self.access.allows(role) && by_resource.is_none_or(|(what, rule)| rule.of_roles(&[role]).holds(what))
+    }
 }
 
 macro_rules! policy {
@@ -630,6 +666,34 @@ policy! {
         GetOversight: GET "/audit/oversight" Roles(&[ClinicAdmin, Auditor]);
         /// Changes that.
         PutOversight: PUT "/audit/oversight" Roles(&[ClinicAdmin]);
+    }
+    Fhir "fhir" {
+        /// What the clinic's FHIR server can do.
+        GetCapabilities: GET "/fhir/R4/metadata" Anyone;
+        /// Does many things at once, or looks them up.
+        ProcessBundle: POST "/fhir/R4" STAFF, Through::Each(Permissions::NONE);
+        /// Finds resources of a type.
+        SearchResources: GET "/fhir/R4/{type}" STAFF, Through::Each(Permissions::SEARCH);
+        /// The same, by a form.
+        SearchResourcesByForm: POST "/fhir/R4/{type}/_search" STAFF, Through::Each(Permissions::SEARCH);
+        /// Says whether a resource is valid.
+        ValidateResource: POST "/fhir/R4/{type}/$validate" STAFF, Through::Each(Permissions::READ);
+        /// Adds a resource.
+        CreateResource: POST "/fhir/R4/{type}" STAFF, Through::Each(Permissions::CREATE);
+        /// Changes the one that a search finds, or adds it.
+        UpdateFoundResource: PUT "/fhir/R4/{type}" STAFF, Through::Each(Permissions::UPDATE);
+        /// A resource.
+        ReadResource: GET "/fhir/R4/{type}/{id}" STAFF, Through::Each(Permissions::READ);
+        /// Changes a resource, or adds it under that id.
+        UpdateResource: PUT "/fhir/R4/{type}/{id}" STAFF, Through::Each(Permissions::UPDATE);
+        /// Deletes a resource; its history stays.
+        DeleteResource: DELETE "/fhir/R4/{type}/{id}" STAFF, Through::Each(Permissions::DELETE);
+        /// What a resource was before.
+        ReadHistory: GET "/fhir/R4/{type}/{id}/_history" STAFF, Through::Each(Permissions::READ);
+        /// One version of a resource.
+        ReadVersion: GET "/fhir/R4/{type}/{id}/_history/{version}" STAFF, Through::Each(Permissions::READ);
+        /// All that there is of a patient.
+        ReadEverything: GET "/fhir/R4/{type}/{id}/$everything" STAFF, Through::Each(Permissions::READ);
     }
     Messages "messages" {
         /// Sends the link to a visit again to whoever lost it.

@@ -161,6 +161,24 @@ impl Problem {
         self.0.slug
     }
 
+    /// Its text: what kind it is, and a sentence about this occurrence.
+    pub fn text(&self) -> (&'static str, Option<&str>) {
+        (self.0.title, self.0.detail.as_deref())
+    }
+
+    /// An extension member.
+    pub fn get(&self, member: &str) -> Option<&Json> {
+        self.0.members.get(member)
+    }
+
+    /// The answer with another body, for protocols that have errors of their own.
+    pub fn into_reply_as(self, content_type: HeaderValue, body: Vec<u8>) -> Reply {
+        let mut reply = self.into_reply();
+        *reply.body_mut() = body;
+        reply.headers_mut().insert(CONTENT_TYPE, content_type);
+        reply
+    }
+
     /// What caused a failure of ours.
     pub fn cause(&self) -> Option<&(dyn Error + 'static)> {
         self.0.cause.as_deref()

@@ -37,6 +37,33 @@ pub fn resource(name: &str) -> Option<&'static ResourceRule> {
 const CLINICAL: ResourceRule =
     ResourceRule { resource: "", people: &[("rs", &[Nurse, Doctor])], system: "rs" };
 
+/// What doctors write, and nurses read.
+const WRITTEN: ResourceRule =
+    ResourceRule { resource: "", people: &[("rs", &[Nurse, Doctor]), ("cud", &[Doctor])], system: "rs" };
+/// How the clinic is set up.
+const SET_UP: ResourceRule = ResourceRule {
+    resource: "",
+    people: &[("rs", &[FrontDesk, Nurse, Doctor, Billing, ClinicAdmin])],
+    system: "rs",
+};
+
+/// Types that are kept as they come; others are what the application keeps, as FHIR shows it.
+pub const STORED: [&str; 8] = [
+    "AllergyIntolerance",
+    "Condition",
+    "DocumentReference",
+    "MedicationRequest",
+    "Observation",
+    "Provenance",
+    "ServiceRequest",
+    "Task",
+];
+
+/// Whether resources of that type are kept as they come.
+pub fn is_stored(name: &str) -> bool {
+    STORED.contains(&name)
+}
+
 /// The table.
 pub const RESOURCES: &[ResourceRule] = &[
     ResourceRule { resource: "Patient", people: &[("rs", &[FrontDesk, Nurse, Doctor])], system: "rs" },
@@ -52,16 +79,24 @@ pub const RESOURCES: &[ResourceRule] = &[
     },
     ResourceRule {
         resource: "DocumentReference",
-        people: &[("rs", &[Nurse, Doctor]), ("cu", &[Doctor])],
+        people: &[("rs", &[Nurse, Doctor]), ("cud", &[Doctor])],
         system: "rs",
     },
+    ResourceRule { resource: "Practitioner", ..SET_UP },
+    ResourceRule { resource: "Organization", ..SET_UP },
+    ResourceRule { resource: "Location", ..SET_UP },
+    ResourceRule { resource: "HealthcareService", ..SET_UP },
+    ResourceRule { resource: "Questionnaire", ..SET_UP },
+    ResourceRule { resource: "QuestionnaireResponse", ..CLINICAL },
+    ResourceRule { resource: "AllergyIntolerance", ..WRITTEN },
+    ResourceRule { resource: "Condition", ..WRITTEN },
+    ResourceRule { resource: "MedicationRequest", ..WRITTEN },
     ResourceRule {
-        resource: "Practitioner",
-        people: &[("rs", &[FrontDesk, Nurse, Doctor, Billing, ClinicAdmin])],
+        resource: "Observation",
+        people: &[("rs", &[Nurse, Doctor]), ("cu", &[Nurse, Doctor]), ("d", &[Doctor])],
         system: "rs",
     },
-    ResourceRule { resource: "AllergyIntolerance", ..CLINICAL },
-    ResourceRule { resource: "Condition", ..CLINICAL },
-    ResourceRule { resource: "MedicationRequest", ..CLINICAL },
-    ResourceRule { resource: "Observation", ..CLINICAL },
+    ResourceRule { resource: "Provenance", ..WRITTEN },
+    ResourceRule { resource: "ServiceRequest", ..WRITTEN },
+    ResourceRule { resource: "Task", ..WRITTEN },
 ];

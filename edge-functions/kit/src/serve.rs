@@ -10,7 +10,7 @@ use crate::clock;
 use crate::context::{Caller, Context, Host, NodeId};
 use crate::cookies;
 use crate::ids::ClinicId;
-use crate::policy::{Access, Condition, Operation, Role, Rule};
+use crate::policy::{Access, Condition, Operation, Role, Rule, Through};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::scopes::Level;
@@ -25,6 +25,11 @@ pub trait Function {
 
     /// Answers a request whose caller may make it.
     async fn call(context: &Context<'_>, operation: Self::Operation) -> Result<Reply, Problem>;
+
+    /// How it answers what went wrong.
+    fn refuse(problem: Problem) -> Reply {
+        problem.into_reply()
+    }
 }
 
 /// Answers `request`. A failure of ours is answered as such, and its cause given to `failed`.
@@ -45,7 +50,7 @@ pub async fn serve<F: Function>(
         if problem.cause().is_some() {
             failed(&problem);
         }
-        problem.into_reply()
+        F::refuse(problem)
     });
     // Health data and secrets: nothing between us and the caller may keep them (RFC 9111 §5.2.2.5).
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -61,11 +66,13 @@ async fn answer<F: Function>(
     let (clinic, path) = split(request.uri().path()).ok_or_else(Problem::no_route)?;
     let (rule, path_id) = route::<F::Operation>(request.method(), path)?;
     let path_id = path_id.map(str::to_owned);
+    let resource = rule.resource(path).map(str::to_owned);
     let now = clock::to_millisecond(host.clock.now());
     let known = identify(host, &clinic, request.headers(), rule.access, now).await;
     let Known { caller, renewed } =
         known.inspect_err(|problem| refused(trail, &Caller::default(), rule, problem))?;
-    let level = authorize(&caller, rule).inspect_err(|problem| refused(trail, &caller, rule, problem))?;
+    let level = authorize(&caller, rule, resource.as_deref())
+        .inspect_err(|problem| refused(trail, &caller, rule, problem))?;
     if let Some(hash) = known_by(&caller, request.headers()) {
         trail.known_by(&hash);
     }
@@ -200,7 +207,7 @@ async fn holds_setup_token(host: Host<'_>, headers: &HeaderMap) -> Result<bool, 
 }
 
 /// How far an app's scopes reach, if it is an app that may.
-fn authorize<O>(caller: &Caller, rule: &Rule<O>) -> Result<Option<Level>, Problem> {
+fn authorize<O>(caller: &Caller, rule: &Rule<O>, resource: Option<&str>) -> Result<Option<Level>, Problem> {
     let access = rule.access;
     let by_itself = caller.grant.is_some() && caller.staff.is_none();
     let is_node = access == Access::Node && caller.node.is_some();
@@ -212,6 +219,9 @@ fn authorize<O>(caller: &Caller, rule: &Rule<O>) -> Result<Option<Level>, Proble
         } else {
             Problem::sign_in_required()
         });
+    }
+    if let (Some(Through::Each(permission)), Some(resource)) = (&rule.app, resource) {
+        return caller.reach(resource, *permission);
     }
     let Some(grant) = &caller.grant else { return Ok(None) };
     let level = rule.app.as_ref().and_then(|through| grant.level(by_itself, through));

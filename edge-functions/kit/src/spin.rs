@@ -27,7 +27,7 @@ pub async fn handle<F: Function>(request: Request) -> Response<Full<Bytes>> {
         .await
         .unwrap_or_else(|problem| {
             log(&problem);
-            problem.into_reply()
+            F::refuse(problem)
         })
         .map(|body| Full::new(Bytes::from(body)))
 }

@@ -12,6 +12,7 @@ use auth::AuthFunction;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use fhir::FhirFunction;
 use http::Method;
 use kit::params;
 use kit::policy::Role;
@@ -56,10 +57,13 @@ impl Clinics {
             let columns = self.columns(&table).await;
             let value = |column: &String| match (table.as_str(), column.as_str()) {
                 (_, "clinic") => format!("'{TWIN}'"),
+                // Of a parameter, not of somebody.
+                ("fhir_key", "name") => column.clone(),
                 ("room" | "room_participant" | "call_meter" | "revocation", "name" | "sink" | "room")
                 | ("call_event" | "call_person", "participant") => format!("'!TWIN' || {column}"),
                 // Where these are read by mistake the answer shows it, or the function fails.
                 (_, "name" | "recipient" | "body" | "note_text" | "time_zone" | "rrule") => twin.clone(),
+                ("fhir_resource" | "fhir_version", "content") => "'{\"status\": \"TWIN\"}'".to_owned(),
                 ("clinic", "document_hash") | ("staff_user", "password_hash") => twin.clone(),
                 ("visit_session", "appointment") => twin.clone(),
                 ("patient_session" | "related_person", "account") => twin.clone(),
@@ -688,6 +692,48 @@ async fn written_to(clinics: &Clinics, patient: &Client<'_>, desk: &Client<'_>, 
 }
 
 /// A guest's way, from the link to the removal.
+/// What is kept as FHIR, from its first version to its last.
+async fn fhir(clinics: &Clinics, doctor: &Client<'_>) {
+    let rows = clinics.world.query("SELECT patient FROM appointment WHERE clinic = 'demo'", vec![]).await;
+    let patient = rows[0].text(0).unwrap();
+    let subject = json!({"reference": format!("Patient/{patient}")});
+    let observation = |status: &str| {
+        json!({"resourceType": "Observation", "status": status, "code": {"text": "Pulse"}, "subject": subject,
+               "effectiveDateTime": "2026-03-02"})
+    };
+    let all = "/fhir/R4/Observation";
+    let made = clinics.post::<FhirFunction>(doctor, all, observation("preliminary")).await;
+    let one = format!("{all}/{}", made.text("/id"));
+    for query in ["", "?status=preliminary", "?date=2026-03-02&_sort=-date", "?_include=Observation:subject"]
+    {
+        let found = clinics.get::<FhirFunction>(doctor, &format!("{all}{query}")).await;
+        assert_eq!(found.body["entry"][0]["resource"]["id"], made.body["id"], "{query}");
+    }
+    let mut changed = observation("final");
+    changed["id"] = made.body["id"].clone();
+    clinics.step::<FhirFunction>(doctor, Method::PUT, &one, Some(changed), "W/\"1\"").await;
+    for path in [one.clone(), format!("{one}/_history"), format!("{one}/_history/1")] {
+        clinics.get::<FhirFunction>(doctor, &path).await;
+    }
+    let everything = format!("/fhir/R4/Patient/{patient}/$everything");
+    let everything = clinics.get::<FhirFunction>(doctor, &everything).await;
+    assert!(everything.body["total"].as_u64().unwrap() > 3, "{}", everything.body);
+    for kind in [
+        "Patient",
+        "Appointment",
+        "Encounter",
+        "Questionnaire",
+        "QuestionnaireResponse",
+        "Practitioner",
+        "Organization",
+        "Location",
+        "HealthcareService",
+    ] {
+        clinics.get::<FhirFunction>(doctor, &format!("/fhir/R4/{kind}?_total=accurate")).await;
+    }
+    clinics.step::<FhirFunction>(doctor, Method::DELETE, &one, None, "").await;
+}
+
 async fn invite_and_remove(clinics: &Clinics, doctor: &Client<'_>, guests: &str) {
     let guest = clinics.world.client("demo");
     let invited = clinics.post::<SchedulingFunction>(doctor, guests, json!({"role": "family"})).await;
@@ -779,6 +825,7 @@ async fn a_visit_from_set_up_to_end_beside_a_twin() {
     let (note, tag) = (format!("{encounter}/note"), read.headers["etag"].to_str().unwrap());
     clinics.step::<RecordsFunction>(&doctor, Method::PUT, &note, Some(json!({"text": "Well."})), tag).await;
     assert_eq!(clinics.get::<RecordsFunction>(&doctor, &encounter).await.body["note"]["author"], "Dr Grey");
+    fhir(&clinics, &doctor).await;
     app(&clinics, &doctor, &appointment).await;
     clinics.post::<SchedulingFunction>(&doctor, &change("end"), json!({})).await;
     clinics.step::<AuthFunction>(&doctor, Method::DELETE, "/auth/session", None, "").await;

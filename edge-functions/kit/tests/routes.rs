@@ -22,6 +22,11 @@ fn openapi() -> Json {
     serde_saphyr::from_str(&project_file("docs/openapi.yaml")).unwrap()
 }
 
+/// As routes of Spin are written.
+fn as_route(path: &str) -> String {
+    path.replace('{', ":").replace('}', "")
+}
+
 /// Of each operation: tag, operation id, method, path below the clinic, roles, condition.
 fn documented() -> BTreeSet<String> {
     let document = openapi();
@@ -89,6 +94,7 @@ fn scopes_of_operations_are_documented() {
     let line = |entry: policy::Entry| {
         let scopes = match entry.app? {
             Through::Openid => vec!["openid".to_owned()],
+            Through::Each(permission) => vec![format!("*/{{type}}.{permission}")],
             Through::Scope(name, permission, levels) => {
                 levels.iter().map(|level| format!("{}/{name}.{permission}", level.as_str())).collect()
             }
@@ -103,13 +109,14 @@ fn scopes_of_operations_are_documented() {
 #[test]
 fn what_apps_ask_is_declared_for_their_pages() {
     let of_oauth = |entry: &policy::Entry| {
-        let metadata = entry.path.contains("/.well-known/") || entry.path == "/auth/oauth/jwks";
+        let metadata =
+            entry.path.contains("/.well-known/") || ["GetJwks", "GetCapabilities"].contains(&entry.name);
         metadata || ["CreateToken", "IntrospectToken", "RevokeToken"].contains(&entry.name)
     };
     let wanted: BTreeSet<String> = policy::table()
         .into_iter()
         .filter(|entry| entry.app.is_some() || of_oauth(entry))
-        .map(|entry| format!("/c/:clinic{}", entry.path.replace("{id}", ":id")))
+        .map(|entry| format!("/c/:clinic{}", as_route(entry.path)))
         .collect();
     let manifest: toml::Table = project_file("spin.toml").parse().unwrap();
     let components = manifest["component"].as_table().unwrap().values();
@@ -168,6 +175,7 @@ fn what_is_open_to_anyone_is_meant_to_be() {
         "CreateCardPayment",
         "CheckCardPayment",
         "ReceiveStripeEvent",
+        "GetCapabilities",
         "CreateLinkRequest",
         "CreateOptOut",
         "ReceiveSmsStatus",
@@ -228,7 +236,7 @@ fn what_shows_somebodys_data_is_declared_for_the_audit() {
                 (entry.component != "auth" || of_patients) && !SHOWS_NOBODYS.contains(&entry.name)
             }
         })
-        .map(|entry| entry.path.replace("{id}", ":id"))
+        .map(|entry| as_route(entry.path))
         .collect();
     let declared: BTreeSet<String> = health_routes().iter().cloned().collect();
     assert_eq!(declared, wanted);

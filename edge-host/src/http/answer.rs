@@ -118,8 +118,8 @@ impl AnswerHeaders {
         let headers = response.headers_mut();
         let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let allowed =
-            "authorization, content-type, idempotency-key, if-match, if-none-match, x-locum-background";
+        let allowed = "authorization, content-type, idempotency-key, if-match, if-none-exist, if-none-match, prefer, \
+             x-locum-background";
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }

@@ -3432,10 +3432,222 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/c/{clinic}/fhir/R4/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        /** What the clinic's FHIR server can do */
+        get: operations["getCapabilities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Do many things at once
+         * @description A batch or a transaction of up to 100 entries. What each entry needs is looked at for each.
+         */
+        post: operations["processBundle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        /** Find resources of a type */
+        get: operations["searchResources"];
+        /** Change the resource that a search finds, or add it */
+        put: operations["updateFoundResource"];
+        /**
+         * Add a resource
+         * @description With If-None-Exist only where that search finds nothing.
+         */
+        post: operations["createResource"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}/_search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Find resources of a type by a form */
+        post: operations["searchResourcesByForm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}/$validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say whether a resource is valid */
+        post: operations["validateResource"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        /** A resource */
+        get: operations["readResource"];
+        /**
+         * Change a resource, or add it under that id
+         * @description With If-Match only what the caller has seen last is changed.
+         */
+        put: operations["updateResource"];
+        post?: never;
+        /**
+         * Delete a resource
+         * @description Its history stays.
+         */
+        delete: operations["deleteResource"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}/{id}/_history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        /** What a resource was before */
+        get: operations["readHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}/{id}/_history/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+                version: components["parameters"]["FhirVersion"];
+            };
+            cookie?: never;
+        };
+        /** One version of a resource */
+        get: operations["readVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/c/{clinic}/fhir/R4/{type}/{id}/$everything": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        /** All that there is of a patient */
+        get: operations["readEverything"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A resource of FHIR R4 (4.0.1). What the host itself refuses, before the FHIR server, is a problem. */
+        FhirResource: {
+            resourceType: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description What pages need for the provider's own fields. */
         CardFields: {
             /** @enum {string} */
@@ -5145,6 +5357,49 @@ export interface components {
         };
     };
     responses: {
+        /** @description A resource of FHIR R4. */
+        FhirResource: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+            };
+        };
+        /** @description What went wrong. */
+        FhirOutcome: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not so; or the record group's history was lost (history-lost, a problem). */
+        FhirConflictOrHistoryLost: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unavailable for the moment. */
+        FhirUnavailable: {
+            headers: {
+                "locum-single-copy": components["headers"]["SingleCopy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description It is kept. */
         KeptReport: {
             headers: {
@@ -5312,6 +5567,10 @@ export interface components {
         RecallRuleId: string;
         MessageId: string;
         ProviderId: components["schemas"]["Id"];
+        /** @description A type of resource, as Observation. */
+        FhirType: string;
+        FhirId: string;
+        FhirVersion: string;
         /** @description Drawn at random by the client, once for each thing it wants done. */
         IdempotencyKey: string;
     };
@@ -13551,6 +13810,322 @@ export interface operations {
             };
             503: components["responses"]["Unavailable"];
             default: components["responses"]["Problem"];
+        };
+    };
+    getCapabilities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    processBundle: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+            };
+        };
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    searchResources: {
+        parameters: {
+            query?: {
+                /** @description Parameters of the search, as the CapabilityStatement has them. */
+                parameters?: {
+                    [key: string]: string;
+                };
+            };
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    updateFoundResource: {
+        parameters: {
+            query?: {
+                /** @description Parameters of the search, as the CapabilityStatement has them. */
+                parameters?: {
+                    [key: string]: string;
+                };
+            };
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+            };
+        };
+        responses: {
+            200: components["responses"]["FhirResource"];
+            201: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    createResource: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+            };
+        };
+        responses: {
+            200: components["responses"]["FhirResource"];
+            201: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    searchResourcesByForm: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    [key: string]: string;
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    validateResource: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+            };
+        };
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    readResource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    updateResource: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/fhir+json": components["schemas"]["FhirResource"];
+            };
+        };
+        responses: {
+            200: components["responses"]["FhirResource"];
+            201: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    deleteResource: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Drawn at random by the client, once for each thing it wants done. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    readHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    readVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+                version: components["parameters"]["FhirVersion"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
+        };
+    };
+    readEverything: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clinic: components["parameters"]["Clinic"];
+                /** @description A type of resource, as Observation. */
+                type: components["parameters"]["FhirType"];
+                id: components["parameters"]["FhirId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["FhirResource"];
+            409: components["responses"]["FhirConflictOrHistoryLost"];
+            503: components["responses"]["FhirUnavailable"];
+            default: components["responses"]["FhirOutcome"];
         };
     };
 }

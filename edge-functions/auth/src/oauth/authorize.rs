@@ -303,7 +303,7 @@ async fn grantable(context: &Context<'_>, given: &Parameters, client: &Client) -
     let fhir = Place::of(context).await?.fhir();
     let about_records = !scopes.resources().is_empty() || scopes.has("launch") || scopes.need_patient();
     match given.get("aud").map(|aud| aud.trim_end_matches('/')) {
-        Some(aud) if aud == fhir => {}
+        Some(aud) if aud.strip_suffix("/R4").unwrap_or(aud) == fhir => {}
         None if !about_records => {}
         _ => return unfit("invalid_request", "aud is not the FHIR server of this clinic"),
     }

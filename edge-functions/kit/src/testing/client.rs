@@ -38,6 +38,11 @@ pub struct Answer {
 impl Answer {
     /// The slug of the problem that it is, or nothing.
     pub fn problem(&self) -> &str {
+        // FHIR says it in an outcome's details.
+        let outcome = self.body.pointer("/issue/0/details/coding/0/code").and_then(Json::as_str);
+        if let Some(slug) = outcome.filter(|_| self.status >= 400) {
+            return slug;
+        }
         let kind = self.body["type"].as_str().unwrap_or_default();
         kind.strip_prefix("urn:locum:problem:").unwrap_or_default()
     }

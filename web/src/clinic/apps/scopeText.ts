@@ -6,10 +6,18 @@ const RESOURCES: Record<string, TextKey> = {
   Condition: 'resource.Condition',
   DocumentReference: 'resource.DocumentReference',
   Encounter: 'resource.Encounter',
+  HealthcareService: 'resource.HealthcareService',
+  Location: 'resource.Location',
   MedicationRequest: 'resource.MedicationRequest',
   Observation: 'resource.Observation',
+  Organization: 'resource.Organization',
   Patient: 'resource.Patient',
   Practitioner: 'resource.Practitioner',
+  Provenance: 'resource.Provenance',
+  Questionnaire: 'resource.Questionnaire',
+  QuestionnaireResponse: 'resource.QuestionnaireResponse',
+  ServiceRequest: 'resource.ServiceRequest',
+  Task: 'resource.Task',
 }
 
 /** A type of record in plain words; what we have no words for, by its own name. */
