@@ -224,7 +224,8 @@ async fn close_booked(context: &Context<'_>) -> Result<bool, Problem> {
                CROSS JOIN patient q ON q.clinic = n.clinic AND q.id = n.patient
                CROSS JOIN patient p ON p.clinic = q.clinic AND lower(p.email) = lower(q.email)
                  AND p.birth_date = q.birth_date
-               CROSS JOIN appointment a ON a.clinic = p.clinic AND a.patient = p.id
+               CROSS JOIN appointment a INDEXED BY appointment_by_patient
+                 ON a.clinic = p.clinic AND a.patient = p.id
                CROSS JOIN recall r ON r.clinic = a.clinic AND r.appointment = a.id AND r.status = 'open'
                LEFT JOIN recall_rule u ON u.clinic = r.clinic AND u.id = r.rule
                WHERE n.clinic = ?1 AND (n.created_at, n.id) > (?2, ?3)
@@ -330,7 +331,8 @@ async fn due(context: &Context<'_>) -> Result<Vec<Open>, Problem> {
         "r.next_at <= ?2 AND r.due_on <= ?3 AND r.attempts < ?4
                  AND (r.last_attempt_at IS NULL OR r.last_attempt_at <= ?5)
                  AND NOT EXISTS (SELECT 1 FROM patient q
-                   CROSS JOIN appointment n ON n.clinic = q.clinic AND n.patient = q.id
+                   CROSS JOIN appointment n INDEXED BY appointment_by_patient
+                     ON n.clinic = q.clinic AND n.patient = q.id
                    WHERE q.clinic = p.clinic AND lower(q.email) = lower(p.email) AND q.birth_date = p.birth_date
                      AND n.created_at > r.created_at AND n.status IN ('booked', 'arrived', 'fulfilled')
                      AND (u.id IS NULL OR u.service = n.service))

@@ -149,7 +149,8 @@ async fn plan_by(
                  (SELECT max(n.status IN ('arrived', 'fulfilled')) || ' ' || max(iif(n.status = 'booked', n.id, ''))
                   FROM patient p CROSS JOIN patient q ON q.clinic = p.clinic AND lower(q.email) = lower(p.email)
                     AND q.birth_date = p.birth_date
-                  CROSS JOIN appointment n ON n.clinic = q.clinic AND n.patient = q.id
+                  CROSS JOIN appointment n INDEXED BY appointment_by_patient
+                    ON n.clinic = q.clinic AND n.patient = q.id
                   WHERE p.clinic = a.clinic AND p.id = a.patient AND n.service = a.service
                     AND n.start_at > a.start_at AND n.status IN ('booked', 'arrived', 'fulfilled'))
                FROM appointment a INDEXED BY appointment_by_service
