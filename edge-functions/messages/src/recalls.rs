@@ -222,7 +222,7 @@ async fn close_booked(context: &Context<'_>) -> Result<bool, Problem> {
     let until = until.min(context.now + SignedDuration::from_hours(24));
     let sql = "SELECT r.id, min(n.id) FROM appointment n INDEXED BY appointment_by_creation
                CROSS JOIN patient q ON q.clinic = n.clinic AND q.id = n.patient
-               CROSS JOIN patient p ON p.clinic = q.clinic AND lower(p.email) = lower(q.email)
+               CROSS JOIN patient p INDEXED BY patient_by_email ON p.clinic = q.clinic AND lower(p.email) = lower(q.email)
                  AND p.birth_date = q.birth_date
                CROSS JOIN appointment a INDEXED BY appointment_by_patient
                  ON a.clinic = p.clinic AND a.patient = p.id
@@ -330,7 +330,7 @@ async fn due(context: &Context<'_>) -> Result<Vec<Open>, Problem> {
         "INDEXED BY recall_next",
         "r.next_at <= ?2 AND r.due_on <= ?3 AND r.attempts < ?4
                  AND (r.last_attempt_at IS NULL OR r.last_attempt_at <= ?5)
-                 AND NOT EXISTS (SELECT 1 FROM patient q
+                 AND NOT EXISTS (SELECT 1 FROM patient q INDEXED BY patient_by_email
                    CROSS JOIN appointment n INDEXED BY appointment_by_patient
                      ON n.clinic = q.clinic AND n.patient = q.id
                    WHERE q.clinic = p.clinic AND lower(q.email) = lower(p.email) AND q.birth_date = p.birth_date

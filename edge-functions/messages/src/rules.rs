@@ -147,7 +147,7 @@ async fn plan_by(
 ) -> Result<bool, Problem> {
     let sql = "SELECT a.id, a.start_at, a.status,
                  (SELECT max(n.status IN ('arrived', 'fulfilled')) || ' ' || max(iif(n.status = 'booked', n.id, ''))
-                  FROM patient p CROSS JOIN patient q ON q.clinic = p.clinic AND lower(q.email) = lower(p.email)
+                  FROM patient p CROSS JOIN patient q INDEXED BY patient_by_email ON q.clinic = p.clinic AND lower(q.email) = lower(p.email)
                     AND q.birth_date = p.birth_date
                   CROSS JOIN appointment n INDEXED BY appointment_by_patient
                     ON n.clinic = q.clinic AND n.patient = q.id
