@@ -144,6 +144,29 @@ pub struct Taken {
     pub room: Option<SiteRoomId>,
 }
 
+/// What is taken, by its beginning, so that not all of it is looked at for each slot.
+pub struct Timeline {
+    taken: Vec<Taken>,
+    longest: SignedDuration,
+}
+
+impl Timeline {
+    /// In any order.
+    pub fn of(mut taken: Vec<Taken>) -> Self {
+        taken.sort_unstable_by_key(|one| one.busy.from);
+        let lengths = taken.iter().map(|one| one.busy.until.duration_since(one.busy.from));
+        let longest = lengths.max().unwrap_or(SignedDuration::ZERO);
+        Self { taken, longest }
+    }
+
+    /// All that has to do with this stretch of time, and little else.
+    pub fn around(&self, from: Timestamp, until: Timestamp) -> &[Taken] {
+        let first = self.taken.partition_point(|one| from.duration_since(one.busy.from) >= self.longest);
+        let end = self.taken.partition_point(|one| one.busy.from < until);
+        self.taken.get(first..end).unwrap_or_default()
+    }
+}
+
 /// A room of a site.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -208,7 +231,7 @@ impl Hours {
             }
         }
         slots.retain(|slot| slot.start >= from && slot.start < until);
-        slots.sort_by_key(|slot| (slot.start, slot.practitioner().to_string(), slot.site.map(String::from)));
+        slots.sort_unstable_by_key(|slot| (slot.start, slot.practitioner(), slot.site));
         // Where the hours of one practitioner overlap.
         slots.dedup();
         slots

@@ -14,7 +14,7 @@ use kit::reply::{self, Reply};
 use serde::Serialize;
 
 use crate::catalogue::{self, Practitioner, Service, Site};
-use crate::openings::{Busy, Hours, Room, Session, Slot, Taken};
+use crate::openings::{Busy, Hours, Room, Session, Slot, Taken, Timeline};
 
 /// The longest stretch of an answer, in days.
 const MAX_DAYS: i64 = 31;
@@ -129,8 +129,11 @@ pub async fn free(
     else {
         return Ok(Vec::new());
     };
-    let (taken, wanted) = (taken(context, first, last).await?, service.wanted(&plan.rooms));
-    let free = slots.into_iter().map(|slot| Free { slot, places_left: slot.places_left(&wanted, &taken) });
+    let (taken, wanted) = (Timeline::of(taken(context, first, last).await?), service.wanted(&plan.rooms));
+    let free = slots.into_iter().map(|slot| Free {
+        slot,
+        places_left: slot.places_left(&wanted, taken.around(slot.busy.from, slot.busy.until)),
+    });
     Ok(free.filter(|free| free.places_left > 0).collect())
 }
 

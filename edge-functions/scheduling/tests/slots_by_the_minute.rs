@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use kit::hours::{ClockTime, WeeklyRule};
 use kit::ids::{PractitionerId, ServiceId, SiteId, SiteRoomId};
 use scheduling::openings::{
-    Busy, Exception, Hours, Opening, Place, Room, Session, Shape, Slot, Taken, Wanted,
+    Busy, Exception, Hours, Opening, Place, Room, Session, Shape, Slot, Taken, Timeline, Wanted,
 };
 
 /// North and south, half hours, half an hour of daylight saving, none, and a day that is twice.
@@ -366,7 +366,11 @@ impl Case {
             rooms.iter().enumerate().map(room).collect::<Vec<_>>()
         });
         let wanted = Wanted { service: service(true), capacity: self.capacity, rooms: rooms.as_deref() };
-        let left = slots.into_iter().map(|slot| (slot, slot.places_left(&wanted, &taken)));
+        let taken = Timeline::of(taken);
+        let left = slots.into_iter().map(|slot| {
+            let around = taken.around(slot.busy.from, slot.busy.until);
+            (slot, slot.places_left(&wanted, around))
+        });
         left.filter(|(_, left)| *left > 0).collect()
     }
 
