@@ -3,11 +3,12 @@
 use http::StatusCode;
 use kit::audit::Action;
 use kit::context::Context;
-use kit::ids::AppointmentId;
+use kit::ids::{AppointmentId, PatientId};
 use kit::outbox::{self, Message};
 use kit::params;
 use kit::problem::Problem;
 use kit::sessions;
+use kit::texts::{self, Answer, Text};
 use serde_json::json;
 
 use crate::code::{Code, PAUSE, TRIES};
@@ -116,18 +117,15 @@ pub(crate) async fn send(context: &Context<'_>, appointment: AppointmentId) -> R
     if context.database().execute(sql, values).await? == 0 {
         return Ok(());
     }
-    let sql = "SELECT p.email FROM appointment a JOIN patient p ON p.clinic = a.clinic AND p.id = a.patient
+    let sql = "SELECT p.email, p.id FROM appointment a
+               JOIN patient p ON p.clinic = a.clinic AND p.id = a.patient
                WHERE a.clinic = ? AND a.id = ?";
     let rows = context.database().query(sql, params![&context.clinic, appointment]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let clinic = context.clinic().await?;
     let link = format!("{}/c/{}/visit", context.variable("pages_origin").await?, context.clinic);
-    let body = format!(
-        "Your code is {}. It works for ten minutes, on the page that asked for it. If you did not open your \
-         invitation just now, somebody else has it: tell the clinic.",
-        code.shown()
-    );
-    let subject = format!("Your code for the video visit at {}", clinic.name);
+    let language = context.language_of(row.parsed(1, PatientId::parse)?).await?;
+    let Text { subject, body } = texts::answer(language, &clinic, Answer::LinkCode(&code.shown()));
     context.audit(Action::LinkCodeSent, Some(&appointment));
     outbox::put(context, Message { recipient: &row.text(0)?, subject: &subject, body: &body, link: &link })
         .await

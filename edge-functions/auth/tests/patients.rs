@@ -95,6 +95,24 @@ impl Clinic {
 }
 
 #[tokio::test]
+async fn codes_and_invitations_are_in_the_language_of_the_patient() {
+    let clinic = clinic().await;
+    let sql = "INSERT INTO patient_contact (clinic, patient, language) SELECT clinic, id, 'es' FROM patient";
+    clinic.world.run(sql, vec![]).await;
+    clinic.ask_for_code("paula@example.org").await;
+    let (subject, body) = (clinic.last_message("subject").await, clinic.last_message("body").await);
+    assert!(subject.starts_with("Su código para "), "{subject}");
+    let code = &body.strip_prefix("Su código es ").unwrap()[..7];
+    let patient = clinic.world.client("demo");
+    let given = json!({"email": "paula@example.org", "birthDate": "1980-01-31", "code": code});
+    assert_eq!(post(&patient, "/auth/patient/sessions", given).await.status, 201);
+    let invited = clinic.invite(&patient, "/auth/proxies", &["join"], "2026-12-31").await;
+    assert_eq!(invited.status, 201, "{}", invited.body);
+    let body = clinic.last_message("body").await;
+    assert!(body.starts_with("Alguien le permite actuar en su nombre."), "{body}");
+}
+
+#[tokio::test]
 async fn a_code_by_mail_opens_the_account_and_unknown_people_look_the_same() {
     let clinic = clinic().await;
     let (known, unknown) =

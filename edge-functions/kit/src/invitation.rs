@@ -57,10 +57,11 @@ pub async fn call_off(
     context: &Context<'_>,
     clinic: &Clinic,
     email: &str,
+    appointment: AppointmentId,
     start: Timestamp,
 ) -> Result<(), Problem> {
     let pages = context.variable("pages_origin").await?;
-    let text = texts::text(context.clinic_language().await?, clinic, Words::Cancelled(start));
+    let text = texts::text(language_of(context, appointment).await?, clinic, Words::Cancelled(start));
     let link = format!("{pages}/c/{}", context.clinic);
     let message = Message { recipient: email, subject: &text.subject, body: &text.body, link: &link };
     outbox::put(context, message).await

@@ -163,6 +163,71 @@ pub fn text(language: Language, clinic: &Clinic, words: Words) -> Text {
     Text { subject, body }
 }
 
+/// What somebody is sent because they, or somebody for them, have just asked: never a short message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer<'a> {
+    /// A code for an account.
+    AccountCode(&'a str),
+    /// A code for the page behind an invitation.
+    LinkCode(&'a str),
+    /// They may act for somebody. For whom is not said: whoever reads a message that went astray learns of no patient.
+    Proxy,
+    /// A card that was kept is refused.
+    CardRefused,
+}
+
+/// `answer` in `language`.
+pub fn answer(language: Language, clinic: &Clinic, answer: Answer<'_>) -> Text {
+    let name = &clinic.name;
+    let (subject, body) = match (language, answer) {
+        (Language::En, Answer::AccountCode(code)) => (
+            format!("Your code for {name}"),
+            format!("Your code is {code}. It works for ten minutes. If you did not ask for it, you need not do anything."),
+        ),
+        (Language::En, Answer::LinkCode(code)) => (
+            format!("Your code for the video visit at {name}"),
+            format!(
+                "Your code is {code}. It works for ten minutes, on the page that asked for it. If you did not open \
+                 your invitation just now, somebody else has it: tell the clinic."
+            ),
+        ),
+        (Language::En, Answer::Proxy) => (
+            format!("You may act for somebody at {name}"),
+            "Somebody lets you act for them. Open the link to see what you may do, and until when. Keep the \
+             message: the link works until then."
+                .to_owned(),
+        ),
+        (Language::En, Answer::CardRefused) => (
+            format!("Your card was not accepted: {name}"),
+            "Your bank did not accept the payment for your visit. The visit takes place; please pay at the clinic."
+                .to_owned(),
+        ),
+        (Language::Es, Answer::AccountCode(code)) => (
+            format!("Su código para {name}"),
+            format!("Su código es {code}. Sirve durante diez minutos. Si no lo ha pedido, no tiene que hacer nada."),
+        ),
+        (Language::Es, Answer::LinkCode(code)) => (
+            format!("Su código para la videoconsulta en {name}"),
+            format!(
+                "Su código es {code}. Sirve durante diez minutos, en la página que lo ha pedido. Si no acaba de abrir \
+                 su invitación, otra persona la tiene: avise a la clínica."
+            ),
+        ),
+        (Language::Es, Answer::Proxy) => (
+            format!("Puede actuar por alguien en {name}"),
+            "Alguien le permite actuar en su nombre. Abra el enlace para ver qué puede hacer y hasta cuándo. \
+             Guarde el mensaje: el enlace sirve hasta entonces."
+                .to_owned(),
+        ),
+        (Language::Es, Answer::CardRefused) => (
+            format!("No se ha aceptado su tarjeta: {name}"),
+            "Su banco no ha aceptado el pago de su visita. La visita tiene lugar; por favor, pague en la clínica."
+                .to_owned(),
+        ),
+    };
+    Text { subject, body }
+}
+
 const OPEN_EN: &str = "Open the link a few minutes before, on a phone or computer with a camera.";
 const OPEN_ES: &str = "Abra el enlace unos minutos antes, en un teléfono u ordenador con cámara.";
 

@@ -7,10 +7,11 @@
 use kit::clinic::Clinic;
 use kit::context::Context;
 use kit::hold;
-use kit::ids::InvoiceId;
+use kit::ids::{InvoiceId, PatientId};
 use kit::outbox::{self, Message};
 use kit::params;
 use kit::problem::Problem;
+use kit::texts::{self, Answer, Text};
 
 use crate::booking;
 use crate::invoice;
@@ -188,15 +189,16 @@ fn posting(payment: &Payment, invoice: Option<InvoiceId>, event: Happened) -> Po
 
 /// A card that was kept is refused: the patient is told, with a link only.
 async fn tell_declined(context: &Context<'_>, clinic: &Clinic, payment: &Payment) -> Result<(), Problem> {
-    let sql = "SELECT t.email FROM appointment a JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
+    let sql = "SELECT t.email, t.id FROM appointment a
+               JOIN patient t ON t.clinic = a.clinic AND t.id = a.patient
                WHERE a.clinic = ? AND a.id = ? AND a.status IN ('booked', 'arrived')";
     let rows = context.database().query(sql, params![&context.clinic, payment.appointment]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let (recipient, pages) = (row.text(0)?, context.variable("pages_origin").await?);
-    let subject = format!("Your card was not accepted: {}", clinic.name);
-    let body = "Your bank did not accept the payment for your visit. The visit takes place; please pay at the clinic.";
+    let language = context.language_of(row.parsed(1, PatientId::parse)?).await?;
+    let Text { subject, body } = texts::answer(language, clinic, Answer::CardRefused);
     let link = format!("{pages}/c/{}", context.clinic);
-    outbox::put(context, Message { recipient: &recipient, subject: &subject, body, link: &link }).await
+    outbox::put(context, Message { recipient: &recipient, subject: &subject, body: &body, link: &link }).await
 }
 
 /// What is due, once each; what was refused is for a person to try again.

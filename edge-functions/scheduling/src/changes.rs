@@ -208,7 +208,7 @@ async fn cancel(context: &Context<'_>, clinic: &Clinic, booked: Booked) -> Resul
     changed_one(database.execute(sql, params![context.now, &context.clinic, booked.id]).await?)?;
     let sql = "UPDATE invoice SET cancelled_at = ? WHERE clinic = ? AND appointment = ?";
     database.execute(sql, params![context.now, &context.clinic, booked.id]).await?;
-    invitation::call_off(context, clinic, &booked.email, booked.start).await?;
+    invitation::call_off(context, clinic, &booked.email, booked.id, booked.start).await?;
     waiting_list::forget(context, booked.id).await?;
     waiting_list::offer(context, clinic, &booked.freed()).await?;
     context.audit(Action::AppointmentCancelled, Some(&booked.id));

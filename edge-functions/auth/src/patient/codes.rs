@@ -6,12 +6,14 @@ use jiff::SignedDuration;
 use kit::audit::Action;
 use kit::context::Context;
 use kit::form::{self, Day, Email};
+use kit::ids::PatientId;
 use kit::outbox::{self, Message};
 use kit::params;
 use kit::phi::Phi;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use kit::secret::Secret;
+use kit::texts::{self, Answer, Text};
 use serde::{Deserialize, Serialize};
 
 use super::{account_of, enter};
@@ -57,17 +59,18 @@ pub(crate) async fn create_code(context: &Context<'_>) -> Result<Reply, Problem>
             if !keep(context, &address, &code).await? {
                 return Ok(());
             }
-            let sql = "SELECT p.email FROM patient p WHERE p.clinic = ? AND lower(p.email) = ? LIMIT 1";
+            let sql = "SELECT p.email, p.id FROM patient p WHERE p.clinic = ? AND lower(p.email) = ?
+                       ORDER BY p.created_at DESC, p.id LIMIT 1";
             let rows = context.database().query(sql, params![&context.clinic, address.as_str()]).await?;
             let Some(row) = rows.first() else { return Ok(()) };
-            let body = format!(
-                "Your code is {}. It works for ten minutes. If you did not ask for it, you need not do anything.",
-                code.shown()
-            );
-            let subject = format!("Your code for {}", clinic.name);
             let recipient = row.text(0)?;
-            outbox::put(context, Message { recipient: &recipient, subject: &subject, body: &body, link: &link })
-                .await
+            let language = context.language_of(row.parsed(1, PatientId::parse)?).await?;
+            let Text { subject, body } = texts::answer(language, &clinic, Answer::AccountCode(&code.shown()));
+            outbox::put(
+                context,
+                Message { recipient: &recipient, subject: &subject, body: &body, link: &link },
+            )
+            .await
         })
         .await?;
     reply::json(StatusCode::ACCEPTED, &Accepted {})

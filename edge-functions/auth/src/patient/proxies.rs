@@ -11,7 +11,7 @@ use kit::call;
 use kit::context::Context;
 use kit::database::{DatabaseError, Row};
 use kit::form::{self, Day, Email, Name, SecretText};
-use kit::ids::{AccountId, AppointmentId, ProxyId, UserId};
+use kit::ids::{AccountId, AppointmentId, PatientId, ProxyId, UserId};
 use kit::outbox::{self, Message};
 use kit::params;
 use kit::phi::Phi;
@@ -19,6 +19,7 @@ use kit::policy::Scope;
 use kit::problem::Problem;
 use kit::reply::{self, Reply};
 use kit::secret::Secret;
+use kit::texts::{self, Answer, Text};
 use serde::{Deserialize, Serialize};
 
 use super::codes::SignedIn;
@@ -215,7 +216,7 @@ async fn invite(
         return Err(Problem::new(StatusCode::CONFLICT, "too-many-proxies", title));
     }
     context.audit(Action::ProxyInvited, Some(&id));
-    send(context, email, &token).await?;
+    send(context, account, email, &token).await?;
     let view = View {
         id,
         name: name.to_owned(),
@@ -228,15 +229,21 @@ async fn invite(
     reply::json(StatusCode::CREATED, &view)
 }
 
-/// For whom is not said: whoever reads a message that went astray learns of no patient.
-async fn send(context: &Context<'_>, email: &str, token: &Secret) -> Result<(), Problem> {
+/// In the language of the patient, for nobody knows that of who is invited.
+async fn send(context: &Context<'_>, account: AccountId, email: &str, token: &Secret) -> Result<(), Problem> {
     let clinic = context.clinic().await?;
     let link =
         format!("{}/c/{}/proxy#{}", context.variable("pages_origin").await?, context.clinic, token.reveal());
-    let subject = format!("You may act for somebody at {}", clinic.name);
-    let body = "Somebody lets you act for them. Open the link to see what you may do, and until when. Keep the \
-                message: the link works until then.";
-    outbox::put(context, Message { recipient: email, subject: &subject, body, link: &link }).await
+    let sql = "SELECT p.id FROM patient_account c
+               JOIN patient p ON p.clinic = c.clinic AND lower(p.email) = c.email AND p.birth_date = c.birth_date
+               WHERE c.clinic = ? AND c.id = ? ORDER BY p.created_at DESC, p.id LIMIT 1";
+    let rows = context.database().query(sql, params![&context.clinic, account]).await?;
+    let language = match rows.first() {
+        Some(row) => context.language_of(row.parsed(0, PatientId::parse)?).await?,
+        None => context.clinic_language().await?,
+    };
+    let Text { subject, body } = texts::answer(language, &clinic, Answer::Proxy);
+    outbox::put(context, Message { recipient: email, subject: &subject, body: &body, link: &link }).await
 }
 
 /// `POST /auth/proxies/{id}/revoke`.
