@@ -147,12 +147,15 @@ for (const [where, options] of Object.entries(SIZES)) {
     await audit.visit(patient, 'after the visit')
   })
 
-  step(`${where}: the recall’s message leads to the next booking`, async () => {
+  step(`${where}: the recall’s message leads to the next booking, and the list forgets it`, async () => {
     await desk.getByRole('link', { name: 'Recalls' }).click()
     await desk.getByRole('button', { name: `Write now: ${who.name}` }).click()
     await patient.goto(await mail.link(who.email, 'would like to see you again'))
     await takeFirstTime(patient)
     await giveDetails(patient, who)
+    await desk.getByRole('link', { name: 'Today', exact: true }).click()
+    await desk.getByRole('link', { name: 'Recalls' }).click()
+    await desk.getByText('Nobody is due.').waitFor()
   })
 }
 

@@ -129,7 +129,8 @@ pub async fn create_recall(context: &Context<'_>) -> Result<Reply, Problem> {
     reply::json(http::StatusCode::CREATED, &Created { id })
 }
 
-/// `GET /messages/recalls`: open ones that are due, or soon.
+/// `GET /messages/recalls`: open ones that are due, or soon. Who has just booked is not called, although the next run has yet to
+/// close it.
 pub async fn list_recalls(context: &Context<'_>) -> Result<Reply, Problem> {
     Query::of(context.request.uri()).finish()?;
     let clinic = context.clinic().await?;
@@ -137,7 +138,12 @@ pub async fn list_recalls(context: &Context<'_>) -> Result<Reply, Problem> {
     let sql = "SELECT r.id, p.name, r.due_on, r.reason, r.interval_months, r.attempts, r.last_attempt_at
                FROM recall r JOIN appointment a ON a.clinic = r.clinic AND a.id = r.appointment
                JOIN patient p ON p.clinic = a.clinic AND p.id = a.patient
-               WHERE r.clinic = ? AND r.status = 'open' AND r.due_on <= ? ORDER BY r.due_on, r.id LIMIT ?";
+               WHERE r.clinic = ? AND r.status = 'open' AND r.due_on <= ?
+                 AND NOT EXISTS (SELECT 1 FROM patient q
+                   JOIN appointment n ON n.clinic = q.clinic AND n.patient = q.id
+                   WHERE q.clinic = p.clinic AND lower(q.email) = lower(p.email) AND q.birth_date = p.birth_date
+                     AND n.created_at > r.created_at AND n.status IN ('booked', 'arrived', 'fulfilled'))
+               ORDER BY r.due_on, r.id LIMIT ?";
     let until = soon(clinic.day_of(context.now), 2 * DAYS_BEFORE);
     let mut rows = context.database().query(sql, params![&context.clinic, until, MOST_LISTED + 1]).await?;
     let more = rows.len() as i64 > MOST_LISTED;

@@ -157,7 +157,12 @@ async fn who_is_due_is_written_to_three_times_and_leaves_the_list_by_booking() {
     assert!(clinic.outbox().await.iter().all(|text| !text.contains(CANARY) && text.contains("/c/demo")));
     assert_eq!(clinic.world.count("SELECT count(*) FROM recall_attempt").await, 3);
 
+    let desk = clinic.world.client("demo");
+    desk.sign_in_as(Role::FrontDesk).await;
+    let listed = async || desk.get::<MessagesFunction>("/messages/recalls").await.body["recalls"].clone();
+    assert_eq!(listed().await.as_array().map(Vec::len), Some(1));
     clinic.world.seed_visit(&clinic.seeded, "2026-06-10T08:00:00Z").await;
+    assert_eq!(listed().await, json!([]), "somebody would call who has just booked");
     clinic.run().await;
     let sql = "SELECT status, due_on FROM recall ORDER BY created_at, id";
     let rows = clinic.world.query(sql, vec![]).await;
