@@ -140,7 +140,7 @@ pub async fn list_recalls(context: &Context<'_>) -> Result<Reply, Problem> {
                JOIN patient p ON p.clinic = a.clinic AND p.id = a.patient
                WHERE r.clinic = ? AND r.status = 'open' AND r.due_on <= ?
                  AND NOT EXISTS (SELECT 1 FROM patient q
-                   JOIN appointment n ON n.clinic = q.clinic AND n.patient = q.id
+                   CROSS JOIN appointment n ON n.clinic = q.clinic AND n.patient = q.id
                    WHERE q.clinic = p.clinic AND lower(q.email) = lower(p.email) AND q.birth_date = p.birth_date
                      AND n.created_at > r.created_at AND n.status IN ('booked', 'arrived', 'fulfilled'))
                ORDER BY r.due_on, r.id LIMIT ?";
