@@ -1,5 +1,7 @@
 //! Several patients in one call: each by a visit of their own, and told nothing of the others but that they are there.
 
+#![allow(clippy::unwrap_used, reason = "part of the tests")]
+
 mod support;
 
 use auth::AuthFunction;
