@@ -162,7 +162,8 @@ async fn what_belongs_to_it_comes_along() {
     let mut wanted =
         vec![paula.clone(), visit.appointment.to_string(), visit.encounter.to_string(), observation];
     let mut found = everything.clone();
-    (wanted.sort(), found.sort());
+    wanted.sort();
+    found.sort();
     assert_eq!(found, wanted);
 }
 
