@@ -39,6 +39,8 @@ def problem(content):
     if content.get("encoding") == "base64":
         text = base64.b64decode(text).decode(errors="replace")
     found = re.search(r'"type": ?"urn:locum:problem:([a-z0-9-]+)"', text)
+    # What FHIR resources are refused for stands in an outcome, which may be one of a batch.
+    found = found or re.search(r'"code": ?"(role-not-allowed|not-given)", ?"system": ?"urn:locum:problem"', text)
     return found and found[1]
 
 
@@ -58,7 +60,7 @@ def main():
             reached.add(request)
             if 200 <= status < 300:
                 shown.add(request)
-        if status == 403 and said in ("role-not-allowed", "not-given"):
+        if said in ("role-not-allowed", "not-given"):
             refused.add(request)
         if status == 404:
             missing.add(request)
